@@ -1,0 +1,7 @@
+export default {
+  files: ['packages/*/dist/**/*.test.js', 'examples/dist/**/*.test.js', 'test/dist/**/*.test.js'],
+  // Tests start processes of their own; two cores carry two files of them at a time.
+  concurrency: 2,
+  timeout: '3m',
+  workerThreads: false,
+}

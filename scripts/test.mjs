@@ -1,0 +1,52 @@
+// npm test: sets up what is missing, then runs the tests of the native code and those in TypeScript.
+//
+//   npm test [-- FILE …]     only these test files (compiled: packages/…/dist/….test.js)
+import { spawn } from 'node:child_process'
+import { join } from 'node:path'
+import { root, setup } from './setup.mjs'
+
+setup()
+const files = process.argv.slice(2)
+const counts = { passed: 0, failed: 0 }
+
+if (files.length === 0) {
+  const build = join(root, 'native', 'build', 'tests')
+  await run('cmake', ['-S', join(root, 'native'), '-B', build, '-DTROUPE_TESTS=ON'], { quiet: true })
+  await run('cmake', ['--build', build], { quiet: true })
+  const { status, output } = await run(join(build, 'native_tests'), [])
+  count(output, /(\d+) passed, \d+ failed/)
+  if (status !== 0) counts.failed++
+}
+const ava = await run(join(root, 'node_modules', '.bin', 'ava'), files)
+count(ava.output, /^\s*(\d+) tests? passed/m)
+const failed = /^\s*(\d+) (?:tests?|hooks?|uncaught exceptions?|unhandled rejections?) failed/m.exec(ava.output)
+counts.failed += failed ? Number(failed[1]) : ava.status === 0 ? 0 : 1
+
+console.log(`${counts.passed} passed, ${counts.failed} failed`)
+process.exit(counts.failed === 0 ? 0 : 1)
+
+function count(output, pattern) {
+  counts.passed += Number(pattern.exec(output)?.[1] ?? 0)
+}
+
+/** Runs a command, showing its output unless it is quiet and succeeds. */
+async function run(command, args, { quiet = false } = {}) {
+  const child = spawn(command, args, {
+    cwd: root,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, NO_COLOR: '1' },
+  })
+  let output = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (data) => {
+      output += data
+      if (!quiet) process.stdout.write(data)
+    })
+  }
+  const status = await new Promise((resolve) => child.on('close', (code) => resolve(code ?? 1)))
+  if (quiet && status !== 0) {
+    process.stderr.write(output)
+    process.exit(1)
+  }
+  return { status, output }
+}
