@@ -1,0 +1,99 @@
+/** What another process of this host needs to map a shared storage. */
+export interface SharedMemoryHandle {
+  pid: number
+  fd: number
+  name: string
+  bytes: number
+}
+
+/** Zeroed memory, private to this process or shared with others of its host. */
+export class Storage {
+  constructor(bytes: number, shared: boolean)
+  /** Maps another process's shared storage. Throws when its owner has ended or released it. */
+  constructor(handle: SharedMemoryHandle)
+  /** The whole of the memory, without a copy. */
+  readonly buffer: ArrayBuffer
+  /** Undefined for private memory. */
+  readonly handle: SharedMemoryHandle | undefined
+  /** Lets go of the memory; it is freed once no buffer over it is left either. */
+  release(): void
+}
+
+/** Where the other ranks of a group reach one rank. */
+export interface RankAddress {
+  rank: number
+  node: string
+  inbox: SharedMemoryHandle
+  host: string
+  port: number
+}
+
+export interface CommunicatorOptions {
+  rank: number
+  size: number
+  /** What errors call the group. */
+  name: string
+  /** Ranks with the same node id share memory; others meet over TCP. */
+  node: string
+  /** This host's address as other nodes see it; left out when all ranks are on one node. */
+  host?: string
+  /** A secret that all ranks were given. */
+  token: string
+  /** What errors call each rank. */
+  labels?: string[]
+  /** Whether a rank may wait awake for some microseconds before it sleeps. */
+  spin?: boolean
+  /** Milliseconds without any progress after which an operation fails. Default 30,000. */
+  timeout?: number
+}
+
+export class Communicator {
+  constructor(options: CommunicatorOptions)
+  readonly address: RankAddress
+  connect(addresses: RankAddress[]): Promise<void>
+  allReduce(values: Float32Array): Promise<void>
+  allGather(own: ArrayBufferView, bytes: number[], all: ArrayBufferView): Promise<void>
+  send(to: number, values: ArrayBufferView): Promise<void>
+  receive(from: number, values: ArrayBufferView): Promise<void>
+  abort(reason: string): void
+}
+
+export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int32'
+
+export interface ProgramDescription {
+  symbols: { name: string; limit: number }[]
+  values: {
+    type: DataType
+    /** Index of the symbol that counts the rows, or -1 for a fixed number of rows. */
+    symbol: number
+    rows: number
+    columns: number
+    /** Bytes into `storage`, or into the arena where there is none. */
+    offset: number
+    storage?: Storage
+  }[]
+  arenaBytes: number
+  operations: {
+    name: string
+    inputs: number[]
+    outputs: number[]
+    numbers: Record<string, number>
+    /** Index into `groups`, or -1. */
+    group: number
+  }[]
+  groups: Communicator[]
+}
+
+export class Program {
+  constructor(description: ProgramDescription, threads: number)
+  /** The memory of every value that is not a constant. */
+  readonly arena: ArrayBuffer
+  run(symbols: number[]): Promise<void>
+  cancel(reason: string): void
+}
+
+/** Makes the kernel end this process as soon as the process that started it ends. */
+export function dieWithParent(parentPid: number): void
+
+/** The instruction set that the CPU kernels use: portable, avx2 or avx512. */
+export function kernelName(): string

@@ -1,0 +1,5 @@
+import { createRequire } from 'node:module'
+
+const addon = createRequire(import.meta.url)('./build/Release/troupe.node')
+
+export const { Communicator, Program, Storage, dieWithParent, kernelName } = addon

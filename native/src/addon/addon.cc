@@ -1,0 +1,25 @@
+#include "addon/faces.h"
+#include "kernel/kernels.h"
+#include "memory/process.h"
+
+namespace troupe::addon {
+namespace {
+
+void dieWithParent(const Napi::CallbackInfo& info) { troupe::dieWithParent(info[0].As<Napi::Number>().Int32Value()); }
+
+Napi::Value kernelName(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), kernel::kernels().name); }
+
+Napi::Object initialize(Napi::Env env, Napi::Object exports) {
+  exports.Set("Storage", StorageFace::define(env));
+  exports.Set("Communicator", CommunicatorFace::define(env));
+  exports.Set("Program", ProgramFace::define(env));
+  exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
+  exports.Set("kernelName", Napi::Function::New(env, kernelName));
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(troupe, initialize)
+
+}  // namespace troupe::addon

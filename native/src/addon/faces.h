@@ -1,0 +1,83 @@
+#pragma once
+
+#include <memory>
+#include <napi.h>
+
+#include "addon/worker_thread.h"
+#include "collective/communicator.h"
+#include "device/storage.h"
+#include "program/program.h"
+
+namespace troupe::addon {
+
+/// JavaScript's view of a Storage: `new Storage(bytes, shared)`, `Storage.open(handle)`, `.buffer`, `.handle`.
+class StorageFace : public Napi::ObjectWrap<StorageFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit StorageFace(const Napi::CallbackInfo& info);
+
+  const std::shared_ptr<Storage>& storage() const { return storage_; }
+
+ private:
+  Napi::Value buffer(const Napi::CallbackInfo& info);
+  Napi::Value handle(const Napi::CallbackInfo& info);
+  Napi::Value release(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Storage> storage_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;
+};
+
+/// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout})`, `.address`, `.connect(addresses)`,
+/// the collectives, `.abort(reason)`.
+class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit CommunicatorFace(const Napi::CallbackInfo& info);
+
+  const std::shared_ptr<collective::Communicator>& communicator() const { return communicator_; }
+
+ private:
+  Napi::Value address(const Napi::CallbackInfo& info);
+  Napi::Value connect(const Napi::CallbackInfo& info);
+  Napi::Value allReduce(const Napi::CallbackInfo& info);
+  Napi::Value allGather(const Napi::CallbackInfo& info);
+  Napi::Value send(const Napi::CallbackInfo& info);
+  Napi::Value receive(const Napi::CallbackInfo& info);
+  Napi::Value abort(const Napi::CallbackInfo& info);
+  Napi::Value submit(const Napi::CallbackInfo& info, std::function<void()> work);
+
+  std::shared_ptr<collective::Communicator> communicator_;
+  std::unique_ptr<WorkerThread> thread_;
+};
+
+/// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.cancel(reason)`.
+class ProgramFace : public Napi::ObjectWrap<ProgramFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ProgramFace(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value arena(const Napi::CallbackInfo& info);
+  Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value cancel(const Napi::CallbackInfo& info);
+
+  std::unique_ptr<program::Program> program_;
+  std::unique_ptr<WorkerThread> thread_;
+  Napi::Reference<Napi::ArrayBuffer> arena_;
+};
+
+/// An ArrayBuffer over a storage's memory, which it keeps alive.
+Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& storage);
+
+SharedMemoryHandle handleFrom(const Napi::Object& object);
+Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle);
+
+/// The elements of a typed array over a storage, which stays alive as long as the result.
+struct Bytes {
+  std::shared_ptr<Napi::Reference<Napi::TypedArray>> owner;
+  uint8_t* data;
+  size_t bytes;
+};
+Bytes bytesOf(const Napi::Value& value);
+
+}  // namespace troupe::addon

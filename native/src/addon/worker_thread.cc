@@ -1,0 +1,89 @@
+#include "addon/worker_thread.h"
+
+namespace troupe::addon {
+
+struct WorkerThread::Job {
+  explicit Job(Napi::Env env, std::function<void()> work) : deferred(env), work(std::move(work)) {}
+
+  Napi::Promise::Deferred deferred;
+  std::function<void()> work;
+  std::string error;
+  bool failed = false;
+};
+
+WorkerThread::WorkerThread(Napi::Env env, const char* name, std::function<void()> interrupt)
+    : env_(env), completion_(Completion::New(env, name, 0, 1, this)), interrupt_(std::move(interrupt)) {
+  completion_.Unref(env);
+  // Hooks run last in, first out: this one while the completion function that was made before it can still be used.
+  napi_add_env_cleanup_hook(env_, stopAtExit, this);
+  thread_ = std::thread([this] { loop(); });
+}
+
+WorkerThread::~WorkerThread() {
+  if (!thread_.joinable()) return;
+  napi_remove_env_cleanup_hook(env_, stopAtExit, this);
+  stop();
+}
+
+void WorkerThread::stopAtExit(void* thread) { static_cast<WorkerThread*>(thread)->stop(); }
+
+void WorkerThread::stop() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_one();
+  interrupt_();
+  thread_.join();
+  completion_.Abort();
+  for (Job* job : jobs_) delete job;
+}
+
+Napi::Promise WorkerThread::run(Napi::Env env, std::function<void()> work) {
+  auto* job = new Job(env, std::move(work));
+  const Napi::Promise promise = job->deferred.Promise();
+  if (pending_++ == 0) completion_.Ref(env);
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    jobs_.push_back(job);
+  }
+  changed_.notify_one();
+  return promise;
+}
+
+void WorkerThread::loop() {
+  for (;;) {
+    Job* job;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (stopping_) return;
+      job = jobs_.front();
+      jobs_.pop_front();
+    }
+    try {
+      job->work();
+    } catch (const std::exception& error) {
+      job->failed = true;
+      job->error = error.what();
+    }
+    if (completion_.NonBlockingCall(job) != napi_ok) delete job;
+  }
+}
+
+void WorkerThread::settle(Napi::Env env, Napi::Function, WorkerThread* thread, Job* job) {
+  if (env == nullptr) {  // the environment is going away and nobody waits any more
+    delete job;
+    return;
+  }
+  const Napi::HandleScope scope(env);
+  if (job->failed) {
+    job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+  } else {
+    job->deferred.Resolve(env.Undefined());
+  }
+  delete job;
+  if (--thread->pending_ == 0) thread->completion_.Unref(env);
+}
+
+}  // namespace troupe::addon

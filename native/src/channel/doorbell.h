@@ -1,0 +1,36 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace troupe {
+
+/// A counter in shared memory that one process sleeps on and others raise. Sleeping costs no CPU; raising costs a
+/// system call only while somebody sleeps.
+class Doorbell {
+ public:
+  uint32_t read() const { return count_.load(std::memory_order_seq_cst); }
+
+  void ring();
+
+  /// Returns when the counter differs from `seen`, or after `timeout`.
+  void wait(uint32_t seen, std::chrono::nanoseconds timeout);
+
+ private:
+  std::atomic<uint32_t> count_{0};
+  std::atomic<uint32_t> sleepers_{0};
+};
+
+static_assert(std::atomic<uint32_t>::is_always_lock_free, "a doorbell lives in memory that processes share");
+
+/// One round of a bounded busy wait.
+inline void pauseBriefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace troupe

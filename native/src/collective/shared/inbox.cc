@@ -1,0 +1,39 @@
+#include "collective/shared/inbox.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace troupe::collective {
+
+size_t Inbox::footprint(int size) {
+  return sizeof(Head) + static_cast<size_t>(size) * Ring::footprint(kRingBytes);
+}
+
+// A zeroed segment is a valid empty inbox, so that nothing has to be constructed in it.
+std::unique_ptr<Inbox> Inbox::create(int size) {
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(size), false)));
+}
+
+std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size) {
+  if (handle.bytes != footprint(size)) throw std::runtime_error("a rank's inbox was made for a group of another size");
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::open(handle)));
+}
+
+Ring Inbox::ringFrom(int rank) {
+  return Ring(memory_->data() + sizeof(Head) + static_cast<size_t>(rank) * Ring::footprint(kRingBytes), kRingBytes);
+}
+
+void Inbox::leave(const std::string& reason) {
+  if (left() != nullptr) return;
+  const size_t length = std::min(reason.size(), sizeof(Head::reason) - 1);
+  std::memcpy(head()->reason, reason.data(), length);
+  head()->reason[length] = '\0';
+  head()->left.store(1, std::memory_order_release);
+}
+
+const char* Inbox::left() const {
+  return head()->left.load(std::memory_order_acquire) != 0 ? head()->reason : nullptr;
+}
+
+}  // namespace troupe::collective

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <sys/types.h>
+
+namespace troupe {
+
+/// Asks the kernel to kill this process when the thread that started it ends, and ends at once if it already has.
+/// `parent` is the process id that the caller believes to be its parent.
+void dieWithParent(pid_t parent);
+
+/// Watches one process without signalling it. A process that has ended but was not yet reaped counts as ended.
+class ProcessWatch {
+ public:
+  explicit ProcessWatch(pid_t pid);
+  ~ProcessWatch();
+  ProcessWatch(const ProcessWatch&) = delete;
+  ProcessWatch& operator=(const ProcessWatch&) = delete;
+
+  bool alive() const;
+  pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+  int fd_;
+};
+
+}  // namespace troupe

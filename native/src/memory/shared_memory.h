@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <sys/types.h>
+
+namespace troupe {
+
+/// What another process of this host needs to map a SharedMemory: the owner's open file, and its name as a check that
+/// the number still means that file.
+struct SharedMemoryHandle {
+  pid_t pid = 0;
+  int fd = -1;
+  std::string name;
+  size_t bytes = 0;
+};
+
+/// Memory that processes of one host map together. It has no path: others open it through the owner's file table while
+/// the owner lives, and the kernel frees it when the last process that maps it ends, however it ends.
+class SharedMemory {
+ public:
+  /// Zeroed memory of `bytes` bytes. With `reserve` its pages are taken now, so that a full host fails here and not
+  /// with a signal at some later write. Throws std::system_error.
+  static std::shared_ptr<SharedMemory> create(size_t bytes, bool reserve);
+
+  /// Maps another process's memory. Throws std::runtime_error when the owner has ended or closed it.
+  static std::shared_ptr<SharedMemory> open(const SharedMemoryHandle& handle);
+
+  ~SharedMemory();
+  SharedMemory(const SharedMemory&) = delete;
+  SharedMemory& operator=(const SharedMemory&) = delete;
+
+  uint8_t* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  SharedMemoryHandle handle() const;
+
+ private:
+  SharedMemory(int fd, std::string name, size_t bytes);
+
+  int fd_;
+  std::string name_;
+  size_t bytes_;
+  uint8_t* data_ = nullptr;
+};
+
+}  // namespace troupe

@@ -1,0 +1,383 @@
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+
+#include "collective/collectives.h"
+#include "program/program.h"
+
+namespace troupe::program {
+namespace {
+
+using collective::Communicator;
+using kernel::DataType;
+using kernel::kernels;
+
+/// Work for one piece of a divided loop: enough that handing it out costs little beside it.
+constexpr size_t kGrainFlops = 1 << 16;
+
+size_t grainOf(size_t flopsEach) { return std::max<size_t>(1, kGrainFlops / std::max<size_t>(1, flopsEach)); }
+
+/// Rows of `table` by token; a token outside the shard's [start, start + rows) gives zeros.
+class Embedding : public Operation {
+ public:
+  explicit Embedding(const Node& node)
+      : tokens_(*node.inputs.at(0)), table_(*node.inputs.at(1)), out_(*node.outputs.at(0)), start_(static_cast<int64_t>(node.number("start"))) {}
+
+  void run(const Step& step) override {
+    const size_t rowBytes = table_.columns * bytesOf(table_.type);
+    for (size_t i = 0; i < step.rows(tokens_); i++) {
+      float* row = out_.floats() + i * out_.columns;
+      const int64_t index = tokens_.ints()[i] - start_;
+      if (index < 0 || index >= static_cast<int64_t>(table_.rows)) {
+        std::memset(row, 0, out_.columns * sizeof(float));
+      } else {
+        kernels().toFloat(table_.data + static_cast<size_t>(index) * rowBytes, table_.type, row, out_.columns);
+      }
+    }
+  }
+
+ private:
+  const Value tokens_, table_, out_;
+  const int64_t start_;
+};
+
+class RmsNorm : public Operation {
+ public:
+  explicit RmsNorm(const Node& node)
+      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {}
+
+  void run(const Step& step) override {
+    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
+      kernels().rmsNorm(x_.floats() + begin * x_.columns, weight_.floats(), y_.floats() + begin * x_.columns, end - begin, x_.columns, epsilon_);
+    });
+  }
+
+ private:
+  const Value x_, weight_, y_;
+  const float epsilon_;
+};
+
+class Linear : public Operation {
+ public:
+  explicit Linear(const Node& node)
+      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), bias_(node.inputs.size() > 2 ? node.inputs[2]->floats() : nullptr), y_(*node.outputs.at(0)) {
+    if (x_.columns != weight_.columns || y_.columns != weight_.rows) throw std::invalid_argument("linear: shapes do not fit");
+  }
+
+  void run(const Step& step) override {
+    const size_t tokens = step.rows(x_);
+    if (tokens == 0) return;
+    const kernel::Linear op{x_.floats(), weight_.data, weight_.type, bias_, y_.floats(), tokens, weight_.columns, weight_.rows};
+    const size_t grain = (grainOf(2 * tokens * weight_.columns) + 3) / 4 * 4;
+    step.threads.forEach(weight_.rows, grain, [&](size_t begin, size_t end) { kernels().linear(op, begin, end); });
+  }
+
+ private:
+  const Value x_, weight_;
+  const float* bias_;
+  const Value y_;
+};
+
+/// Two inputs of one shape, element by element.
+class Elementwise : public Operation {
+ public:
+  using Kernel = void (*)(const float*, const float*, float*, size_t);
+  Elementwise(const Node& node, Kernel kernel) : a_(*node.inputs.at(0)), b_(*node.inputs.at(1)), y_(*node.outputs.at(0)), kernel_(kernel) {}
+
+  void run(const Step& step) override {
+    step.threads.forEach(step.rows(a_) * a_.columns, kGrainFlops / 4, [&](size_t begin, size_t end) {
+      kernel_(a_.floats() + begin, b_.floats() + begin, y_.floats() + begin, end - begin);
+    });
+  }
+
+ private:
+  const Value a_, b_, y_;
+  const Kernel kernel_;
+};
+
+/// Cosines and sines of position · frequency, in float32 as Hugging Face transformers computes them.
+class RotaryTable : public Operation {
+ public:
+  explicit RotaryTable(const Node& node)
+      : positions_(*node.inputs.at(0)), frequencies_(*node.inputs.at(1)), table_(*node.outputs.at(0)), scale_(static_cast<float>(node.number("scale"))) {}
+
+  void run(const Step& step) override {
+    const size_t half = frequencies_.columns;
+    for (size_t row = 0; row < step.rows(positions_); row++) {
+      float* table = table_.floats() + row * table_.columns;
+      for (size_t i = 0; i < half; i++) {
+        const float angle = static_cast<float>(positions_.ints()[row]) * frequencies_.floats()[i];
+        table[i] = std::cos(angle) * scale_;
+        table[half + i] = std::sin(angle) * scale_;
+      }
+    }
+  }
+
+ private:
+  const Value positions_, frequencies_, table_;
+  const float scale_;
+};
+
+class Rotate : public Operation {
+ public:
+  explicit Rotate(const Node& node) : x_(*node.inputs.at(0)), table_(*node.inputs.at(1)), y_(*node.outputs.at(0)) {}
+
+  void run(const Step& step) override {
+    const size_t headSize = table_.columns;
+    step.threads.forEach(step.rows(x_), grainOf(6 * x_.columns), [&](size_t begin, size_t end) {
+      kernels().rotate(x_.floats() + begin * x_.columns, table_.floats() + begin * headSize, y_.floats() + begin * x_.columns, end - begin,
+                       x_.columns / headSize, headSize);
+    });
+  }
+
+ private:
+  const Value x_, table_, y_;
+};
+
+/// Writes each row's heads into the cache [blocks, heads, blockTokens, headSize] at the token slot that `slots` names.
+class CacheStore : public Operation {
+ public:
+  explicit CacheStore(const Node& node)
+      : x_(*node.inputs.at(0)), slots_(*node.inputs.at(1)), cache_(*node.inputs.at(2)),
+        headSize_(static_cast<size_t>(node.number("headSize"))), blockTokens_(static_cast<size_t>(node.number("blockTokens"))) {}
+
+  void run(const Step& step) override {
+    const size_t heads = x_.columns / headSize_, blockFloats = heads * blockTokens_ * headSize_;
+    for (size_t row = 0; row < step.rows(x_); row++) {
+      const auto slot = static_cast<size_t>(slots_.ints()[row]);
+      float* to = cache_.floats() + slot / blockTokens_ * blockFloats + slot % blockTokens_ * headSize_;
+      const float* from = x_.floats() + row * x_.columns;
+      for (size_t head = 0; head < heads; head++) {
+        std::memcpy(to + head * blockTokens_ * headSize_, from + head * headSize_, headSize_ * sizeof(float));
+      }
+    }
+  }
+
+ private:
+  const Value x_, slots_, cache_;
+  const size_t headSize_, blockTokens_;
+};
+
+/// Inputs: query, key cache, value cache, sequence, begin, end, block tables, key head of each head.
+class Attention : public Operation {
+ public:
+  explicit Attention(const Node& node) : query_(*node.inputs.at(0)), end_(*node.inputs.at(5)) {
+    const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
+    op_.query = query_.floats();
+    op_.keys = node.inputs[1]->floats();
+    op_.values = node.inputs[2]->floats();
+    op_.sequence = node.inputs[3]->ints();
+    op_.begin = node.inputs[4]->ints();
+    op_.end = end_.ints();
+    op_.blockTables = node.inputs.at(6)->ints();
+    op_.keyHeadOf = node.inputs.at(7)->ints();
+    op_.out = node.outputs.at(0)->floats();
+    op_.headSize = size("headSize");
+    op_.heads = query_.columns / op_.headSize;
+    op_.keyHeads = size("keyHeads");
+    op_.blockTokens = size("blockTokens");
+    op_.blocksPerSequence = node.inputs[6]->columns;
+    op_.scale = static_cast<float>(node.number("scale"));
+    op_.partial = node.number("partial") != 0;
+  }
+
+  void run(const Step& step) override {
+    const size_t queries = step.rows(query_);
+    size_t deepest = 1;
+    for (size_t i = 0; i < queries; i++) deepest = std::max(deepest, static_cast<size_t>(end_.ints()[i]));
+    step.threads.forEach(queries * op_.heads, grainOf(4 * deepest * op_.headSize), [&](size_t begin, size_t end) { kernels().attention(op_, begin, end); });
+  }
+
+ private:
+  const Value query_, end_;
+  kernel::Attention op_{};
+};
+
+/// Rows of `x` by index.
+class GatherRows : public Operation {
+ public:
+  explicit GatherRows(const Node& node) : x_(*node.inputs.at(0)), indices_(*node.inputs.at(1)), y_(*node.outputs.at(0)) {}
+
+  void run(const Step& step) override {
+    for (size_t i = 0; i < step.rows(indices_); i++) {
+      std::memcpy(y_.floats() + i * x_.columns, x_.floats() + static_cast<size_t>(indices_.ints()[i]) * x_.columns, x_.columns * sizeof(float));
+    }
+  }
+
+ private:
+  const Value x_, indices_, y_;
+};
+
+class AllReduce : public Operation {
+ public:
+  explicit AllReduce(const Node& node) : x_(*node.inputs.at(0)), y_(*node.outputs.at(0)), group_(*node.group) {}
+
+  void run(const Step& step) override {
+    const size_t count = step.rows(x_) * x_.columns;
+    if (y_.data != x_.data) std::memcpy(y_.data, x_.data, count * sizeof(float));
+    collective::allReduceSum(group_, y_.floats(), count);
+  }
+
+ private:
+  const Value x_, y_;
+  Communicator& group_;
+};
+
+/// Stacks the ranks' rows; rank r has counts[r] of them.
+class AllGatherRows : public Operation {
+ public:
+  explicit AllGatherRows(const Node& node)
+      : x_(*node.inputs.at(0)), counts_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group), bytes_(static_cast<size_t>(group_.size())) {}
+
+  void run(const Step&) override {
+    for (size_t rank = 0; rank < bytes_.size(); rank++) bytes_[rank] = static_cast<size_t>(counts_.ints()[rank]) * x_.columns * sizeof(float);
+    collective::allGather(group_, x_.data, bytes_.data(), y_.data);
+  }
+
+ private:
+  const Value x_, counts_, y_;
+  Communicator& group_;
+  std::vector<size_t> bytes_;
+};
+
+/// Joins the ranks' columns; `widths` holds how many each has.
+class AllGatherColumns : public Operation {
+ public:
+  explicit AllGatherColumns(const Node& node)
+      : x_(*node.inputs.at(0)), widths_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group), bytes_(static_cast<size_t>(group_.size())) {}
+
+  void run(const Step& step) override {
+    const size_t rows = step.rows(x_);
+    if (rows == 0) return;
+    for (size_t rank = 0; rank < bytes_.size(); rank++) bytes_[rank] = rows * static_cast<size_t>(widths_.ints()[rank]) * sizeof(float);
+    if (rows == 1) return collective::allGather(group_, x_.data, bytes_.data(), y_.data);
+
+    gathered_.resize(rows * y_.columns);
+    collective::allGather(group_, x_.data, bytes_.data(), reinterpret_cast<uint8_t*>(gathered_.data()));
+    const float* from = gathered_.data();
+    size_t column = 0;
+    for (size_t rank = 0; rank < bytes_.size(); rank++) {
+      const auto width = static_cast<size_t>(widths_.ints()[rank]);
+      for (size_t row = 0; row < rows; row++, from += width) std::memcpy(y_.floats() + row * y_.columns + column, from, width * sizeof(float));
+      column += width;
+    }
+  }
+
+ private:
+  const Value x_, widths_, y_;
+  Communicator& group_;
+  std::vector<size_t> bytes_;
+  std::vector<float> gathered_;
+};
+
+/// Each rank has attended with every rank's queries over the keys that it holds. Sends each rank the results of its
+/// queries and joins what comes back, weighted by the exponentials of their log-sum-exps (Flash-Decoding; arXiv
+/// 2311.01282, section 2).
+class MergeAttention : public Operation {
+ public:
+  explicit MergeAttention(const Node& node)
+      : partial_(*node.inputs.at(0)), counts_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group),
+        headSize_(static_cast<size_t>(node.number("headSize"))), heads_(y_.columns / headSize_), sendBytes_(static_cast<size_t>(group_.size())),
+        receiveBytes_(static_cast<size_t>(group_.size())), received_(static_cast<size_t>(group_.size()) * y_.rows * partial_.columns) {}
+
+  void run(const Step& step) override {
+    const size_t tokens = step.rows(y_), ranks = sendBytes_.size(), rowBytes = partial_.columns * sizeof(float);
+    for (size_t rank = 0; rank < ranks; rank++) {
+      sendBytes_[rank] = static_cast<size_t>(counts_.ints()[rank]) * rowBytes;
+      receiveBytes_[rank] = tokens * rowBytes;
+    }
+    collective::allToAll(group_, partial_.data, sendBytes_.data(), reinterpret_cast<uint8_t*>(received_.data()), receiveBytes_.data());
+    for (size_t token = 0; token < tokens; token++) {
+      for (size_t head = 0; head < heads_; head++) join(token, head, tokens, ranks);
+    }
+  }
+
+ private:
+  void join(size_t token, size_t head, size_t tokens, size_t ranks) {
+    const auto row = [&](size_t rank) { return received_.data() + (rank * tokens + token) * partial_.columns; };
+    float highest = -HUGE_VALF;
+    for (size_t rank = 0; rank < ranks; rank++) highest = std::max(highest, row(rank)[y_.columns + head]);
+    float* out = y_.floats() + token * y_.columns + head * headSize_;
+    std::memset(out, 0, headSize_ * sizeof(float));
+    float total = 0;
+    for (size_t rank = 0; rank < ranks; rank++) {
+      const float weight = std::exp(row(rank)[y_.columns + head] - highest);
+      const float* part = row(rank) + head * headSize_;
+      for (size_t i = 0; i < headSize_; i++) out[i] += weight * part[i];
+      total += weight;
+    }
+    for (size_t i = 0; i < headSize_; i++) out[i] /= total;
+  }
+
+  const Value partial_, counts_, y_;
+  Communicator& group_;
+  const size_t headSize_, heads_;
+  std::vector<size_t> sendBytes_, receiveBytes_;
+  std::vector<float> received_;
+};
+
+class Send : public Operation {
+ public:
+  explicit Send(const Node& node) : x_(*node.inputs.at(0)), group_(*node.group), to_(static_cast<int>(node.number("to"))) {}
+
+  void run(const Step& step) override {
+    const size_t bytes = step.rows(x_) * x_.columns * sizeof(float);
+    if (bytes > 0) collective::send(group_, to_, x_.data, bytes);
+  }
+
+ private:
+  const Value x_;
+  Communicator& group_;
+  const int to_;
+};
+
+class Receive : public Operation {
+ public:
+  explicit Receive(const Node& node) : y_(*node.outputs.at(0)), group_(*node.group), from_(static_cast<int>(node.number("from"))) {}
+
+  void run(const Step& step) override {
+    const size_t bytes = step.rows(y_) * y_.columns * sizeof(float);
+    if (bytes > 0) collective::receive(group_, from_, y_.data, bytes);
+  }
+
+ private:
+  const Value y_;
+  Communicator& group_;
+  const int from_;
+};
+
+using Factory = std::unique_ptr<Operation> (*)(const Node&);
+
+template <class Kind>
+std::unique_ptr<Operation> make(const Node& node) {
+  return std::make_unique<Kind>(node);
+}
+
+const std::map<std::string, Factory> kCpuOperations = {
+    {"embedding", make<Embedding>},
+    {"rmsNorm", make<RmsNorm>},
+    {"linear", make<Linear>},
+    {"add", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().add); }},
+    {"siluMultiply", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().siluMultiply); }},
+    {"rotaryTable", make<RotaryTable>},
+    {"rotate", make<Rotate>},
+    {"cacheStore", make<CacheStore>},
+    {"attention", make<Attention>},
+    {"gatherRows", make<GatherRows>},
+    {"allReduce", make<AllReduce>},
+    {"allGatherRows", make<AllGatherRows>},
+    {"allGatherColumns", make<AllGatherColumns>},
+    {"mergeAttention", make<MergeAttention>},
+    {"send", make<Send>},
+    {"receive", make<Receive>},
+};
+
+}  // namespace
+
+std::unique_ptr<Operation> makeOperation(Device, const Node& node) {
+  const auto found = kCpuOperations.find(node.name);
+  if (found == kCpuOperations.end()) throw std::invalid_argument("no operation is called " + node.name + " on the CPU");
+  return found->second(node);
+}
+
+}  // namespace troupe::program

@@ -1,0 +1,99 @@
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "collective/communicator.h"
+#include "device/storage.h"
+#include "kernel/kernels.h"
+#include "program/thread_pool.h"
+
+namespace troupe::program {
+
+/// A matrix of a program: where its elements are, and how many rows it may have. A row count is fixed, or a symbol whose
+/// value each run gives.
+struct Value {
+  static constexpr int kFixed = -1;
+
+  uint8_t* data = nullptr;
+  kernel::DataType type = kernel::DataType::Float32;
+  int symbol = kFixed;
+  size_t rows = 0;  // the fixed count, or the most that the symbol may be
+  size_t columns = 0;
+
+  float* floats() const { return reinterpret_cast<float*>(data); }
+  int32_t* ints() const { return reinterpret_cast<int32_t*>(data); }
+};
+
+/// One operation as it was traced.
+struct Node {
+  std::string name;
+  std::vector<const Value*> inputs;
+  std::vector<const Value*> outputs;
+  std::map<std::string, double> numbers;
+  collective::Communicator* group = nullptr;
+
+  double number(const std::string& key) const;
+};
+
+/// What one run gives its operations.
+struct Step {
+  const std::vector<size_t>& symbols;
+  ThreadPool& threads;
+
+  size_t rows(const Value& value) const {
+    return value.symbol == Value::kFixed ? value.rows : symbols[static_cast<size_t>(value.symbol)];
+  }
+};
+
+class Operation {
+ public:
+  virtual ~Operation() = default;
+  virtual void run(const Step& step) = 0;
+};
+
+/// The operation's implementation on a device. Throws std::invalid_argument for an unknown name or unfit operands.
+std::unique_ptr<Operation> makeOperation(Device device, const Node& node);
+
+/// Operations over preallocated memory, run in order on the calling thread and its pool.
+class Program {
+ public:
+  struct Description {
+    std::vector<std::string> symbols;
+    std::vector<size_t> limits;  // the most that each symbol may be
+    std::vector<Value> values;   // `data` is set for constants; the others lie in the arena at arenaOffsets
+    std::vector<size_t> arenaOffsets;
+    size_t arenaBytes = 0;
+    struct Operation {
+      std::string name;
+      std::vector<int> inputs, outputs;
+      std::map<std::string, double> numbers;
+      int group = -1;
+    };
+    std::vector<Operation> operations;
+    std::vector<std::shared_ptr<Storage>> storages;  // kept alive
+    std::vector<std::shared_ptr<collective::Communicator>> groups;
+  };
+
+  Program(Description description, int threads);
+
+  const std::shared_ptr<Storage>& arena() const { return arena_; }
+
+  /// Runs every operation once. A failure leaves the groups, so that no other rank waits for this one.
+  void run(const std::vector<size_t>& symbols);
+
+  /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
+  void cancel(const std::string& reason);
+
+ private:
+  Description description_;
+  std::shared_ptr<Storage> arena_;
+  ThreadPool threads_;
+  std::vector<std::unique_ptr<Operation>> operations_;
+  std::atomic<bool> cancelled_{false};
+};
+
+}  // namespace troupe::program
