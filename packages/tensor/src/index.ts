@@ -1,0 +1,6 @@
+export { kernelName } from '@troupe/native'
+export { Communicator, type CommunicatorOptions, type RankAddress } from './communicator.js'
+export { bytesPerElement, type DataType, type ElementArray } from './data-type.js'
+export { type Output, Program } from './program.js'
+export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
+export { type AttentionBatch, type CacheShape, type RowSymbol, Trace, type Value } from './trace.js'

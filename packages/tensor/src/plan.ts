@@ -1,0 +1,128 @@
+import { Program as NativeProgram, type ProgramDescription } from '@troupe/native'
+import { bytesPerElement } from './data-type.js'
+import { type Output, Program } from './program.js'
+import type { Trace, TracedOperation, Value } from './trace.js'
+
+const ALIGNMENT = 64
+/** Operations that may write their result over their first input. */
+const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
+
+/** Compiles a trace: gives every value its memory, reusing that of values no longer needed. */
+export function compile(trace: Trace, outputs: Record<string, Value>, threads: number): Program {
+  const { offsets, arenaBytes } = placeValues(trace, new Set(Object.values(outputs)))
+  const groups = [...new Set(trace.operations.flatMap((operation) => operation.group ?? []))]
+  const description: ProgramDescription = {
+    symbols: trace.symbols.map(({ name, limit }) => ({ name, limit })),
+    values: trace.values.map((value) => ({
+      type: programType(value),
+      symbol: typeof value.rows === 'number' ? -1 : value.rows.index,
+      rows: rowLimit(value),
+      columns: value.columns,
+      ...(value.tensor
+        ? { offset: value.tensor.offset, storage: value.tensor.storage }
+        : { offset: offsets.get(value) ?? 0 }),
+    })),
+    arenaBytes,
+    operations: trace.operations.map((operation) => ({
+      name: operation.name,
+      inputs: operation.inputs.map((value) => value.index),
+      outputs: operation.output ? [operation.output.index] : [],
+      numbers: operation.numbers,
+      group: operation.group ? groups.indexOf(operation.group) : -1,
+    })),
+    groups: groups.map((group) => group.native),
+  }
+  const native = new NativeProgram(description, threads)
+  const inputs: Record<string, Int32Array> = {}
+  for (const value of trace.values) {
+    if (value.input) {
+      inputs[value.input] = new Int32Array(native.arena, offsets.get(value), rowLimit(value) * value.columns)
+    }
+  }
+  const views: Record<string, Output> = {}
+  for (const [name, value] of Object.entries(outputs)) {
+    const data = new Float32Array(native.arena, offsets.get(value), rowLimit(value) * value.columns)
+    views[name] = { data, columns: value.columns }
+  }
+  return new Program(native, trace.symbols, inputs, views)
+}
+
+/** Arena offsets by a first-fit scan over the operations; inputs and outputs keep their memory to the end. */
+function placeValues(trace: Trace, outputs: Set<Value>): { offsets: Map<Value, number>; arenaBytes: number } {
+  const lastUse = new Map<Value, number>()
+  trace.operations.forEach((operation, index) => {
+    for (const value of operation.inputs) lastUse.set(value, index)
+  })
+  const offsets = new Map<Value, number>()
+  const arena = new Arena()
+  for (const value of trace.values) {
+    if (value.input) offsets.set(value, arena.take(byteSize(value)))
+  }
+  const endsAt = (value: Value, index: number) =>
+    lastUse.get(value) === index && !value.input && !value.tensor && !outputs.has(value)
+
+  trace.operations.forEach((operation, index) => {
+    const { output } = operation
+    const ending = new Set(operation.inputs.filter((value) => endsAt(value, index)))
+    if (output) {
+      const first = operation.inputs[0]
+      if (first && ending.has(first) && canOverwrite(operation, first)) {
+        offsets.set(output, offsets.get(first)!)
+        ending.delete(first)
+      } else {
+        offsets.set(output, arena.take(byteSize(output)))
+      }
+      if (!lastUse.has(output) && !outputs.has(output)) ending.add(output)
+    }
+    for (const value of ending) arena.free(offsets.get(value)!, byteSize(value))
+  })
+  return { offsets, arenaBytes: arena.bytes }
+}
+
+function canOverwrite(operation: TracedOperation, input: Value): boolean {
+  return IN_PLACE.has(operation.name) && byteSize(input) === byteSize(operation.output!)
+}
+
+/** Hands out pieces of a growing range of bytes. */
+class Arena {
+  bytes = 0
+  #holes: { start: number; end: number }[] = []
+
+  take(size: number): number {
+    const hole = this.#holes.find(({ start, end }) => end - start >= size)
+    if (!hole) {
+      const start = this.bytes
+      this.bytes += size
+      return start
+    }
+    const { start } = hole
+    hole.start += size
+    this.#holes = this.#holes.filter(({ start, end }) => end > start)
+    return start
+  }
+
+  free(start: number, size: number): void {
+    const holes = [...this.#holes, { start, end: start + size }].sort((a, b) => a.start - b.start)
+    this.#holes = []
+    for (const hole of holes) {
+      const last = this.#holes.at(-1)
+      if (last && last.end === hole.start) last.end = hole.end
+      else this.#holes.push(hole)
+    }
+  }
+}
+
+function rowLimit(value: Value): number {
+  return typeof value.rows === 'number' ? value.rows : value.rows.limit
+}
+
+function byteSize(value: Value): number {
+  const bytes = rowLimit(value) * value.columns * bytesPerElement(value.type)
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+}
+
+function programType(value: Value): ProgramDescription['values'][number]['type'] {
+  const { type } = value
+  if (type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'int32') return type
+  throw new TypeError(`a program computes on float32, float16, bfloat16 and int32; found a tensor of ${type}`)
+}

@@ -1,0 +1,43 @@
+import type { Program as NativeProgram } from '@troupe/native'
+import type { RowSymbol } from './trace.js'
+
+/** A matrix that a program leaves behind: `columns` numbers a row, as many rows as its symbol had in the last run. */
+export interface Output {
+  data: Float32Array
+  columns: number
+}
+
+/**
+ * A traced list of operations over preallocated memory, which native threads run without JavaScript. Fill `inputs`, then
+ * `run`, then read `outputs`; one run at a time.
+ */
+export class Program {
+  constructor(
+    private readonly native: NativeProgram,
+    private readonly symbols: readonly RowSymbol[],
+    /** The memory of the int32 inputs, by name, as long as their limits say. */
+    readonly inputs: Readonly<Record<string, Int32Array>>,
+    readonly outputs: Readonly<Record<string, Output>>,
+  ) {}
+
+  /**
+   * Runs every operation once.
+   * @param rows The value of every row symbol, by name.
+   * @throws RangeError if one is missing or above its limit, and Error if a rank of a group fails.
+   */
+  run(rows: Record<string, number>): Promise<void> {
+    const counts = this.symbols.map(({ name, limit }) => {
+      const count = rows[name]
+      if (count === undefined || !(count >= 0 && count <= limit)) {
+        throw new RangeError(`${name} must be between 0 and ${limit}; found ${count}`)
+      }
+      return count
+    })
+    return this.native.run(counts)
+  }
+
+  /** Makes a run that waits for other ranks fail with `reason`. */
+  cancel(reason: string): void {
+    this.native.cancel(reason)
+  }
+}

@@ -1,0 +1,158 @@
+import { type SharedMemoryHandle, Storage } from '@troupe/native'
+import { bytesPerElement, type DataType, type ElementArray, viewElements } from './data-type.js'
+
+/** Where a tensor's elements are. */
+export type Device = 'cpu'
+
+export interface TensorOptions {
+  /** `shared` memory (the default) can be mapped by the other processes of the host; `private` memory cannot. */
+  memory?: 'shared' | 'private'
+}
+
+/** What another process of the host needs to map a tensor. */
+export interface TensorHandle {
+  dtype: DataType
+  shape: number[]
+  offset: number
+  memory: SharedMemoryHandle
+}
+
+/**
+ * A dense array of numbers: a dtype, a shape, strides and a device over a storage. Elements lie in row-major order.
+ * Tensors in shared memory travel between the processes of a host by handle, without a copy; both sides then see the
+ * same elements.
+ *
+ * @example
+ * ```ts
+ * const weights = Tensor.zeros('float32', [2, 3])
+ * weights.data[0] = 1
+ * await actor.scale(weights, 2)   // the actor maps the same memory
+ * ```
+ */
+export class Tensor<T extends DataType = DataType> {
+  readonly device: Device = 'cpu'
+  #view: ElementArray<T> | undefined
+
+  private constructor(
+    readonly dtype: T,
+    readonly shape: readonly number[],
+    private readonly memory: Storage,
+    /** Bytes from the storage's start to the first element. */
+    readonly offset: number,
+  ) {}
+
+  /**
+   * A tensor of zeros.
+   * @throws RangeError if a dimension is not a whole number of at least 0.
+   */
+  static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
+    const bytes = sizeOf(shape) * bytesPerElement(dtype)
+    return new Tensor(dtype, [...shape], new Storage(bytes, options.memory !== 'private'), 0)
+  }
+
+  /**
+   * A tensor with a copy of `values`.
+   * @throws RangeError if `values` has another number of elements than `shape` says.
+   */
+  static from<T extends DataType>(
+    dtype: T,
+    shape: readonly number[],
+    values: ArrayLike<ElementArray<T>[number]>,
+    options: TensorOptions = {},
+  ): Tensor<T> {
+    const tensor = Tensor.zeros(dtype, shape, options)
+    if (values.length !== tensor.size) {
+      throw new RangeError(`a tensor of shape [${shape}] takes ${tensor.size} values; found ${values.length}`)
+    }
+    ;(tensor.data as { set(values: ArrayLike<unknown>): void }).set(values)
+    return tensor
+  }
+
+  /**
+   * Maps a tensor of another process of this host.
+   * @throws Error if the process that owns it has ended or released it.
+   */
+  static open(handle: TensorHandle): Tensor {
+    return new Tensor(handle.dtype, handle.shape, new Storage(handle.memory), handle.offset)
+  }
+
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  get byteLength(): number {
+    return this.size * bytesPerElement(this.dtype)
+  }
+
+  /** How many elements apart two neighbours along each dimension are. */
+  get strides(): number[] {
+    const strides: number[] = []
+    let step = 1
+    for (const dimension of this.shape.toReversed()) {
+      strides.unshift(step)
+      step *= dimension
+    }
+    return strides
+  }
+
+  /** The elements in place; float16 and bfloat16 as their bits. */
+  get data(): ElementArray<T> {
+    this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.size)
+    return this.#view
+  }
+
+  /** The elements' bytes in place. */
+  get bytes(): Uint8Array {
+    return new Uint8Array(this.memory.buffer, this.offset, this.byteLength)
+  }
+
+  get storage(): Storage {
+    return this.memory
+  }
+
+  /** What another process of this host can map this tensor by; undefined for private memory. */
+  get handle(): TensorHandle | undefined {
+    const memory = this.memory.handle
+    return memory && { dtype: this.dtype, shape: [...this.shape], offset: this.offset, memory }
+  }
+
+  /**
+   * The same elements under another shape.
+   * @throws RangeError if the shapes differ in size.
+   */
+  reshape(shape: readonly number[]): Tensor<T> {
+    if (sizeOf(shape) !== this.size) throw new RangeError(`cannot see [${this.shape}] as [${shape}]`)
+    return new Tensor(this.dtype, [...shape], this.memory, this.offset)
+  }
+
+  /**
+   * Entries `start` to `end` (exclusive) of the first dimension, in place.
+   * @throws RangeError if they are not within it.
+   */
+  rows(start: number, end: number): Tensor<T> {
+    const [count = 0, ...rest] = this.shape
+    if (!(start >= 0 && start <= end && end <= count)) {
+      throw new RangeError(`rows ${start} to ${end} are not within a tensor of shape [${this.shape}]`)
+    }
+    const rowBytes = sizeOf(rest) * bytesPerElement(this.dtype)
+    return new Tensor(this.dtype, [end - start, ...rest], this.memory, this.offset + start * rowBytes)
+  }
+
+  /** Lets go of the memory before the garbage collector does. The tensor and all views of it are then unusable. */
+  release(): void {
+    this.#view = undefined
+    this.memory.release()
+  }
+}
+
+function sizeOf(shape: readonly number[]): number {
+  let size = 1
+  for (const dimension of shape) {
+    if (!Number.isSafeInteger(dimension) || dimension < 0) {
+      throw new RangeError(`a dimension is a whole number of at least 0; found ${dimension} in [${shape}]`)
+    }
+    size *= dimension
+  }
+  return size
+}

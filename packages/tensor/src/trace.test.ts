@@ -1,0 +1,96 @@
+import test from 'ava'
+import { Communicator } from './communicator.js'
+import { Tensor } from './tensor.js'
+import { Trace } from './trace.js'
+
+const near = (a: ArrayLike<number>, b: ArrayLike<number>) =>
+  a.length === b.length && Array.from(a).every((value, i) => Math.abs(value - b[i]!) < 1e-4)
+
+function matrix(rows: number, columns: number, seed: number): Tensor<'float32'> {
+  const values = Array.from({ length: rows * columns }, (_, i) => Math.sin(i * 12.9898 + seed))
+  return Tensor.from('float32', [rows, columns], values)
+}
+
+test('a program computes for as many rows as each run says', async (t) => {
+  const trace = new Trace()
+  const tokens = trace.symbol('tokens', 4)
+  const table = matrix(10, 6, 1)
+  const weight = matrix(3, 6, 2)
+  const x = trace.embedding(trace.input('ids', tokens), trace.constant(table))
+  const program = trace.compile({ y: trace.linear(x, trace.constant(weight)) }, { threads: 2 })
+  for (const ids of [[7], [1, 9, 4, 0], [], [3, 3]]) {
+    program.inputs.ids!.set(ids)
+    await program.run({ tokens: ids.length })
+    const expected = ids.flatMap((id) =>
+      [0, 1, 2].map((o) => {
+        let sum = 0
+        for (let k = 0; k < 6; k++) sum += table.data[id * 6 + k]! * weight.data[o * 6 + k]!
+        return sum
+      }),
+    )
+    t.true(near(program.outputs.y!.data.subarray(0, expected.length), expected))
+  }
+})
+
+test('memory is reused without a value being overwritten while it is still needed', async (t) => {
+  // A chain in which early values are read again late, mixed with operations that may work in place.
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 3)
+  const table = matrix(3, 16, 3)
+  const first = trace.embedding(trace.input('ids', rows), trace.constant(table))
+  let x = first
+  const plain = (f: (value: number, start: number) => number) => table.data.map((start) => f(start, start))
+  let expected = plain((v) => v)
+  const kept = [first]
+  const keptExpected = [expected]
+  for (let i = 0; i < 12; i++) {
+    const other = kept[(i * 5) % kept.length]!
+    const otherExpected = keptExpected[(i * 5) % kept.length]!
+    x = trace.add(x, other)
+    expected = expected.map((value, j) => value + otherExpected[j]!)
+    if (i % 3 === 0) {
+      kept.push(x)
+      keptExpected.push(expected)
+    }
+  }
+  const program = trace.compile({ x, first }, { threads: 1 })
+  program.inputs.ids!.set([0, 1, 2])
+  for (let run = 0; run < 2; run++) {
+    await program.run({ rows: 3 })
+    t.true(near(program.outputs.x!.data, Array.from(expected)))
+    t.deepEqual([...program.outputs.first!.data], [...table.data])
+  }
+})
+
+test('a run with too many rows, or without one of its symbols, is refused', async (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 2)
+  const x = trace.embedding(trace.input('ids', rows), trace.constant(matrix(2, 2, 1)))
+  const program = trace.compile({ x }, { threads: 1 })
+  t.throws(() => program.run({ rows: 3 }), { instanceOf: RangeError, message: /between 0 and 2; found 3/ })
+  t.throws(() => program.run({}), { instanceOf: RangeError })
+})
+
+test('operands that do not fit are refused when the program is compiled', (t) => {
+  const trace = new Trace()
+  const x = trace.embedding(trace.input('ids', 1), trace.constant(matrix(2, 4, 1)))
+  const y = trace.linear(x, trace.constant(matrix(3, 5, 1)))
+  t.throws(() => trace.compile({ y }, { threads: 1 }), { message: /shapes do not fit/ })
+})
+
+test('programs of several ranks meet in their collectives, and one that is cancelled ends the others with its reason', async (t) => {
+  const groups = [0, 1].map((rank) => new Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 'secret' }))
+  await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
+  const programs = groups.map((group, rank) => {
+    const trace = new Trace()
+    const x = trace.embedding(trace.input('ids', 1), trace.constant(Tensor.from('float32', [1, 2], [rank + 1, 10])))
+    return trace.compile({ sum: trace.allReduce(x, group) }, { threads: 1 })
+  })
+  await Promise.all(programs.map((program) => program.run({})))
+  for (const program of programs) t.deepEqual([...program.outputs.sum!.data], [3, 20])
+
+  const waiting = programs[0]!.run({})
+  programs[1]!.cancel('rank 1 was told to stop')
+  await t.throwsAsync(waiting, { message: /rank 1.*told to stop/ })
+  await t.throwsAsync(programs[0]!.run({}), undefined, 'the group stays unusable')
+})

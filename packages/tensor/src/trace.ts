@@ -1,0 +1,238 @@
+import type { Communicator } from './communicator.js'
+import type { DataType } from './data-type.js'
+import { compile } from './plan.js'
+import type { Program } from './program.js'
+import type { Tensor } from './tensor.js'
+
+/** A row count that each run of a program gives anew, and the most it may be. */
+export interface RowSymbol {
+  readonly index: number
+  readonly name: string
+  readonly limit: number
+}
+
+/** A matrix that an operation of a traced program reads or writes. */
+export interface Value {
+  readonly index: number
+  readonly type: DataType
+  readonly rows: RowSymbol | number
+  readonly columns: number
+  /** Set for constants and for state that outlives a run, such as a KV cache. */
+  readonly tensor?: Tensor
+  /** Set for inputs, which JavaScript fills before each run. */
+  readonly input?: string
+}
+
+/** One traced operation. */
+export interface TracedOperation {
+  readonly name: string
+  readonly inputs: readonly Value[]
+  readonly output: Value | undefined
+  readonly numbers: Readonly<Record<string, number>>
+  readonly group: Communicator | undefined
+}
+
+/** The shape of a paged KV cache: blocks of `blockTokens` tokens, each with `keyHeads` heads of `headSize` numbers. */
+export interface CacheShape {
+  blockTokens: number
+  keyHeads: number
+  headSize: number
+}
+
+/** Which cached tokens each query attends to, and where they are. */
+export interface AttentionBatch {
+  /** [queries] The row of `blockTables` that a query's tokens are found through. */
+  sequence: Value
+  /** [queries] The first cached token, and the one past the last, that a query sees. */
+  begin: Value
+  end: Value
+  /** [sequences, blocks] The cache block of each run of blockTokens tokens. */
+  blockTables: Value
+}
+
+/**
+ * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
+ * symbol. Everything is float32 but for weights, which may be float16 or bfloat16, and indices, which are int32.
+ *
+ * @example
+ * ```ts
+ * const trace = new Trace()
+ * const tokens = trace.symbol('tokens', 512)
+ * const x = trace.embedding(trace.input('ids', tokens), trace.constant(table))
+ * const program = trace.compile({ x }, { threads: 2 })
+ * ```
+ */
+export class Trace {
+  readonly symbols: RowSymbol[] = []
+  readonly values: Value[] = []
+  readonly operations: TracedOperation[] = []
+  readonly #constants = new Map<Tensor, Value>()
+
+  /** A row count that every run gives, up to `limit`. */
+  symbol(name: string, limit: number): RowSymbol {
+    const symbol = { index: this.symbols.length, name, limit }
+    this.symbols.push(symbol)
+    return symbol
+  }
+
+  /** An int32 matrix that JavaScript fills before each run. */
+  input(name: string, rows: RowSymbol | number, columns = 1): Value {
+    return this.#value({ type: 'int32', rows, columns, input: name })
+  }
+
+  /** A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row. */
+  constant(tensor: Tensor): Value {
+    const known = this.#constants.get(tensor)
+    if (known) return known
+    const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.size]
+    const value = this.#value({ type: tensor.dtype, rows: rows!, columns: columns!, tensor })
+    this.#constants.set(tensor, value)
+    return value
+  }
+
+  /** [n], [vocabulary, h] → [n, h]: rows by index. `start` is the index of the first row; others give zeros. */
+  embedding(tokens: Value, table: Value, start = 0): Value {
+    return this.#operation('embedding', [tokens, table], tokens.rows, table.columns, { start })
+  }
+
+  /** [n, h], [1, h] → [n, h]: x / sqrt(mean(x²) + epsilon) · weight (arXiv 1910.07467). */
+  rmsNorm(x: Value, weight: Value, epsilon: number): Value {
+    return this.#operation('rmsNorm', [x, weight], x.rows, x.columns, { epsilon })
+  }
+
+  /** [n, in], [out, in], optional [1, out] → [n, out]: x · weightᵀ + bias. */
+  linear(x: Value, weight: Value, bias?: Value): Value {
+    return this.#operation('linear', bias ? [x, weight, bias] : [x, weight], x.rows, fixed(weight.rows))
+  }
+
+  /** a + b, of one shape. */
+  add(a: Value, b: Value): Value {
+    return this.#operation('add', [a, b], a.rows, a.columns)
+  }
+
+  /** silu(gate) · up, of one shape, with silu(x) = x / (1 + e^-x). */
+  siluMultiply(gate: Value, up: Value): Value {
+    return this.#operation('siluMultiply', [gate, up], gate.rows, gate.columns)
+  }
+
+  /** [n], [1, d/2] → [n, d]: cosines, then sines, of position · frequency, times `scale`. */
+  rotaryTable(positions: Value, frequencies: Value, scale: number): Value {
+    return this.#operation('rotaryTable', [positions, frequencies], positions.rows, frequencies.columns * 2, { scale })
+  }
+
+  /** [n, heads · d], [n, d] → [n, heads · d]: turns each head by its row of a rotary table (arXiv 2104.09864). */
+  rotate(x: Value, table: Value): Value {
+    return this.#operation('rotate', [x, table], x.rows, x.columns)
+  }
+
+  /** [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot. */
+  cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
+    this.#record('cacheStore', [x, slots, cache], undefined, {
+      headSize: shape.headSize,
+      blockTokens: shape.blockTokens,
+    })
+  }
+
+  /**
+   * [n, heads · d] → [n, heads · d]: softmax attention over the cached tokens that `batch` names. `keyHeadOf` [heads]
+   * holds the key/value head of each query head. With `partial`, [n, heads · (d + 1)]: each row's log-sum-exps follow, so
+   * that results over several caches can be merged.
+   */
+  attention(
+    query: Value,
+    keys: Value,
+    values: Value,
+    batch: AttentionBatch,
+    keyHeadOf: Value,
+    options: CacheShape & { scale: number; partial: boolean },
+  ): Value {
+    const { partial, ...numbers } = options
+    const inputs = [query, keys, values, batch.sequence, batch.begin, batch.end, batch.blockTables, keyHeadOf]
+    const columns = query.columns + (partial ? query.columns / options.headSize : 0)
+    return this.#operation('attention', inputs, query.rows, columns, { ...numbers, partial: partial ? 1 : 0 })
+  }
+
+  /** [n, c], [m] → [m, c]: rows by index. */
+  gatherRows(x: Value, indices: Value): Value {
+    return this.#operation('gatherRows', [x, indices], indices.rows, x.columns)
+  }
+
+  /** [n, c] → [n, c]: the sum over all ranks of the group. */
+  allReduce(x: Value, group: Communicator): Value {
+    return this.#operation('allReduce', [x], x.rows, x.columns, {}, group)
+  }
+
+  /** [n of this rank, c] → [rows, c]: the ranks' rows stacked; `counts` [ranks] holds how many each has. */
+  allGatherRows(x: Value, counts: Value, rows: RowSymbol, group: Communicator): Value {
+    return this.#operation('allGatherRows', [x, counts], rows, x.columns, {}, group)
+  }
+
+  /** [n, c of this rank] → [n, columns]: the ranks' columns side by side; `widths` [ranks] holds how many each has. */
+  allGatherColumns(x: Value, widths: Value, columns: number, group: Communicator): Value {
+    return this.#operation('allGatherColumns', [x, widths], x.rows, columns, {}, group)
+  }
+
+  /**
+   * [queries, heads · (d + 1)] → [rows, heads · d]: gives each rank its queries' partial attention from all ranks, joined
+   * by log-sum-exp. `counts` [ranks] holds how many of the queries belong to each rank.
+   */
+  mergeAttention(
+    partial: Value,
+    counts: Value,
+    rows: RowSymbol | number,
+    headSize: number,
+    group: Communicator,
+  ): Value {
+    const heads = partial.columns / (headSize + 1)
+    return this.#operation('mergeAttention', [partial, counts], rows, heads * headSize, { headSize }, group)
+  }
+
+  /** Sends a matrix to a rank that receives it. */
+  send(x: Value, to: number, group: Communicator): void {
+    this.#record('send', [x], undefined, { to }, group)
+  }
+
+  /** → [rows, columns]: what a rank sends. */
+  receive(rows: RowSymbol | number, columns: number, from: number, group: Communicator): Value {
+    return this.#operation('receive', [], rows, columns, { from }, group)
+  }
+
+  /** The traced operations as a program whose `outputs` can be read after each run. */
+  compile(outputs: Record<string, Value>, options: { threads: number }): Program {
+    return compile(this, outputs, options.threads)
+  }
+
+  #operation(
+    name: string,
+    inputs: Value[],
+    rows: RowSymbol | number,
+    columns: number,
+    numbers: Record<string, number> = {},
+    group?: Communicator,
+  ): Value {
+    const output = this.#value({ type: 'float32', rows, columns })
+    this.#record(name, inputs, output, numbers, group)
+    return output
+  }
+
+  #record(
+    name: string,
+    inputs: Value[],
+    output: Value | undefined,
+    numbers: Record<string, number>,
+    group?: Communicator,
+  ): void {
+    this.operations.push({ name, inputs, output, numbers, group })
+  }
+
+  #value(fields: Omit<Value, 'index'>): Value {
+    const value = { index: this.values.length, ...fields }
+    this.values.push(value)
+    return value
+  }
+}
+
+function fixed(rows: RowSymbol | number): number {
+  if (typeof rows === 'number') return rows
+  throw new TypeError(`expected a matrix with a fixed number of rows; this one has as many as ${rows.name}`)
+}
