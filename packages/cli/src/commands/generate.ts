@@ -1,0 +1,188 @@
+import { connect, InvalidInputError } from '@troupe/core'
+import {
+  checkPlan,
+  checkPrompt,
+  Engine,
+  type EngineWorker,
+  type GeneratedToken,
+  type GenerateOptions,
+  type ModelConfig,
+  readConfig,
+  Tokenizer,
+} from '@troupe/llm'
+import { command } from '../command.js'
+import { workerTable } from '../worker-table.js'
+
+const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
+
+/** `troupe generate`: has a model continue a prompt on a mesh of worker processes. */
+export const generate = command({
+  name: 'generate',
+  summary: 'Continue a prompt with a language model that is split over worker processes',
+  description:
+    'The workers are --pipeline × --tensor × --sequence processes. Prints the text as it comes, then a table of them.',
+  options: {
+    model: {
+      type: 'string',
+      placeholder: 'PATH',
+      help: 'a Hugging Face model directory: config.json, safetensors, tokenizer.json',
+    },
+    prompt: { type: 'string', help: 'the text to continue' },
+    tokens: {
+      type: 'string',
+      placeholder: 'N,N,…',
+      help: 'the prompt as token ids, in place of --prompt; then end-of-text tokens do not stop it',
+    },
+    'max-tokens': { type: 'integer', min: 1, default: 200, help: 'the most tokens to generate' },
+    temperature: {
+      type: 'number',
+      min: 0,
+      default: 0.8,
+      help: 'divides the logits before the draw; 0 takes the likeliest token',
+    },
+    'top-k': { type: 'integer', min: 0, default: 0, help: 'draw from this many likeliest tokens; 0 for all' },
+    'top-p': {
+      type: 'number',
+      min: 0,
+      max: 1,
+      default: 1,
+      help: 'draw from the likeliest tokens that reach this probability together',
+    },
+    seed: {
+      type: 'integer',
+      help: 'decides every draw: the same seed gives the same text under every plan; random by default',
+    },
+    pipeline: degree('stages: workers that hold some of the layers each'),
+    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
+    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    threads: {
+      type: 'integer',
+      min: 1,
+      help: "CPU threads a worker; the node's cores divided among its workers by default",
+    },
+    address: {
+      type: 'string',
+      placeholder: 'HOST:PORT',
+      help: 'run on the cluster of the head that listens there, not on one of its own',
+    },
+    json: { type: 'boolean', help: 'print one JSON object: tokens, text, speeds and workers' },
+    logits: { type: 'boolean', help: 'with --json: add the logits after the last prompt token' },
+  },
+  async run(options) {
+    const { model, pipeline, tensor, sequence } = options
+    if (model === undefined) throw new InvalidInputError('expected --model PATH; see `troupe generate --help`')
+    const config = readConfig(model)
+    const plan = { pipeline, tensor, sequence }
+    checkPlan(plan, config)
+    const tokenizer = Tokenizer.open(model)
+    const prompt = promptOf(options, tokenizer)
+    checkPrompt(prompt, config.contextLength, config.vocabularySize)
+    const contextLength = Math.min(config.contextLength, prompt.length + options['max-tokens'])
+
+    const cluster = await connect(options.address === undefined ? {} : { address: options.address })
+    try {
+      const threads = options.threads === undefined ? {} : { threads: options.threads }
+      const engine = await Engine.start(cluster, { model, plan, contextLength, ...threads })
+      const asked: GenerateOptions = {
+        maxTokens: options['max-tokens'],
+        temperature: options.temperature,
+        topK: options['top-k'],
+        topP: options['top-p'],
+        stopAtEnd: options.tokens === undefined,
+        wantLogits: options.logits,
+        ...(options.seed === undefined ? {} : { seed: options.seed }),
+      }
+      if (options.json) await printJson(engine, prompt, asked, tokenizer)
+      else await printText(engine, prompt, asked, tokenizer, config)
+      await engine.stop()
+    } finally {
+      await cluster.shutdown()
+    }
+  },
+})
+
+function promptOf(
+  options: { prompt: string | undefined; tokens: string | undefined },
+  tokenizer: Tokenizer | undefined,
+): number[] {
+  const { prompt, tokens } = options
+  if ((prompt === undefined) === (tokens === undefined)) {
+    throw new InvalidInputError('expected either --prompt TEXT or --tokens N,N,…; see `troupe generate --help`')
+  }
+  if (tokens !== undefined) {
+    if (!/^\d+(,\d+)*$/.test(tokens)) {
+      throw new InvalidInputError(`--tokens must be token ids joined by commas, found ${JSON.stringify(tokens)}`)
+    }
+    return tokens.split(',').map(Number)
+  }
+  if (!tokenizer) throw new InvalidInputError('the model has no tokenizer.json; give the prompt as --tokens N,N,…')
+  return tokenizer.encode(prompt!)
+}
+
+/** Tokens per second before and after the first token. */
+class Stopwatch {
+  readonly #began = performance.now()
+  #first = 0
+  #count = 0
+
+  constructor(private readonly promptTokens: number) {}
+
+  token(): void {
+    if (this.#count++ === 0) this.#first = performance.now()
+  }
+
+  read() {
+    const decodeSeconds = (performance.now() - this.#first) / 1000
+    return {
+      prefillTokensPerSecond: (this.promptTokens * 1000) / (this.#first - this.#began),
+      decodeTokensPerSecond: this.#count > 1 ? (this.#count - 1) / decodeSeconds : 0,
+    }
+  }
+}
+
+async function printJson(
+  engine: Engine,
+  prompt: number[],
+  asked: GenerateOptions,
+  tokenizer: Tokenizer | undefined,
+): Promise<void> {
+  const watch = new Stopwatch(prompt.length)
+  const generated: GeneratedToken[] = []
+  for await (const token of engine.generate(prompt, asked)) {
+    watch.token()
+    generated.push(token)
+  }
+  const tokens = generated.map(({ token }) => token)
+  const logits = generated[0]?.logits
+  const result = {
+    tokens,
+    text: tokenizer?.decode(tokens) ?? '',
+    ...(logits ? { logits: [...logits] } : {}),
+    ...watch.read(),
+    workers: engine.workers.map(jsonWorker),
+  }
+  process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+function jsonWorker({ coordinates, name, pid, layers, heads, weightBytes, kvBytes }: EngineWorker) {
+  return { coordinates, name, pid, layers, heads, weightBytes, kvBytes }
+}
+
+async function printText(
+  engine: Engine,
+  prompt: number[],
+  asked: GenerateOptions,
+  tokenizer: Tokenizer | undefined,
+  config: ModelConfig,
+): Promise<void> {
+  const stream = tokenizer?.stream(prompt)
+  process.stdout.write(tokenizer?.decode(prompt) ?? prompt.join(' '))
+  const watch = new Stopwatch(prompt.length)
+  for await (const { token } of engine.generate(prompt, asked)) {
+    watch.token()
+    process.stdout.write(stream ? stream.push(token) : ` ${token}`)
+  }
+  const { prefillTokensPerSecond: prefill, decodeTokensPerSecond: decode } = watch.read()
+  process.stdout.write(`\n\n${workerTable(engine.workers, config)}\n\n`)
+  process.stdout.write(`prefill ${prefill.toFixed(0)} tokens/s, decode ${decode.toFixed(0)} tokens/s\n`)
+}

@@ -1,0 +1,43 @@
+import type { Command, Option } from './command.js'
+
+/** What `troupe --help` prints. */
+export function generalHelp(commands: readonly Command[]): string {
+  const rows = commands.map(({ name, summary }): [string, string] => [`troupe ${name}`, summary])
+  return [
+    'Usage: troupe COMMAND [OPTIONS]',
+    '',
+    ...table(rows),
+    '',
+    'troupe COMMAND --help explains the options of a command.',
+  ].join('\n')
+}
+
+/** What `troupe COMMAND --help` prints. */
+export function commandHelp({ name, summary, description, options }: Command): string {
+  const rows = Object.entries(options).map(([option, details]): [string, string] => [
+    `--${option}${valueName(details)}`,
+    `${details.help}${defaultNote(details)}`,
+  ])
+  return [
+    `Usage: troupe ${name} [OPTIONS]`,
+    '',
+    `${summary}.`,
+    ...(description ? ['', description] : []),
+    '',
+    ...table([...rows, ['--help', 'show this']]),
+  ].join('\n')
+}
+
+function valueName({ type, placeholder }: Option): string {
+  if (type === 'boolean') return ''
+  return ` ${placeholder ?? (type === 'string' ? 'TEXT' : 'N')}`
+}
+
+function defaultNote(option: Option): string {
+  return option.type === 'boolean' || option.default === undefined ? '' : ` (default ${option.default})`
+}
+
+function table(rows: [string, string][]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length))
+  return rows.map(([left, right]) => `  ${left.padEnd(width)}  ${right}`)
+}

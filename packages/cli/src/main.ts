@@ -1,0 +1,43 @@
+import { InvalidInputError } from '@troupe/core'
+import { readArguments } from './arguments.js'
+import type { Command } from './command.js'
+import { generate } from './commands/generate.js'
+import { start } from './commands/start.js'
+import { commandHelp, generalHelp } from './help.js'
+
+/** Every command of `troupe`; a new one is a file in commands/ and a line here. */
+const commands: readonly Command[] = [generate, start]
+
+/**
+ * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can
+ * correct, 1 for other failures; TROUPE_DEBUG=1 adds the stack.
+ */
+export async function main([name, ...args]: string[]): Promise<void> {
+  try {
+    await run(name, args)
+  } catch (error) {
+    process.exitCode = error instanceof InvalidInputError ? 2 : 1
+    process.stderr.write(`error: ${messageOf(error)}\n`)
+    if (process.env.TROUPE_DEBUG === '1' && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+  }
+}
+
+async function run(name: string | undefined, args: string[]): Promise<void> {
+  if (name === undefined || name === 'help' || name === '--help') {
+    process.stdout.write(`${generalHelp(commands)}\n`)
+    return
+  }
+  const command = commands.find((candidate) => candidate.name === name)
+  if (!command) {
+    const known = commands.map((candidate) => candidate.name).join(', ')
+    throw new InvalidInputError(`expected a command (${known}), found ${name}; see \`troupe --help\``)
+  }
+  const values = readArguments(command, args)
+  if (values === 'help') process.stdout.write(`${commandHelp(command)}\n`)
+  else await command.run(values)
+}
+
+function messageOf(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error)
+  return text.split('\n')[0]!
+}

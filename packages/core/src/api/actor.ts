@@ -1,0 +1,149 @@
+import type { ActorClass, Coordinates, Dimensions, MemberRequest } from '../cluster/protocol.js'
+import type { ActorClient } from '../runtime/actor-client.js'
+import { currentRuntime } from '../runtime/runtime.js'
+import { InvalidInputError } from './errors.js'
+import { type Handle, handleOf, type RemoteArguments } from './handle.js'
+import { Mesh } from './mesh.js'
+
+/** A class whose instances can be actors. */
+// biome-ignore lint/suspicious/noExplicitAny: any constructor is accepted
+export type Constructor<T = object> = new (...args: any[]) => T
+
+/** How an actor is spawned. */
+export interface SpawnOptions {
+  /** Names the actor and its process; no two living actors may be given the same name. */
+  readonly name?: string
+  /** The node it must run on, one of `cluster.nodes()`; left out, the cluster spreads actors evenly. */
+  readonly nodeId?: string
+  /** Environment variables of its process, beside those of its node. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** Where a member of a mesh stands. */
+export interface MemberPlace {
+  readonly coordinates: Coordinates
+  readonly rank: number
+  readonly size: number
+}
+
+const classes = new Map<string, Constructor>()
+
+/** The class that a module made an actor of in this process. @internal */
+export function registeredClass(module: string, exportName: string): Constructor | undefined {
+  return classes.get(`${module}#${exportName}`)
+}
+
+/**
+ * Makes a class spawnable as an actor in a process of its own.
+ *
+ * @param module `import.meta.url` of the module this is called in: workers import it
+ * @param actorClass the class; its methods are what can be called
+ * @param exportName distinguishes classes of one name in a module
+ * @throws InvalidInputError if the class has no name, or the module has an actor of that name already
+ * @example
+ * ```ts
+ * export class Counter {
+ *   constructor(private n = 0) {}
+ *   add(by = 1) { return (this.n += by) }
+ * }
+ * export const RemoteCounter = actor(import.meta.url, Counter)
+ *
+ * const counter = await RemoteCounter.spawn(10)
+ * const total = await counter.add(5)
+ * ```
+ */
+export function actor<C extends Constructor>(module: string, actorClass: C, exportName?: string): RemoteClass<C> {
+  const name = exportName ?? actorClass.name
+  if (!name) throw new InvalidInputError(`a class without a name cannot be an actor; name it, in ${module}`)
+  const key = `${module}#${name}`
+  const known = classes.get(key)
+  if (known && known !== actorClass) {
+    throw new InvalidInputError(`${module} has an actor named ${name} already; give this one another exportName`)
+  }
+  classes.set(key, actorClass)
+  return new RemoteClass<C>({ module, exportName: name, className: actorClass.name || name }, {})
+}
+
+/** A class whose instances are spawned as actors; made by {@link actor}. */
+export class RemoteClass<C extends Constructor> {
+  readonly #class: ActorClass
+  readonly #options: SpawnOptions
+
+  /** @internal */
+  constructor(actorClass: ActorClass, options: SpawnOptions) {
+    this.#class = actorClass
+    this.#options = options
+  }
+
+  /** The same class with other options for its spawns. */
+  options(options: SpawnOptions): RemoteClass<C> {
+    return new RemoteClass<C>(this.#class, { ...this.#options, ...options })
+  }
+
+  /**
+   * Starts an actor. It ends with the process that spawned it, when it is stopped, or with the cluster.
+   *
+   * @throws InvalidInputError if an argument cannot be sent, the name is taken or the node is unknown
+   * @throws ActorDiedError if its process does not start; what the constructor throws otherwise
+   */
+  async spawn(...args: RemoteArguments<ConstructorParameters<C>>): Promise<Handle<InstanceType<C>>> {
+    const [client] = await this.#start([{}], undefined, () => args)
+    return handleOf(client!)
+  }
+
+  /**
+   * Starts an actor at each place of a mesh, all at once, in contiguous blocks over the nodes of the cluster.
+   *
+   * @param dimensions names and sizes; the first dimension is the slowest
+   * @param args the constructor's arguments, or a function that gives them for each place
+   * @throws InvalidInputError if a dimension is no positive integer; else as {@link spawn}, having ended all members
+   * @example
+   * ```ts
+   * const mesh = await RemoteWorker.spawnMesh({ pipeline: 2, tensor: 4 }, ({ rank, size }) => [rank, size])
+   * const sums = await mesh.slice({ pipeline: 0 }).call('add', 1)
+   * ```
+   */
+  async spawnMesh(
+    dimensions: Dimensions,
+    ...args:
+      | RemoteArguments<ConstructorParameters<C>>
+      | [(place: MemberPlace) => RemoteArguments<ConstructorParameters<C>>]
+  ): Promise<Mesh<InstanceType<C>>> {
+    const places = placesOf(dimensions)
+    const [first] = args
+    const argsOf = (typeof first === 'function' ? first : () => args) as (place: MemberPlace) => unknown[]
+    const clients = await this.#start(places, dimensions, (index) => argsOf({ ...places[index]!, size: places.length }))
+    const members = places.map(({ coordinates, rank }, index) => {
+      return { coordinates, rank, handle: handleOf<InstanceType<C>>(clients[index]!) }
+    })
+    return new Mesh(dimensions, members)
+  }
+
+  async #start(
+    members: MemberRequest[],
+    dimensions: Dimensions | undefined,
+    argsOf: (index: number) => unknown[],
+  ): Promise<ActorClient[]> {
+    const runtime = currentRuntime()
+    const args = await Promise.all(members.map((_, index) => Promise.all(argsOf(index))))
+    const records = await runtime.head.spawn({ actorClass: this.#class, members, dimensions, ...this.#options })
+    const clients = records.map((record) => runtime.client(record))
+    const outcomes = await Promise.allSettled(clients.map((client, index) => client.construct(args[index]!)))
+    const failure = outcomes.find((outcome) => outcome.status === 'rejected')
+    if (!failure) return clients
+    await Promise.all(records.map((record) => runtime.head.end(record.id, 'its constructor failed')))
+    throw failure.reason
+  }
+}
+
+/** All places of a mesh, the first dimension being the slowest. */
+function placesOf(dimensions: Dimensions): { coordinates: Coordinates; rank: number }[] {
+  let all: Coordinates[] = [{}]
+  for (const [dimension, size] of Object.entries(dimensions)) {
+    if (!Number.isInteger(size) || size < 1) {
+      throw new InvalidInputError(`the mesh dimension ${dimension} must be a positive integer, found ${size}`)
+    }
+    all = all.flatMap((place) => Array.from({ length: size }, (_, index) => ({ ...place, [dimension]: index })))
+  }
+  return all.map((coordinates, rank) => ({ coordinates, rank }))
+}

@@ -1,0 +1,149 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
+import { unreachable } from '../cluster/node.js'
+import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
+import { parseAddress } from '../cluster/address.js'
+import type { NodeInfo } from '../cluster/protocol.js'
+import { enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
+import { ClusterLostError, InvalidInputError } from './errors.js'
+
+export type { NodeInfo }
+
+/** How a driver finds its cluster. */
+export interface ConnectOptions {
+  /** `HOST:PORT` of a head; by default the environment's TROUPE_ADDRESS, and without that a cluster is started. */
+  readonly address?: string
+}
+
+const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
+
+/** Milliseconds the head of a local cluster may take to start. */
+const START_TIMEOUT = 30_000
+/** Milliseconds the head of a local cluster may take to end. */
+const END_TIMEOUT = 5000
+
+/**
+ * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
+ *
+ * @throws InvalidInputError if the address is malformed, or this process has joined a cluster already
+ * @throws NodeUnreachableError if no head answers at the address
+ * @example
+ * ```ts
+ * const cluster = await connect()
+ * const counter = await RemoteCounter.spawn()
+ * console.log(await counter.add(5))
+ * await cluster.shutdown()
+ * ```
+ */
+export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
+  if (runtimeOrNone()) throw new InvalidInputError('this process is in a cluster already; call shutdown() on it first')
+  const address = options.address ?? process.env.TROUPE_ADDRESS
+  return address ? joinCluster(address) : startCluster()
+}
+
+/** A cluster that this process drives. */
+export class Cluster {
+  readonly #runtime: Runtime
+  readonly #head: ChildProcess | undefined
+
+  /** @internal */
+  constructor(runtime: Runtime, head: ChildProcess | undefined) {
+    this.#runtime = runtime
+    this.#head = head
+  }
+
+  /** Marks the cluster's processes: the value of TROUPE_CLUSTER in their environment. */
+  get id(): string {
+    return this.#runtime.cluster.clusterId
+  }
+
+  /** The nodes of the cluster, the head first. */
+  async nodes(): Promise<NodeInfo[]> {
+    return this.#runtime.head.nodes()
+  }
+
+  /**
+   * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when their processes
+   * have ended. Pending calls fail.
+   */
+  async shutdown(): Promise<void> {
+    if (runtimeOrNone() !== this.#runtime) return
+    try {
+      await this.#runtime.head.leave()
+    } catch (error) {
+      if (!(error instanceof ClusterLostError)) throw error
+    } finally {
+      this.#runtime.close('the cluster was shut down')
+      if (this.#head) await ended(this.#head)
+    }
+  }
+
+  /** {@link shutdown}, for `await using`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.shutdown()
+  }
+}
+
+async function joinCluster(address: string): Promise<Cluster> {
+  const { host, port } = parseAddress(address)
+  const endpoint = `tcp://${host}:${port}`
+  const id = randomId()
+  const switchboard = new Switchboard({ processId: id, nodeId: id }, true)
+  const runtime = new Runtime(switchboard, endpoint, { processId: `head at ${address}`, nodeId: '' }, { onLog: printLog })
+  try {
+    runtime.cluster = await runtime.head.joinDriver()
+  } catch (error) {
+    runtime.close('joining failed')
+    throw error instanceof ClusterLostError ? unreachable({ host, port }, error) : error
+  }
+  enter(runtime)
+  return new Cluster(runtime, undefined)
+}
+
+async function startCluster(): Promise<Cluster> {
+  const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
+  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid }
+  // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
+  const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
+    detached: true,
+    stdio: ['pipe', 'inherit', 'inherit'],
+    env: { ...process.env, [CLUSTER_VARIABLE]: clusterId, [HEAD_VARIABLE]: JSON.stringify(boot) },
+  })
+  head.unref()
+  const stdin = head.stdin as Socket
+  stdin.on('error', () => {})
+  stdin.unref()
+  const switchboard = new Switchboard({ processId: randomId(), nodeId }, true)
+  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, { timeout: START_TIMEOUT })
+  const failed = new Promise<never>((_, reject) => {
+    head.once('error', reject)
+    head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
+  })
+  failed.catch(() => {})
+  try {
+    runtime.cluster = await Promise.race([runtime.head.joinDriver(), failed])
+  } catch (error) {
+    runtime.close('the head did not start')
+    head.kill('SIGKILL')
+    throw error
+  }
+  enter(runtime)
+  return new Cluster(runtime, head)
+}
+
+async function ended(head: ChildProcess): Promise<void> {
+  if (head.exitCode !== null || head.signalCode !== null) return
+  head.ref()
+  const timer = setTimeout(() => head.kill('SIGKILL'), END_TIMEOUT)
+  await new Promise<void>((resolve) => {
+    head.once('exit', () => resolve())
+  })
+  clearTimeout(timer)
+}
+
+function printLog(name: string, line: string): void {
+  process.stderr.write(`[${name}] ${line}\n`)
+}

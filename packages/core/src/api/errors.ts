@@ -1,0 +1,78 @@
+/** Gives an error class its own name without an own property that would be printed and sent with every instance. */
+function nameErrors(errorClass: { name: string; prototype: Error }): void {
+  Object.defineProperty(errorClass.prototype, 'name', { value: errorClass.name, configurable: true, writable: true })
+}
+
+/** The root of every error that Troupe itself raises. */
+export class TroupeError extends Error {
+  static {
+    nameErrors(TroupeError)
+  }
+}
+
+/** The caller passed something that cannot work; the message says what was expected, what was found and what to do. */
+export class InvalidInputError extends TroupeError {
+  static {
+    nameErrors(InvalidInputError)
+  }
+}
+
+/** No process answers at an address. */
+export class NodeUnreachableError extends InvalidInputError {
+  static {
+    nameErrors(NodeUnreachableError)
+  }
+}
+
+/** A head was asked to listen on a port that something else holds. */
+export class PortInUseError extends InvalidInputError {
+  static {
+    nameErrors(PortInUseError)
+  }
+}
+
+/** The head of the cluster, and with it the cluster, has gone. */
+export class ClusterLostError extends TroupeError {
+  static {
+    nameErrors(ClusterLostError)
+  }
+}
+
+/** An actor died before it answered, or was dead when it was called. */
+export class ActorDiedError extends TroupeError {
+  static {
+    nameErrors(ActorDiedError)
+  }
+
+  /**
+   * @param actor the actor's name
+   * @param reason what ended it: an exit code with its last lines on stderr, a signal, the loss of its node, a stop
+   */
+  constructor(
+    readonly actor: string,
+    readonly reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`actor ${actor} died: ${reason}`, options)
+  }
+}
+
+/** The classes that an error of the same name is revived as when it comes from another process. */
+export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
+  [
+    Error,
+    TypeError,
+    RangeError,
+    SyntaxError,
+    ReferenceError,
+    EvalError,
+    URIError,
+    AggregateError,
+    TroupeError,
+    InvalidInputError,
+    NodeUnreachableError,
+    PortInUseError,
+    ClusterLostError,
+    ActorDiedError,
+  ].map((errorClass) => [errorClass.name, errorClass]),
+)

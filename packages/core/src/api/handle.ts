@@ -1,0 +1,115 @@
+import { inspect } from 'node:util'
+import type { ActorClient } from '../runtime/actor-client.js'
+import { currentRuntime } from '../runtime/runtime.js'
+import type { ActorRecord } from '../cluster/protocol.js'
+import { registerCodec } from '../transport/codec.js'
+import { InvalidInputError } from './errors.js'
+import type { ObjectRef } from './ref.js'
+
+/** Whether a type is `any`. */
+type IsAny<T> = 0 extends 1 & T ? true : false
+
+/** What a remote call of a method gives: items for one that yields, else a ref of what it returns or resolves to. */
+export type RemoteResult<R> =
+  IsAny<R> extends true
+    ? ObjectRef<R>
+    : [R] extends [AsyncIterable<infer T>]
+      ? AsyncIterable<T>
+      : [R] extends [Generator<infer T, unknown, never>]
+        ? AsyncIterable<T>
+        : ObjectRef<Awaited<R>>
+
+/** The arguments of a remote call: each may be given as a ref, and arrives as its value. */
+export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: A[I] | ObjectRef<A[I]> }
+
+/** The names of a class's methods. */
+export type MethodName<T> = {
+  [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
+}[keyof T] &
+  string
+
+/** A method as it is called through a handle. */
+export type RemoteMethod<F> = F extends (...args: infer A) => infer R
+  ? (...args: RemoteArguments<A>) => RemoteResult<R>
+  : never
+
+/**
+ * A typed proxy of an actor: its methods, called in the actor's process. Calls of one caller run in order, one at a time.
+ * A handle can be passed to other actors, which then call it directly.
+ */
+export type Handle<T> = { readonly [K in MethodName<T>]: RemoteMethod<T[K]> }
+
+/** What {@link describeActor} tells of an actor. */
+export interface ActorDescription {
+  readonly id: string
+  readonly name: string
+  readonly pid: number
+  readonly nodeId: string
+}
+
+/** What a handle's proxy stands before; its prototype tells handles from other objects. */
+class HandleTarget {
+  readonly methods = new Map<string, (...args: unknown[]) => unknown>()
+
+  constructor(readonly client: ActorClient) {}
+}
+
+const clients = new WeakMap<object, ActorClient>()
+
+/** Names that JavaScript itself looks up on any object, so that they cannot be remote methods. */
+const reserved = new Set(['then', 'toJSON', 'constructor'])
+
+/** Makes the handle of an actor. */
+export function handleOf<T>(client: ActorClient): Handle<T> {
+  const handle = new Proxy(new HandleTarget(client), {
+    get(target, property) {
+      if (property === inspect.custom) return () => `Handle(${client.record.name})`
+      if (typeof property === 'symbol' || reserved.has(property)) return undefined
+      let method = target.methods.get(property)
+      if (!method) {
+        method = (...args: unknown[]) => client.call(property, args)
+        target.methods.set(property, method)
+      }
+      return method
+    },
+    set(_, property) {
+      throw new InvalidInputError(`${client.record.name} is an actor; its property ${String(property)} cannot be set`)
+    },
+  })
+  clients.set(handle, client)
+  return handle as unknown as Handle<T>
+}
+
+/** The client behind a handle. */
+export function clientOf(handle: object): ActorClient {
+  const client = clients.get(handle)
+  if (!client) throw new InvalidInputError('expected an actor handle, found another object')
+  return client
+}
+
+/** Tells which actor a handle stands for. */
+export function describeActor(handle: object): ActorDescription {
+  const { id, name, pid, address } = clientOf(handle).record
+  return { id, name, pid, nodeId: address.nodeId }
+}
+
+/**
+ * Stops an actor once the calls that this process made before have been answered. Resolves when its process has ended.
+ *
+ * @throws ActorDiedError if it was dead already
+ */
+export async function stopActor(handle: object): Promise<void> {
+  await clientOf(handle).stop()
+}
+
+/** Ends an actor's process at once; its pending calls fail. Resolves when the process has ended. */
+export async function killActor(handle: object): Promise<void> {
+  await clientOf(handle).kill()
+}
+
+registerCodec<object, ActorRecord>({
+  name: 'troupe.handle',
+  matches: (value): value is object => clients.has(value),
+  encode: (handle) => clientOf(handle).record,
+  decode: (record) => handleOf(currentRuntime().client(record)),
+})

@@ -1,0 +1,119 @@
+import type { Coordinates, Dimensions } from '../cluster/protocol.js'
+import { ActorDiedError, InvalidInputError } from './errors.js'
+import { clientOf, type Handle, killActor, type MethodName, type RemoteArguments, stopActor } from './handle.js'
+
+/** One actor of a mesh. */
+export interface MeshMember<T> {
+  /** Its place in the mesh it was spawned in, also when it is seen through a slice. */
+  readonly coordinates: Coordinates
+  readonly rank: number
+  readonly handle: Handle<T>
+}
+
+/** What one member answered. */
+export interface MeshAnswer<V> {
+  readonly coordinates: Coordinates
+  readonly value: V
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: methods of any shape
+type AnyMethod = (...args: any[]) => any
+type ArgumentsOf<T, K extends keyof T> = T[K] extends AnyMethod ? RemoteArguments<Parameters<T[K]>> : never
+type AnswerOf<T, K extends keyof T> = T[K] extends AnyMethod ? Awaited<ReturnType<T[K]>> : never
+
+/**
+ * Actors arranged along named dimensions, called as one.
+ *
+ * @example
+ * ```ts
+ * const mesh = await RemoteWorker.spawnMesh({ pipeline: 2, tensor: 4 })
+ * mesh.at({ pipeline: 1, tensor: 0 }).load()
+ * for (const { coordinates, value } of await mesh.call('memory')) console.log(coordinates, value)
+ * ```
+ */
+export class Mesh<T> {
+  /** @internal */
+  constructor(
+    /** Names and sizes of the dimensions, the first one being the slowest. */
+    readonly dimensions: Dimensions,
+    /** The members, the first dimension being the slowest. */
+    readonly members: readonly MeshMember<T>[],
+  ) {}
+
+  /** The number of members. */
+  get size(): number {
+    return this.members.length
+  }
+
+  /**
+   * The member at a place; every dimension of this mesh must be given.
+   *
+   * @throws InvalidInputError if a dimension is missing or unknown, or an index is outside of it
+   */
+  at(coordinates: Coordinates): Handle<T> {
+    const missing = Object.keys(this.dimensions).filter((dimension) => !(dimension in coordinates))
+    if (missing.length > 0) throw new InvalidInputError(`the coordinates lack the dimension ${missing.join(', ')}`)
+    return this.slice(coordinates).members[0]!.handle
+  }
+
+  /**
+   * The members at the given indices, as a mesh of the remaining dimensions.
+   *
+   * @throws InvalidInputError if a dimension is unknown or an index is outside of it
+   */
+  slice(fixed: Coordinates): Mesh<T> {
+    for (const [dimension, index] of Object.entries(fixed)) {
+      const size = this.dimensions[dimension]
+      if (size === undefined) {
+        const known = Object.keys(this.dimensions).join(', ')
+        throw new InvalidInputError(`the mesh has no dimension ${dimension}; it has ${known || 'none'}`)
+      }
+      if (!Number.isInteger(index) || index < 0 || index >= size) {
+        throw new InvalidInputError(`the index in dimension ${dimension} must be from 0 to ${size - 1}, found ${index}`)
+      }
+    }
+    const remaining = Object.entries(this.dimensions).filter(([dimension]) => !(dimension in fixed))
+    const members = this.members.filter(({ coordinates }) =>
+      Object.entries(fixed).every(([dimension, index]) => coordinates[dimension] === index),
+    )
+    return new Mesh(Object.fromEntries(remaining), members)
+  }
+
+  /**
+   * Calls a method of every member, and resolves with their answers in the order of the members.
+   *
+   * @throws the first failure; the message of an error that a member threw begins with the member's name
+   */
+  async call<K extends MethodName<T>>(
+    method: K,
+    ...args: ArgumentsOf<T, K>
+  ): Promise<MeshAnswer<AnswerOf<T, K>>[]> {
+    return Promise.all(
+      this.members.map(async ({ coordinates, handle }) => {
+        const client = clientOf(handle)
+        try {
+          return { coordinates, value: (await client.call(method, args)) as AnswerOf<T, K> }
+        } catch (error) {
+          if (error instanceof Error && !(error instanceof ActorDiedError)) {
+            error.message = `${client.record.name}.${method}: ${error.message}`
+          }
+          throw error
+        }
+      }),
+    )
+  }
+
+  /** Calls a method of every member without waiting for answers. */
+  broadcast<K extends MethodName<T>>(method: K, ...args: ArgumentsOf<T, K>): void {
+    for (const { handle } of this.members) clientOf(handle).call(method, args)
+  }
+
+  /** Stops every member once the calls that this process made before have been answered. */
+  async stop(): Promise<void> {
+    await Promise.all(this.members.map(({ handle }) => stopActor(handle)))
+  }
+  /** Ends every member's process at once; pending calls fail. */
+  async kill(): Promise<void> {
+    await Promise.all(this.members.map(({ handle }) => killActor(handle)))
+  }
+}

@@ -1,0 +1,41 @@
+import { lookup } from 'node:dns/promises'
+import { networkInterfaces } from 'node:os'
+import { InvalidInputError } from '../api/errors.js'
+
+/**
+ * Reads `HOST:PORT`.
+ *
+ * @throws InvalidInputError if it is anything else
+ */
+export function parseAddress(address: string): { host: string; port: number } {
+  const [, host, digits] = /^(?:tcp:\/\/)?([^\s:/]+|\[[\da-fA-F:]+\]):(\d{1,5})$/.exec(address) ?? []
+  const port = Number(digits)
+  if (!host || port < 1 || port > 65535) {
+    throw new InvalidInputError(`expected an address as HOST:PORT, found ${JSON.stringify(address)}`)
+  }
+  return { host, port }
+}
+
+/**
+ * The IP address to listen at for a host name, since ZeroMQ binds to no names.
+ *
+ * @throws InvalidInputError if the name has no address
+ */
+export async function listenAddress(host: string): Promise<string> {
+  if (host === '0.0.0.0') return firstAddress()
+  try {
+    return (await lookup(host, 4)).address
+  } catch (error) {
+    throw new InvalidInputError(`the host ${host} has no IPv4 address; give one of this machine with --host`, {
+      cause: error,
+    })
+  }
+}
+
+/** An address of this machine that other hosts can use. */
+function firstAddress(): string {
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { family, internal, address } of addresses ?? []) if (family === 'IPv4' && !internal) return address
+  }
+  return '127.0.0.1'
+}

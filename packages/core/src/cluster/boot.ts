@@ -1,0 +1,34 @@
+import type { ProcessAddress } from '../transport/switchboard.js'
+import type { HeadOptions } from './head.js'
+import type { ActorClass, Coordinates, Dimensions } from './protocol.js'
+
+/** Marks every process of a cluster, so that what is left of one can be found. */
+export const CLUSTER_VARIABLE = 'TROUPE_CLUSTER'
+/** Carries a worker's {@link WorkerBoot}. */
+export const WORKER_VARIABLE = 'TROUPE_WORKER'
+/** Carries the {@link HeadBoot} of a head that a driver starts. */
+export const HEAD_VARIABLE = 'TROUPE_HEAD'
+
+/** What a worker is told through its environment. */
+export interface WorkerBoot {
+  readonly processId: string
+  readonly nodeId: string
+  readonly clusterId: string
+  readonly parentPid: number
+  readonly head: ProcessAddress
+  readonly headEndpoint: string
+  readonly host: string
+  /** Whether other nodes must be able to reach it. */
+  readonly listens: boolean
+  readonly actorId: string
+  readonly name: string
+  readonly actorClass: ActorClass
+  readonly coordinates?: Coordinates | undefined
+  readonly dimensions?: Dimensions | undefined
+  readonly rank?: number | undefined
+}
+
+/** What the head of a local cluster is told through its environment. */
+export interface HeadBoot extends HeadOptions {
+  readonly parentPid: number
+}

@@ -1,0 +1,12 @@
+import { HEAD_VARIABLE, type HeadBoot } from './boot.js'
+import { Head } from './head.js'
+import { followParent } from './lifeline.js'
+import { HEAD_TITLE } from './title.js'
+
+const boot = JSON.parse(process.env[HEAD_VARIABLE] ?? '') as HeadBoot
+delete process.env[HEAD_VARIABLE]
+process.title = HEAD_TITLE
+await followParent(boot.parentPid)
+
+const head = await Head.start(boot)
+head.onLeft = () => void head.close().finally(() => process.exit(0))

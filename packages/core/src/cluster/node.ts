@@ -1,0 +1,81 @@
+import { availableParallelism } from 'node:os'
+import { ClusterLostError, NodeUnreachableError } from '../api/errors.js'
+import { control, serve } from '../transport/control.js'
+import { LinkLostError } from '../transport/link.js'
+import { randomId, Switchboard } from '../transport/switchboard.js'
+import { NodeAgent } from './node-agent.js'
+import type { HeadRequests, WorkerSpec } from './protocol.js'
+
+/** A host that has joined a cluster: it starts workers when the head asks for them. */
+export class JoinedNode {
+  /** Rejects when the head has gone. */
+  readonly lost: Promise<never>
+  #lose!: (error: Error) => void
+  #agent: NodeAgent | undefined
+  #joined!: (agent: NodeAgent) => void
+  /** The head's first request may come in with its answer to joining. */
+  readonly #untilJoined = new Promise<NodeAgent>((resolve) => {
+    this.#joined = resolve
+  })
+  readonly #switchboard: Switchboard
+
+  private constructor(switchboard: Switchboard) {
+    this.#switchboard = switchboard
+    this.lost = new Promise((_, reject) => {
+      this.#lose = reject
+    })
+    this.lost.catch(() => {})
+  }
+
+  /**
+   * Joins this process to the cluster of a head.
+   *
+   * @param host the address of this machine that other hosts reach it at
+   * @throws NodeUnreachableError if no head answers
+   */
+  static async join(head: { host: string; port: number }, host: string): Promise<JoinedNode> {
+    const [processId, nodeId] = [randomId(), randomId()]
+    const switchboard = new Switchboard({ processId, nodeId })
+    const node = new JoinedNode(switchboard)
+    const endpoint = `tcp://${head.host}:${head.port}`
+    const peer = switchboard.open(endpoint, { processId: 'head', nodeId: '' }, {
+      call: (call) => void serve(node.#requests(), call),
+      lost: () => node.#lose(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
+    })
+    try {
+      const info = await control<HeadRequests>(peer).joinNode({ host, pid: process.pid, cpus: availableParallelism() })
+      const { clusterId } = info
+      const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
+      node.#agent = new NodeAgent(settings, {
+        exited: (id, reason) => peer.notify('exited', id, reason),
+        log: (id, line) => peer.notify('log', id, line),
+      })
+      node.#joined(node.#agent)
+      return node
+    } catch (error) {
+      switchboard.close()
+      throw error instanceof LinkLostError ? unreachable(head, error) : error
+    }
+  }
+
+  /** Ends all workers of this node and leaves the cluster. */
+  async close(): Promise<void> {
+    await this.#agent?.close()
+    this.#switchboard.close()
+  }
+
+  #requests() {
+    return {
+      startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
+      endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
+    }
+  }
+}
+
+/** What a driver or a node reports when no head answers it. */
+export function unreachable({ host, port }: { host: string; port: number }, cause: Error): NodeUnreachableError {
+  return new NodeUnreachableError(
+    `no Troupe head answers at ${host}:${port} within 5 s; start one with \`troupe start --head --port ${port}\``,
+    { cause },
+  )
+}

@@ -1,0 +1,6 @@
+import { startHead } from '../cluster/index.js'
+
+/** A head for tests: prints where it listens. */
+const head = await startHead({ host: '127.0.0.1', port: Number(process.argv[2] ?? 0) })
+process.stdout.write(`${head.address}\n`)
+process.once('SIGTERM', () => void head.close().finally(() => process.exit(0)))

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import type { ExecutionContext } from 'ava'
+import { CLUSTER_VARIABLE } from '../cluster/boot.js'
+
+/** Milliseconds that the processes of a cluster have to be gone. */
+const GONE_WITHIN = 2000
+
+/** The processes that live and carry a cluster's mark in their environment. */
+export function processesOf(clusterId: string): number[] {
+  const mark = `${CLUSTER_VARIABLE}=${clusterId}\0`
+  return readdirSync('/proc')
+    .map(Number)
+    .filter((pid) => pid > 0 && readProc(pid, 'environ').includes(mark))
+}
+
+export function isAlive(pid: number): boolean {
+  return readProc(pid, 'environ') !== ''
+}
+
+/** Resolves once no process is left for which the function returns something, or fails naming those. */
+export async function untilGone(t: ExecutionContext, left: () => number[]): Promise<void> {
+  const deadline = Date.now() + GONE_WITHIN
+  while (left().length > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
+  t.deepEqual(
+    left().map((pid) => readProc(pid, 'cmdline').replaceAll('\0', ' ')),
+    [],
+    'no process is left',
+  )
+}
+
+/** Files of Troupe's in shared memory and among the temporary files. */
+export function files(): string[] {
+  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter((name) => /^troupe/.test(name)))
+}
+
+function readProc(pid: number, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
+  } catch {
+    return ''
+  }
+}

@@ -1,0 +1,33 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+/** A process of a test's, with the lines it prints. */
+export interface Program {
+  readonly child: ChildProcess
+  /** The next line on its stdout; rejects when it ends first. */
+  line(): Promise<string>
+  /** All it has written to stderr so far. */
+  errors(): string
+  /** Resolves with its exit code or signal. */
+  readonly ended: Promise<number | string>
+}
+
+/** Runs one of the modules in this folder, or another script, in a process of its own. */
+export function run(script: string, ...args: string[]): Program {
+  const path = script.startsWith('/') ? script : fileURLToPath(new URL(script, import.meta.url))
+  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    errors += text
+  })
+  const ended = once(child, 'close').then(([code, signal]) => (signal ?? code) as number | string)
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
+  const line = async () => {
+    const { done, value } = await lines.next()
+    if (done) throw new Error(`${script} ended with ${await ended}: ${errors}`)
+    return value
+  }
+  return { child, line, ended, errors: () => errors }
+}

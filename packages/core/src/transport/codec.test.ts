@@ -1,0 +1,149 @@
+import test from 'ava'
+import { ActorDiedError, InvalidInputError } from '../api/errors.js'
+import { ObjectRef } from '../api/ref.js'
+import { decode, encode, registerCodec } from './codec.js'
+import { randomValue, seeded } from '../testing/random-values.js'
+import { envelopes, join, pack, split } from './wire.js'
+
+/** Sends a value through the frames of a message. */
+function travel(value: unknown): unknown {
+  const { tree, marked, attachments } = encode([value], 'arguments', true)
+  const sent = join([pack([envelopes.result, 1, [tree, marked, attachments.length, 0]], attachments)])
+  const [arrival] = split(sent.map((frame) => Buffer.from(frame)))
+  const [arrivedTree, arrivedMarked, count] = arrival!.envelope[2] as [unknown, boolean, number]
+  const [arrived] = decode(arrivedTree, arrivedMarked, arrival!.attachments.take(count), true) as unknown[]
+  return arrived
+}
+
+test('random nested values arrive as they were sent', (t) => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const value = randomValue(seeded(seed))
+    t.deepEqual(travel(value), value, `seed ${seed}`)
+  }
+})
+
+test('cycles and shared objects keep their shape', (t) => {
+  const shared = { name: 'shared' }
+  const value: Record<string, unknown> = { list: [shared, shared], map: new Map([[shared, shared]]) }
+  value.self = value
+  const arrived = travel(value) as { list: object[]; map: Map<object, object>; self: unknown }
+  t.is(arrived.self, arrived)
+  t.is(arrived.list[0], arrived.list[1])
+  t.is(arrived.map.get(arrived.list[0]!), arrived.list[0])
+})
+
+test('text with lone surrogates, negative zero, invalid dates and undefined arrive unchanged', (t) => {
+  for (const value of ['\ud800x', -0, Number.NaN, new Date(Number.NaN), undefined, { a: undefined }, [undefined]]) {
+    t.deepEqual(travel(value), value)
+  }
+})
+
+test('arrays that look like the marks of the wire arrive unchanged', (t) => {
+  for (const value of [['\u0000', 3, []], ['\u0000'], [['\u0000', 0, 0]]]) t.deepEqual(travel(value), value)
+})
+
+test('a key named __proto__ arrives as a key', (t) => {
+  const value = JSON.parse('{"__proto__": {"admin": true}, "plain": 1}')
+  const arrived = travel(value) as object
+  t.deepEqual(Object.keys(arrived), ['__proto__', 'plain'])
+  t.false('admin' in arrived)
+})
+
+test('large arrays travel beside the message, and changes after the call do not change what is sent', (t) => {
+  const floats = new Float32Array(5000).fill(1.5)
+  const encoded = encode([floats], 'arguments', true)
+  t.is(encoded.attachments.length, 1)
+  floats.fill(0)
+  const [arrived] = decode(encoded.tree, encoded.marked, encoded.attachments, true) as [Float32Array]
+  t.is(arrived[4999], 1.5)
+})
+
+test('views of every kind arrive as their class, at any alignment', (t) => {
+  const bytes = Uint8Array.from({ length: 4003 }, (_, index) => index)
+  for (const size of [24, 4000]) {
+    for (const Type of [Int8Array, Uint16Array, Float32Array, Float64Array, BigInt64Array, Uint8ClampedArray]) {
+      const value = new Type(bytes.buffer.slice(0, size))
+      t.deepEqual(travel(value), value)
+    }
+    t.deepEqual(travel(Buffer.from(bytes.subarray(3, size))), Buffer.from(bytes.subarray(3, size)))
+    t.deepEqual(travel(bytes.buffer.slice(0, size)), bytes.buffer.slice(0, size))
+    t.deepEqual(travel(new DataView(bytes.buffer, 1, size)), new DataView(bytes.buffer, 1, size))
+  }
+})
+
+test('errors arrive with their class, cause, stack and own properties', (t) => {
+  const error = Object.assign(new RangeError('too far', { cause: new ActorDiedError('Counter#1', 'its process exited') }), {
+    limit: 7,
+  })
+  const arrived = travel(error) as RangeError & { limit: number }
+  t.true(arrived instanceof RangeError)
+  t.is(arrived.message, 'too far')
+  t.is(arrived.stack, error.stack)
+  t.is(arrived.limit, 7)
+  t.true(arrived.cause instanceof ActorDiedError)
+  t.is((arrived.cause as ActorDiedError).actor, 'Counter#1')
+})
+
+test('an error with something on it that cannot be sent arrives all the same', (t) => {
+  const error = Object.assign(new Error('odd'), { socket: new WeakMap(), list: [1] })
+  const arrived = travel([error, error]) as [Error & { list: number[] }, Error]
+  t.is(arrived[0].message, 'odd')
+  t.deepEqual(arrived[0].list, [1])
+  t.is(arrived[0], arrived[1] as typeof arrived[0])
+})
+
+test('what cannot be sent is refused with its path', (t) => {
+  const refused: [unknown, RegExp][] = [
+    [{ options: { callback() {} } }, /^argument 1: \.options\.callback is a function and cannot be sent/],
+    [[1, Symbol('x')], /^argument 1: \[1\] is a symbol and cannot be sent/],
+    [() => 1, /^argument 1 is a function and cannot be sent/],
+    [{ 'a b': new (class Socket {})() }, /^argument 1: \["a b"\] is an instance of Socket and cannot be sent/],
+    [{ ref: new ObjectRef(() => {}, 'id') }, /^argument 1: \.ref is an ObjectRef below an argument .*await it/],
+  ]
+  for (const [value, message] of refused) t.throws(() => travel(value), { instanceOf: InvalidInputError, message })
+})
+
+class Point {
+  constructor(
+    readonly x: number,
+    readonly bytes: Uint8Array,
+  ) {}
+}
+const released: number[] = []
+registerCodec<Point, { x: number; bytes: number }>({
+  name: 'test.point',
+  matches: (value): value is Point => value instanceof Point,
+  encode: (point, context) => {
+    context.pin(() => released.push(point.x))
+    return { x: point.x, bytes: context.attach(point.bytes) }
+  },
+  decode: ({ x, bytes }, context) => new Point(x, context.attachment(bytes)),
+})
+
+test('an instance of a registered class arrives through its codec', (t) => {
+  const arrived = travel({ point: new Point(4, Uint8Array.of(1, 2)) }) as { point: Point }
+  t.true(arrived.point instanceof Point)
+  t.deepEqual([...arrived.point.bytes], [1, 2])
+})
+
+test('a refused message releases what its codecs had pinned', (t) => {
+  t.throws(() => encode([new Point(9, new Uint8Array(1)), () => 1], 'arguments', true))
+  t.true(released.includes(9))
+})
+
+test('a codec name can be registered only once', (t) => {
+  const codec = { name: 'test.point', matches: (_: object): _ is Point => false, encode: () => 0, decode: () => new Point(0, new Uint8Array()) }
+  t.throws(() => registerCodec(codec), { instanceOf: InvalidInputError, message: /test\.point is registered already/ })
+})
+
+test('bytes that are no message are refused without harm', (t) => {
+  const random = seeded(42)
+  for (let round = 0; round < 500; round++) {
+    const frame = Buffer.from({ length: 40 } as ArrayLike<number>).map(() => Math.floor(random() * 256))
+    try {
+      for (const { envelope } of split([frame])) t.true(Array.isArray(envelope))
+    } catch (error) {
+      t.true(error instanceof Error)
+    }
+  }
+})

@@ -1,0 +1,101 @@
+import { InvalidInputError } from '../api/errors.js'
+import { decodeTree } from './decode.js'
+import { Encoder } from './encode.js'
+
+/** What a codec's `encode` may use. */
+export interface EncodeContext {
+  /** Whether the receiver runs on the same node, so that it can map this process's shared memory. */
+  readonly sameNode: boolean
+  /**
+   * Sends bytes as a frame of their own, without a copy: they must not change until the message has left.
+   * @returns the index that `attachment` finds them by
+   */
+  attach(bytes: Uint8Array): number
+  /**
+   * Holds a resource for the receiver. `release` is called once: when the receiver has decoded the message, when the
+   * message could not be delivered, or when the receiver has died.
+   */
+  pin(release: () => void): void
+}
+
+/** What a codec's `decode` may use. */
+export interface DecodeContext {
+  readonly sameNode: boolean
+  /** The bytes that `attach` returned this index for; they may be kept. */
+  attachment(index: number): Uint8Array
+}
+
+/**
+ * How instances of a class travel. Register the same codec in every process: at the top level of the module that
+ * defines the class.
+ */
+export interface Codec<T = unknown, D = unknown> {
+  /** Names the codec on the wire; unique in a process. */
+  readonly name: string
+  /** Whether this codec is the one for a value; asked only for values that are neither primitive nor plain. */
+  matches(value: object): value is T & object
+  /** Returns the data that stands for the value: anything that can itself be sent. */
+  encode(value: T, context: EncodeContext): D
+  decode(data: D, context: DecodeContext): T
+}
+
+const codecs = new Map<string, Codec>()
+
+/**
+ * Registers a codec for a class whose instances are to be passed to actors.
+ *
+ * @throws InvalidInputError if the name is taken
+ * @example
+ * registerCodec({
+ *   name: 'Point',
+ *   matches: (value) => value instanceof Point,
+ *   encode: (point) => [point.x, point.y],
+ *   decode: ([x, y]) => new Point(x, y),
+ * })
+ */
+export function registerCodec<T, D>(codec: Codec<T, D>): void {
+  if (codecs.has(codec.name)) throw new InvalidInputError(`a codec named ${codec.name} is registered already`)
+  codecs.set(codec.name, codec as unknown as Codec)
+}
+
+/** A value ready to be sent: what msgpack packs, and the frames beside it. */
+export interface Encoded {
+  readonly tree: unknown
+  /** Whether the tree holds marks that the receiver has to undo. */
+  readonly marked: boolean
+  readonly attachments: Uint8Array[]
+  /** What to release once the receiver has decoded the value. */
+  readonly pins: (() => void)[]
+}
+
+/** Says where in what is sent a path begins: `argument 1`, `the result of Counter.add`. */
+export type Subject = string | 'arguments'
+
+/**
+ * Encodes a value.
+ *
+ * @throws InvalidInputError naming the path of what cannot be sent: a function, a symbol, an instance of a class
+ * without a codec. Whatever had been pinned by then is released.
+ */
+export function encode(value: unknown, subject: Subject, sameNode: boolean): Encoded {
+  const encoder = new Encoder(codecs, subject, sameNode)
+  try {
+    const tree = encoder.encode(value)
+    return { tree, marked: encoder.marked, attachments: encoder.attachments, pins: encoder.pins }
+  } catch (error) {
+    for (const release of encoder.pins) release()
+    throw error
+  }
+}
+
+/** Decodes what {@link encode} made, after it has travelled. */
+export function decode(tree: unknown, marked: boolean, attachments: Uint8Array[], sameNode: boolean): unknown {
+  if (!marked) return tree
+  return decodeTree(tree, codecs, { sameNode, attachment: (index) => attachmentAt(attachments, index) })
+}
+
+function attachmentAt(attachments: Uint8Array[], index: number): Uint8Array {
+  const bytes = attachments[index]
+  if (!bytes) throw new RangeError(`the message has ${attachments.length} attachments, none at ${index}`)
+  return bytes
+}

@@ -1,0 +1,131 @@
+import type { Link, LinkEvents, PeerIdentity } from './link.js'
+import { LinkLostError } from './link.js'
+import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
+import { type Parcel, PROTOCOL } from './wire.js'
+
+/** Milliseconds a process may take to answer a connection. */
+const CONNECT_TIMEOUT = 5000
+
+/** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
+const REST_INTERVAL = 500
+
+/** How a link waits. */
+export interface DealerLinkOptions {
+  /** Milliseconds the other end has to answer. */
+  timeout?: number | undefined
+  /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
+  mayRest?: (() => boolean) | undefined
+}
+
+/** What a process calls itself when it connects, and what it is greeted with. */
+export function formatIdentity(identity: PeerIdentity, connection?: number): string {
+  return [PROTOCOL, identity.processId, identity.nodeId, ...(connection === undefined ? [] : [connection])].join(' ')
+}
+
+/** Undefined when the bytes come from something that is no Troupe process of this version. */
+export function parseIdentity(bytes: Uint8Array): PeerIdentity | undefined {
+  const [protocol, processId, nodeId] = Buffer.from(bytes).toString('latin1').split(' ')
+  return protocol === PROTOCOL && processId && nodeId ? { processId, nodeId } : undefined
+}
+
+let connections = 0
+
+/** A connection that this process opened. */
+export class DealerLink implements Link {
+  readonly #socket: WatchfulDealer
+  readonly #outbox: Outbox
+  readonly #events: LinkEvents
+  readonly #endpoint: string
+  readonly #early: Parcel[] = []
+  readonly #timeout: number
+  readonly #mayRest: (() => boolean) | undefined
+  readonly #deadline: NodeJS.Timeout
+  #state: 'connecting' | 'open' | 'closed' = 'connecting'
+  #resting: (() => void) | undefined
+
+  constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: DealerLinkOptions) {
+    this.#endpoint = endpoint
+    this.#events = events
+    this.#timeout = options.timeout ?? CONNECT_TIMEOUT
+    this.#mayRest = options.mayRest
+    this.#socket = new WatchfulDealer(formatIdentity(self, ++connections), endpoint.startsWith('tcp:'))
+    this.#outbox = new Outbox(this.#socket)
+    if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
+    this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
+    this.#socket.connect(endpoint)
+    void this.#receive()
+  }
+
+  post(parcel: Parcel): void {
+    // Sending before the greeting would make the binding wait for writability, and a receive that waits at the same time
+    // can then miss its wake-up.
+    if (this.#state === 'connecting') this.#early.push(parcel)
+    else if (this.#state === 'open') this.#send(parcel)
+    this.wake()
+  }
+
+  /** Goes back to receiving after a rest. */
+  wake(): void {
+    this.#resting?.()
+    this.#resting = undefined
+  }
+
+  close(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    clearTimeout(this.#deadline)
+    this.#socket.close()
+    this.wake()
+  }
+
+  #send(parcel: Parcel): void {
+    this.#outbox.post(parcel, undefined, (error) => this.#lose(String(error)))
+  }
+
+  async #receive(): Promise<void> {
+    while (this.#state !== 'closed') {
+      if (this.#state === 'open' && this.#mayRest?.()) {
+        await new Promise<void>((resolve) => {
+          this.#resting = resolve
+        })
+        continue
+      }
+      let frames: Uint8Array[]
+      try {
+        frames = await this.#socket.receive()
+      } catch (error) {
+        if (!this.#socket.closed && (error as NodeJS.ErrnoException).code === 'EAGAIN') continue
+        this.#lose(String(error))
+        return
+      }
+      if (saysBroken(frames)) this.#lose(`the connection to ${this.#endpoint} broke`)
+      else if (this.#state === 'connecting') this.#greeted(frames)
+      else if (this.#state === 'open') this.#events.received(frames)
+    }
+  }
+
+  /** Runs after a look at what has come in, for a process whose own thread was busy all the while. */
+  #giveUp(): void {
+    if (this.#state === 'connecting') {
+      this.#lose(`nothing answers at ${this.#endpoint} within ${this.#timeout / 1000} s`)
+    }
+  }
+
+  #greeted([greeting]: Uint8Array[]): void {
+    const peer = greeting && parseIdentity(greeting)
+    if (!peer) {
+      this.#lose(`what answers at ${this.#endpoint} is no Troupe process of version ${PROTOCOL}`)
+      return
+    }
+    clearTimeout(this.#deadline)
+    this.#state = 'open'
+    this.#events.opened(peer)
+    for (const parcel of this.#early.splice(0)) this.#send(parcel)
+  }
+
+  #lose(reason: string): void {
+    if (this.#state === 'closed') return
+    this.close()
+    this.#events.lost(new LinkLostError(reason))
+  }
+}

@@ -1,0 +1,27 @@
+import type { Parcel } from './wire.js'
+
+/** Who is at the other end of a connection. */
+export interface PeerIdentity {
+  readonly processId: string
+  readonly nodeId: string
+}
+
+/** Why a connection can no longer be used. */
+export class LinkLostError extends Error {
+  override readonly name = 'LinkLostError'
+}
+
+/** A connection with one other process. Parcels arrive in the order they were posted, each once, or the link is lost. */
+export interface Link {
+  post(parcel: Parcel): void
+  close(): void
+}
+
+/** What a link tells its user. */
+export interface LinkEvents {
+  /** The other end has answered; posting is allowed before. */
+  opened(peer: PeerIdentity): void
+  received(frames: Uint8Array[]): void
+  /** Called at most once; nothing is received afterwards. */
+  lost(error: LinkLostError): void
+}

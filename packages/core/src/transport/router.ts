@@ -1,0 +1,102 @@
+import { debuglog } from 'node:util'
+import { formatIdentity, parseIdentity } from './dealer-link.js'
+import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { GreetingRouter, Outbox, saysEnded } from './sockets.js'
+import type { Parcel } from './wire.js'
+
+const debug = debuglog('troupe')
+
+/** The socket that other processes reach this one at. Each of their connections becomes a link. */
+export class Listener {
+  readonly #socket: GreetingRouter
+  readonly #outbox: Outbox
+  readonly #links = new Map<string, RouterLink>()
+  readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
+
+  /** @param accept called for each new connection; returns who is told of what happens on it */
+  constructor(self: PeerIdentity, acrossHosts: boolean, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+    this.#socket = new GreetingRouter(formatIdentity(self), acrossHosts)
+    this.#outbox = new Outbox(this.#socket)
+    this.#accept = accept
+  }
+
+  /** Starts to listen at an endpoint, and returns the endpoint with the port that was chosen for `*`. */
+  async bind(endpoint: string): Promise<string> {
+    await this.#socket.bind(endpoint)
+    return this.#socket.lastEndpoint ?? endpoint
+  }
+
+  /** Starts to take in messages; call it after the last bind. */
+  start(): void {
+    void this.#receive()
+  }
+
+  close(): void {
+    if (this.#socket.closed) return
+    this.#socket.close()
+    for (const link of this.#links.values()) link.end('this process stopped listening')
+  }
+
+  async #receive(): Promise<void> {
+    try {
+      for await (const [routingId, ...frames] of this.#socket) {
+        if (routingId) this.#take(routingId, frames)
+      }
+    } catch (error) {
+      this.close()
+      debug('listening ended: %s', error)
+    }
+  }
+
+  #take(routingId: Buffer, frames: Uint8Array[]): void {
+    const key = routingId.toString('latin1')
+    const link = this.#links.get(key)
+    if (saysEnded(frames)) {
+      link?.end('its connection ended')
+      return
+    }
+    if (link) {
+      link.events.received(frames)
+      return
+    }
+    const peer = parseIdentity(routingId)
+    if (!peer) {
+      debug('a message from something that is no Troupe process was dropped')
+      return
+    }
+    const created = new RouterLink(routingId, this.#outbox, () => this.#links.delete(key))
+    this.#links.set(key, created)
+    created.events = this.#accept(peer, created)
+    created.events.received(frames)
+  }
+}
+
+/** A connection that another process opened. */
+class RouterLink implements Link {
+  events!: LinkEvents
+  #closed = false
+  readonly #routingId: Buffer
+  readonly #outbox: Outbox
+  readonly #forget: () => void
+
+  constructor(routingId: Buffer, outbox: Outbox, forget: () => void) {
+    this.#routingId = routingId
+    this.#outbox = outbox
+    this.#forget = forget
+  }
+
+  post(parcel: Parcel): void {
+    if (!this.#closed) this.#outbox.post(parcel, this.#routingId, (error) => this.end(String(error)))
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#forget()
+  }
+
+  end(reason: string): void {
+    if (this.#closed) return
+    this.close()
+    this.events.lost(new LinkLostError(reason))
+  }
+}

@@ -1,0 +1,98 @@
+import { Dealer, Router } from 'zeromq'
+import { join, type Parcel } from './wire.js'
+
+/**
+ * Draft options of libzmq that the binding has no names for. A ROUTER greets each connection and is told when one ends;
+ * a DEALER is told when its connection breaks. All three come from libzmq's own threads, so they work while JavaScript
+ * is busy.
+ */
+const drafts = { hello: 110, disconnect: 111, hiccup: 114 } as const
+
+/** What a ROUTER reads in place of a message when a connection has ended. */
+const ENDED = 'ended'
+/** What a DEALER reads in place of a message when its connection has broken. */
+const BROKEN = 'broken'
+
+/** A host that has vanished is noticed after these milliseconds of silence. Processes of one host need no heartbeat. */
+const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTimeToLive: 5000 }
+
+/**
+ * The bound of every queue is in the layer above, which keeps count of unanswered requests; with no mark here a send never
+ * has to wait for one slow peer.
+ */
+const UNBOUNDED = { sendHighWaterMark: 0, receiveHighWaterMark: 0 }
+
+export class GreetingRouter extends Router {
+  constructor(greeting: string, acrossHosts: boolean) {
+    super({ mandatory: true, linger: 0, ...UNBOUNDED, ...(acrossHosts ? HEARTBEAT : {}) })
+    this.setStringOption(drafts.hello, greeting)
+    this.setStringOption(drafts.disconnect, ENDED)
+  }
+}
+
+export class WatchfulDealer extends Dealer {
+  constructor(routingId: string, acrossHosts: boolean) {
+    super({ routingId, linger: 0, reconnectInterval: 10, ...UNBOUNDED, ...(acrossHosts ? HEARTBEAT : {}) })
+    this.setStringOption(drafts.hiccup, BROKEN)
+  }
+}
+
+export function saysEnded(frames: Uint8Array[]): boolean {
+  return frames.length === 1 && isText(frames[0]!, ENDED)
+}
+
+export function saysBroken(frames: Uint8Array[]): boolean {
+  return frames.length === 1 && isText(frames[0]!, BROKEN)
+}
+
+function isText(frame: Uint8Array, text: string): boolean {
+  return frame.length === text.length && Buffer.compare(frame, Buffer.from(text)) === 0
+}
+
+interface Waiting {
+  readonly destination: Uint8Array | undefined
+  readonly parcels: Parcel[]
+  readonly failed: (error: unknown) => void
+}
+
+/**
+ * Sends parcels over a socket, which takes one send at a time: what is posted meanwhile for the same destination goes out
+ * as one message.
+ */
+export class Outbox {
+  readonly #socket: { send(frames: Uint8Array[]): Promise<void> }
+  #waiting = new Map<Uint8Array | undefined, Waiting>()
+  #isRunning = false
+
+  constructor(socket: { send(frames: Uint8Array[]): Promise<void> }) {
+    this.#socket = socket
+  }
+
+  /** @param failed called when the destination cannot be reached */
+  post(parcel: Parcel, destination: Uint8Array | undefined, failed: (error: unknown) => void): void {
+    const waiting = this.#waiting.get(destination)
+    if (waiting) waiting.parcels.push(parcel)
+    else this.#waiting.set(destination, { destination, parcels: [parcel], failed })
+    if (!this.#isRunning) void this.#run()
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    // What is posted in the same turn goes out together.
+    await undefined
+    while (this.#waiting.size > 0) {
+      const batch = this.#waiting
+      this.#waiting = new Map()
+      for (const { destination, parcels, failed } of batch.values()) {
+        const frames = join(parcels)
+        if (destination) frames.unshift(destination)
+        try {
+          await this.#socket.send(frames)
+        } catch (error) {
+          failed(error)
+        }
+      }
+    }
+    this.#isRunning = false
+  }
+}

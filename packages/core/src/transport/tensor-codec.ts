@@ -1,0 +1,34 @@
+import { type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
+import { registerCodec } from './codec.js'
+
+type Sent = { handle: TensorHandle } | { dtype: DataType; shape: readonly number[]; attachment: number }
+
+// Within a node a tensor travels by handle and both processes then see the same elements; to other nodes its bytes travel.
+registerCodec<Tensor, Sent>({
+  name: 'troupe.tensor',
+  matches: (value): value is Tensor => value instanceof Tensor,
+  encode(tensor, context) {
+    if (!context.sameNode) {
+      return { dtype: tensor.dtype, shape: tensor.shape, attachment: context.attach(tensor.bytes) }
+    }
+    let held: Tensor | undefined = tensor.handle ? tensor : sharedCopy(tensor)
+    const handle = held.handle as TensorHandle
+    // The receiver maps the memory through this process, which must not collect it before.
+    context.pin(() => {
+      held = undefined
+    })
+    return { handle }
+  },
+  decode(sent, context) {
+    if ('handle' in sent) return Tensor.open(sent.handle)
+    const tensor = Tensor.zeros(sent.dtype, sent.shape)
+    tensor.bytes.set(context.attachment(sent.attachment))
+    return tensor
+  },
+})
+
+function sharedCopy(tensor: Tensor): Tensor {
+  const copy = Tensor.zeros(tensor.dtype, tensor.shape)
+  copy.bytes.set(tensor.bytes)
+  return copy
+}

@@ -1,0 +1,95 @@
+import { Packr, Unpackr } from 'msgpackr/pack'
+import type { Encoded } from './codec.js'
+
+/** Both ends of a connection must speak the same version. */
+export const PROTOCOL = 'troupe1'
+
+/** Items of a stream that may be on their way or wait for the consumer; at this many the producer waits. */
+export const STREAM_WINDOW = 16
+
+/** The kinds of envelopes. Those from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
+ * a request of the sender. */
+export const envelopes = {
+  request: 1,
+  result: 2,
+  failure: 3,
+  item: 4,
+  end: 5,
+  credit: 6,
+  cancel: 7,
+  release: 8,
+} as const
+
+/** An encoded value inside an envelope: its tree, whether it is marked, how many attachments are its, its pin or 0. */
+export type Payload = [tree: unknown, marked: boolean, attachments: number, pin: number]
+
+/** One envelope: its kind, the number of the request it is about, and what the kind calls for. */
+export type Envelope = [kind: number, request: number, ...parts: unknown[]]
+
+/** A packed envelope with the frames that go beside it. */
+export interface Parcel {
+  readonly bytes: Uint8Array
+  readonly attachments: Uint8Array[]
+}
+
+/** An envelope that came in. Its attachments are the next ones of the message, in the order of its payloads. */
+export interface Arrival {
+  readonly envelope: Envelope
+  readonly attachments: AttachmentQueue
+}
+
+const packr = new Packr({ useRecords: false })
+const unpackr = new Unpackr({ useRecords: false })
+
+/** Packs an envelope; from here on the values in it may change without changing the message. */
+export function pack(envelope: Envelope, attachments: Uint8Array[]): Parcel {
+  return { bytes: packr.pack(envelope), attachments }
+}
+
+/** A deep copy of what an encoded value holds, for a message that leaves later. */
+export function snapshot(encoded: Encoded): Encoded {
+  return { ...encoded, tree: unpackr.unpack(packr.pack(encoded.tree)) }
+}
+
+/** Joins parcels into the frames of one ZeroMQ message: the envelopes back to back, then all attachments. */
+export function join(parcels: Parcel[]): Uint8Array[] {
+  const [first] = parcels
+  if (parcels.length === 1 && first) return [first.bytes, ...first.attachments]
+  const envelopes = Buffer.concat(parcels.map((parcel) => parcel.bytes))
+  return [envelopes, ...parcels.flatMap((parcel) => parcel.attachments)]
+}
+
+/**
+ * Reads the envelopes of a message.
+ *
+ * @throws TypeError or RangeError if the bytes are no envelopes
+ */
+export function split(frames: Uint8Array[]): Arrival[] {
+  const [packed, ...rest] = frames
+  if (!packed) throw new TypeError('an empty message')
+  const attachments = new AttachmentQueue(rest)
+  const arrivals: Arrival[] = []
+  unpackr.unpackMultiple(packed, (envelope: unknown) => {
+    if (!Array.isArray(envelope) || typeof envelope[0] !== 'number' || typeof envelope[1] !== 'number') {
+      throw new TypeError('a message that is no envelope')
+    }
+    arrivals.push({ envelope: envelope as Envelope, attachments })
+  })
+  return arrivals
+}
+
+/** The attachments of one message, handed out to its payloads one after the other. */
+export class AttachmentQueue {
+  #next = 0
+  readonly #frames: Uint8Array[]
+
+  constructor(frames: Uint8Array[]) {
+    this.#frames = frames
+  }
+
+  take(count: number): Uint8Array[] {
+    if (count > this.#frames.length - this.#next) throw new RangeError('a message with too few attachments')
+    this.#next += count
+    return this.#frames.slice(this.#next - count, this.#next)
+  }
+}
