@@ -1,0 +1,167 @@
+import { actor, currentActor } from '@troupe/core'
+import { Communicator, type Program, type RankAddress } from '@troupe/tensor'
+import type { LayerContext } from '../layers/context.js'
+import { type ModelConfig, readConfig } from '../models/config.js'
+import { makeDecoder } from '../models/decoder.js'
+import type { Groups, RankGroup } from '../parallel/groups.js'
+import { type Plan, partition, type Range } from '../parallel/plan.js'
+import { compileStage, type StepLimits, stageLayers } from '../parallel/stage.js'
+import { Checkpoint } from '../weights/checkpoint.js'
+import { type Sampling, sample } from './sampler.js'
+import type { RankStep } from './sequence.js'
+
+/** What a worker needs to know about its part in a plan. */
+export interface WorkerSpec {
+  /** The model's directory, on every node. */
+  model: string
+  plan: Plan
+  /** This worker's place in the plan. */
+  coordinates: Plan
+  /** A secret that the workers of one engine share. */
+  token: string
+  /** Names of all workers, for errors: by pipeline, tensor and sequence coordinate, the last fastest. */
+  names: string[]
+  /** Whether the workers are on several nodes. */
+  acrossNodes: boolean
+  /** CPU threads for this worker, and whether every thread has a core of its own. */
+  threads: number
+  spin: boolean
+  cacheBlocks: number
+  blockTokens: number
+  limits: StepLimits
+}
+
+/** Where the other workers of each of its groups reach a worker. */
+export type WorkerAddress = Partial<Record<keyof Plan, RankAddress>>
+
+/** What a worker says of itself once it is ready. */
+export interface WorkerInfo {
+  layers: Range
+  heads: Range
+  weightBytes: number
+  kvBytes: number
+}
+
+/** What a step gave on the worker that sampled. */
+export interface StepResult {
+  token: number
+  /** [vocabulary], if they were asked for. */
+  logits?: Float32Array
+}
+
+/** Milliseconds without progress before a group gives up. Deaths are noticed at once; a slow stage is not one. */
+const GROUP_TIMEOUT = 600_000
+
+/** One worker of a model: its stage's layers, its shard of their width, its chunk of the tokens. */
+export class ModelWorker {
+  readonly #config: ModelConfig
+  readonly #groups: Groups
+  #program: Program | undefined
+
+  constructor(private readonly spec: WorkerSpec) {
+    this.#config = readConfig(spec.model)
+    this.#groups = {
+      pipeline: this.#group('pipeline'),
+      tensor: this.#group('tensor'),
+      sequence: this.#group('sequence'),
+    }
+  }
+
+  /** Where the others reach this worker; the first step of setting up the groups. */
+  address(): WorkerAddress {
+    const address: WorkerAddress = {}
+    for (const [dimension, group] of Object.entries(this.#groups)) {
+      if (group.communicator) address[dimension as keyof Plan] = group.communicator.address
+    }
+    return address
+  }
+
+  /** Meets the other workers, given for each dimension in rank order, and loads this worker's part of the model. */
+  async load(peers: Partial<Record<keyof Plan, RankAddress[]>>): Promise<WorkerInfo> {
+    await Promise.all(
+      Object.entries(this.#groups).map(([dimension, group]) =>
+        group.communicator?.connect(peers[dimension as keyof Plan] ?? []),
+      ),
+    )
+    const weights = new Checkpoint(this.spec.model)
+    const { cacheBlocks: blocks, blockTokens, limits, threads } = this.spec
+    const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
+    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, limits, threads)
+    weights.close()
+    const { tensor } = this.#groups
+    return {
+      layers: stageLayers(context, this.#config),
+      heads: partition(this.#config.heads, tensor.size, tensor.rank),
+      weightBytes: weights.loadedBytes,
+      kvBytes: context.cache.bytes,
+    }
+  }
+
+  /**
+   * Runs one step. The steps of all workers must be the same, in the same order.
+   * @param steps What each sequence rank has to do.
+   * @param random A number in [0, 1) that decides the draw.
+   * @returns The sampled token on the one worker that has the logits, if any were wanted.
+   */
+  async step(
+    steps: RankStep[],
+    sampling: Sampling,
+    random: number,
+    wantLogits: boolean,
+  ): Promise<StepResult | undefined> {
+    const program = this.#program
+    const step = steps[this.#groups.sequence.rank]
+    if (!program || !step) throw new Error('load() has to come before step()')
+    this.#fill(program, step)
+    await program.run({
+      tokens: step.ids.length,
+      queries: step.sequence.length,
+      sequences: step.blockTables.length,
+      outputs: step.outputs.length,
+    })
+    const logits = program.outputs.logits
+    if (!logits || step.outputs.length === 0 || this.#groups.tensor.rank !== 0) return undefined
+    const row = logits.data.subarray(0, logits.columns)
+    const token = sample(row, sampling, random)
+    return wantLogits ? { token, logits: row.slice() } : { token }
+  }
+
+  #fill(program: Program, step: RankStep): void {
+    const { ids, positions, slots, sequence, begin, end, counts, outputs } = step
+    for (const [name, values] of Object.entries({ ids, positions, slots, sequence, begin, end, counts, outputs })) {
+      program.inputs[name]!.set(values)
+    }
+    step.blockTables.forEach((table, row) => {
+      program.inputs.blockTables!.set(table, row * this.spec.limits.blocksPerSequence)
+    })
+  }
+
+  #group(dimension: keyof Plan): RankGroup {
+    const { plan, coordinates, token, names, acrossNodes, spin } = this.spec
+    const group: RankGroup = { rank: coordinates[dimension], size: plan[dimension] }
+    if (group.size === 1) return group
+    const labels = Array.from(
+      { length: group.size },
+      (_, rank) => names[rankOf(plan, { ...coordinates, [dimension]: rank })]!,
+    )
+    const self = currentActor()
+    if (!self) throw new Error('a model worker runs as an actor')
+    const network = acrossNodes ? { host: self.host } : {}
+    const options = {
+      name: dimension,
+      node: self.nodeId,
+      token: `${token}.${dimension}`,
+      labels,
+      spin,
+      timeout: GROUP_TIMEOUT,
+    }
+    return { ...group, communicator: new Communicator({ ...group, ...options, ...network }) }
+  }
+}
+
+/** The number of a worker among all of a plan, the sequence coordinate fastest. */
+export function rankOf(plan: Plan, { pipeline, tensor, sequence }: Plan): number {
+  return (pipeline * plan.tensor + tensor) * plan.sequence + sequence
+}
+
+export const RemoteModelWorker = actor(import.meta.url, ModelWorker)

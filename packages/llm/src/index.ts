@@ -1,0 +1,13 @@
+export {
+  checkPrompt,
+  Engine,
+  type EngineOptions,
+  type EngineWorker,
+  type GeneratedToken,
+  type GenerateOptions,
+} from './engine/engine.js'
+export type { Sampling } from './engine/sampler.js'
+export { type ModelConfig, readConfig } from './models/config.js'
+export { architectures } from './models/decoder.js'
+export { checkPlan, type Plan } from './parallel/plan.js'
+export { TextStream, Tokenizer } from './tokenizer/tokenizer.js'

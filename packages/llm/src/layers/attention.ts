@@ -1,0 +1,101 @@
+import { Tensor, type Trace, type Value } from '@troupe/tensor'
+import { communicatorOf } from '../parallel/groups.js'
+import { length, partition, type Range } from '../parallel/plan.js'
+import type { LayerContext, StepValues } from './context.js'
+import { ColumnParallelLinear, RowParallelLinear } from './linear.js'
+
+export interface AttentionShape {
+  hiddenSize: number
+  heads: number
+  keyValueHeads: number
+  headSize: number
+  bias: boolean
+}
+
+/**
+ * Causal self-attention with grouped key/value heads (arXiv 2305.13245) over a paged KV cache.
+ *
+ * Each tensor rank computes some query heads with the key/value heads that they read, which several ranks hold where
+ * there are more ranks than such heads. Each sequence rank caches the keys and values of its own tokens: it attends with
+ * the queries of all ranks over those, and the ranks then join what they found for each query.
+ */
+export class Attention {
+  readonly #query: ColumnParallelLinear
+  readonly #key: ColumnParallelLinear
+  readonly #value: ColumnParallelLinear
+  readonly #output: RowParallelLinear
+  readonly #keyHeadOf: Tensor
+  readonly #keyCache: Tensor
+  readonly #valueCache: Tensor
+  readonly #keyHeads: Range
+
+  constructor(
+    private readonly context: LayerContext,
+    name: string,
+    private readonly shape: AttentionShape,
+  ) {
+    const { hiddenSize, headSize, bias } = shape
+    const { tensor } = context.groups
+    const heads = partition(shape.heads, tensor.size, tensor.rank)
+    const keyHeads = keyHeadsOf(heads, shape)
+    const numbers = (range: Range) => ({ start: range.start * headSize, end: range.end * headSize })
+    const queryShape = { inputs: hiddenSize, outputs: shape.heads * headSize, bias }
+    const keyShape = { inputs: hiddenSize, outputs: shape.keyValueHeads * headSize, bias }
+    const outputShape = { inputs: shape.heads * headSize, outputs: hiddenSize, bias }
+    this.#query = new ColumnParallelLinear(context, `${name}.q_proj`, queryShape, numbers(heads))
+    this.#key = new ColumnParallelLinear(context, `${name}.k_proj`, keyShape, numbers(keyHeads))
+    this.#value = new ColumnParallelLinear(context, `${name}.v_proj`, keyShape, numbers(keyHeads))
+    this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, numbers(heads))
+
+    const perKeyHead = shape.heads / shape.keyValueHeads
+    const keyHeadOf = Array.from(
+      { length: length(heads) },
+      (_, i) => Math.floor((heads.start + i) / perKeyHead) - keyHeads.start,
+    )
+    this.#keyHeadOf = Tensor.from('int32', [keyHeadOf.length], keyHeadOf, { memory: 'private' })
+    this.#keyHeads = keyHeads
+    this.#keyCache = this.#cache()
+    this.#valueCache = this.#cache()
+  }
+
+  forward(trace: Trace, x: Value, step: StepValues): Value {
+    const { headSize } = this.shape
+    const { sequence } = this.context.groups
+    const cacheShape = {
+      headSize,
+      keyHeads: length(this.#keyHeads),
+      blockTokens: this.context.cache.blockTokens,
+    }
+    const keyCache = trace.constant(this.#keyCache)
+    const valueCache = trace.constant(this.#valueCache)
+    trace.cacheStore(trace.rotate(this.#key.forward(trace, x), step.rotaryTable), step.slots, keyCache, cacheShape)
+    trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, cacheShape)
+
+    const shared = sequence.size > 1
+    const own = trace.rotate(this.#query.forward(trace, x), step.rotaryTable)
+    const queries = shared ? trace.allGatherRows(own, step.counts, step.queries, communicatorOf(sequence)) : own
+    const attended = trace.attention(queries, keyCache, valueCache, step, trace.constant(this.#keyHeadOf), {
+      ...cacheShape,
+      scale: 1 / Math.sqrt(headSize),
+      partial: shared,
+    })
+    const joined = shared
+      ? trace.mergeAttention(attended, step.counts, step.tokens, headSize, communicatorOf(sequence))
+      : attended
+    return this.#output.forward(trace, joined)
+  }
+
+  #cache(): Tensor {
+    const { cache } = this.context
+    const floats = length(this.#keyHeads) * cache.blockTokens * this.shape.headSize
+    const tensor = Tensor.zeros('float32', [cache.blocks, floats], { memory: 'private' })
+    cache.bytes += tensor.byteLength
+    return tensor
+  }
+}
+
+/** The key/value heads that some query heads read. */
+export function keyHeadsOf(heads: Range, shape: { heads: number; keyValueHeads: number }): Range {
+  const perKeyHead = shape.heads / shape.keyValueHeads
+  return { start: Math.floor(heads.start / perKeyHead), end: Math.floor((heads.end - 1) / perKeyHead) + 1 }
+}

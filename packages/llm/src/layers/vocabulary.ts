@@ -1,0 +1,53 @@
+import { Tensor, type Trace, type Value } from '@troupe/tensor'
+import { communicatorOf, type RankGroup } from '../parallel/groups.js'
+import { length, partition, type Range } from '../parallel/plan.js'
+import type { LayerContext } from './context.js'
+
+function shareOf(group: RankGroup, size: number): Range {
+  return partition(size, group.size, group.rank)
+}
+
+/** Token embeddings of which each tensor rank holds some of the vocabulary: ids [n] → [n, hidden]. */
+export class VocabParallelEmbedding {
+  readonly #tensor: RankGroup
+  readonly #table: Tensor
+  readonly #start: number
+
+  constructor(context: LayerContext, name: string, vocabularySize: number, hiddenSize: number) {
+    this.#tensor = context.groups.tensor
+    const rows = shareOf(this.#tensor, vocabularySize)
+    this.#table = context.weights.matrix(`${name}.weight`, [vocabularySize, hiddenSize], { rows })
+    this.#start = rows.start
+  }
+
+  forward(trace: Trace, ids: Value): Value {
+    const own = trace.embedding(ids, trace.constant(this.#table), this.#start)
+    return this.#tensor.size > 1 ? trace.allReduce(own, communicatorOf(this.#tensor)) : own
+  }
+}
+
+/** The output layer of which each tensor rank computes some of the vocabulary: x [n, hidden] → logits [n, vocabulary]. */
+export class VocabParallelHead {
+  readonly #tensor: RankGroup
+  readonly #weight: Tensor
+
+  constructor(
+    context: LayerContext,
+    name: string,
+    private readonly vocabularySize: number,
+    hiddenSize: number,
+  ) {
+    this.#tensor = context.groups.tensor
+    const rows = shareOf(this.#tensor, vocabularySize)
+    this.#weight = context.weights.matrix(`${name}.weight`, [vocabularySize, hiddenSize], { rows })
+  }
+
+  forward(trace: Trace, x: Value): Value {
+    const own = trace.linear(x, trace.constant(this.#weight))
+    const { size } = this.#tensor
+    if (size === 1) return own
+    const widths = Array.from({ length: size }, (_, rank) => length(partition(this.vocabularySize, size, rank)))
+    const counts = trace.constant(Tensor.from('int32', [size], widths, { memory: 'private' }))
+    return trace.allGatherColumns(own, counts, this.vocabularySize, communicatorOf(this.#tensor))
+  }
+}

@@ -1,0 +1,84 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { InvalidInputError } from '@troupe/core'
+import test, { type ExecutionContext } from 'ava'
+import { temporaryFolder } from '../testing/files.js'
+import { readConfig } from './config.js'
+
+const llama = {
+  architectures: ['LlamaForCausalLM'],
+  hidden_size: 64,
+  intermediate_size: 172,
+  num_hidden_layers: 5,
+  num_attention_heads: 8,
+  num_key_value_heads: 4,
+  vocab_size: 512,
+  max_position_embeddings: 512,
+  rms_norm_eps: 1e-5,
+}
+
+function read(t: ExecutionContext, changes: object) {
+  const folder = temporaryFolder(t)
+  writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...llama, ...changes }))
+  return readConfig(folder)
+}
+
+test('fields that are left out have the values that the format gives them', (t) => {
+  const config = read(t, { num_key_value_heads: undefined })
+  t.like(config, { headSize: 8, keyValueHeads: 8, tiedEmbeddings: false, attentionBias: false, endTokens: [] })
+  t.deepEqual(read(t, { eos_token_id: 2 }).endTokens, [2])
+  t.deepEqual(read(t, { eos_token_id: [2, 5] }).endTokens, [2, 5])
+})
+
+test('both spellings of the rotary settings give the same frequencies', (t) => {
+  const settings = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 }
+  const newer = read(t, { rope_parameters: { rope_type: 'llama3', rope_theta: 500_000, ...settings } })
+  const older = read(t, { rope_theta: 500_000, rope_scaling: { rope_type: 'llama3', ...settings } })
+  const oldest = read(t, { rope_theta: 500_000, rope_scaling: { type: 'llama3', ...settings } })
+  t.deepEqual(newer.rotary, older.rotary)
+  t.deepEqual(newer.rotary, oldest.rotary)
+  t.notDeepEqual(newer.rotary, read(t, { rope_theta: 500_000 }).rotary)
+  t.deepEqual(read(t, { rope_theta: 10_000, rope_scaling: null }).rotary, read(t, {}).rotary)
+})
+
+test('linear scaling divides every frequency by its factor', (t) => {
+  const plain = read(t, {}).rotary.frequencies
+  const scaled = read(t, { rope_scaling: { type: 'linear', factor: 4 } }).rotary.frequencies
+  t.deepEqual(
+    scaled,
+    plain.map((frequency) => frequency / 4),
+  )
+})
+
+const refused: Record<string, [changes: object, says: RegExp]> = {
+  'another architecture': [
+    { architectures: ['MambaForCausalLM'] },
+    /MambaForCausalLM is not supported; supported: .*Llama/,
+  ],
+  'no architecture': [{ architectures: undefined }, /is not named/],
+  'another activation': [{ hidden_act: 'gelu' }, /hidden_act must be "silu"; found "gelu"/],
+  'quantized weights': [{ quantization_config: { bits: 4 } }, /quantization_config/],
+  'another rotary type': [
+    { rope_scaling: { rope_type: 'dynamic', factor: 2 } },
+    /rotary type "dynamic" is not supported/,
+  ],
+  'a missing size': [{ hidden_size: undefined }, /hidden_size must be a whole number/],
+  'a size that is no number': [{ vocab_size: '512' }, /vocab_size must be .* found "512"/],
+  'heads that do not divide': [{ num_key_value_heads: 3 }, /num_key_value_heads must be a divisor/],
+  'an odd head size': [{ head_dim: 7 }, /head_dim must be an even number/],
+}
+
+for (const [name, [changes, says]] of Object.entries(refused)) {
+  test(`a config with ${name} is refused by name`, (t) => {
+    t.throws(() => read(t, changes), { instanceOf: InvalidInputError, message: says })
+  })
+}
+
+test('a missing directory, a file in its place, and a directory without config.json are told apart', (t) => {
+  const folder = temporaryFolder(t)
+  t.throws(() => readConfig(join(folder, 'nowhere')), { instanceOf: InvalidInputError, message: /no model at/ })
+  t.throws(() => readConfig(folder), { instanceOf: InvalidInputError, message: /has no config\.json/ })
+  writeFileSync(join(folder, 'config.json'), '{')
+  t.throws(() => readConfig(folder), { instanceOf: InvalidInputError, message: /cannot be read as JSON/ })
+  t.throws(() => readConfig(join(folder, 'config.json')), { instanceOf: InvalidInputError, message: /is a file/ })
+})

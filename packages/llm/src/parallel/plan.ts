@@ -1,0 +1,54 @@
+import { InvalidInputError } from '@troupe/core'
+
+/** How a model is split over workers: the size of each dimension of their mesh. */
+export interface Plan {
+  /** Stages: contiguous layers each. */
+  pipeline: number
+  /** Shards: some of the heads, feed-forward columns and vocabulary rows each. */
+  tensor: number
+  /** Chunks: some of the tokens and their keys and values each. */
+  sequence: number
+}
+
+/** A half-open range of whole numbers. */
+export interface Range {
+  start: number
+  end: number
+}
+
+export function length(range: Range): number {
+  return range.end - range.start
+}
+
+/** Part `index` of `count` things divided into `parts` contiguous parts whose sizes differ by at most one. */
+export function partition(count: number, parts: number, index: number): Range {
+  return { start: Math.floor((count * index) / parts), end: Math.floor((count * (index + 1)) / parts) }
+}
+
+/** What of a model limits how it can be split. */
+export interface Divisible {
+  layers: number
+  heads: number
+}
+
+/**
+ * Checks that a plan fits a model.
+ * @throws InvalidInputError naming the part that does not.
+ */
+export function checkPlan(plan: Plan, model: Divisible): void {
+  for (const [name, size] of Object.entries(plan)) {
+    if (!Number.isInteger(size) || size < 1) {
+      throw new InvalidInputError(`plan: ${name} must be a whole number of at least 1; found ${size}`)
+    }
+  }
+  if (plan.pipeline > model.layers) {
+    throw new InvalidInputError(
+      `plan: ${plan.pipeline} pipeline stages, but the model has ${model.layers} layers; use --pipeline ${model.layers} or less`,
+    )
+  }
+  if (plan.tensor > model.heads) {
+    throw new InvalidInputError(
+      `plan: ${plan.tensor} tensor shards, but the model has ${model.heads} attention heads; use --tensor ${model.heads} or less`,
+    )
+  }
+}
