@@ -1,0 +1,79 @@
+import test from 'ava'
+import { type Generated, generate, type Plan, planName } from './support/generate.js'
+import { type Expectation, expectationsOf, sharedModel } from './support/models.js'
+import { ProcessGuard } from './support/processes.js'
+
+const upToEight = [1, 2, 5]
+  .flatMap((pipeline) => [1, 2, 4].flatMap((tensor) => [1, 2].map((sequence) => ({ pipeline, tensor, sequence }))))
+  .filter(({ pipeline, tensor, sequence }) => pipeline * tensor * sequence <= 8)
+
+test.serial('the published story comes out token for token under every plan of up to 8 workers', async (t) => {
+  const model = sharedModel(t, 'models', 'stories260k')
+  if (!model) return
+  const [expected] = expectationsOf(model)
+  const guard = new ProcessGuard(t)
+  for (const plan of [...upToEight, { pipeline: 1, tensor: 8, sequence: 1 }, { pipeline: 2, tensor: 3, sequence: 1 }]) {
+    const found = await generate(guard, model, plan, ...greedy(expected!))
+    t.deepEqual(found.tokens, expected!.greedy, planName(plan))
+    t.is(found.text.trim(), expected!.text!.trim())
+    checkWorkers(t, found, plan)
+  }
+})
+
+test.serial('the published story comes out token for token over two nodes that meet over TCP', async (t) => {
+  const model = sharedModel(t, 'models', 'stories260k')
+  if (!model) return
+  const [expected] = expectationsOf(model)
+  const guard = new ProcessGuard(t)
+  const head = guard.troupe('start', '--head', '--port', '0')
+  const [, address] = await head.printed(/listening on (\S+:\d+)/)
+  const node = guard.troupe('start', '--join', address!)
+  await node.printed(/joined/)
+  for (const plan of upToEight) {
+    const found = await generate(guard, model, plan, '--address', address!, ...greedy(expected!))
+    t.deepEqual(found.tokens, expected!.greedy, planName(plan))
+  }
+  head.child.kill('SIGINT')
+  await Promise.all([head.finished, node.finished])
+})
+
+for (const name of ['llama', 'llama-tied', 'llama3-rope']) {
+  test.serial(
+    `${name}: logits and greedy tokens are those of Hugging Face transformers for every prompt and plan`,
+    async (t) => {
+      const model = sharedModel(t, 'reference', name)
+      if (!model) return
+      const guard = new ProcessGuard(t)
+      const plans: Plan[] = [
+        { pipeline: 1, tensor: 1, sequence: 1 },
+        { pipeline: 2, tensor: 2, sequence: 1 },
+        { pipeline: 1, tensor: 2, sequence: 2 },
+        { pipeline: 3, tensor: 1, sequence: 2 },
+      ]
+      for (const plan of plans) {
+        for (const expected of expectationsOf(model)) {
+          const found = await generate(guard, model, plan, '--logits', ...greedy(expected))
+          const what = `${planName(plan)}, prompt of ${expected.prompt.length}`
+          t.deepEqual(found.tokens, expected.greedy, what)
+          const worst = Math.max(...found.logits!.map((logit, i) => Math.abs(logit - expected.logits![i]!)))
+          t.true(worst <= 1e-3, `${what}: logits differ by ${worst}`)
+        }
+      }
+    },
+  )
+}
+
+function greedy({ prompt, greedy }: Expectation): string[] {
+  return ['--tokens', prompt.join(), '--max-tokens', String(greedy.length), '--temperature', '0']
+}
+
+function checkWorkers(
+  t: { is(a: unknown, b: unknown): void; true(claim: boolean): void },
+  found: Generated,
+  plan: Plan,
+): void {
+  t.is(found.workers.length, plan.pipeline * plan.tensor * plan.sequence)
+  t.is(new Set(found.workers.map(({ pid }) => pid)).size, found.workers.length)
+  t.true(found.workers.every(({ weightBytes, kvBytes }) => weightBytes > 0 && kvBytes > 0))
+  t.true(found.prefillTokensPerSecond > 0 && found.decodeTokensPerSecond > 0)
+}
