@@ -11,7 +11,7 @@ import type { Command, Option, Options, Values } from './command.js'
 export function readArguments(command: Command, args: string[]): Values<Options> | 'help' {
   const parsed = parse(command, args)
   if (parsed.help) return 'help'
-  const entries = Object.entries(command.options).map(([name, option]) => [name, valueOf(name, option, parsed[name])])
+  const entries = Object.entries(command.options).map(([name, option]) => [name, readValue(name, option, parsed[name])])
   return Object.fromEntries(entries)
 }
 
@@ -45,7 +45,11 @@ function joinNegativeNumbers(args: string[], options: Options): string[] {
   return joined
 }
 
-function valueOf(name: string, option: Option, given: string | boolean | undefined): string | number | boolean | undefined {
+function readValue(
+  name: string,
+  option: Option,
+  given: string | boolean | undefined,
+): string | number | boolean | undefined {
   if (option.type === 'boolean') return given === true
   if (given === undefined) return option.default
   if (option.type === 'string') return String(given)
@@ -53,7 +57,9 @@ function valueOf(name: string, option: Option, given: string | boolean | undefin
   const number = given === '' ? Number.NaN : Number(given)
   const isRight = Number.isFinite(number) && (type === 'number' || Number.isSafeInteger(number))
   if (!isRight || number < min || number > max) {
-    throw new InvalidInputError(`--${name} must be ${describe(type, option.min, option.max)}, found ${JSON.stringify(given)}`)
+    throw new InvalidInputError(
+      `--${name} must be ${describe(type, option.min, option.max)}, found ${JSON.stringify(given)}`,
+    )
   }
   return number
 }

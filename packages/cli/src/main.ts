@@ -13,6 +13,8 @@ const commands: readonly Command[] = [generate, start]
  * correct, 1 for other failures; TROUPE_DEBUG=1 adds the stack.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
+  // A reader that has seen enough, such as `head`, closes the pipe; that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   try {
     await run(name, args)
   } catch (error) {

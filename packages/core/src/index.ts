@@ -23,6 +23,7 @@ export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
 export { ObjectRef } from './api/ref.js'
 export type { Coordinates, Dimensions } from './cluster/protocol.js'
 export { type CurrentActor, currentActor } from './runtime/runtime.js'
+
 import './transport/tensor-codec.js'
 
 export { type Codec, type DecodeContext, type EncodeContext, registerCodec } from './transport/codec.js'

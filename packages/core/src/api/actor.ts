@@ -61,7 +61,21 @@ export function actor<C extends Constructor>(module: string, actorClass: C, expo
     throw new InvalidInputError(`${module} has an actor named ${name} already; give this one another exportName`)
   }
   classes.set(key, actorClass)
-  return new RemoteClass<C>({ module, exportName: name, className: actorClass.name || name }, {})
+  const className = actorClass.name || name
+  return new RemoteClass<C>({ module, exportName: name, className, generators: generatorsOf(actorClass) }, {})
+}
+
+const generatorClasses = [function* () {}, async function* () {}].map((example) => example.constructor)
+
+/** The names of a class's generator methods, inherited ones too. */
+function generatorsOf(actorClass: Constructor): string[] {
+  const names = new Set<string>()
+  for (let level = actorClass.prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
+      if (generatorClasses.some((generator) => value instanceof generator)) names.add(name)
+    }
+  }
+  return [...names]
 }
 
 /** A class whose instances are spawned as actors; made by {@link actor}. */

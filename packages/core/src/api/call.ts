@@ -37,7 +37,7 @@ export class Call implements Answer {
         this.#reject = reject
       },
       id,
-      () => this.#iterate(),
+      () => this.iterate(),
     )
     this.ref.catch((error) => debug('%s failed: %s', label, error))
   }
@@ -89,7 +89,8 @@ export class Call implements Answer {
     if (this.#outcome !== 'abandoned') this.#outcome = outcome
   }
 
-  #iterate(): AsyncIterator<unknown> {
+  /** The items of a stream; each can be read once. */
+  iterate(): AsyncIterator<unknown> {
     return {
       next: async () => {
         while (this.#items.length === 0) {

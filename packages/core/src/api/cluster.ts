@@ -1,12 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
 import { unreachable } from '../cluster/node.js'
-import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
-import { parseAddress } from '../cluster/address.js'
 import type { NodeInfo } from '../cluster/protocol.js'
-import { enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
+import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError } from './errors.js'
 
@@ -28,7 +28,7 @@ const END_TIMEOUT = 5000
 /**
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
  *
- * @throws InvalidInputError if the address is malformed, or this process has joined a cluster already
+ * @throws InvalidInputError if the address is malformed, or this process has joined a cluster already, as workers have
  * @throws NodeUnreachableError if no head answers at the address
  * @example
  * ```ts
@@ -39,10 +39,26 @@ const END_TIMEOUT = 5000
  * ```
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
-  if (runtimeOrNone()) throw new InvalidInputError('this process is in a cluster already; call shutdown() on it first')
-  const address = options.address ?? process.env.TROUPE_ADDRESS
-  return address ? joinCluster(address) : startCluster()
+  const actor = currentActor()
+  if (actor) {
+    throw new InvalidInputError(
+      `connect() was called in the worker of ${actor.name}, which is in a cluster already; a module that both makes an ` +
+        'actor and connects must connect only `if (!currentActor())`',
+    )
+  }
+  if (isConnecting || runtimeOrNone()) {
+    throw new InvalidInputError('this process is in a cluster already; call shutdown() on it first')
+  }
+  isConnecting = true
+  try {
+    const address = options.address ?? process.env.TROUPE_ADDRESS
+    return await (address ? joinCluster(address) : startCluster())
+  } finally {
+    isConnecting = false
+  }
 }
+
+let isConnecting = false
 
 /** A cluster that this process drives. */
 export class Cluster {
@@ -92,7 +108,12 @@ async function joinCluster(address: string): Promise<Cluster> {
   const endpoint = `tcp://${host}:${port}`
   const id = randomId()
   const switchboard = new Switchboard({ processId: id, nodeId: id }, true)
-  const runtime = new Runtime(switchboard, endpoint, { processId: `head at ${address}`, nodeId: '' }, { onLog: printLog })
+  const runtime = new Runtime(
+    switchboard,
+    endpoint,
+    { processId: `head at ${address}`, nodeId: '' },
+    { onLog: printLog },
+  )
   try {
     runtime.cluster = await runtime.head.joinDriver()
   } catch (error) {

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
+import type { ActorRecord } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/runtime.js'
-import type { ActorRecord } from '../cluster/protocol.js'
 import { registerCodec } from '../transport/codec.js'
 import { InvalidInputError } from './errors.js'
 import type { ObjectRef } from './ref.js'
@@ -67,7 +67,8 @@ export function handleOf<T>(client: ActorClient): Handle<T> {
       if (typeof property === 'symbol' || reserved.has(property)) return undefined
       let method = target.methods.get(property)
       if (!method) {
-        method = (...args: unknown[]) => client.call(property, args)
+        const isGenerator = client.record.generators.includes(property)
+        method = (...args: unknown[]) => (isGenerator ? client.stream(property, args) : client.call(property, args))
         target.methods.set(property, method)
       }
       return method

@@ -43,7 +43,10 @@ test.serial('a mesh has a member at each place, the first dimension being the sl
     [105, 115, 125, 135],
   )
   await mesh.stop()
-  await t.throwsAsync(() => mesh.call('add'), { instanceOf: ActorDiedError, message: /Counter\[pipeline=\d,tensor=\d\]/ })
+  await t.throwsAsync(() => mesh.call('add'), {
+    instanceOf: ActorDiedError,
+    message: /Counter\[pipeline=\d,tensor=\d\]/,
+  })
 })
 
 test.serial('the first failure of a call on a mesh names the member', async (t) => {

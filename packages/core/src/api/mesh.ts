@@ -84,10 +84,7 @@ export class Mesh<T> {
    *
    * @throws the first failure; the message of an error that a member threw begins with the member's name
    */
-  async call<K extends MethodName<T>>(
-    method: K,
-    ...args: ArgumentsOf<T, K>
-  ): Promise<MeshAnswer<AnswerOf<T, K>>[]> {
+  async call<K extends MethodName<T>>(method: K, ...args: ArgumentsOf<T, K>): Promise<MeshAnswer<AnswerOf<T, K>>[]> {
     return Promise.all(
       this.members.map(async ({ coordinates, handle }) => {
         const client = clientOf(handle)

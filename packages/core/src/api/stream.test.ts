@@ -60,13 +60,28 @@ test('an error comes after the items before it', async (t) => {
   t.deepEqual(items, [1, 2])
 })
 
-test('awaiting a stream, or iterating a value, says what to do instead', async (t) => {
+test('an async function can return a stream', async (t) => {
   const counter = await RemoteCounter.spawn()
-  const stream = counter.countTo(3) as unknown as Promise<void>
-  await t.throwsAsync(async () => await stream, { instanceOf: InvalidInputError, message: /for await/ })
-  const value = counter.add(1) as unknown as AsyncIterable<number>
+  const open = async () => counter.countTo(2)
+  const items: number[] = []
+  for await (const item of await open()) items.push(item)
+  t.deepEqual(items, [1, 2])
+})
+
+test('iterating what returns a value, and awaiting what returns a stream, says what to do instead', async (t) => {
+  const probe = await RemoteProbe.spawn()
+  const value = probe.echo(1) as unknown as AsyncIterable<number>
   const read = async () => {
     for await (const item of value) t.log(item)
   }
   await t.throwsAsync(read, { instanceOf: InvalidInputError, message: /not a stream: await it/ })
+  const stream = probe.delegate(3) as unknown as Promise<void>
+  await t.throwsAsync(async () => await stream, { instanceOf: InvalidInputError, message: /for await/ })
+})
+
+test('a method that hands on a generator streams too', async (t) => {
+  const probe = await RemoteProbe.spawn()
+  const items: number[] = []
+  for await (const item of probe.delegate(3)) items.push(item)
+  t.deepEqual(items, [0, 1, 2])
 })

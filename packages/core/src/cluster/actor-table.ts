@@ -132,7 +132,19 @@ export class ActorTable {
     })
     const driver = this.#byProcess.get(owner)?.driver ?? owner
     const watchers = new Set<Peer>()
-    const actor: Actor = { id, name, processId, node, owner, driver, watchers, pid: 0, tcp: undefined, ending: undefined, started }
+    const actor: Actor = {
+      id,
+      name,
+      processId,
+      node,
+      owner,
+      driver,
+      watchers,
+      pid: 0,
+      tcp: undefined,
+      ending: undefined,
+      started,
+    }
     this.#actors.set(id, actor)
     this.#byProcess.set(processId, actor)
     const { actorClass, dimensions, env } = request
@@ -146,7 +158,7 @@ export class ActorTable {
       clearTimeout(timer)
     }
     const address = { processId, nodeId: node.id, ipc: ipcEndpoint(processId), tcp: actor.tcp }
-    return { id, name, pid: actor.pid, address }
+    return { id, name, pid: actor.pid, address, generators: actorClass.generators }
   }
 
   #died(actor: Actor, reason: string): void {

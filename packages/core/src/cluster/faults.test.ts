@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { connect as connectSocket } from 'node:net'
 import { once } from 'node:events'
+import { connect as connectSocket } from 'node:net'
 import test from 'ava'
 import { Dealer } from 'zeromq'
-import { ActorDiedError, describeActor, InvalidInputError, NodeUnreachableError, connect } from '../index.js'
+import { ActorDiedError, connect, describeActor, InvalidInputError, NodeUnreachableError } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { isAlive, processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
@@ -42,7 +42,8 @@ test.serial('an exit and an error outside of a call are in the message of the de
   await using _cluster = await connect()
   const [quitter, thrower] = [await RemoteProbe.spawn(), await RemoteProbe.spawn()]
   await t.throwsAsync(async () => await quitter.exit(3), { message: /its process exited with code 3/ })
-  const message = /its process exited with code 1 \(Error: thrown outside of a call\)[\s\S]*throwOutsideOfACall/
+  const message =
+    /its process exited with code 1 \(Error: thrown outside of a call\)[\s\S]*last lines on its stderr:[\s\S]*probe\.js/
   await t.throwsAsync(async () => await thrower.throwOutsideOfACall(), { message })
 })
 
@@ -62,7 +63,7 @@ for (const [how, end] of [
   ['Ctrl-C at the driver', 'SIGINT'],
 ] as const) {
   test.serial(`${how} ends its cluster`, async (t) => {
-    const driver = run('driver-program.js', 'wait')
+    const driver = run(t, 'driver-program.js', 'wait')
     const { id, pids } = JSON.parse(await driver.line())
     t.true(pids.every(isAlive))
     driver.child.kill(end)
@@ -76,19 +77,28 @@ for (const [how, mode, code] of [
   ['fails', 'fail', 1],
 ] as const) {
   test.serial(`a driver that ${how} ends its cluster`, async (t) => {
-    const driver = run('driver-program.js', mode)
+    const driver = run(t, 'driver-program.js', mode)
     const { id } = JSON.parse(await driver.line())
     t.is(await driver.ended, code)
     await untilGone(t, () => processesOf(id))
   })
 }
 
+test.serial('a module that connects when a worker imports it fails the spawn, and says how to guard it', async (t) => {
+  const guarded = run(t, 'careless-program.js', 'guarded')
+  t.is(await guarded.line(), 'hello world')
+  t.is(await guarded.ended, 0)
+  const careless = run(t, 'careless-program.js')
+  t.is(await careless.ended, 1)
+  t.regex(careless.errors(), /connect\(\) was called in the worker of Greeter#1.*`if \(!currentActor\(\)\)`/)
+})
+
 test.serial('kill -9 of the head fails calls with a clear error', async (t) => {
   const cluster = await connect()
-  const [{ pid }] = (await cluster.nodes()) as [{ pid: number }]
+  const [node] = await cluster.nodes()
   const probe = await RemoteProbe.spawn()
   const pending = probe.never()
-  process.kill(pid, 'SIGKILL')
+  process.kill(node!.pid, 'SIGKILL')
   await t.throwsAsync(() => pending, { instanceOf: ActorDiedError, message: /head of the cluster has gone/ })
   await t.throwsAsync(() => RemoteCounter.spawn(), { message: /head of the cluster has gone/ })
   await cluster.shutdown()
@@ -96,11 +106,11 @@ test.serial('kill -9 of the head fails calls with a clear error', async (t) => {
 })
 
 test.serial('actors spread over two nodes, and call each other over TCP', async (t) => {
-  const head = run('head-program.js')
+  const head = run(t, 'head-program.js')
   const address = await head.line()
-  const node = run('node-program.js', address)
+  const node = run(t, 'node-program.js', address)
   t.is(await node.line(), 'joined')
-  const cluster = await connect({ address })
+  await using cluster = await connect({ address })
   const nodes = await cluster.nodes()
   t.deepEqual(
     nodes.map(({ pid }) => pid),
@@ -114,8 +124,8 @@ test.serial('actors spread over two nodes, and call each other over TCP', async 
   t.deepEqual(await probe.echo(new Float32Array(50_000).fill(2)), new Float32Array(50_000).fill(2))
 
   const victims = mesh.slice({ pipeline: 1 })
-  const pending = victims.call('add', 1).then(() => victims.at({ tensor: 0 }).countTo(1_000_000))
-  const stream = (await pending)[Symbol.asyncIterator]()
+  const stream = victims.at({ tensor: 0 }).countTo(1_000_000)[Symbol.asyncIterator]()
+  await stream.next()
   node.child.kill('SIGKILL')
   const drain = async () => {
     while (!(await stream.next()).done);
@@ -130,9 +140,9 @@ test.serial('actors spread over two nodes, and call each other over TCP', async 
 })
 
 test.serial('the head ends the actors of a driver that was killed', async (t) => {
-  const head = run('head-program.js')
+  const head = run(t, 'head-program.js')
   const address = await head.line()
-  const driver = run('driver-program.js', 'wait', address)
+  const driver = run(t, 'driver-program.js', 'wait', address)
   const { id } = JSON.parse(await driver.line())
   driver.child.kill('SIGKILL')
   await untilGone(t, () => processesOf(id))
@@ -142,11 +152,11 @@ test.serial('the head ends the actors of a driver that was killed', async (t) =>
 })
 
 test.serial('a node ends with an error, and its workers with it, when the head is killed', async (t) => {
-  const head = run('head-program.js')
+  const head = run(t, 'head-program.js')
   const address = await head.line()
-  const node = run('node-program.js', address)
+  const node = run(t, 'node-program.js', address)
   await node.line()
-  const driver = run('driver-program.js', 'wait', address)
+  const driver = run(t, 'driver-program.js', 'wait', address)
   const { id } = JSON.parse(await driver.line())
   head.child.kill('SIGKILL')
   t.is(await node.ended, 1)
@@ -157,20 +167,23 @@ test.serial('a node ends with an error, and its workers with it, when the head i
 })
 
 test.serial('a port in use, and an address where no head answers, are named', async (t) => {
-  const head = run('head-program.js')
+  const head = run(t, 'head-program.js')
   const address = await head.line()
-  const second = run('head-program.js', address.split(':')[1]!)
+  const second = run(t, 'head-program.js', address.split(':')[1]!)
   t.is(await second.ended, 1)
   t.regex(second.errors(), /PortInUseError: port \d+ is in use on 127\.0\.0\.1; choose another with --port/)
   head.child.kill('SIGTERM')
   await head.ended
-  const refusal = { instanceOf: NodeUnreachableError, message: /no Troupe head answers at .* within 5 s; start one with/ }
+  const refusal = {
+    instanceOf: NodeUnreachableError,
+    message: /no Troupe head answers at .* within 5 s; start one with/,
+  }
   await t.throwsAsync(() => connect({ address }), refusal)
   await t.throwsAsync(() => connect({ address: 'nonsense' }), { instanceOf: InvalidInputError, message: /HOST:PORT/ })
 })
 
 test.serial('bytes from strangers do not harm the head', async (t) => {
-  const head = run('head-program.js')
+  const head = run(t, 'head-program.js')
   const address = await head.line()
   const [host, port] = address.split(':')
   for (let round = 0; round < 20; round++) {
@@ -185,7 +198,7 @@ test.serial('bytes from strangers do not harm the head', async (t) => {
   const unknown = new Dealer({ linger: 0 })
   unknown.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await unknown.send(randomBytes(round))
-  const cluster = await connect({ address })
+  await using cluster = await connect({ address })
   const counter = await RemoteCounter.spawn()
   t.is(await counter.add(1), 1)
   stranger.close()

@@ -6,6 +6,8 @@ import { HEAD_TITLE } from './title.js'
 const boot = JSON.parse(process.env[HEAD_VARIABLE] ?? '') as HeadBoot
 delete process.env[HEAD_VARIABLE]
 process.title = HEAD_TITLE
+// The driver's stderr may be closed before the driver ends.
+process.stderr.on('error', () => {})
 await followParent(boot.parentPid)
 
 const head = await Head.start(boot)

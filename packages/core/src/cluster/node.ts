@@ -38,10 +38,14 @@ export class JoinedNode {
     const switchboard = new Switchboard({ processId, nodeId })
     const node = new JoinedNode(switchboard)
     const endpoint = `tcp://${head.host}:${head.port}`
-    const peer = switchboard.open(endpoint, { processId: 'head', nodeId: '' }, {
-      call: (call) => void serve(node.#requests(), call),
-      lost: () => node.#lose(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
-    })
+    const peer = switchboard.open(
+      endpoint,
+      { processId: 'head', nodeId: '' },
+      {
+        call: (call) => void serve(node.#requests(), call),
+        lost: () => node.#lose(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
+      },
+    )
     try {
       const info = await control<HeadRequests>(peer).joinNode({ host, pid: process.pid, cpus: availableParallelism() })
       const { clusterId } = info

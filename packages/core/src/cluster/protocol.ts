@@ -13,6 +13,8 @@ export interface ActorClass {
   /** The name the module exports the class by. */
   readonly exportName: string
   readonly className: string
+  /** The methods that are generators: calls of them give a stream, never a ref. */
+  readonly generators: readonly string[]
 }
 
 /** What every process may know about an actor; a handle travels as this. */
@@ -21,6 +23,7 @@ export interface ActorRecord {
   readonly name: string
   readonly pid: number
   readonly address: ProcessAddress
+  readonly generators: readonly string[]
 }
 
 /** One actor of a spawn request. */

@@ -37,6 +37,16 @@ export class ActorClient {
 
   /** Calls a method. Refs among the arguments are resolved first; later calls wait for that, so that the order holds. */
   call(method: string, args: unknown[]): ObjectRef<unknown> {
+    return this.#start(method, args).ref
+  }
+
+  /** Calls a generator method. What is returned is no promise, so that an async function can return it. */
+  stream(method: string, args: unknown[]): AsyncIterable<unknown> {
+    const call = this.#start(method, args)
+    return { [Symbol.asyncIterator]: () => call.iterate() }
+  }
+
+  #start(method: string, args: unknown[]): Call {
     const id = `${this.runtime.self.processId}:${++calls}`
     const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
     const call = new Call(id, label, callerOf(), (lost) => this.#explain(lost))
@@ -45,7 +55,7 @@ export class ActorClient {
     } catch (error) {
       call.failure(error)
     }
-    return call.ref
+    return call
   }
 
   /** Constructs the actor in its worker. */

@@ -1,5 +1,12 @@
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
-import type { ActorRecord, ClusterInfo, Coordinates, Dimensions, HeadNotices, HeadRequests } from '../cluster/protocol.js'
+import type {
+  ActorRecord,
+  ClusterInfo,
+  Coordinates,
+  Dimensions,
+  HeadNotices,
+  HeadRequests,
+} from '../cluster/protocol.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'

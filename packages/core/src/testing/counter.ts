@@ -1,10 +1,7 @@
-import { actor, currentActor, type Handle, type ObjectRef } from '../index.js'
+import { actor, currentActor } from '../index.js'
 
 /** The actor that most tests call. */
 export class Counter {
-  produced = 0
-  readonly calls: number[] = []
-
   constructor(private n = 0) {
     if (n < 0) throw new RangeError(`a counter starts at 0 or more, found ${n}`)
   }
@@ -15,10 +12,7 @@ export class Counter {
   }
 
   async *countTo(limit: number): AsyncGenerator<number> {
-    while (this.n < limit) {
-      this.produced++
-      yield ++this.n
-    }
+    while (this.n < limit) yield ++this.n
   }
 
   *letters(text: string): Generator<string> {
@@ -30,4 +24,3 @@ export class Counter {
   }
 }
 export const RemoteCounter = actor(import.meta.url, Counter)
-export type { Handle, ObjectRef }

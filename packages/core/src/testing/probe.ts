@@ -64,6 +64,11 @@ export class Probe {
     }
   }
 
+  /** Returns a stream without being a generator itself. */
+  delegate(count: number): AsyncGenerator<number> {
+    return this.produce(count)
+  }
+
   async *produceAndFail(): AsyncGenerator<number> {
     yield 1
     yield 2

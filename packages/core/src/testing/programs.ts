@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import type { ExecutionContext } from 'ava'
 
 /** A process of a test's, with the lines it prints. */
 export interface Program {
@@ -14,10 +15,11 @@ export interface Program {
   readonly ended: Promise<number | string>
 }
 
-/** Runs one of the modules in this folder, or another script, in a process of its own. */
-export function run(script: string, ...args: string[]): Program {
+/** Runs one of the modules in this folder, or another script, in a process of its own, at most until the test ends. */
+export function run(t: ExecutionContext, script: string, ...args: string[]): Program {
   const path = script.startsWith('/') ? script : fileURLToPath(new URL(script, import.meta.url))
   const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => child.kill('SIGKILL'))
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors += text

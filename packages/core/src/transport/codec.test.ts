@@ -1,8 +1,8 @@
 import test from 'ava'
 import { ActorDiedError, InvalidInputError } from '../api/errors.js'
 import { ObjectRef } from '../api/ref.js'
-import { decode, encode, registerCodec } from './codec.js'
 import { randomValue, seeded } from '../testing/random-values.js'
+import { decode, encode, registerCodec } from './codec.js'
 import { envelopes, join, pack, split } from './wire.js'
 
 /** Sends a value through the frames of a message. */
@@ -72,9 +72,12 @@ test('views of every kind arrive as their class, at any alignment', (t) => {
 })
 
 test('errors arrive with their class, cause, stack and own properties', (t) => {
-  const error = Object.assign(new RangeError('too far', { cause: new ActorDiedError('Counter#1', 'its process exited') }), {
-    limit: 7,
-  })
+  const error = Object.assign(
+    new RangeError('too far', { cause: new ActorDiedError('Counter#1', 'its process exited') }),
+    {
+      limit: 7,
+    },
+  )
   const arrived = travel(error) as RangeError & { limit: number }
   t.true(arrived instanceof RangeError)
   t.is(arrived.message, 'too far')
@@ -89,7 +92,7 @@ test('an error with something on it that cannot be sent arrives all the same', (
   const arrived = travel([error, error]) as [Error & { list: number[] }, Error]
   t.is(arrived[0].message, 'odd')
   t.deepEqual(arrived[0].list, [1])
-  t.is(arrived[0], arrived[1] as typeof arrived[0])
+  t.is(arrived[0], arrived[1] as (typeof arrived)[0])
 })
 
 test('what cannot be sent is refused with its path', (t) => {
@@ -132,7 +135,12 @@ test('a refused message releases what its codecs had pinned', (t) => {
 })
 
 test('a codec name can be registered only once', (t) => {
-  const codec = { name: 'test.point', matches: (_: object): _ is Point => false, encode: () => 0, decode: () => new Point(0, new Uint8Array()) }
+  const codec = {
+    name: 'test.point',
+    matches: (_: object): _ is Point => false,
+    encode: () => 0,
+    decode: () => new Point(0, new Uint8Array()),
+  }
   t.throws(() => registerCodec(codec), { instanceOf: InvalidInputError, message: /test\.point is registered already/ })
 })
 

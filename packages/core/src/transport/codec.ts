@@ -68,8 +68,11 @@ export interface Encoded {
   readonly pins: (() => void)[]
 }
 
-/** Says where in what is sent a path begins: `argument 1`, `the result of Counter.add`. */
-export type Subject = string | 'arguments'
+/**
+ * What errors call the value that is sent: `the result of Counter.add`. For a list of `arguments`, the path begins with
+ * the number of the argument.
+ */
+export type Subject = string
 
 /**
  * Encodes a value.

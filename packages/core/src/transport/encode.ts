@@ -149,7 +149,8 @@ export class Encoder implements EncodeContext {
   }
 
   #bytes(value: ArrayBufferView | ArrayBuffer): unknown {
-    const index = Buffer.isBuffer(value) ? 1 : binaryClasses.findIndex((type) => value.constructor === type)
+    const type = Buffer.isBuffer(value) ? Buffer : value.constructor
+    const index = (binaryClasses as readonly unknown[]).indexOf(type)
     if (index < 0) throw this.#refusal(`an instance of ${value.constructor.name}`, 'send one of the standard arrays')
     const bytes = ArrayBuffer.isView(value)
       ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)

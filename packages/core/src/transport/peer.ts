@@ -31,7 +31,6 @@ export interface Request {
 export interface PeerHandler {
   call(call: IncomingCall): void
   lost?(error: LinkLostError): void
-  opened?(): void
 }
 
 /**
@@ -132,7 +131,6 @@ export class Peer implements LinkEvents {
 
   opened(peer: PeerIdentity): void {
     this.identity = peer
-    this.#handler.opened?.()
   }
 
   received(frames: Uint8Array[]): void {

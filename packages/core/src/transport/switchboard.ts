@@ -75,7 +75,7 @@ export class Switchboard {
   /** The connection to a process, opened if there is none that works. */
   reach(address: ProcessAddress, handler: PeerHandler): Peer {
     const known = this.#links.get(address.processId)
-    if (known && !known.peer.isLost) return known.peer
+    if (known) return known.peer
     const endpoint = address.nodeId === this.self.nodeId ? address.ipc : address.tcp
     return this.open(endpoint, address, handler)
   }
@@ -87,7 +87,18 @@ export class Switchboard {
    * @param timeout milliseconds the other end has to answer
    */
   open(endpoint: string | undefined, identity: PeerIdentity, handler: PeerHandler, timeout?: number): Peer {
-    const peer = new Peer(this.self, identity, handler, () => this.#wake())
+    const peer: Peer = new Peer(
+      this.self,
+      identity,
+      {
+        ...handler,
+        lost: (error) => {
+          if (this.#links.get(identity.processId)?.peer === peer) this.#links.delete(identity.processId)
+          handler.lost?.(error)
+        },
+      },
+      () => this.#wake(),
+    )
     if (!endpoint) {
       peer.link = { post() {}, close() {} }
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
@@ -116,7 +127,11 @@ export class Switchboard {
    * Closing with a linger does not ensure that: a process that exits takes libzmq's threads with it.
    */
   async delivered(): Promise<void> {
-    const receipts = [...this.#accepted].map((peer) => control<Receipts>(peer).receipt().catch(() => {}))
+    const receipts = [...this.#accepted].map((peer) =>
+      control<Receipts>(peer)
+        .receipt()
+        .catch(() => {}),
+    )
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, RECEIPT_TIMEOUT)

@@ -7,8 +7,10 @@ export const PROTOCOL = 'troupe1'
 /** Items of a stream that may be on their way or wait for the consumer; at this many the producer waits. */
 export const STREAM_WINDOW = 16
 
-/** The kinds of envelopes. Those from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
- * a request of the sender. */
+/**
+ * The kinds of envelopes. Those from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
+ * a request of the sender, `release` lists pins of the receiver that are no longer needed.
+ */
 export const envelopes = {
   request: 1,
   result: 2,

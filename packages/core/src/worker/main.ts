@@ -1,7 +1,7 @@
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
-import { followParent } from '../cluster/lifeline.js'
 import { WORKER_VARIABLE, type WorkerBoot } from '../cluster/boot.js'
+import { followParent } from '../cluster/lifeline.js'
 import { STOP, type WorkerRequests } from '../cluster/protocol.js'
 import { workerTitle } from '../cluster/title.js'
 import { enter, Runtime } from '../runtime/runtime.js'
@@ -19,15 +19,6 @@ const following = followParent(boot.parentPid)
 
 const switchboard = new Switchboard({ processId: boot.processId, nodeId: boot.nodeId })
 const executor = new Executor(boot.name)
-const loaded = load(boot.actorClass)
-loaded.catch(() => {})
-
-const requests: WorkerRequests = {
-  construct: (args) => executor.construct(() => loaded, args),
-}
-
-const tcp = boot.listens ? [`tcp://${boot.host}:*`] : []
-const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), ...tcp], () => ({ call: take }))
 const runtime = new Runtime(switchboard, boot.headEndpoint, boot.head, {
   onHeadLost: () => process.exit(1),
 })
@@ -40,7 +31,17 @@ runtime.actor = {
   host: boot.host,
   ...(boot.coordinates && { coordinates: boot.coordinates, dimensions: boot.dimensions ?? {}, rank: boot.rank ?? 0 }),
 }
+// Before the module is imported: a module that connects when it is imported must find that this is a worker.
 enter(runtime)
+const loaded = load(boot.actorClass)
+loaded.catch(() => {})
+
+const requests: WorkerRequests = {
+  construct: (args) => executor.construct(() => loaded, args),
+}
+
+const tcp = boot.listens ? [`tcp://${boot.host}:*`] : []
+const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), ...tcp], () => ({ call: take }))
 await following
 await runtime.head.joinWorker({ pid: process.pid, tcp: tcpEndpoint })
 
