@@ -36,3 +36,11 @@ test.serial('while a story is told, ps shows what each process is', async (t) =>
   story.child.kill('SIGINT')
   await story.finished
 })
+
+test.serial('a reader that closes the pipe early ends the run without a complaint', async (t) => {
+  const guard = new ProcessGuard(t)
+  const end = await guard.run('bash', ['-c', 'set -o pipefail; node scripts/start.mjs --max-tokens 1500 | head -c 30'])
+    .finished
+  t.like(end, { status: 0, stderr: '' })
+  t.is(end.stdout.length, 30)
+})
