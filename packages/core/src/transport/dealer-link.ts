@@ -1,3 +1,4 @@
+import { formatIdentity, parseIdentity } from './identity.js'
 import type { Link, LinkEvents, PeerIdentity } from './link.js'
 import { LinkLostError } from './link.js'
 import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
@@ -17,20 +18,9 @@ export interface DealerLinkOptions {
   mayRest?: (() => boolean) | undefined
 }
 
-/** What a process calls itself when it connects, and what it is greeted with. */
-export function formatIdentity(identity: PeerIdentity, connection?: number): string {
-  return [PROTOCOL, identity.processId, identity.nodeId, ...(connection === undefined ? [] : [connection])].join(' ')
-}
-
-/** Undefined when the bytes come from something that is no Troupe process of this version. */
-export function parseIdentity(bytes: Uint8Array): PeerIdentity | undefined {
-  const [protocol, processId, nodeId] = Buffer.from(bytes).toString('latin1').split(' ')
-  return protocol === PROTOCOL && processId && nodeId ? { processId, nodeId } : undefined
-}
-
 let connections = 0
 
-/** A connection that this process opened. */
+/** A connection that this process opened to one of another host. */
 export class DealerLink implements Link {
   readonly #socket: WatchfulDealer
   readonly #outbox: Outbox
@@ -48,7 +38,7 @@ export class DealerLink implements Link {
     this.#events = events
     this.#timeout = options.timeout ?? CONNECT_TIMEOUT
     this.#mayRest = options.mayRest
-    this.#socket = new WatchfulDealer(formatIdentity(self, ++connections), endpoint.startsWith('tcp:'))
+    this.#socket = new WatchfulDealer(formatIdentity(self, ++connections))
     this.#outbox = new Outbox(this.#socket)
     if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)

@@ -1,12 +1,12 @@
 import { debuglog } from 'node:util'
-import { formatIdentity, parseIdentity } from './dealer-link.js'
+import { formatIdentity, parseIdentity } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import { GreetingRouter, Outbox, saysEnded } from './sockets.js'
 import type { Parcel } from './wire.js'
 
 const debug = debuglog('troupe')
 
-/** The socket that other processes reach this one at. Each of their connections becomes a link. */
+/** The socket that processes of other hosts reach this one at. Each of their connections becomes a link. */
 export class Listener {
   readonly #socket: GreetingRouter
   readonly #outbox: Outbox
@@ -14,8 +14,8 @@ export class Listener {
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
 
   /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, acrossHosts: boolean, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
-    this.#socket = new GreetingRouter(formatIdentity(self), acrossHosts)
+  constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+    this.#socket = new GreetingRouter(formatIdentity(self))
     this.#outbox = new Outbox(this.#socket)
     this.#accept = accept
   }

@@ -13,7 +13,7 @@ const ENDED = 'ended'
 /** What a DEALER reads in place of a message when its connection has broken. */
 const BROKEN = 'broken'
 
-/** A host that has vanished is noticed after these milliseconds of silence. Processes of one host need no heartbeat. */
+/** A host that has vanished is noticed after these milliseconds of silence. */
 const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTimeToLive: 5000 }
 
 /**
@@ -23,16 +23,16 @@ const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTi
 const UNBOUNDED = { sendHighWaterMark: 0, receiveHighWaterMark: 0 }
 
 export class GreetingRouter extends Router {
-  constructor(greeting: string, acrossHosts: boolean) {
-    super({ mandatory: true, linger: 0, ...UNBOUNDED, ...(acrossHosts ? HEARTBEAT : {}) })
+  constructor(greeting: string) {
+    super({ mandatory: true, linger: 0, ...UNBOUNDED, ...HEARTBEAT })
     this.setStringOption(drafts.hello, greeting)
     this.setStringOption(drafts.disconnect, ENDED)
   }
 }
 
 export class WatchfulDealer extends Dealer {
-  constructor(routingId: string, acrossHosts: boolean) {
-    super({ routingId, linger: 0, reconnectInterval: 10, ...UNBOUNDED, ...(acrossHosts ? HEARTBEAT : {}) })
+  constructor(routingId: string) {
+    super({ routingId, linger: 0, reconnectInterval: 10, ...UNBOUNDED, ...HEARTBEAT })
     this.setStringOption(drafts.hiccup, BROKEN)
   }
 }

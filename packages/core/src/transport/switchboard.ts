@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
 import { DealerLink } from './dealer-link.js'
-import { LinkLostError, type PeerIdentity } from './link.js'
+import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { LocalLink, LocalListener } from './local-link.js'
 import { Peer, type PeerHandler } from './peer.js'
 import { Listener } from './router.js'
 
@@ -31,10 +32,10 @@ export function ipcEndpoint(processId: string): string {
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
 export class Switchboard {
-  readonly #links = new Map<string, { peer: Peer; link: DealerLink }>()
+  readonly #links = new Map<string, { peer: Peer; link: DealerLink | LocalLink }>()
   readonly #mayRest: boolean
   readonly #accepted = new Set<Peer>()
-  #listener: Listener | undefined
+  readonly #listeners: { close(): void }[] = []
   #awaited = 0
 
   /** @param mayRest whether this process may end while connections are open on which nothing is awaited */
@@ -51,8 +52,7 @@ export class Switchboard {
    * @param accept returns who serves a connection that another process opened
    */
   async listen(endpoints: string[], accept: (peer: Peer) => PeerHandler): Promise<string[]> {
-    const acrossHosts = endpoints.some((endpoint) => endpoint.startsWith('tcp:'))
-    this.#listener = new Listener(this.self, acrossHosts, (identity, link) => {
+    const connected = (identity: PeerIdentity, link: Link): LinkEvents => {
       const handlers: { current?: PeerHandler } = {}
       const peer: Peer = new Peer(this.self, identity, {
         call: (call) => handlers.current?.call(call),
@@ -65,10 +65,22 @@ export class Switchboard {
       this.#accepted.add(peer)
       handlers.current = accept(peer)
       return peer
-    })
-    const bound: string[] = []
-    for (const endpoint of endpoints) bound.push(await this.#listener.bind(endpoint))
-    this.#listener.start()
+    }
+    return Promise.all(endpoints.map((endpoint) => this.#bind(endpoint, connected)))
+  }
+
+  /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
+  async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
+    if (isLocal(endpoint)) {
+      const listener = new LocalListener(this.self, connected)
+      this.#listeners.push(listener)
+      await listener.bind(endpoint)
+      return endpoint
+    }
+    const listener = new Listener(this.self, connected)
+    this.#listeners.push(listener)
+    const bound = await listener.bind(endpoint)
+    listener.start()
     return bound
   }
 
@@ -105,7 +117,8 @@ export class Switchboard {
       return peer
     }
     const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
-    const link = new DealerLink(endpoint, this.self, peer, { timeout, mayRest })
+    const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
+    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer
@@ -146,7 +159,7 @@ export class Switchboard {
       if (!peer.isLost) peer.disconnect(new LinkLostError('this process closed its connections'))
     }
     this.#links.clear()
-    this.#listener?.close()
+    for (const listener of this.#listeners) listener.close()
   }
 
   #isIdle(): boolean {
@@ -158,4 +171,8 @@ export class Switchboard {
   #wake(): void {
     for (const { link } of this.#links.values()) link.wake()
   }
+}
+
+function isLocal(endpoint: string): boolean {
+  return endpoint.startsWith('ipc:')
 }
