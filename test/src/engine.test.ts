@@ -56,6 +56,36 @@ test.serial('texts asked for at once are generated one after another, each as if
   await cluster.shutdown()
 })
 
+test.serial(
+  'draws are spread evenly from the first one on: what is likely comes often, whatever the seeds',
+  async (t) => {
+    new ProcessGuard(t)
+    const cluster = await connect()
+    const engine = await Engine.start(cluster, { model: tales, contextLength: 400 })
+    const drawn = new Map<number, number>()
+    let logits: Float32Array | undefined
+    for (let seed = 0; seed < 200; seed++) {
+      const [first] = await collect(
+        engine.generate(prompt.slice(0, 5), { maxTokens: 1, temperature: 2, seed, stopAtEnd: false, wantLogits: true }),
+      )
+      logits ??= first!.logits!
+      drawn.set(first!.token, (drawn.get(first!.token) ?? 0) + 1)
+    }
+    const weights = logits!.map((logit) => Math.exp(logit / 2))
+    const total = weights.reduce((a, b) => a + b)
+    // The ten likeliest tokens together are drawn as often as their probability says, within 4 standard deviations.
+    const likeliest = [...weights.keys()].sort((a, b) => weights[b]! - weights[a]!).slice(0, 10)
+    const expected = likeliest.reduce((sum, token) => sum + weights[token]! / total, 0)
+    const found = likeliest.reduce((sum, token) => sum + (drawn.get(token) ?? 0), 0) / 200
+    t.true(
+      Math.abs(found - expected) < 4 * Math.sqrt((expected * (1 - expected)) / 200),
+      `${found}, expected ${expected}`,
+    )
+    await engine.stop()
+    await cluster.shutdown()
+  },
+)
+
 test.serial('a reader that stops early lets the next text begin', async (t) => {
   new ProcessGuard(t)
   const cluster = await connect()

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { ActorDiedError, type Cluster, describeActor, InvalidInputError, killActor, type Mesh } from '@troupe/core'
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
-import { xoroshiro128plus } from 'pure-rand/generator/xoroshiro128plus'
+import { mersenne } from 'pure-rand/generator/mersenne'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
 import { BlockAllocator } from './cache.js'
@@ -167,9 +167,11 @@ export class Engine {
   async *#generate(sequence: SequenceState, prompt: readonly number[], options: GenerateOptions) {
     const { temperature = 0, topK = 0, topP = 1, maxTokens, stopAtEnd = true, wantLogits = false } = options
     const sampling: Sampling = { temperature, topK, topP }
-    const generator = xoroshiro128plus(options.seed ?? randomBytes(4).readInt32LE())
-    const step = (ids: readonly number[], wantOutput: boolean, logits: boolean) =>
-      this.#step(sequence.append(ids, wantOutput), sampling, uniformFloat64(generator), logits)
+    const generator = mersenne(options.seed ?? randomBytes(4).readInt32LE())
+    const step = (ids: readonly number[], wantOutput: boolean, logits: boolean) => {
+      const random = wantOutput ? uniformFloat64(generator) : 0
+      return this.#step(sequence.append(ids, wantOutput), sampling, random, logits)
+    }
 
     const most = Math.min(maxTokens, this.contextLength - prompt.length)
     if (most < 1) return
