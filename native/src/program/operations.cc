@@ -41,14 +41,18 @@ class Embedding : public Operation {
   const int64_t start_;
 };
 
+/// Each run of as many columns as the weight has is normalized on its own: whole rows, or the heads of a row.
 class RmsNorm : public Operation {
  public:
   explicit RmsNorm(const Node& node)
-      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {}
+      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {
+    if (weight_.columns == 0 || x_.columns % weight_.columns != 0) throw std::invalid_argument("rmsNorm: shapes do not fit");
+  }
 
   void run(const Step& step) override {
-    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
-      kernels().rmsNorm(x_.floats() + begin * x_.columns, weight_.floats(), y_.floats() + begin * x_.columns, end - begin, x_.columns, epsilon_);
+    const size_t size = weight_.columns;
+    step.threads.forEach(step.rows(x_) * (x_.columns / size), grainOf(4 * size), [&](size_t begin, size_t end) {
+      kernels().rmsNorm(x_.floats() + begin * size, weight_.floats(), y_.floats() + begin * size, end - begin, size, epsilon_);
     });
   }
 

@@ -95,7 +95,10 @@ export class Trace {
     return this.#operation('embedding', [tokens, table], tokens.rows, table.columns, { start })
   }
 
-  /** [n, h], [1, h] → [n, h]: x / sqrt(mean(x²) + epsilon) · weight (arXiv 1910.07467). */
+  /**
+   * [n, h], [1, d] → [n, h]: x / sqrt(mean(x²) + epsilon) · weight (arXiv 1910.07467), over each run of d columns: the
+   * whole row, or each head of it.
+   */
   rmsNorm(x: Value, weight: Value, epsilon: number): Value {
     return this.#operation('rmsNorm', [x, weight], x.rows, x.columns, { epsilon })
   }

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { root, shared } from './processes.js'
@@ -20,6 +20,19 @@ export function sharedModel(t: ExecutionContext, ...path: string[]): string | un
   t.log(`left out: ${path.join('/')} is not beside this checkout`)
   t.pass()
   return undefined
+}
+
+/**
+ * Folders of random-weight models with what Hugging Face transformers computes for them: those beside the project, and
+ * those in the folder that TROUPE_REFERENCES names.
+ */
+export function referenceModels(): { name: string; folder: string }[] {
+  const parents = [join(shared, 'reference'), process.env.TROUPE_REFERENCES ?? []].flat()
+  return parents.filter(existsSync).flatMap((parent) =>
+    readdirSync(parent)
+      .map((name) => ({ name, folder: join(parent, name) }))
+      .filter(({ folder }) => existsSync(join(folder, 'expected.json'))),
+  )
 }
 
 /** What a model of `sharedModel` is to give: one expectation, or one for each of several prompts. */

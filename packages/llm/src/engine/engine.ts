@@ -149,7 +149,7 @@ export class Engine {
       done = resolve
     })
     await before
-    const sequence = new SequenceState(this.#allocators, BLOCK_TOKENS)
+    const sequence = new SequenceState(this.#allocators, BLOCK_TOKENS, this.config.slidingWindow)
     try {
       yield* this.#generate(sequence, prompt, options)
     } finally {

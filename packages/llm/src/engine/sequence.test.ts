@@ -5,12 +5,13 @@ import { SequenceState } from './sequence.js'
 
 const BLOCK = 4
 
-test('over any steps and ranks each query sees exactly the tokens up to its own, wherever they are cached', (t) => {
+test('over any steps, ranks and windows each query sees exactly the tokens up to its own, wherever they are cached', (t) => {
   const sizes = fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 8 })
+  const windows = fc.integer({ min: 1, max: 40 })
   fc.assert(
-    fc.property(sizes, fc.integer({ min: 1, max: 5 }), (steps, ranks) => {
+    fc.property(sizes, fc.integer({ min: 1, max: 5 }), windows, (steps, ranks, window) => {
       const allocators = Array.from({ length: ranks }, () => new BlockAllocator(64))
-      const sequence = new SequenceState(allocators, BLOCK)
+      const sequence = new SequenceState(allocators, BLOCK, window)
       /** For each rank what its cache holds: the position stored at each slot. */
       const caches = allocators.map(() => new Map<number, number>())
       for (const size of steps) {
@@ -28,18 +29,21 @@ test('over any steps and ranks each query sees exactly the tokens up to its own,
           })
         })
         const queries = dealt.flatMap((step) => step.positions)
-        queries.forEach((position, query) => {
-          const seen = dealt.flatMap((step, rank) => {
-            const table = step.blockTables[step.sequence[query]!]!
-            return Array.from({ length: step.end[query]! - step.begin[query]! }, (_, i) => {
-              const token = step.begin[query]! + i
-              return caches[rank]!.get(table[Math.floor(token / BLOCK)]! * BLOCK + (token % BLOCK))
+        /** The positions of the tokens from `begin` on that a query sees on any rank. */
+        const seen = (query: number, begin: 'begin' | 'windowBegin') =>
+          dealt
+            .flatMap((step, rank) => {
+              const table = step.blockTables[step.sequence[query]!]!
+              return Array.from({ length: step.end[query]! - step[begin][query]! }, (_, i) => {
+                const token = step[begin][query]! + i
+                return caches[rank]!.get(table[Math.floor(token / BLOCK)]! * BLOCK + (token % BLOCK))
+              })
             })
-          })
-          t.deepEqual(
-            seen.sort((a, b) => a! - b!),
-            Array.from({ length: position + 1 }, (_, i) => i),
-          )
+            .sort((a, b) => a! - b!)
+        queries.forEach((position, query) => {
+          const all = Array.from({ length: position + 1 }, (_, i) => i)
+          t.deepEqual(seen(query, 'begin'), all)
+          t.deepEqual(seen(query, 'windowBegin'), all.slice(-window))
         })
         t.is(dealt.flatMap((step) => step.outputs).length, 1)
         const owner = dealt.find((step) => step.outputs.length > 0)!

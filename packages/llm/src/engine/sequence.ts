@@ -13,6 +13,8 @@ export interface RankStep {
   sequence: number[]
   begin: number[]
   end: number[]
+  /** For each query, the first cached token that it sees in layers that attend over a sliding window. */
+  windowBegin: number[]
   blockTables: number[][]
   /** Indices among this rank's tokens whose logits are wanted. */
   outputs: number[]
@@ -28,6 +30,8 @@ export class SequenceState {
   constructor(
     private readonly allocators: readonly BlockAllocator[],
     private readonly blockTokens: number,
+    /** How many tokens, its own included, a query sees where attention slides; all by default. */
+    private readonly window = Number.POSITIVE_INFINITY,
   ) {
     this.#positions = allocators.map(() => [])
     this.#blocks = allocators.map(() => [])
@@ -54,6 +58,7 @@ export class SequenceState {
       step.sequence = queries.map(() => 0)
       step.begin = queries.map(() => 0)
       step.end = queries.map((position) => countBelow(cached, position + 1))
+      step.windowBegin = queries.map((position) => countBelow(cached, position + 1 - this.window))
       step.blockTables = [[...this.#blocks[rank]!]]
       const last = step.positions.indexOf(this.#length - 1)
       step.outputs = wantOutput && last >= 0 ? [last] : []
@@ -79,6 +84,7 @@ export class SequenceState {
       return blocks.at(-1)! * this.blockTokens + (index % this.blockTokens)
     })
     const own = offsets.map((offset) => ids[offset]!)
-    return { ids: own, positions, slots, counts: [], sequence: [], begin: [], end: [], blockTables: [], outputs: [] }
+    const views = { counts: [], sequence: [], begin: [], end: [], windowBegin: [], blockTables: [], outputs: [] }
+    return { ids: own, positions, slots, ...views }
   }
 }

@@ -127,11 +127,9 @@ export class ModelWorker {
   }
 
   #fill(program: Program, step: RankStep): void {
-    const { ids, positions, slots, sequence, begin, end, counts, outputs } = step
-    for (const [name, values] of Object.entries({ ids, positions, slots, sequence, begin, end, counts, outputs })) {
-      program.inputs[name]!.set(values)
-    }
-    step.blockTables.forEach((table, row) => {
+    const { blockTables, ...inputs } = step
+    for (const [name, values] of Object.entries(inputs)) program.inputs[name]!.set(values)
+    blockTables.forEach((table, row) => {
       program.inputs.blockTables!.set(table, row * this.spec.limits.blocksPerSequence)
     })
   }

@@ -3,13 +3,20 @@ import { communicatorOf } from '../parallel/groups.js'
 import { length, partition, type Range } from '../parallel/plan.js'
 import type { LayerContext, StepValues } from './context.js'
 import { ColumnParallelLinear, RowParallelLinear } from './linear.js'
+import { RmsNorm } from './norm.js'
 
 export interface AttentionShape {
   hiddenSize: number
   heads: number
   keyValueHeads: number
   headSize: number
-  bias: boolean
+  /** Whether the projections to queries, keys and values have biases, and whether the one of the output has. */
+  inputBias?: boolean
+  outputBias?: boolean
+  /** The epsilon of the norms over each head of the queries and keys, where there are such. */
+  headNormEpsilon?: number
+  /** Whether a token sees only those in the step's window. */
+  sliding?: boolean
 }
 
 /**
@@ -24,6 +31,8 @@ export class Attention {
   readonly #key: ColumnParallelLinear
   readonly #value: ColumnParallelLinear
   readonly #output: RowParallelLinear
+  readonly #queryNorm: RmsNorm | undefined
+  readonly #keyNorm: RmsNorm | undefined
   readonly #keyHeadOf: Tensor
   readonly #keyCache: Tensor
   readonly #valueCache: Tensor
@@ -34,18 +43,23 @@ export class Attention {
     name: string,
     private readonly shape: AttentionShape,
   ) {
-    const { hiddenSize, headSize, bias } = shape
+    const { hiddenSize, headSize, inputBias: bias = false, outputBias = false, headNormEpsilon } = shape
     const { tensor } = context.groups
     const heads = partition(shape.heads, tensor.size, tensor.rank)
     const keyHeads = keyHeadsOf(heads, shape)
     const numbers = (range: Range) => ({ start: range.start * headSize, end: range.end * headSize })
     const queryShape = { inputs: hiddenSize, outputs: shape.heads * headSize, bias }
     const keyShape = { inputs: hiddenSize, outputs: shape.keyValueHeads * headSize, bias }
-    const outputShape = { inputs: shape.heads * headSize, outputs: hiddenSize, bias }
+    const outputShape = { inputs: shape.heads * headSize, outputs: hiddenSize, bias: outputBias }
     this.#query = new ColumnParallelLinear(context, `${name}.q_proj`, queryShape, numbers(heads))
     this.#key = new ColumnParallelLinear(context, `${name}.k_proj`, keyShape, numbers(keyHeads))
     this.#value = new ColumnParallelLinear(context, `${name}.v_proj`, keyShape, numbers(keyHeads))
     this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, numbers(heads))
+
+    if (headNormEpsilon !== undefined) {
+      this.#queryNorm = new RmsNorm(context, `${name}.q_norm`, headSize, headNormEpsilon)
+      this.#keyNorm = new RmsNorm(context, `${name}.k_norm`, headSize, headNormEpsilon)
+    }
 
     const perKeyHead = shape.heads / shape.keyValueHeads
     const keyHeadOf = Array.from(
@@ -68,13 +82,16 @@ export class Attention {
     }
     const keyCache = trace.constant(this.#keyCache)
     const valueCache = trace.constant(this.#valueCache)
-    trace.cacheStore(trace.rotate(this.#key.forward(trace, x), step.rotaryTable), step.slots, keyCache, cacheShape)
+    const key = normalized(trace, this.#key.forward(trace, x), this.#keyNorm)
+    trace.cacheStore(trace.rotate(key, step.rotaryTable), step.slots, keyCache, cacheShape)
     trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, cacheShape)
 
     const shared = sequence.size > 1
-    const own = trace.rotate(this.#query.forward(trace, x), step.rotaryTable)
+    const query = normalized(trace, this.#query.forward(trace, x), this.#queryNorm)
+    const own = trace.rotate(query, step.rotaryTable)
     const queries = shared ? trace.allGatherRows(own, step.counts, step.queries, communicatorOf(sequence)) : own
-    const attended = trace.attention(queries, keyCache, valueCache, step, trace.constant(this.#keyHeadOf), {
+    const seen = this.shape.sliding ? { ...step, begin: step.windowBegin } : step
+    const attended = trace.attention(queries, keyCache, valueCache, seen, trace.constant(this.#keyHeadOf), {
       ...cacheShape,
       scale: 1 / Math.sqrt(headSize),
       partial: shared,
@@ -92,6 +109,10 @@ export class Attention {
     cache.bytes += tensor.byteLength
     return tensor
   }
+}
+
+function normalized(trace: Trace, x: Value, norm: RmsNorm | undefined): Value {
+  return norm ? norm.forward(trace, x) : x
 }
 
 /** The key/value heads that some query heads read. */

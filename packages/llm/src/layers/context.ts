@@ -28,6 +28,8 @@ export interface StepValues {
   sequence: Value
   begin: Value
   end: Value
+  /** [queries] The first cached token that each query sees in layers that attend over a sliding window. */
+  windowBegin: Value
   /** [sequences, blocks] */
   blockTables: Value
   /** [sequence ranks] How many of the queries each rank gives. */

@@ -1,7 +1,7 @@
 import type { Tensor, Trace, Value } from '@troupe/tensor'
 import type { LayerContext } from './context.js'
 
-/** Root mean square layer normalization; every rank computes all of it. */
+/** Root mean square normalization over each run of `size` columns; every rank computes all of it. */
 export class RmsNorm {
   readonly #weight: Tensor
 

@@ -50,6 +50,49 @@ test('linear scaling divides every frequency by its factor', (t) => {
   )
 })
 
+test('YaRN keeps fast dimensions, stretches slow ones by its factor, and scales cosines and sines', (t) => {
+  const scaling = { rope_type: 'yarn', factor: 4, original_max_position_embeddings: 256, beta_fast: 16, beta_slow: 2 }
+  const plain = read(t, { head_dim: 32 }).rotary.frequencies
+  const { frequencies, scale } = read(t, { head_dim: 32, rope_scaling: scaling }).rotary
+  t.is(frequencies[0], plain[0])
+  t.is(frequencies.at(-1), plain.at(-1)! / 4)
+  t.true(frequencies.every((frequency, i) => frequency <= plain[i]! && frequency >= plain[i]! / 4))
+  t.is(scale, 0.1 * Math.log(4) + 1)
+  t.is(read(t, { rope_scaling: { ...scaling, attention_factor: 0.5 } }).rotary.scale, 0.5)
+})
+
+test('which layers slide is read as each family writes it', (t) => {
+  const qwen = { architectures: ['Qwen2ForCausalLM'], sliding_window: 7 }
+  const kinds = ['full_attention', 'sliding_attention', 'full_attention', 'sliding_attention', 'full_attention']
+  t.like(read(t, qwen), { slidingWindow: undefined, slidingLayers: Array(5).fill(false) })
+  t.like(read(t, { ...qwen, use_sliding_window: true, max_window_layers: 3 }), {
+    slidingWindow: 7,
+    slidingLayers: [false, false, false, true, true],
+  })
+  t.like(read(t, { ...qwen, use_sliding_window: true, layer_types: kinds }), {
+    slidingLayers: [false, true, false, true, false],
+  })
+  const mistral = { architectures: ['MistralForCausalLM'] }
+  t.like(read(t, mistral), { slidingWindow: 4096, slidingLayers: Array(5).fill(true) })
+  t.like(read(t, { ...mistral, sliding_window: null }), {
+    slidingWindow: undefined,
+    slidingLayers: Array(5).fill(false),
+  })
+})
+
+test('fields that change nothing that is computed are let through', (t) => {
+  const written = {
+    torch_dtype: 'bfloat16',
+    use_cache: true,
+    initializer_range: 0.02,
+    pretraining_tp: 1,
+    temperature: 1,
+  }
+  const unset = { pruned_heads: {}, is_decoder: false, sliding_window: null, forced_eos_token_id: null }
+  const smolLm = { is_llama_config: true, rope_interleaved: false, 'transformers.js_config': { dtype: 'q4' } }
+  t.notThrows(() => read(t, { ...written, ...unset, ...smolLm }))
+})
+
 const refused: Record<string, [changes: object, says: RegExp]> = {
   'another architecture': [
     { architectures: ['MambaForCausalLM'] },
@@ -65,6 +108,22 @@ const refused: Record<string, [changes: object, says: RegExp]> = {
   'a missing size': [{ hidden_size: undefined }, /hidden_size must be a whole number/],
   'a size that is no number': [{ vocab_size: '512' }, /vocab_size must be .* found "512"/],
   'heads that do not divide': [{ num_key_value_heads: 3 }, /num_key_value_heads must be a divisor/],
+  'a setting that nobody knows': [{ logit_scale: 0.5 }, /logit_scale is 0\.5, which is not supported/],
+  'a setting of another family': [{ sliding_window: 512 }, /sliding_window is 512, which is not supported/],
+  'a rotary setting that nobody knows': [
+    { rope_scaling: { rope_type: 'linear', factor: 2, mrope_section: [1, 2] } },
+    /mrope_section is \[1,2\], which is not supported/,
+  ],
+  'rotary settings that are no object': [{ rope_scaling: 'yarn' }, /rope_scaling must be an object; found "yarn"/],
+  'rotary pairs side by side': [{ rope_interleaved: true }, /rope_interleaved must be false/],
+  'layer types that do not fit its layers': [
+    { architectures: ['Qwen3ForCausalLM'], layer_types: ['full_attention'] },
+    /layer_types must be 5 of full_attention and sliding_attention/,
+  ],
+  'layers that slide without a window': [
+    { architectures: ['Qwen2ForCausalLM'], layer_types: Array(5).fill('sliding_attention') },
+    /use_sliding_window must be true/,
+  ],
   'an odd head size': [{ head_dim: 7 }, /head_dim must be an even number/],
 }
 

@@ -1,32 +1,32 @@
-import type { Trace, Value } from '@troupe/tensor'
-import type { LayerContext, StepValues } from '../layers/context.js'
-import type { ModelConfig } from './config.js'
+import type { LayerContext } from '../layers/context.js'
+import type { CausalDecoder } from './causal-decoder.js'
+import type { FamilyConfig, ModelConfig } from './config.js'
+import type { ConfigFields } from './config-fields.js'
 import { Llama } from './llama.js'
+import { Mistral } from './mistral.js'
+import { Qwen2 } from './qwen2.js'
+import { Qwen3 } from './qwen3.js'
 
-/** One layer of a decoder: x [tokens, hidden] → [tokens, hidden]. */
-export interface DecoderLayer {
-  forward(trace: Trace, x: Value, step: StepValues): Value
+/** A model family: a decoder, and how its config.json is read. */
+export interface Architecture {
+  new (context: LayerContext, config: ModelConfig): CausalDecoder
+  /** What transformers takes for fields that a config.json of this family leaves out, where families differ. */
+  readonly defaults: { keyValueHeads?: number; headSize?: number }
+  /** Reads the fields that only some families have. */
+  configure(fields: ConfigFields, layers: number): FamilyConfig
 }
 
-/** A decoder's parts, each loading its weights when it is made, so that a pipeline stage makes only its own. */
-export interface Decoder {
-  /** ids [tokens] → [tokens, hidden] */
-  embedding(): { forward(trace: Trace, ids: Value): Value }
-  layer(index: number): DecoderLayer
-  /** x [outputs, hidden] → logits [outputs, vocabulary] */
-  head(): { forward(trace: Trace, x: Value): Value }
-}
-
-const DECODERS: Record<string, new (context: LayerContext, config: ModelConfig) => Decoder> = {
+/** The architectures that can be run, by the name that config.json gives them. SmolLM is a Llama. */
+export const architectures: Readonly<Record<string, Architecture>> = {
   LlamaForCausalLM: Llama,
+  MistralForCausalLM: Mistral,
+  Qwen2ForCausalLM: Qwen2,
+  Qwen3ForCausalLM: Qwen3,
 }
-
-/** The architectures that can be run, by the name that config.json gives them. */
-export const architectures: readonly string[] = Object.keys(DECODERS)
 
 /** The model that `config` describes, with nothing loaded yet. */
-export function makeDecoder(context: LayerContext, config: ModelConfig): Decoder {
-  const Model = DECODERS[config.architecture]
+export function makeDecoder(context: LayerContext, config: ModelConfig): CausalDecoder {
+  const Model = architectures[config.architecture]
   if (!Model) throw new Error(`no architecture is called ${config.architecture}`)
   return new Model(context, config)
 }

@@ -1,7 +1,7 @@
 import { type Program, Tensor, Trace, type Value } from '@troupe/tensor'
 import type { LayerContext, StepValues } from '../layers/context.js'
+import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
-import type { Decoder } from '../models/decoder.js'
 import { communicatorOf } from './groups.js'
 import { partition, type Range } from './plan.js'
 
@@ -28,7 +28,7 @@ export function stageLayers(context: LayerContext, config: ModelConfig): Range {
  * the last ends in logits, earlier ones in sending.
  */
 export function compileStage(
-  decoder: Decoder,
+  decoder: CausalDecoder,
   context: LayerContext,
   config: ModelConfig,
   limits: StepLimits,
@@ -70,6 +70,7 @@ function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, li
     sequence: trace.input('sequence', queries),
     begin: trace.input('begin', queries),
     end: trace.input('end', queries),
+    windowBegin: trace.input('windowBegin', queries),
     blockTables: trace.input('blockTables', sequences, limits.blocksPerSequence),
     counts: trace.input('counts', sequence.size),
     outputs: trace.input('outputs', trace.symbol('outputs', limits.outputs)),
