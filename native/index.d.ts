@@ -6,11 +6,21 @@ export interface SharedMemoryHandle {
   bytes: number
 }
 
-/** Zeroed memory, private to this process or shared with others of its host. */
+/** Part of an open file. */
+export interface FileRegion {
+  fd: number
+  /** Bytes from the file's start. */
+  offset: number
+  bytes: number
+}
+
+/** Memory: zeroed and private to this process, shared with others of its host, or part of a file. */
 export class Storage {
   constructor(bytes: number, shared: boolean)
   /** Maps another process's shared storage. Throws when its owner has ended or released it. */
   constructor(handle: SharedMemoryHandle)
+  /** Maps part of a file in place; writes to it stay in this process. Throws when the file is shorter than that. */
+  constructor(region: FileRegion)
   /** The whole of the memory, without a copy. */
   readonly buffer: ArrayBuffer
   /** Undefined for private memory. */

@@ -23,16 +23,22 @@ Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle) {
   return object;
 }
 
+static std::shared_ptr<Storage> mapFile(const Napi::Object& region) {
+  const auto size = [&](const char* key) { return static_cast<size_t>(region.Get(key).As<Napi::Number>().DoubleValue()); };
+  return Storage::map(region.Get("fd").As<Napi::Number>().Int32Value(), size("offset"), size("bytes"));
+}
+
 Napi::Function StorageFace::define(Napi::Env env) {
   return DefineClass(env, "Storage",
                      {InstanceAccessor<&StorageFace::buffer>("buffer"), InstanceAccessor<&StorageFace::handle>("handle"),
                       InstanceMethod<&StorageFace::release>("release")});
 }
 
-// new Storage(bytes: number, shared: boolean) or new Storage(handle)
+// new Storage(bytes: number, shared: boolean), new Storage(handle) or new Storage({fd, offset, bytes})
 StorageFace::StorageFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   if (info[0].IsObject()) {
-    storage_ = Storage::open(handleFrom(info[0].As<Napi::Object>()));
+    const auto object = info[0].As<Napi::Object>();
+    storage_ = object.Has("offset") ? mapFile(object) : Storage::open(handleFrom(object));
     return;
   }
   const auto bytes = static_cast<size_t>(info[0].As<Napi::Number>().DoubleValue());

@@ -4,13 +4,14 @@
 #include <cstdint>
 #include <memory>
 
+#include "memory/file_mapping.h"
 #include "memory/shared_memory.h"
 
 namespace troupe {
 
 enum class Device { Cpu };
 
-/// A block of memory that tensors view. On the CPU it is either private to this process or shared with others.
+/// A block of memory that tensors view. On the CPU it is private to this process, shared with others, or part of a file.
 class Storage {
  public:
   /// Zeroed, 64-byte aligned memory of this process. Pages are taken when first touched.
@@ -18,6 +19,8 @@ class Storage {
   /// Memory that other processes of this host can map through sharedHandle().
   static std::shared_ptr<Storage> allocateShared(size_t bytes);
   static std::shared_ptr<Storage> open(const SharedMemoryHandle& handle);
+  /// Part of an open file, in place: see FileMapping.
+  static std::shared_ptr<Storage> map(int fd, size_t offset, size_t bytes);
 
   ~Storage();
   Storage(const Storage&) = delete;
@@ -29,11 +32,12 @@ class Storage {
   const SharedMemory* shared() const { return shared_.get(); }
 
  private:
-  Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared);
+  Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared, std::shared_ptr<FileMapping> file);
 
   uint8_t* data_;
   size_t bytes_;
   std::shared_ptr<SharedMemory> shared_;
+  std::shared_ptr<FileMapping> file_;
 };
 
 }  // namespace troupe

@@ -76,6 +76,21 @@ export class Tensor<T extends DataType = DataType> {
     return new Tensor(handle.dtype, handle.shape, new Storage(handle.memory), handle.offset)
   }
 
+  /**
+   * A tensor over part of an open file, in place: its pages are read when first touched, and writes stay in this process.
+   * @param region The file's descriptor, which may be closed afterwards, and the byte at which the elements start, of
+   * which `data` takes only multiples of an element's size.
+   * @throws Error if the file does not reach as far as the tensor.
+   */
+  static map<T extends DataType>(
+    dtype: T,
+    shape: readonly number[],
+    { fd, offset }: { fd: number; offset: number },
+  ): Tensor<T> {
+    const bytes = sizeOf(shape) * bytesPerElement(dtype)
+    return new Tensor(dtype, [...shape], new Storage({ fd, offset, bytes }), 0)
+  }
+
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape)
@@ -124,6 +139,17 @@ export class Tensor<T extends DataType = DataType> {
   reshape(shape: readonly number[]): Tensor<T> {
     if (sizeOf(shape) !== this.size) throw new RangeError(`cannot see [${this.shape}] as [${shape}]`)
     return new Tensor(this.dtype, [...shape], this.memory, this.offset)
+  }
+
+  /**
+   * The same bytes as elements of another type.
+   * @throws RangeError if `shape` takes another number of bytes.
+   */
+  view<U extends DataType>(dtype: U, shape: readonly number[]): Tensor<U> {
+    if (sizeOf(shape) * bytesPerElement(dtype) !== this.byteLength) {
+      throw new RangeError(`cannot see ${this.byteLength} bytes as ${dtype} of shape [${shape}]`)
+    }
+    return new Tensor(dtype, [...shape], this.memory, this.offset)
   }
 
   /**

@@ -21,7 +21,7 @@ const BLOCK_TOKENS = 16
 const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
 
 export interface EngineOptions {
-  /** A Hugging Face model directory; on a cluster of several nodes, at the same path on each. */
+  /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
   plan?: Partial<Plan>
   /** The most tokens of a prompt and its answer, for which the KV cache is made; the model's own limit by default. */

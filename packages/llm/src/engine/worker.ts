@@ -6,14 +6,18 @@ import { makeDecoder } from '../models/decoder.js'
 import type { Groups, RankGroup } from '../parallel/groups.js'
 import { type Plan, partition, type Range } from '../parallel/plan.js'
 import { compileStage, type StepLimits, stageLayers } from '../parallel/stage.js'
-import { Checkpoint } from '../weights/checkpoint.js'
+import { openCheckpoint } from '../weights/checkpoint.js'
+import type { LoadFormat } from '../weights/quantize.js'
+import { Weights } from '../weights/weights.js'
 import { type Sampling, sample } from './sampler.js'
 import type { RankStep } from './sequence.js'
 
 /** What a worker needs to know about its part in a plan. */
 export interface WorkerSpec {
-  /** The model's directory, on every node. */
+  /** The model's directory or GGUF file, on every node. */
   model: string
+  /** What weights stored as floats are quantized to. */
+  loadFormat?: LoadFormat
   plan: Plan
   /** This worker's place in the plan. */
   coordinates: Plan
@@ -83,11 +87,12 @@ export class ModelWorker {
         group.communicator?.connect(peers[dimension as keyof Plan] ?? []),
       ),
     )
-    const weights = new Checkpoint(this.spec.model)
+    const checkpoint = openCheckpoint(this.spec.model)
+    const weights = new Weights(checkpoint, this.spec.loadFormat)
     const { cacheBlocks: blocks, blockTokens, limits, threads } = this.spec
     const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
     this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, limits, threads)
-    weights.close()
+    checkpoint.close()
     const { tensor } = this.#groups
     return {
       layers: stageLayers(context, this.#config),

@@ -1,10 +1,10 @@
 import type { CacheShape, RowSymbol, Value } from '@troupe/tensor'
 import type { Groups } from '../parallel/groups.js'
-import type { Checkpoint } from '../weights/checkpoint.js'
+import type { Weights } from '../weights/weights.js'
 
 /** What a layer needs while it is built: the weights, its worker's place in the plan, and the size of the KV cache. */
 export interface LayerContext {
-  weights: Checkpoint
+  weights: Weights
   groups: Groups
   cache: {
     blocks: number

@@ -1,4 +1,5 @@
 import type { Trace, Value } from '@troupe/tensor'
+import { partition } from '../parallel/plan.js'
 import type { LayerContext } from './context.js'
 import { ColumnParallelLinear, RowParallelLinear } from './linear.js'
 
@@ -15,11 +16,14 @@ export class FeedForward {
   readonly #down: RowParallelLinear
 
   constructor(context: LayerContext, name: string, { hiddenSize, intermediateSize, bias = false }: FeedForwardShape) {
+    const { tensor } = context.groups
+    const block = context.weights.blockColumns(`${name}.down_proj.weight`)
+    const columns = partition(intermediateSize, tensor.size, tensor.rank, block)
     const widen = { inputs: hiddenSize, outputs: intermediateSize, bias }
     const narrow = { inputs: intermediateSize, outputs: hiddenSize, bias }
-    this.#gate = new ColumnParallelLinear(context, `${name}.gate_proj`, widen)
-    this.#up = new ColumnParallelLinear(context, `${name}.up_proj`, widen)
-    this.#down = new RowParallelLinear(context, `${name}.down_proj`, narrow)
+    this.#gate = new ColumnParallelLinear(context, `${name}.gate_proj`, widen, columns)
+    this.#up = new ColumnParallelLinear(context, `${name}.up_proj`, widen, columns)
+    this.#down = new RowParallelLinear(context, `${name}.down_proj`, narrow, columns)
   }
 
   forward(trace: Trace, x: Value): Value {

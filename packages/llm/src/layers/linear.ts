@@ -1,6 +1,6 @@
 import type { Tensor, Trace, Value } from '@troupe/tensor'
 import { communicatorOf } from '../parallel/groups.js'
-import { partition, type Range } from '../parallel/plan.js'
+import type { Range } from '../parallel/plan.js'
 import type { LayerContext } from './context.js'
 
 /** A linear layer of which each tensor rank computes some output columns: x [n, in] → [n, some of out]. */
@@ -8,15 +8,13 @@ export class ColumnParallelLinear {
   readonly #weight: Tensor
   readonly #bias: Tensor | undefined
 
-  /** `columns` are the outputs that this rank computes; an even share by default. */
+  /** `rows` are the rows of the weight, which are the outputs, that this rank computes. */
   constructor(
     context: LayerContext,
     name: string,
     shape: { inputs: number; outputs: number; bias: boolean },
-    columns?: Range,
+    rows: Range,
   ) {
-    const { tensor } = context.groups
-    const rows = columns ?? partition(shape.outputs, tensor.size, tensor.rank)
     this.#weight = context.weights.matrix(`${name}.weight`, [shape.outputs, shape.inputs], { rows })
     if (shape.bias) this.#bias = context.weights.vector(`${name}.bias`, shape.outputs, rows)
   }
@@ -32,15 +30,14 @@ export class RowParallelLinear {
   readonly #weight: Tensor
   readonly #bias: Tensor | undefined
 
-  /** `rows` are the inputs that this rank has; an even share by default. */
+  /** `columns` are the columns of the weight, which are the inputs, that this rank has. */
   constructor(
     context: LayerContext,
     name: string,
     shape: { inputs: number; outputs: number; bias: boolean },
-    rows?: Range,
+    columns: Range,
   ) {
     const { tensor } = context.groups
-    const columns = rows ?? partition(shape.inputs, tensor.size, tensor.rank)
     this.#context = context
     this.#weight = context.weights.matrix(`${name}.weight`, [shape.outputs, shape.inputs], { columns })
     if (shape.bias && tensor.rank === 0) this.#bias = context.weights.vector(`${name}.bias`, shape.outputs)

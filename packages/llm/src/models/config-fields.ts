@@ -1,4 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
+import { readable } from '../weights/weight-file.js'
 
 /**
  * Fields that transformers writes to config.json and that change nothing that is computed here: names and versions, what
@@ -93,13 +94,15 @@ export class ConfigFields {
     for (const [name, value] of Object.entries(this.fields)) {
       if (this.#read.has(name) || HARMLESS.has(name) || isUnset(value)) continue
       throw new InvalidInputError(
-        `${this.path}: ${name} is ${JSON.stringify(value)}, which is not supported and may change what the model computes; use a model without it`,
+        `${this.path}: ${readable(name)} is ${readable(JSON.stringify(value))}, which is not supported and may change what the model computes; use a model without it`,
       )
     }
   }
 
   error(name: string, expected: string): InvalidInputError {
-    return new InvalidInputError(`${this.path}: ${name} must be ${expected}; found ${JSON.stringify(this.get(name))}`)
+    return new InvalidInputError(
+      `${this.path}: ${name} must be ${expected}; found ${readable(String(JSON.stringify(this.get(name))))}`,
+    )
   }
 }
 

@@ -139,5 +139,8 @@ test('a missing directory, a file in its place, and a directory without config.j
   t.throws(() => readConfig(folder), { instanceOf: InvalidInputError, message: /has no config\.json/ })
   writeFileSync(join(folder, 'config.json'), '{')
   t.throws(() => readConfig(folder), { instanceOf: InvalidInputError, message: /cannot be read as JSON/ })
-  t.throws(() => readConfig(join(folder, 'config.json')), { instanceOf: InvalidInputError, message: /is a file/ })
+  t.throws(() => readConfig(join(folder, 'config.json')), {
+    instanceOf: InvalidInputError,
+    message: /is not a GGUF file/,
+  })
 })

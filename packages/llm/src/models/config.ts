@@ -1,7 +1,12 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
-import { configPath, readJson } from '../weights/checkpoint.js'
+import { isGguf } from '../weights/checkpoint.js'
+import { GgufFile } from '../weights/gguf-file.js'
+import { readJson } from '../weights/json.js'
 import { ConfigFields } from './config-fields.js'
 import { architectures } from './decoder.js'
+import { ggufConfig } from './gguf-config.js'
 import { type Rotary, rotaryFrom } from './rotary.js'
 
 /** The hyperparameters of a decoder. */
@@ -38,10 +43,20 @@ export type FamilyConfig = Partial<
 >
 
 /**
- * Reads a model directory's config.json.
- * @throws InvalidInputError if it is missing, incomplete, or asks for something that is not computed here.
+ * The hyperparameters of a model: from config.json of a Hugging Face directory, or from a GGUF file's metadata.
+ * @throws InvalidInputError if they are missing, incomplete, or ask for something that is not computed here.
  */
-export function readConfig(directory: string): ModelConfig {
+export function readConfig(model: string): ModelConfig {
+  if (!isGguf(model)) return directoryConfig(model)
+  const gguf = new GgufFile(model)
+  try {
+    return ggufConfig(gguf)
+  } finally {
+    gguf.close()
+  }
+}
+
+function directoryConfig(directory: string): ModelConfig {
   const path = configPath(directory)
   const fields = new ConfigFields(path, readJson(path))
   const architecture = architectureOf(fields)
@@ -93,4 +108,15 @@ function architectureOf(fields: ConfigFields): string {
   throw new InvalidInputError(
     `${fields.path}: the architecture ${name ?? 'is not named'}${name ? ' is not supported' : ''}; supported: ${Object.keys(architectures).join(', ')}`,
   )
+}
+
+function configPath(directory: string): string {
+  if (!existsSync(directory)) {
+    throw new InvalidInputError(`no model at ${directory}; expected a Hugging Face model directory or a GGUF file`)
+  }
+  const path = join(directory, 'config.json')
+  if (!existsSync(path)) {
+    throw new InvalidInputError(`${directory} has no config.json; expected a Hugging Face model directory`)
+  }
+  return path
 }

@@ -20,9 +20,16 @@ export function length(range: Range): number {
   return range.end - range.start
 }
 
-/** Part `index` of `count` things divided into `parts` contiguous parts whose sizes differ by at most one. */
-export function partition(count: number, parts: number, index: number): Range {
-  return { start: Math.floor((count * index) / parts), end: Math.floor((count * (index + 1)) / parts) }
+/**
+ * Part `index` of `count` things divided into `parts` contiguous parts whose sizes differ by at most one. Where every part
+ * can have one, parts are made of whole blocks of `block` things instead, and differ by at most one block.
+ */
+export function partition(count: number, parts: number, index: number, block = 1): Range {
+  const blocks = Math.ceil(count / block)
+  const unit = blocks < parts ? 1 : block
+  const units = unit === 1 ? count : blocks
+  const bound = (i: number) => Math.min(count, Math.floor((units * i) / parts) * unit)
+  return { start: bound(index), end: bound(index + 1) }
 }
 
 /** What of a model limits how it can be split. */

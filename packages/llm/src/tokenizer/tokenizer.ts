@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { InvalidInputError } from '@troupe/core'
-import { readJson } from '../weights/checkpoint.js'
+import { readJson } from '../weights/json.js'
 
 /** Turns text into a model's tokens and back. */
 export class Tokenizer {

@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
 import test from 'ava'
-import fc from 'fast-check'
+import { openDamaged } from '../testing/damage.js'
 import { safetensors, temporaryFolder } from '../testing/files.js'
 import { SafetensorsFile } from './safetensors.js'
 
@@ -21,9 +21,9 @@ test('the tensors of a sound file are found with their types, shapes and bytes',
   const b = file.tensors.get('b')!
   t.like(b, { type: 'BF16', shape: [3] })
   const bytes = new Uint8Array(6)
-  file.read(bytes, b.start)
+  file.file.read(bytes, b.start)
   t.deepEqual([...bytes], [16, 17, 18, 19, 20, 21])
-  file.close()
+  file.file.close()
 })
 
 const unsound: Record<string, [bytes: Uint8Array, says: RegExp]> = {
@@ -88,24 +88,13 @@ for (const [name, [bytes, says]] of Object.entries(unsound)) {
   })
 }
 
-test('a header with random bytes changed either holds or is refused, and never reads outside the file', (t) => {
+test('a damaged file is read or refused, and never read outside of itself', (t) => {
   const path = join(temporaryFolder(t), 'model.safetensors')
   const original = safetensors(sound, data)
-  const change = fc.record({ at: fc.nat(original.length - 1), to: fc.nat(255) })
-  fc.assert(
-    fc.property(fc.array(change, { minLength: 1, maxLength: 6 }), fc.nat(original.length), (changes, length) => {
-      const bytes = original.slice(0, length || original.length)
-      for (const { at, to } of changes) bytes[at] = to
-      writeFileSync(path, bytes)
-      try {
-        const file = new SafetensorsFile(path)
-        for (const { start, end } of file.tensors.values()) file.read(new Uint8Array(end - start), start)
-        file.close()
-      } catch (error) {
-        if (!(error instanceof InvalidInputError)) throw error
-      }
-    }),
-    { numRuns: 2000 },
-  )
+  openDamaged(path, original, original.length - data.length, () => {
+    const { tensors, file } = new SafetensorsFile(path)
+    for (const { start, end } of tensors.values()) file.map(start, end - start).bytes.at(-1)
+    file.close()
+  })
   t.pass()
 })

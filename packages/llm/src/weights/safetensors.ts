@@ -1,8 +1,8 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { InvalidInputError } from '@troupe/core'
+import { readable, WeightFile } from './weight-file.js'
 
 /** A tensor of a safetensors file: its type as the file names it, its shape, and where its bytes are. */
-export interface StoredTensor {
+export interface SafetensorsEntry {
   type: string
   shape: number[]
   /** Bytes from the start of the file. */
@@ -23,46 +23,33 @@ const MOST_HEADER_BYTES = 100_000_000
  * every tensor is as long as its shape says and that together they fill the file without overlap.
  */
 export class SafetensorsFile {
-  readonly tensors: ReadonlyMap<string, StoredTensor>
-  readonly #descriptor: number
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>
+  readonly file: WeightFile
 
   /** @throws InvalidInputError if the file is cut short or its header does not hold. */
   constructor(readonly path: string) {
-    this.#descriptor = openSync(path, 'r')
+    this.file = new WeightFile(path)
     try {
       this.tensors = this.#readHeader()
     } catch (error) {
-      this.close()
-      throw error
+      this.file.close()
+      throw error instanceof RangeError ? this.#error(error.message) : error
     }
   }
 
-  /** Fills `into` with the file's bytes from `position` on. */
-  read(into: Uint8Array, position: number): void {
-    for (let done = 0; done < into.byteLength; ) {
-      const count = readSync(this.#descriptor, into, done, into.byteLength - done, position + done)
-      if (count === 0) throw this.#error(`expected ${into.byteLength} bytes at ${position}, found its end`)
-      done += count
-    }
-  }
-
-  close(): void {
-    closeSync(this.#descriptor)
-  }
-
-  #readHeader(): Map<string, StoredTensor> {
-    const { size } = fstatSync(this.#descriptor)
+  #readHeader(): Map<string, SafetensorsEntry> {
+    const { size } = this.file
     if (size < LENGTH_BYTES) throw this.#error(`expected a header, found only ${size} bytes`)
     const lengthBytes = new Uint8Array(LENGTH_BYTES)
-    this.read(lengthBytes, 0)
+    this.file.read(lengthBytes, 0)
     const headerBytes = Number(new DataView(lengthBytes.buffer).getBigUint64(0, true))
     if (headerBytes > MOST_HEADER_BYTES || LENGTH_BYTES + headerBytes > size) {
       throw this.#error(`its header claims ${headerBytes} bytes, but the file has ${size}`)
     }
     const text = new Uint8Array(headerBytes)
-    this.read(text, LENGTH_BYTES)
+    this.file.read(text, LENGTH_BYTES)
     const dataStart = LENGTH_BYTES + headerBytes
-    const tensors = new Map<string, StoredTensor>()
+    const tensors = new Map<string, SafetensorsEntry>()
     for (const [name, entry] of Object.entries(this.#parse(text))) {
       if (name !== '__metadata__') tensors.set(name, this.#check(name, entry, dataStart))
     }
@@ -83,7 +70,7 @@ export class SafetensorsFile {
     return header as Record<string, unknown>
   }
 
-  #check(name: string, entry: unknown, dataStart: number): StoredTensor {
+  #check(name: string, entry: unknown, dataStart: number): SafetensorsEntry {
     const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>
     const bits = typeof dtype === 'string' ? BITS[dtype] : undefined
     if (typeof dtype !== 'string' || bits === undefined) {
@@ -103,7 +90,7 @@ export class SafetensorsFile {
     return { type: dtype, shape, start: dataStart + start, end: dataStart + end }
   }
 
-  #checkCoverage(tensors: Map<string, StoredTensor>, dataStart: number, size: number): void {
+  #checkCoverage(tensors: Map<string, SafetensorsEntry>, dataStart: number, size: number): void {
     let covered = dataStart
     for (const [name, tensor] of [...tensors].sort(([, a], [, b]) => a.start - b.start || a.end - b.end)) {
       if (tensor.start !== covered) {
@@ -118,7 +105,7 @@ export class SafetensorsFile {
   }
 
   #error(problem: string): InvalidInputError {
-    return new InvalidInputError(`${this.path} is not a sound safetensors file: ${problem}; fetch it again`)
+    return new InvalidInputError(`${this.path} is not a sound safetensors file: ${readable(problem)}; fetch it again`)
   }
 }
 

@@ -3,8 +3,9 @@ import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
 import test from 'ava'
 import { temporaryFolder, writeSafetensors } from '../testing/files.js'
-import { Checkpoint } from './checkpoint.js'
-import { fromBfloat16, fromFloat16 } from './half.js'
+import { openCheckpoint } from './checkpoint.js'
+import { fromBfloat16, fromFloat16, toFloat16 } from './half.js'
+import { Weights } from './weights.js'
 
 const floats = Float32Array.from({ length: 35 }, (_, i) => i / 4)
 const matrix = { dtype: 'F32', shape: [5, 7], bytes: new Uint8Array(floats.buffer) }
@@ -23,14 +24,15 @@ test('any slice of a matrix holds exactly its elements, and only its bytes are c
       { start: 0, end: 7 },
       { start: 3, end: 6 },
     ]) {
-      const checkpoint = new Checkpoint(folder)
-      const slice = checkpoint.matrix('w', [5, 7], { rows, columns })
+      const checkpoint = openCheckpoint(folder)
+      const weights = new Weights(checkpoint)
+      const slice = weights.matrix('w', [5, 7], { rows, columns })
       const expected: number[] = []
       for (let row = rows.start; row < rows.end; row++) {
         for (let column = columns.start; column < columns.end; column++) expected.push(floats[row * 7 + column]!)
       }
       t.deepEqual([...(slice.data as Float32Array)], expected)
-      t.is(checkpoint.loadedBytes, expected.length * 4)
+      t.is(weights.loadedBytes, expected.length * 4)
       checkpoint.close()
     }
   }
@@ -39,9 +41,10 @@ test('any slice of a matrix holds exactly its elements, and only its bytes are c
 test('a slice that two layers share is loaded once', (t) => {
   const folder = temporaryFolder(t)
   writeSafetensors(join(folder, 'model.safetensors'), { w: matrix })
-  const checkpoint = new Checkpoint(folder)
-  t.is(checkpoint.matrix('w', [5, 7]), checkpoint.matrix('w', [5, 7]))
-  t.is(checkpoint.loadedBytes, 140)
+  const checkpoint = openCheckpoint(folder)
+  const weights = new Weights(checkpoint)
+  t.is(weights.matrix('w', [5, 7]), weights.matrix('w', [5, 7]))
+  t.is(weights.loadedBytes, 140)
   checkpoint.close()
 })
 
@@ -52,9 +55,10 @@ test('vectors of every weight type widen to float32', (t) => {
     half: { dtype: 'F16', shape: [2], bytes: halves([0x3e00, 0xc000]) },
     brain: { dtype: 'BF16', shape: [2], bytes: halves([0x3fc0, 0xc000]) },
   })
-  const checkpoint = new Checkpoint(folder)
-  for (const name of ['full', 'half', 'brain']) t.deepEqual([...checkpoint.vector(name, 2).data], [1.5, -2])
-  t.deepEqual([...checkpoint.vector('half', 2, { start: 1, end: 2 }).data], [-2])
+  const checkpoint = openCheckpoint(folder)
+  const weights = new Weights(checkpoint)
+  for (const name of ['full', 'half', 'brain']) t.deepEqual([...weights.vector(name, 2).data], [1.5, -2])
+  t.deepEqual([...weights.vector('half', 2, { start: 1, end: 2 }).data], [-2])
   checkpoint.close()
 })
 
@@ -66,19 +70,33 @@ test('half formats widen to their values at the edges', (t) => {
   t.is(fromBfloat16(0x0001), 2 ** -133)
 })
 
+test('every half that is a number narrows to itself, and what lies between goes to the nearer, ties to even', (t) => {
+  for (let bits = 0; bits < 0x7c00; bits++) {
+    const [value, next] = [fromFloat16(bits), fromFloat16(bits + 1)]
+    if (toFloat16(value) !== bits || toFloat16(-value) !== (bits | 0x8000)) t.fail(`${bits}`)
+    const tie = Math.fround((value + Math.min(next, 65536)) / 2)
+    if (toFloat16(tie) !== bits + (bits % 2)) t.fail(`tie after ${bits}`)
+    if (toFloat16(tie * (1 - 2 ** -20)) !== bits && value > 0) t.fail(`below the tie after ${bits}`)
+  }
+  t.is(toFloat16(1e-30), 0)
+  t.is(toFloat16(1e30), 0x7c00)
+  t.is(toFloat16(Number.NEGATIVE_INFINITY), 0xfc00)
+  t.is(toFloat16(Number.NaN), 0x7e00)
+})
+
 test('weights in several files are found through their index', (t) => {
   const folder = temporaryFolder(t)
   writeSafetensors(join(folder, 'one.safetensors'), { a: matrix })
   writeSafetensors(join(folder, 'two.safetensors'), { b: matrix })
   const index = { weight_map: { a: 'one.safetensors', b: 'two.safetensors' } }
   writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify(index))
-  const checkpoint = new Checkpoint(folder)
+  const checkpoint = openCheckpoint(folder)
   t.true(checkpoint.has('a') && checkpoint.has('b') && !checkpoint.has('c'))
   checkpoint.close()
 
   const missing = { weight_map: { a: 'one.safetensors', b: 'three.safetensors' } }
   writeFileSync(join(folder, 'model.safetensors.index.json'), JSON.stringify(missing))
-  t.throws(() => new Checkpoint(folder), {
+  t.throws(() => openCheckpoint(folder), {
     instanceOf: InvalidInputError,
     message: /three\.safetensors.*does not exist/,
   })
@@ -86,17 +104,18 @@ test('weights in several files are found through their index', (t) => {
 
 test('a tensor that is missing, of another shape or of another type is named', (t) => {
   const folder = temporaryFolder(t)
-  t.throws(() => new Checkpoint(folder), { instanceOf: InvalidInputError, message: /neither model\.safetensors nor/ })
+  t.throws(() => openCheckpoint(folder), { instanceOf: InvalidInputError, message: /neither model\.safetensors nor/ })
   writeSafetensors(join(folder, 'model.safetensors'), {
     w: matrix,
     long: { dtype: 'F64', shape: [1], bytes: new Uint8Array(8) },
   })
-  const checkpoint = new Checkpoint(folder)
-  t.throws(() => checkpoint.matrix('v', [5, 7]), { instanceOf: InvalidInputError, message: /lack the tensor v/ })
-  t.throws(() => checkpoint.matrix('w', [7, 5]), {
+  const checkpoint = openCheckpoint(folder)
+  const weights = new Weights(checkpoint)
+  t.throws(() => weights.matrix('v', [5, 7]), { instanceOf: InvalidInputError, message: /lack the tensor v/ })
+  t.throws(() => weights.matrix('w', [7, 5]), {
     instanceOf: InvalidInputError,
     message: /tensor w has shape \[5,7\], but config\.json makes it \[7,5\]/,
   })
-  t.throws(() => checkpoint.vector('long', 1), { instanceOf: InvalidInputError, message: /tensor long has dtype F64/ })
+  t.throws(() => weights.vector('long', 1), { instanceOf: InvalidInputError, message: /tensor long has dtype F64/ })
   checkpoint.close()
 })

@@ -1,0 +1,173 @@
+import { InvalidInputError } from '@troupe/core'
+import { Tensor } from '@troupe/tensor'
+import { length, type Range } from '../parallel/plan.js'
+import type { Checkpoint, StoredTensor } from './checkpoint.js'
+import { dequantize } from './dequantize.js'
+import { bytesOf, FORMATS, type FormatName, isQuantized, unsoundBlock } from './formats.js'
+import { type LoadFormat, quantize } from './quantize.js'
+
+/** The part of a matrix that a rank needs; a range left out means all of it. */
+export interface Slice {
+  rows?: Range
+  columns?: Range
+}
+
+/**
+ * Loads slices of a checkpoint's tensors, each once. Whole rows in their stored order are used in place in the mapped
+ * file; other slices are copied out of it, and only their own pages are read.
+ */
+export class Weights {
+  /** Bytes of the weights loaded so far, in place or copied. */
+  loadedBytes = 0
+  readonly #loaded = new Map<string, Tensor>()
+
+  /** @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are. */
+  constructor(
+    private readonly checkpoint: Checkpoint,
+    private readonly loadFormat?: LoadFormat,
+  ) {}
+
+  /** The columns that one block of a matrix spans: slices whose columns start and end at multiples of it stay blocks. */
+  blockColumns(name: string): number {
+    return FORMATS[this.#formatOf(name, this.checkpoint.find(name))].blockElements
+  }
+
+  /**
+   * A matrix of `shape` [rows, columns], or a slice of it, as programs compute on it. Columns that do not start and end
+   * at blocks are cut from dequantized ones.
+   * @throws InvalidInputError if it is missing, of another shape, or unsound.
+   */
+  matrix(name: string, shape: readonly [number, number], slice: Slice = {}): Tensor {
+    const rows = slice.rows ?? { start: 0, end: shape[0] }
+    const columns = slice.columns ?? { start: 0, end: shape[1] }
+    const key = `${name}[${rows.start}:${rows.end},${columns.start}:${columns.end}]`
+    const known = this.#loaded.get(key)
+    if (known) return known
+
+    const stored = this.#find(name, shape)
+    const format = this.#formatOf(name, stored)
+    const { blockElements } = FORMATS[format]
+    const covering = {
+      start: Math.floor(columns.start / blockElements) * blockElements,
+      end: Math.ceil(columns.end / blockElements) * blockElements,
+    }
+    const blocks =
+      format === stored.format
+        ? storedBlocks(stored, rows, covering)
+        : quantizedBlocks(format as LoadFormat, stored, rows, covering)
+    const unsound = unsoundBlock(format, blocks.bytes)
+    if (unsound >= 0) {
+      throw new InvalidInputError(
+        `${stored.file.path}: tensor ${name} has a scale that is not a finite number in block ${unsound} of its slice; fetch it again`,
+      )
+    }
+    const exact = length(covering) === length(columns)
+    const tensor = exact
+      ? programTensor(format, [length(rows), length(columns)], blocks)
+      : floatTensor(cutColumns(dequantize(format, blocks.bytes), covering, columns), [length(rows), length(columns)])
+    return this.#keep(key, tensor)
+  }
+
+  /**
+   * A vector, or a part of it, widened to float32.
+   * @throws InvalidInputError as for matrix().
+   */
+  vector(name: string, size: number, range: Range = { start: 0, end: size }): Tensor<'float32'> {
+    const key = `${name}[${range.start}:${range.end}]`
+    const known = this.#loaded.get(key)
+    if (known) return known as Tensor<'float32'>
+
+    const stored = this.#find(name, [size])
+    const asColumn = { ...stored, shape: [size, 1] }
+    const blocks = storedBlocks(asColumn, range, { start: 0, end: 1 })
+    return this.#keep(key, floatTensor(dequantize(stored.format, blocks.bytes), [length(range)]))
+  }
+
+  #find(name: string, shape: readonly number[]): StoredTensor {
+    const stored = this.checkpoint.find(name)
+    if (stored.shape.length !== shape.length || stored.shape.some((size, i) => size !== shape[i])) {
+      throw new InvalidInputError(
+        `${stored.file.path}: tensor ${name} has shape [${stored.shape}], but ${this.checkpoint.configName} makes it [${shape}]`,
+      )
+    }
+    return stored
+  }
+
+  /** The format that a matrix is loaded in: its own, or the one asked for where its rows are whole blocks of that. */
+  #formatOf(name: string, stored: StoredTensor): FormatName {
+    if (!this.loadFormat) return stored.format
+    if (isQuantized(stored.format)) {
+      throw new InvalidInputError(
+        `${stored.file.path}: tensor ${name} is stored as ${stored.format}; only weights stored as F32, F16 or BF16 can be quantized when they are loaded`,
+      )
+    }
+    return stored.shape[1]! % FORMATS[this.loadFormat].blockElements === 0 ? this.loadFormat : stored.format
+  }
+
+  #keep<T extends Tensor>(key: string, tensor: T): T {
+    this.#loaded.set(key, tensor)
+    this.loadedBytes += tensor.byteLength
+    return tensor
+  }
+}
+
+/**
+ * The blocks of a matrix as a program computes on them. Floats are used as they are. Programs have no products with
+ * quantized blocks: those are dequantized.
+ */
+function programTensor(format: FormatName, shape: readonly number[], blocks: Tensor<'uint8'>): Tensor {
+  switch (format) {
+    case 'F32':
+      return blocks.view('float32', shape)
+    case 'F16':
+      return blocks.view('float16', shape)
+    case 'BF16':
+      return blocks.view('bfloat16', shape)
+    default:
+      return floatTensor(dequantize(format, blocks.bytes), shape)
+  }
+}
+
+/** The bytes of a slice of whole blocks: in place where they are contiguous and aligned in the file. */
+function storedBlocks(stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
+  const { format, file, offset, rowOrder } = stored
+  const [rowCount, columnCount] = stored.shape as [number, number]
+  const rowBytes = bytesOf(format, columnCount)
+  const { blockBytes } = FORMATS[format]
+  const first = offset + rows.start * rowBytes
+  const aligned = isQuantized(format) || first % blockBytes === 0
+  if (length(columns) === columnCount && !rowOrder && aligned) return file.map(first, length(rows) * rowBytes)
+
+  const all = file.map(offset, rowCount * rowBytes)
+  const sliceBytes = bytesOf(format, length(columns))
+  const slice = Tensor.zeros('uint8', [length(rows) * sliceBytes], { memory: 'private' })
+  const [from, to] = [all.bytes, slice.bytes]
+  const columnStart = bytesOf(format, columns.start)
+  for (let row = rows.start; row < rows.end; row++) {
+    const start = (rowOrder ? rowOrder(row) : row) * rowBytes + columnStart
+    to.set(from.subarray(start, start + sliceBytes), (row - rows.start) * sliceBytes)
+  }
+  all.release()
+  return slice
+}
+
+function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
+  const floats = dequantize(stored.format, storedBlocks(stored, rows, columns).bytes)
+  const bytes = quantize(format, floats)
+  return Tensor.from('uint8', [bytes.length], bytes, { memory: 'private' })
+}
+
+function floatTensor(values: Float32Array, shape: readonly number[]): Tensor<'float32'> {
+  return Tensor.from('float32', shape, values, { memory: 'private' })
+}
+
+/** Columns `wanted` of rows that hold columns `held`. */
+function cutColumns(values: Float32Array, held: Range, wanted: Range): Float32Array {
+  const rows = values.length / length(held)
+  const cut = new Float32Array(rows * length(wanted))
+  for (let row = 0; row < rows; row++) {
+    const start = row * length(held) + wanted.start - held.start
+    cut.set(values.subarray(start, start + length(wanted)), row * length(wanted))
+  }
+  return cut
+}
