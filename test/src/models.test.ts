@@ -46,6 +46,21 @@ test('the published story streams as it is written, spaces included', (t) => {
   t.is(text.trim(), expected!.text!.trim())
 })
 
+test('text splits into the same tokens by the tokenizer of a GGUF file as by that of the directory', (t) => {
+  const model = sharedModel(t, 'models', 'stories260k')
+  if (!model) return
+  const directory = Tokenizer.open(model)!
+  const gguf = Tokenizer.open(join(model, 'stories260k-f32.gguf'))!
+  for (const line of [
+    ...readFileSync(join(tales, 'heldout.txt'), 'utf8').slice(0, 20_000).split('\n'),
+    'Zoë 🦊 “wow”',
+  ]) {
+    const tokens = directory.encode(line)
+    t.deepEqual(gguf.encode(line), [1, ...tokens], 'the GGUF file asks for <s>, the directory does not')
+    t.is(gguf.decode(tokens), directory.decode(tokens))
+  }
+})
+
 test.serial('each worker holds its share of the weights and of the KV cache', async (t) => {
   const guard = new ProcessGuard(t)
   const asked = ['--tokens', '1,5,9', '--max-tokens', '125', '--temperature', '0']

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import test from 'ava'
 import { type Generated, generate, type Plan, planName } from './support/generate.js'
 import { type Expectation, expectationsOf, sharedModel } from './support/models.js'
@@ -18,6 +19,29 @@ test.serial('the published story comes out token for token under every plan of u
     t.is(found.text.trim(), expected!.text!.trim())
     checkWorkers(t, found, plan)
   }
+})
+
+test.serial('the published story comes out of its GGUF file, token for token and from the text', async (t) => {
+  const model = sharedModel(t, 'models', 'stories260k')
+  if (!model) return
+  const [expected] = expectationsOf(model)
+  const gguf = join(model, 'stories260k-f32.gguf')
+  const guard = new ProcessGuard(t)
+  for (const [pipeline, tensor, sequence] of [
+    [1, 1, 1],
+    [2, 2, 1],
+    [1, 3, 2],
+  ] as const) {
+    const plan = { pipeline, tensor, sequence }
+    const found = await generate(guard, gguf, plan, ...greedy(expected!))
+    t.deepEqual(found.tokens, expected!.greedy, planName(plan))
+    t.is(found.text.trim(), expected!.text!.trim())
+  }
+  const text = expected!.text!.trim()
+  const start = text.slice(0, text.indexOf('.') + 1)
+  const plan = { pipeline: 1, tensor: 1, sequence: 1 }
+  const found = await generate(guard, gguf, plan, '--prompt', start, '--temperature', '0', '--max-tokens', '100')
+  t.true(found.text.length > 100 && text.startsWith(`${start} ${found.text}`), found.text)
 })
 
 test.serial('the published story comes out token for token over two nodes that meet over TCP', async (t) => {

@@ -11,6 +11,7 @@ import {
   Tokenizer,
 } from '@troupe/llm'
 import { command } from '../command.js'
+import { loadFormat } from '../load-format.js'
 import { workerTable } from '../worker-table.js'
 
 const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
@@ -25,7 +26,12 @@ export const generate = command({
     model: {
       type: 'string',
       placeholder: 'PATH',
-      help: 'a Hugging Face model directory: config.json, safetensors, tokenizer.json',
+      help: 'a Hugging Face model directory (config.json, safetensors, tokenizer.json) or a GGUF file',
+    },
+    weights: {
+      type: 'string',
+      placeholder: 'FORMAT',
+      help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
     prompt: { type: 'string', help: 'the text to continue' },
     tokens: {
@@ -75,6 +81,7 @@ export const generate = command({
     const plan = { pipeline, tensor, sequence }
     checkPlan(plan, config)
     const tokenizer = Tokenizer.open(model)
+    const weights = loadFormat(options.weights)
     const prompt = promptOf(options, tokenizer)
     checkPrompt(prompt, config.contextLength, config.vocabularySize)
     const contextLength = Math.min(config.contextLength, prompt.length + options['max-tokens'])
@@ -82,7 +89,7 @@ export const generate = command({
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
       const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const engine = await Engine.start(cluster, { model, plan, contextLength, ...threads })
+      const engine = await Engine.start(cluster, { model, plan, contextLength, ...weights, ...threads })
       const asked: GenerateOptions = {
         maxTokens: options['max-tokens'],
         temperature: options.temperature,
@@ -115,7 +122,7 @@ function promptOf(
     }
     return tokens.split(',').map(Number)
   }
-  if (!tokenizer) throw new InvalidInputError('the model has no tokenizer.json; give the prompt as --tokens N,N,…')
+  if (!tokenizer) throw new InvalidInputError('the model has no tokenizer; give the prompt as --tokens N,N,…')
   return tokenizer.encode(prompt!)
 }
 

@@ -5,6 +5,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
+import type { LoadFormat } from '../weights/quantize.js'
 import { BlockAllocator } from './cache.js'
 import type { Sampling } from './sampler.js'
 import { type RankStep, SequenceState } from './sequence.js'
@@ -24,6 +25,8 @@ export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
   plan?: Partial<Plan>
+  /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
+  weights?: LoadFormat
   /** The most tokens of a prompt and its answer, for which the KV cache is made; the model's own limit by default. */
   contextLength?: number
   /** The most prompt tokens that one step takes; longer prompts take several, which overlap in the pipeline. */
@@ -109,6 +112,7 @@ export class Engine {
     const mesh = await RemoteModelWorker.spawnMesh({ ...plan }, ({ coordinates }): [WorkerSpec] => [
       {
         model,
+        ...(options.weights ? { loadFormat: options.weights } : {}),
         plan,
         coordinates: coordinates as unknown as Plan,
         token,

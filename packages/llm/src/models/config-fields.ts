@@ -40,6 +40,10 @@ const HARMLESS = new Set([
   ...['return_dict_in_generate', 'remove_invalid_values', 'bad_words_ids', 'suppress_tokens', 'begin_suppress_tokens'],
 ])
 
+/** More layers, or larger heads, than this are taken for damage. */
+export const MOST_LAYERS = 1 << 14
+export const MOST_HEAD_SIZE = 1 << 14
+
 /** Typed access to config.json whose errors name the file and the field, and which knows what has been looked at. */
 export class ConfigFields {
   readonly #read = new Set<string>()
@@ -59,11 +63,14 @@ export class ConfigFields {
     return name in this.fields
   }
 
-  /** @throws InvalidInputError unless the field is a whole number of at least 1. */
-  count(name: string, otherwise?: number): number {
+  /**
+   * @param most What is taken as meant: larger numbers are damage, and would take memory before anything else fails.
+   * @throws InvalidInputError unless the field is a whole number from 1 to `most`.
+   */
+  count(name: string, otherwise?: number, most = 2 ** 31): number {
     const value = this.get(name) ?? otherwise
-    if (Number.isSafeInteger(value) && (value as number) >= 1) return value as number
-    throw this.error(name, 'a whole number of at least 1')
+    if (Number.isSafeInteger(value) && (value as number) >= 1 && (value as number) <= most) return value as number
+    throw this.error(name, `a whole number of at least 1${(value as number) > most ? ` and at most ${most}` : ''}`)
   }
 
   /** @throws InvalidInputError unless the field is a number above 0. */

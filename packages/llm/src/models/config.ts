@@ -4,7 +4,7 @@ import { InvalidInputError } from '@troupe/core'
 import { isGguf } from '../weights/checkpoint.js'
 import { GgufFile } from '../weights/gguf-file.js'
 import { readJson } from '../weights/json.js'
-import { ConfigFields } from './config-fields.js'
+import { ConfigFields, MOST_HEAD_SIZE, MOST_LAYERS } from './config-fields.js'
 import { architectures } from './decoder.js'
 import { ggufConfig } from './gguf-config.js'
 import { type Rotary, rotaryFrom } from './rotary.js'
@@ -72,9 +72,9 @@ function directoryConfig(directory: string): ModelConfig {
   if (heads % keyValueHeads !== 0) {
     throw fields.error('num_key_value_heads', `a divisor of num_attention_heads, which is ${heads}`)
   }
-  const headSize = fields.count('head_dim', family.defaults.headSize ?? hiddenSize / heads)
+  const headSize = fields.count('head_dim', family.defaults.headSize ?? hiddenSize / heads, MOST_HEAD_SIZE)
   if (headSize % 2 !== 0) throw fields.error('head_dim', 'an even number')
-  const layers = fields.count('num_hidden_layers')
+  const layers = fields.count('num_hidden_layers', undefined, MOST_LAYERS)
   const contextLength = fields.count('max_position_embeddings', 2048)
   const config: ModelConfig = {
     architecture,

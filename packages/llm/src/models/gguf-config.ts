@@ -3,7 +3,7 @@ import { dequantize } from '../weights/dequantize.js'
 import type { GgufFile } from '../weights/gguf-file.js'
 import { readable } from '../weights/weight-file.js'
 import type { ModelConfig } from './config.js'
-import { ConfigFields } from './config-fields.js'
+import { ConfigFields, MOST_HEAD_SIZE, MOST_LAYERS } from './config-fields.js'
 import { baseFrequencies, linearRotary, type Rotary, yarnFrequencies, yarnScale } from './rotary.js'
 
 /** What llama.cpp calls an architecture, and what Hugging Face calls it. Mistral is a `llama` there. */
@@ -34,7 +34,7 @@ export function ggufConfig(gguf: GgufFile): ModelConfig {
   if (heads % keyValueHeads !== 0) {
     throw fields.error('attention.head_count_kv', `a divisor of attention.head_count, which is ${heads}`)
   }
-  const headSize = fields.count('attention.key_length', hiddenSize / heads)
+  const headSize = fields.count('attention.key_length', hiddenSize / heads, MOST_HEAD_SIZE)
   if (headSize % 2 !== 0) throw fields.error('attention.key_length', 'an even number')
   for (const same of ['attention.value_length', 'rope.dimension_count']) {
     if (fields.count(same, headSize) !== headSize) throw fields.error(same, `the size of a head, which is ${headSize}`)
@@ -43,7 +43,7 @@ export function ggufConfig(gguf: GgufFile): ModelConfig {
   if ((fields.get('expert_used_count') ?? 0) !== 0) throw fields.error('expert_used_count', '0')
   fields.get('vocab_size') // the embedding says it
 
-  const layers = fields.count('block_count')
+  const layers = fields.count('block_count', undefined, MOST_LAYERS)
   const sliding = fields.get('attention.sliding_window') !== undefined
   if (sliding && architecture !== 'LlamaForCausalLM' && architecture !== 'MistralForCausalLM') {
     throw fields.error('attention.sliding_window', 'left out')

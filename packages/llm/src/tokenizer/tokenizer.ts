@@ -1,31 +1,38 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers'
 import { InvalidInputError } from '@troupe/core'
+import { isGguf } from '../weights/checkpoint.js'
+import { GgufFile } from '../weights/gguf-file.js'
 import { readJson } from '../weights/json.js'
+import { ggufChatTemplate, ggufTokenizer, type TokenizerFiles } from './gguf-tokenizer.js'
 
 /** Turns text into a model's tokens and back. */
 export class Tokenizer {
   readonly #tokenizer: HuggingFaceTokenizer
 
-  private constructor(tokenizer: HuggingFaceTokenizer) {
+  private constructor(
+    tokenizer: HuggingFaceTokenizer,
+    /** The Jinja template by which a chat becomes a prompt, if the model has one. */
+    readonly chatTemplate: string | undefined,
+  ) {
     this.#tokenizer = tokenizer
   }
 
   /**
-   * The tokenizer of a model directory, or undefined if it has no tokenizer.json.
-   * @throws InvalidInputError if the files cannot be used.
+   * The tokenizer of a model directory or a GGUF file, or undefined if it has none.
+   * @throws InvalidInputError if it cannot be used.
    */
-  static open(directory: string): Tokenizer | undefined {
-    const path = join(directory, 'tokenizer.json')
-    if (!existsSync(path)) return undefined
-    const configPath = join(directory, 'tokenizer_config.json')
-    const config = existsSync(configPath) ? readJson(configPath) : {}
+  static open(model: string): Tokenizer | undefined {
+    return isGguf(model) ? openGguf(model) : openDirectory(model)
+  }
+
+  /** The tokenizer that Hugging Face's files describe; `path` names where they come from, for errors. */
+  static from(files: TokenizerFiles, path: string, chatTemplate?: string): Tokenizer {
     try {
-      return new Tokenizer(new HuggingFaceTokenizer(readJson(path), config))
+      return new Tokenizer(new HuggingFaceTokenizer(files.tokenizer, files.config), chatTemplate)
     } catch (error) {
-      if (error instanceof InvalidInputError) throw error
-      throw new InvalidInputError(`${path} is not a tokenizer that can be used: ${(error as Error).message}`)
+      throw new InvalidInputError(`${path} has no tokenizer that can be used: ${(error as Error).message}`)
     }
   }
 
@@ -70,5 +77,30 @@ export class TextStream {
     this.#pending = this.#pending.slice(Math.max(0, this.#shown - 8))
     this.#shown = this.#pending.length
     return text.slice(before.length)
+  }
+}
+
+function openDirectory(directory: string): Tokenizer | undefined {
+  const path = join(directory, 'tokenizer.json')
+  if (!existsSync(path)) return undefined
+  const configPath = join(directory, 'tokenizer_config.json')
+  const config = existsSync(configPath) ? readJson(configPath) : {}
+  return Tokenizer.from({ tokenizer: readJson(path), config }, path, directoryChatTemplate(directory, config))
+}
+
+/** Newer directories keep the template in a file of its own. */
+function directoryChatTemplate(directory: string, config: Record<string, unknown>): string | undefined {
+  const path = join(directory, 'chat_template.jinja')
+  if (existsSync(path)) return readFileSync(path, 'utf8')
+  return typeof config.chat_template === 'string' ? config.chat_template : undefined
+}
+
+function openGguf(path: string): Tokenizer | undefined {
+  const gguf = new GgufFile(path)
+  try {
+    const files = ggufTokenizer(gguf)
+    return files && Tokenizer.from(files, path, ggufChatTemplate(gguf))
+  } finally {
+    gguf.close()
   }
 }

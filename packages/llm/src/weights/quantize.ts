@@ -2,7 +2,8 @@ import { FORMATS } from './formats.js'
 import { toFloat16 } from './half.js'
 
 /** The formats that weights can be quantized to when they are loaded. */
-export type LoadFormat = 'Q8_0' | 'Q4_0'
+export const LOAD_FORMATS = ['Q8_0', 'Q4_0'] as const
+export type LoadFormat = (typeof LOAD_FORMATS)[number]
 
 /** Quantizes the 32 elements of `x` from index `from` on, to the block at byte `at`. */
 type Encode = (x: Float32Array, from: number, out: Uint8Array, at: number) => void

@@ -130,15 +130,15 @@ function programTensor(format: FormatName, shape: readonly number[], blocks: Ten
 
 /** The bytes of a slice of whole blocks: in place where they are contiguous and aligned in the file. */
 function storedBlocks(stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
-  const { format, file, offset, rowOrder } = stored
+  const { format, offset, rowOrder } = stored
   const [rowCount, columnCount] = stored.shape as [number, number]
   const rowBytes = bytesOf(format, columnCount)
   const { blockBytes } = FORMATS[format]
   const first = offset + rows.start * rowBytes
   const aligned = isQuantized(format) || first % blockBytes === 0
-  if (length(columns) === columnCount && !rowOrder && aligned) return file.map(first, length(rows) * rowBytes)
+  if (length(columns) === columnCount && !rowOrder && aligned) return mapped(stored, first, length(rows) * rowBytes)
 
-  const all = file.map(offset, rowCount * rowBytes)
+  const all = mapped(stored, offset, rowCount * rowBytes)
   const sliceBytes = bytesOf(format, length(columns))
   const slice = Tensor.zeros('uint8', [length(rows) * sliceBytes], { memory: 'private' })
   const [from, to] = [all.bytes, slice.bytes]
@@ -149,6 +149,14 @@ function storedBlocks(stored: StoredTensor, rows: Range, columns: Range): Tensor
   }
   all.release()
   return slice
+}
+
+function mapped({ file }: StoredTensor, offset: number, bytes: number): Tensor<'uint8'> {
+  try {
+    return file.map(offset, bytes)
+  } catch (error) {
+    throw new InvalidInputError(`${file.path} was changed while it was loaded: ${(error as Error).message}; try again`)
+  }
 }
 
 function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
