@@ -99,6 +99,26 @@ const cases: Record<string, [command: (t: ExecutionContext) => string[], says: R
       ),
     /has dtype I16; weights must be F32, F16 or BF16/,
   ],
+  'a file that is no model': [() => generate(join(tales, 'heldout.txt')), /heldout\.txt is not a GGUF file/],
+  'a truncated GGUF file': [
+    (t) =>
+      generate(
+        join(
+          changedModel(t, (f) => writeFileSync(join(f, 'cut.gguf'), 'GGUF\x03\0\0\0\x09')),
+          'cut.gguf',
+        ),
+      ),
+    /cut\.gguf is not a sound GGUF file: it ends at byte 9/,
+  ],
+  'a format that weights cannot be quantized to': [
+    () => generate(tales, '--weights', 'q3_k'),
+    /--weights must be q8_0 or q4_0, found q3_k/,
+  ],
+  'a setting that would change what the model computes': [
+    (t) => generate(changedModel(t, (f) => editConfig(f, { attn_logit_softcapping: 50 }))),
+    /attn_logit_softcapping is 50, which is not supported/,
+  ],
+  'no text to predict': [() => ['perplexity', '--model', tales, '--text', 'no/such/text'], /no file at no\/such\/text/],
   'more stages than layers': [
     () => generate(tales, '--pipeline', '9'),
     /9 pipeline stages, but the model has 8 layers/,

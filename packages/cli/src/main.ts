@@ -2,11 +2,12 @@ import { InvalidInputError } from '@troupe/core'
 import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
 import { generate } from './commands/generate.js'
+import { perplexity } from './commands/perplexity.js'
 import { start } from './commands/start.js'
 import { commandHelp, generalHelp } from './help.js'
 
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
-const commands: readonly Command[] = [generate, start]
+const commands: readonly Command[] = [generate, perplexity, start]
 
 /**
  * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can

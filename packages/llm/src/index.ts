@@ -6,6 +6,7 @@ export {
   type GeneratedToken,
   type GenerateOptions,
 } from './engine/engine.js'
+export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'

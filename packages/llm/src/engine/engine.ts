@@ -19,6 +19,8 @@ import {
 } from './worker.js'
 
 const BLOCK_TOKENS = 16
+type Worker = Mesh<ModelWorker>['members'][number]['handle']
+
 const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
 
 export interface EngineOptions {
@@ -31,6 +33,8 @@ export interface EngineOptions {
   contextLength?: number
   /** The most prompt tokens that one step takes; longer prompts take several, which overlap in the pipeline. */
   chunkTokens?: number
+  /** Whether score() is wanted, for which every step makes room for the logits after all of its tokens. Default false. */
+  scoring?: boolean
   /** CPU threads a worker; by default the node's cores divided among its workers. */
   threads?: number
 }
@@ -82,6 +86,7 @@ export class Engine {
     readonly workers: readonly EngineWorker[],
     private readonly mesh: Mesh<ModelWorker>,
     private readonly chunkTokens: number,
+    private readonly scoring: boolean,
     cacheBlocks: number,
   ) {
     this.#allocators = Array.from({ length: plan.sequence }, () => new BlockAllocator(cacheBlocks))
@@ -97,7 +102,8 @@ export class Engine {
     const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...options.plan }
     checkPlan(plan, config)
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
-    const chunkTokens = Math.min(options.chunkTokens ?? 512, contextLength)
+    const chunkTokens = Math.min(options.chunkTokens ?? (options.scoring ? 128 : 512), contextLength)
+    const rankTokens = Math.ceil(chunkTokens / plan.sequence) + 1
     const cacheBlocks = Math.ceil((Math.ceil(contextLength / plan.sequence) + 1) / BLOCK_TOKENS)
 
     const size = plan.pipeline * plan.tensor * plan.sequence
@@ -123,17 +129,17 @@ export class Engine {
         cacheBlocks,
         blockTokens: BLOCK_TOKENS,
         limits: {
-          tokens: Math.ceil(chunkTokens / plan.sequence) + 1,
+          tokens: rankTokens,
           queries: chunkTokens,
           sequences: 1,
-          outputs: 1,
+          outputs: options.scoring ? rankTokens : 1,
           blocksPerSequence: cacheBlocks,
         },
       },
     ])
     try {
       const workers = await connectWorkers(mesh, plan)
-      return new Engine(config, plan, contextLength, workers, mesh, chunkTokens, cacheBlocks)
+      return new Engine(config, plan, contextLength, workers, mesh, chunkTokens, options.scoring ?? false, cacheBlocks)
     } catch (error) {
       await kill(mesh)
       throw error
@@ -147,18 +153,31 @@ export class Engine {
    */
   async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
     checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
-    const before = this.#turn
-    let done = () => {}
-    this.#turn = new Promise<void>((resolve) => {
-      done = resolve
-    })
-    await before
-    const sequence = new SequenceState(this.#allocators, BLOCK_TOKENS, this.config.slidingWindow)
+    const turn = await this.#takeTurn()
     try {
-      yield* this.#generate(sequence, prompt, options)
+      yield* this.#generate(turn.sequence, prompt, options)
     } finally {
-      sequence.release()
-      done()
+      turn.end()
+    }
+  }
+
+  /**
+   * How likely a text is: the natural logarithm of the probability of each of its tokens but the first, given those before.
+   * @throws InvalidInputError as generate() does for a prompt; Error if the engine was started without `scoring`.
+   */
+  async score(text: readonly number[]): Promise<number[]> {
+    if (!this.scoring) throw new Error('an engine scores texts if it is started with scoring: true')
+    checkPrompt(text.slice(0, -1), this.contextLength, this.config.vocabularySize)
+    checkPrompt(text.slice(-1), this.contextLength, this.config.vocabularySize)
+    const turn = await this.#takeTurn()
+    try {
+      const chunks: Promise<number[]>[] = []
+      for (let start = 0; start < text.length - 1; start += this.chunkTokens) {
+        chunks.push(this.#score(turn.sequence, text, start, Math.min(start + this.chunkTokens, text.length - 1)))
+      }
+      return (await Promise.all(chunks)).flat()
+    } finally {
+      turn.end()
     }
   }
 
@@ -174,7 +193,7 @@ export class Engine {
     const generator = mersenne(options.seed ?? randomBytes(4).readInt32LE())
     const step = (ids: readonly number[], wantOutput: boolean, logits: boolean) => {
       const random = wantOutput ? uniformFloat64(generator) : 0
-      return this.#step(sequence.append(ids, wantOutput), sampling, random, logits)
+      return this.#step(sequence.append(ids, wantOutput ? 'last' : 'none'), sampling, random, logits)
     }
 
     const most = Math.min(maxTokens, this.contextLength - prompt.length)
@@ -207,9 +226,29 @@ export class Engine {
     random: number,
     wantLogits: boolean,
   ): Promise<StepResult | undefined> {
+    const results = await this.#onAll((worker) => worker.step(steps, sampling, random, wantLogits))
+    return results.find((result) => result !== undefined)
+  }
+
+  /** The log-probabilities of the tokens after `start` up to `end`, which come after the tokens from `start` on. */
+  async #score(sequence: SequenceState, text: readonly number[], start: number, end: number): Promise<number[]> {
+    const steps = sequence.append(text.slice(start, end), 'all')
+    const following = steps.map(({ positions }) => positions.map((position) => text[position + 1]!))
+    const results = await this.#onAll((worker) => worker.score(steps, following))
+    const scores: number[] = []
+    this.mesh.members.forEach(({ coordinates }, index) => {
+      const { positions } = steps[coordinates.sequence!]!
+      results[index]?.forEach((score, i) => {
+        scores[positions[i]! - start] = score
+      })
+    })
+    return scores
+  }
+
+  /** Calls all workers. If one fails, ends them all and throws the cause. */
+  async #onAll<T>(call: (worker: Worker) => PromiseLike<T>): Promise<T[]> {
     if (this.#failure) throw this.#failure
-    const calls = this.mesh.members.map(({ handle }) => handle.step(steps, sampling, random, wantLogits))
-    const results = await Promise.allSettled(calls)
+    const results = await Promise.allSettled(this.mesh.members.map(({ handle }) => call(handle)))
     const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []))
     if (failures.length > 0) {
       // A dead worker makes the others' collectives fail; its own death is the cause that the caller should see.
@@ -217,7 +256,23 @@ export class Engine {
       await kill(this.mesh)
       throw this.#failure
     }
-    return results.flatMap((result) => (result.status === 'fulfilled' && result.value) || [])[0]
+    return results.map((result) => (result as PromiseFulfilledResult<T>).value)
+  }
+
+  /** Waits until requests before this one are done; gives a new sequence, which is released at the turn's end. */
+  async #takeTurn(): Promise<{ sequence: SequenceState; end: () => void }> {
+    const before = this.#turn
+    let done = () => {}
+    this.#turn = new Promise<void>((resolve) => {
+      done = resolve
+    })
+    await before
+    const sequence = new SequenceState(this.#allocators, BLOCK_TOKENS, this.config.slidingWindow)
+    const end = () => {
+      sequence.release()
+      done()
+    }
+    return { sequence, end }
   }
 }
 

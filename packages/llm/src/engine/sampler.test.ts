@@ -1,5 +1,5 @@
 import test from 'ava'
-import { type Sampling, sample } from './sampler.js'
+import { logProbability, type Sampling, sample } from './sampler.js'
 
 const logits = Float32Array.of(1, 3, 2, 3, -5)
 const all: Sampling = { temperature: 1, topK: 0, topP: 1 }
@@ -41,4 +41,10 @@ test('top-p keeps the fewest tokens that reach the share', (t) => {
 
 test('very large logits overflow nothing', (t) => {
   t.is(sample(Float32Array.of(1e30, 0), all, 0.5), 0)
+})
+
+test('log-probabilities are the logarithms of the softmax', (t) => {
+  const found = [...logits.keys()].map((token) => logProbability(logits, token))
+  t.true(near(found, softmax([...logits]).map(Math.log)))
+  t.is(logProbability(Float32Array.of(1e30, 0), 0), 0)
 })

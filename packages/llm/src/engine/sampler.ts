@@ -26,6 +26,14 @@ export function sample(logits: Float32Array, sampling: Sampling, random: number)
   return candidates[kept - 1]!
 }
 
+/** The natural logarithm of the probability that `logits` give a token. */
+export function logProbability(logits: Float32Array, token: number): number {
+  const highest = logits[argmax(logits)]!
+  let total = 0
+  for (const logit of logits) total += Math.exp(logit - highest)
+  return logits[token]! - highest - Math.log(total)
+}
+
 function argmax(logits: Float32Array): number {
   let best = 0
   for (let token = 1; token < logits.length; token++) {

@@ -17,7 +17,7 @@ test('over any steps, ranks and windows each query sees exactly the tokens up to
       for (const size of steps) {
         const start = sequence.length
         const ids = Array.from({ length: size }, (_, i) => 100 + start + i)
-        const dealt = sequence.append(ids, true)
+        const dealt = sequence.append(ids, 'last')
         dealt.forEach((step, rank) => {
           t.deepEqual(
             step.ids,
@@ -58,9 +58,9 @@ test('released blocks are used again, and taking more than there are fails', (t)
   const allocator = new BlockAllocator(2)
   for (let i = 0; i < 3; i++) {
     const sequence = new SequenceState([allocator], BLOCK)
-    sequence.append([1, 2, 3, 4, 5], false)
+    sequence.append([1, 2, 3, 4, 5], 'none')
     sequence.release()
   }
   const sequence = new SequenceState([allocator], BLOCK)
-  t.throws(() => sequence.append(Array(9).fill(1), false), { message: /all 2 blocks of the KV cache are in use/ })
+  t.throws(() => sequence.append(Array(9).fill(1), 'none'), { message: /all 2 blocks of the KV cache are in use/ })
 })

@@ -44,9 +44,9 @@ export class SequenceState {
 
   /**
    * Appends tokens and says what each sequence rank has to do for them.
-   * @param wantOutput Whether the logits after the last of them are wanted.
+   * @param wanted After which of them logits are wanted.
    */
-  append(ids: readonly number[], wantOutput: boolean): RankStep[] {
+  append(ids: readonly number[], wanted: 'none' | 'last' | 'all'): RankStep[] {
     const held = this.#positions.map((positions) => positions.length)
     const dealt = dealTokens(ids.length, held)
     const steps = dealt.map((offsets, rank) => this.#store(ids, offsets, rank))
@@ -60,8 +60,8 @@ export class SequenceState {
       step.end = queries.map((position) => countBelow(cached, position + 1))
       step.windowBegin = queries.map((position) => countBelow(cached, position + 1 - this.window))
       step.blockTables = [[...this.#blocks[rank]!]]
-      const last = step.positions.indexOf(this.#length - 1)
-      step.outputs = wantOutput && last >= 0 ? [last] : []
+      const first = wanted === 'none' ? this.#length : wanted === 'last' ? this.#length - 1 : 0
+      step.outputs = step.positions.flatMap((position, index) => (position >= first ? [index] : []))
     })
     return steps
   }

@@ -9,7 +9,7 @@ import { compileStage, type StepLimits, stageLayers } from '../parallel/stage.js
 import { openCheckpoint } from '../weights/checkpoint.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
-import { type Sampling, sample } from './sampler.js'
+import { logProbability, type Sampling, sample } from './sampler.js'
 import type { RankStep } from './sequence.js'
 
 /** What a worker needs to know about its part in a plan. */
@@ -114,6 +114,25 @@ export class ModelWorker {
     random: number,
     wantLogits: boolean,
   ): Promise<StepResult | undefined> {
+    const [row] = await this.#run(steps)
+    if (!row) return undefined
+    const token = sample(row, sampling, random)
+    return wantLogits ? { token, logits: row.slice() } : { token }
+  }
+
+  /**
+   * Runs one step whose outputs are all of its tokens.
+   * @param following For each sequence rank the token that follows each of its tokens in the text.
+   * @returns Their log-probabilities, on each of the workers that have the logits.
+   */
+  async score(steps: RankStep[], following: number[][]): Promise<number[] | undefined> {
+    const rows = await this.#run(steps)
+    const targets = following[this.#groups.sequence.rank]!
+    return rows.length > 0 ? rows.map((row, i) => logProbability(row, targets[i]!)) : undefined
+  }
+
+  /** Runs one step. Gives the logits after each output, on the one tensor rank of the last stage that answers. */
+  async #run(steps: RankStep[]): Promise<Float32Array[]> {
     const program = this.#program
     const step = steps[this.#groups.sequence.rank]
     if (!program || !step) throw new Error('load() has to come before step()')
@@ -125,10 +144,8 @@ export class ModelWorker {
       outputs: step.outputs.length,
     })
     const logits = program.outputs.logits
-    if (!logits || step.outputs.length === 0 || this.#groups.tensor.rank !== 0) return undefined
-    const row = logits.data.subarray(0, logits.columns)
-    const token = sample(row, sampling, random)
-    return wantLogits ? { token, logits: row.slice() } : { token }
+    if (!logits || this.#groups.tensor.rank !== 0) return []
+    return step.outputs.map((_, i) => logits.data.subarray(i * logits.columns, (i + 1) * logits.columns))
   }
 
   #fill(program: Program, step: RankStep): void {

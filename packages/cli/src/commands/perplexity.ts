@@ -1,0 +1,65 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { connect, InvalidInputError } from '@troupe/core'
+import { checkPlan, Engine, perplexity as measure, readConfig, Tokenizer } from '@troupe/llm'
+import { command } from '../command.js'
+import { loadFormat } from '../load-format.js'
+
+const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
+
+/** `troupe perplexity`: how well a model predicts a text, to compare formats of its weights. */
+export const perplexity = command({
+  name: 'perplexity',
+  summary: 'Measure how well a language model predicts a text',
+  description: 'Prints the perplexity: e to the mean negative log-probability of a token. Lower is better.',
+  options: {
+    model: { type: 'string', placeholder: 'PATH', help: 'a Hugging Face model directory or a GGUF file' },
+    text: { type: 'string', placeholder: 'FILE', help: 'the text to predict' },
+    weights: {
+      type: 'string',
+      placeholder: 'FORMAT',
+      help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
+    },
+    window: {
+      type: 'integer',
+      min: 2,
+      default: 512,
+      help: 'predict from the tokens of the same run of this many; at most the context of the model',
+    },
+    'max-tokens': { type: 'integer', min: 2, help: 'only the first tokens of the text; all by default' },
+    pipeline: degree('stages: workers that hold some of the layers each'),
+    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
+    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    json: { type: 'boolean', help: 'print one JSON object: perplexity and how many tokens were predicted' },
+  },
+  async run({ model, text, pipeline, tensor, sequence, ...options }) {
+    if (model === undefined || text === undefined) {
+      throw new InvalidInputError('expected --model PATH and --text FILE; see `troupe perplexity --help`')
+    }
+    const config = readConfig(model)
+    const plan = { pipeline, tensor, sequence }
+    checkPlan(plan, config)
+    const weights = loadFormat(options.weights)
+    const tokens = tokensOf(model, text).slice(0, options['max-tokens'])
+    const window = Math.min(options.window, config.contextLength)
+
+    const cluster = await connect()
+    try {
+      const engine = await Engine.start(cluster, { model, plan, contextLength: window, scoring: true, ...weights })
+      const found = await measure(engine, tokens, window)
+      await engine.stop()
+      const line = `perplexity ${found.perplexity.toFixed(4)} over ${found.tokens} tokens`
+      process.stdout.write(`${options.json ? JSON.stringify(found) : line}\n`)
+    } finally {
+      await cluster.shutdown()
+    }
+  },
+})
+
+function tokensOf(model: string, path: string): number[] {
+  const tokenizer = Tokenizer.open(model)
+  if (!tokenizer) throw new InvalidInputError(`${model} has no tokenizer, which --text needs`)
+  if (!existsSync(path)) throw new InvalidInputError(`no file at ${path}; expected a text to predict`)
+  const tokens = tokenizer.encode(readFileSync(path, 'utf8'))
+  if (tokens.length < 2) throw new InvalidInputError(`${path} has ${tokens.length} tokens; expected at least 2`)
+  return tokens
+}

@@ -1,0 +1,77 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect } from '@troupe/core'
+import { Engine, Tokenizer } from '@troupe/llm'
+import test from 'ava'
+import { generate, planName } from './support/generate.js'
+import { tales } from './support/models.js'
+import { ProcessGuard } from './support/processes.js'
+
+const heldOut = join(tales, 'heldout.txt')
+
+test.serial('on held-out text, perplexity rises by at most 1 % at Q8_0 and 8 % at Q4_0', async (t) => {
+  const guard = new ProcessGuard(t)
+  const measure = async (...flags: string[]) => {
+    const common = ['--model', tales, '--text', heldOut, '--max-tokens', '6144', '--json']
+    const end = await guard.troupe('perplexity', ...common, ...flags).finished
+    t.is(end.status, 0, end.stderr)
+    const found = JSON.parse(end.stdout)
+    t.is(found.tokens, 6144 - 12)
+    return found.perplexity as number
+  }
+  const asStored = await measure()
+  t.true(asStored > 1 && asStored < 4, `${asStored}`)
+  const [q8, q4] = [await measure('--weights', 'q8_0'), await measure('--weights', 'q4_0', '--tensor', '2')]
+  t.true(q8 !== asStored && q8 <= asStored * 1.01, `${q8}, as stored ${asStored}`)
+  t.true(q4 > q8 && q4 <= asStored * 1.08, `${q4}, as stored ${asStored}`)
+})
+
+test.serial('a text is as likely under every plan, and as the logits after each of its tokens say', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 50)
+  const scores: number[][] = []
+  for (const [pipeline, tensor, sequence] of [
+    [1, 1, 1],
+    [2, 1, 2],
+    [1, 3, 1],
+  ] as const) {
+    const plan = { pipeline, tensor, sequence }
+    const engine = await Engine.start(cluster, {
+      model: tales,
+      plan,
+      contextLength: 64,
+      chunkTokens: 20,
+      scoring: true,
+    })
+    scores.push(await engine.score(tokens))
+    if (scores.length === 1) {
+      for await (const { logits } of engine.generate(tokens.slice(0, -1), { maxTokens: 1, wantLogits: true })) {
+        const total = logits!.reduce((sum, logit) => sum + Math.exp(logit), 0)
+        t.true(Math.abs(scores[0]!.at(-1)! - Math.log(Math.exp(logits![tokens.at(-1)!]!) / total)) < 1e-4)
+      }
+    }
+    await engine.stop()
+  }
+  for (const found of scores) {
+    t.is(found.length, 49)
+    t.true(found.every((score, i) => score <= 0 && Math.abs(score - scores[0]![i]!) < 1e-4))
+  }
+})
+
+test.serial('weights quantized when they are loaded give the same tokens under every plan', async (t) => {
+  const guard = new ProcessGuard(t)
+  for (const weights of ['q8_0', 'q4_0']) {
+    const asked = ['--tokens', '0,5,9,300', '--max-tokens', '40', '--temperature', '0', '--weights', weights]
+    const [first, ...others] = [
+      { pipeline: 1, tensor: 1, sequence: 1 },
+      { pipeline: 1, tensor: 3, sequence: 1 },
+      { pipeline: 2, tensor: 2, sequence: 2 },
+    ]
+    const expected = await generate(guard, tales, first!, ...asked)
+    for (const plan of others) {
+      const found = await generate(guard, tales, plan, ...asked)
+      t.deepEqual(found.tokens, expected.tokens, `${weights} ${planName(plan)}`)
+    }
+  }
+})
