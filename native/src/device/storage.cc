@@ -5,33 +5,35 @@
 
 namespace troupe {
 
-Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared, std::shared_ptr<FileMapping> file)
-    : data_(data), bytes_(bytes), shared_(std::move(shared)), file_(std::move(file)) {}
+Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared)
+    : data_(data), bytes_(bytes), shared_(std::move(shared)) {}
 
 Storage::~Storage() {
   if (!shared_ && !file_ && data_ != nullptr) munmap(data_, bytes_);
 }
 
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
-  if (bytes == 0) return std::shared_ptr<Storage>(new Storage(nullptr, 0, nullptr, nullptr));
+  if (bytes == 0) return std::shared_ptr<Storage>(new Storage(nullptr, 0, nullptr));
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) throw std::bad_alloc();
-  return std::shared_ptr<Storage>(new Storage(static_cast<uint8_t*>(address), bytes, nullptr, nullptr));
+  return std::shared_ptr<Storage>(new Storage(static_cast<uint8_t*>(address), bytes, nullptr));
 }
 
 std::shared_ptr<Storage> Storage::allocateShared(size_t bytes) {
   auto memory = SharedMemory::create(bytes, true);
-  return std::shared_ptr<Storage>(new Storage(memory->data(), bytes, memory, nullptr));
+  return std::shared_ptr<Storage>(new Storage(memory->data(), bytes, memory));
 }
 
 std::shared_ptr<Storage> Storage::open(const SharedMemoryHandle& handle) {
   auto memory = SharedMemory::open(handle);
-  return std::shared_ptr<Storage>(new Storage(memory->data(), memory->bytes(), memory, nullptr));
+  return std::shared_ptr<Storage>(new Storage(memory->data(), memory->bytes(), memory));
 }
 
 std::shared_ptr<Storage> Storage::map(int fd, size_t offset, size_t bytes) {
   auto file = FileMapping::open(fd, offset, bytes);
-  return std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr, file));
+  const auto storage = std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr));
+  storage->file_ = file;
+  return storage;
 }
 
 }  // namespace troupe

@@ -32,7 +32,7 @@ class Storage {
   const SharedMemory* shared() const { return shared_.get(); }
 
  private:
-  Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared, std::shared_ptr<FileMapping> file);
+  Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared);
 
   uint8_t* data_;
   size_t bytes_;
