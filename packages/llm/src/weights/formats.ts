@@ -40,7 +40,7 @@ export function bytesOf(name: FormatName, elements: number): number {
 }
 
 /** The first block whose scale or offset is infinite or not a number, which no quantizer writes; -1 if there is none. */
-export function unsoundBlock(name: FormatName, bytes: Uint8Array): number {
+export function unsoundBlock(name: QuantizedFormat, bytes: Uint8Array): number {
   const { blockBytes, scales } = FORMATS[name]
   for (const offset of scales) {
     for (let at = offset + 1; at < bytes.length; at += blockBytes) {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { dequantize } from './dequantize.js'
-import { FORMATS, type FormatName, unsoundBlock } from './formats.js'
+import { FORMATS, type FormatName, type QuantizedFormat, unsoundBlock } from './formats.js'
 import { type LoadFormat, quantize } from './quantize.js'
 
 // Written by fixtures/make_quantized_blocks.py with the `gguf` Python package.
@@ -28,9 +28,9 @@ test('a block with an infinite scale or one that is no number is found, whicheve
     for (const offset of scales) {
       for (const bits of [0x7c00, 0xfc00, 0x7e01]) {
         const blocks = new Uint8Array(3 * blockBytes)
-        t.is(unsoundBlock(name as FormatName, blocks), -1)
+        t.is(unsoundBlock(name as QuantizedFormat, blocks), -1)
         new DataView(blocks.buffer).setUint16(2 * blockBytes + offset, bits, true)
-        t.is(unsoundBlock(name as FormatName, blocks), 2)
+        t.is(unsoundBlock(name as QuantizedFormat, blocks), 2)
       }
     }
   }

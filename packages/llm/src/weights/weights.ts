@@ -3,7 +3,7 @@ import { Tensor } from '@troupe/tensor'
 import { length, type Range } from '../parallel/plan.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
 import { dequantize } from './dequantize.js'
-import { bytesOf, FORMATS, type FormatName, isQuantized, unsoundBlock } from './formats.js'
+import { bytesOf, FORMATS, type FormatName, isQuantized, type QuantizedFormat, unsoundBlock } from './formats.js'
 import { type LoadFormat, quantize } from './quantize.js'
 
 /** The part of a matrix that a rank needs; a range left out means all of it. */
@@ -55,12 +55,7 @@ export class Weights {
       format === stored.format
         ? storedBlocks(stored, rows, covering)
         : quantizedBlocks(format as LoadFormat, stored, rows, covering)
-    const unsound = unsoundBlock(format, blocks.bytes)
-    if (unsound >= 0) {
-      throw new InvalidInputError(
-        `${stored.file.path}: tensor ${name} has a scale that is not a finite number in block ${unsound} of its slice; fetch it again`,
-      )
-    }
+    if (isQuantized(format)) checkScales(name, stored, format, blocks)
     const exact = length(covering) === length(columns)
     const tensor = exact
       ? programTensor(format, [length(rows), length(columns)], blocks)
@@ -157,6 +152,15 @@ function mapped({ file }: StoredTensor, offset: number, bytes: number): Tensor<'
   } catch (error) {
     throw new InvalidInputError(`${file.path} was changed while it was loaded: ${(error as Error).message}; try again`)
   }
+}
+
+/** @throws InvalidInputError if a scale is infinite or not a number. */
+function checkScales(name: string, { file }: StoredTensor, format: QuantizedFormat, blocks: Tensor<'uint8'>): void {
+  const unsound = unsoundBlock(format, blocks.bytes)
+  if (unsound < 0) return
+  throw new InvalidInputError(
+    `${file.path}: tensor ${name} has a scale that is not a finite number in block ${unsound} of its slice; fetch it again`,
+  )
 }
 
 function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
