@@ -21,7 +21,9 @@ test('the program in the README runs and prints the average', async (t) => {
 
 test('every flag in the README and every file it links to exists', async (t) => {
   const guard = new ProcessGuard(t)
-  const help = await Promise.all(['generate', 'start'].map((name) => guard.troupe(name, '--help').finished))
+  const help = await Promise.all(
+    ['generate', 'perplexity', 'start'].map((name) => guard.troupe(name, '--help').finished),
+  )
   const known = help.map(({ stdout }) => stdout).join('\n')
   for (const [flag] of readme.matchAll(/--[a-z][a-z-]+/g)) t.true(known.includes(flag), flag)
   for (const [, path] of readme.matchAll(/\]\((?!https?:)([^)]+)\)/g))

@@ -89,9 +89,45 @@ test('fields that change nothing that is computed are let through', (t) => {
     temperature: 1,
   }
   const unset = { pruned_heads: {}, is_decoder: false, sliding_window: null, forced_eos_token_id: null }
-  const smolLm = { is_llama_config: true, rope_interleaved: false, 'transformers.js_config': { dtype: 'q4' } }
-  t.notThrows(() => read(t, { ...written, ...unset, ...smolLm }))
+  t.notThrows(() => read(t, { ...written, ...unset }))
 })
+
+/** What some published models write besides sizes. */
+const published: Record<string, object> = {
+  'Llama 3.2': {
+    attention_bias: false,
+    attention_dropout: 0,
+    head_dim: 64,
+    mlp_bias: false,
+    pretraining_tp: 1,
+    rope_scaling: {
+      factor: 32,
+      high_freq_factor: 4,
+      low_freq_factor: 1,
+      original_max_position_embeddings: 8192,
+      rope_type: 'llama3',
+    },
+    rope_theta: 500_000,
+    tie_word_embeddings: true,
+  },
+  'Mistral 0.1': { architectures: ['MistralForCausalLM'], model_type: 'mistral', sliding_window: 4096 },
+  'Qwen 2.5': {
+    architectures: ['Qwen2ForCausalLM'],
+    max_window_layers: 21,
+    sliding_window: 32_768,
+    use_mrope: false,
+    use_sliding_window: false,
+    rope_scaling: { factor: 4, original_max_position_embeddings: 32_768, type: 'yarn' },
+  },
+  'Qwen 3': { architectures: ['Qwen3ForCausalLM'], head_dim: 128, max_window_layers: 28, rope_scaling: null },
+  'SmolLM 2': { is_llama_config: true, rope_interleaved: false, 'transformers.js_config': { dtype: 'q4' } },
+}
+
+for (const [name, fields] of Object.entries(published)) {
+  test(`the settings of ${name} are taken`, (t) => {
+    t.notThrows(() => read(t, fields))
+  })
+}
 
 const refused: Record<string, [changes: object, says: RegExp]> = {
   'another architecture': [

@@ -1,4 +1,4 @@
-import { FORMATS, type FormatName } from '../weights/formats.js'
+import type { FormatName } from '../weights/formats.js'
 
 /** A metadata value under the name of its GGUF type; an array is one of values of a type. */
 export type Typed =
@@ -37,11 +37,6 @@ export function gguf({ metadata = {}, tensors = [], version = 3 }: GgufContent):
   }
   const header = Buffer.concat(parts)
   return Uint8Array.from(Buffer.concat([header, Buffer.alloc(-header.length & (ALIGNMENT - 1)), ...data]))
-}
-
-/** Bytes of blocks with these scales and otherwise zeros, enough for `elements` elements. */
-export function zeroBlocks(format: FormatName, elements: number): Uint8Array {
-  return new Uint8Array((elements / FORMATS[format].blockElements) * FORMATS[format].blockBytes)
 }
 
 function typed(value: Typed): Buffer[] {

@@ -51,10 +51,6 @@ export class GgufCheckpoint implements Checkpoint {
     }
   }
 
-  has(name: string): boolean {
-    return this.#tensors.has(name)
-  }
-
   find(name: string): StoredTensor {
     const tensor = this.#tensors.get(name)
     if (!tensor) throw new InvalidInputError(`${this.path}: it lacks the tensor that Hugging Face calls ${name}`)
