@@ -1,15 +1,20 @@
-import { FORMATS, type FormatName } from './formats.js'
-import { fromBfloat16, fromFloat16 } from './half.js'
+import { type FloatFormat, FORMATS, type FormatName, isQuantized, type QuantizedFormat } from './formats.js'
+import { fromFloat16 } from './half.js'
 
 /** Writes the elements of the block at byte `at` to `out`, from index `to` on. */
 type Decode = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void
 
-let halves: Float32Array | undefined
+let values: Float32Array | undefined
+
+/** The value of every float16, by its bits. */
+function float16Values(): Float32Array {
+  values ??= Float32Array.from({ length: 1 << 16 }, (_, bits) => fromFloat16(bits))
+  return values
+}
 
 /** The float16 at byte `at`. */
 function half(bytes: Uint8Array, at: number): number {
-  halves ??= Float32Array.from({ length: 1 << 16 }, (_, i) => fromFloat16(i))
-  return halves[bytes[at]! | (bytes[at + 1]! << 8)]!
+  return float16Values()[bytes[at]! | (bytes[at + 1]! << 8)]!
 }
 
 /** Element i of 32 from bit i of a little-endian word of 4 bytes. */
@@ -31,16 +36,7 @@ function packedOffset(bytes: Uint8Array, at: number, j: number): number {
   return j < 4 ? bytes[at + j + 4]! & 63 : (bytes[at + j + 4]! >> 4) | ((bytes[at + j]! >> 2) & 48)
 }
 
-const DECODERS: Record<FormatName, Decode> = {
-  F32: (bytes, at, out, to) => {
-    out[to] = new DataView(bytes.buffer, bytes.byteOffset + at, 4).getFloat32(0, true)
-  },
-  F16: (bytes, at, out, to) => {
-    out[to] = half(bytes, at)
-  },
-  BF16: (bytes, at, out, to) => {
-    out[to] = fromBfloat16(bytes[at]! | (bytes[at + 1]! << 8))
-  },
+const DECODERS: Record<QuantizedFormat, Decode> = {
   Q8_0: (bytes, at, out, to) => {
     const d = half(bytes, at)
     for (let i = 0; i < 32; i++) out[to + i] = d * ((bytes[at + 2 + i]! << 24) >> 24)
@@ -116,10 +112,25 @@ const DECODERS: Record<FormatName, Decode> = {
  * package give: a product of a scale and a quant has few enough bits to be exact, so that only one rounding happens.
  */
 export function dequantize(format: FormatName, bytes: Uint8Array): Float32Array {
+  if (!isQuantized(format)) return widen(format, bytes)
   const { blockElements, blockBytes } = FORMATS[format]
   const blocks = bytes.length / blockBytes
   const out = new Float32Array(blocks * blockElements)
   const decode = DECODERS[format]
   for (let block = 0; block < blocks; block++) decode(bytes, block * blockBytes, out, block * blockElements)
+  return out
+}
+
+function widen(format: FloatFormat, bytes: Uint8Array): Float32Array {
+  const { buffer } = bytes.slice() // at an address that suits the elements
+  if (format === 'F32') return new Float32Array(buffer)
+  const halves = new Uint16Array(buffer)
+  const wide = new Uint32Array(halves.length)
+  if (format === 'BF16') {
+    for (let i = 0; i < halves.length; i++) wide[i] = halves[i]! << 16
+    return new Float32Array(wide.buffer)
+  }
+  const out = new Float32Array(wide.buffer)
+  for (let i = 0; i < halves.length; i++) out[i] = float16Values()[halves[i]!]!
   return out
 }

@@ -28,7 +28,8 @@ export const FORMATS = {
 } as const satisfies Record<string, Format>
 
 export type FormatName = keyof typeof FORMATS
-export type QuantizedFormat = Exclude<FormatName, 'F32' | 'F16' | 'BF16'>
+export type FloatFormat = 'F32' | 'F16' | 'BF16'
+export type QuantizedFormat = Exclude<FormatName, FloatFormat>
 
 export function isQuantized(name: FormatName): name is QuantizedFormat {
   return FORMATS[name].scales.length > 0

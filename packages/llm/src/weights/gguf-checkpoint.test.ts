@@ -160,6 +160,15 @@ test('a scale that is no number is refused by the name of its tensor', (t) => {
   })
 })
 
+test('a quantized vector is refused', (t) => {
+  const norm = { ...tensors[2]!, name: 'output_norm.weight', shape: [HIDDEN * 96] }
+  const weights = weightsOf(t, { metadata, tensors: [tensors[0]!, norm] })
+  t.throws(() => weights.vector('model.norm.weight', HIDDEN * 96), {
+    instanceOf: InvalidInputError,
+    message: /model\.norm\.weight is a vector in Q8_0/,
+  })
+})
+
 test('a file that is cut after it was opened is refused when its weights are loaded', (t) => {
   const path = write(t, { metadata, tensors })
   const checkpoint = openCheckpoint(path)

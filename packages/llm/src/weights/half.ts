@@ -11,12 +11,6 @@ export function fromFloat16(half: number): number {
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15)
 }
 
-/** The value of bfloat16 bits. */
-export function fromBfloat16(half: number): number {
-  bits[0] = half << 16
-  return float[0]!
-}
-
 /** The bits of the IEEE binary16 number nearest to a float32, ties to even; too large ones become infinite. */
 export function toFloat16(value: number): number {
   float[0] = value

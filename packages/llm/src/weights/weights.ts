@@ -65,7 +65,7 @@ export class Weights {
 
   /**
    * A vector, or a part of it, widened to float32.
-   * @throws InvalidInputError as for matrix().
+   * @throws InvalidInputError as for matrix(), and if it is quantized.
    */
   vector(name: string, size: number, range: Range = { start: 0, end: size }): Tensor<'float32'> {
     const key = `${name}[${range.start}:${range.end}]`
@@ -73,6 +73,11 @@ export class Weights {
     if (known) return known as Tensor<'float32'>
 
     const stored = this.#find(name, [size])
+    if (isQuantized(stored.format)) {
+      throw new InvalidInputError(
+        `${stored.file.path}: tensor ${name} is a vector in ${stored.format}; expected F32, F16 or BF16`,
+      )
+    }
     const asColumn = { ...stored, shape: [size, 1] }
     const blocks = storedBlocks(asColumn, range, { start: 0, end: 1 })
     return this.#keep(key, floatTensor(dequantize(stored.format, blocks.bytes), [length(range)]))
