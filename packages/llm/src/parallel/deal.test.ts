@@ -51,3 +51,19 @@ test('parts of a partition are contiguous and differ by at most one', (t) => {
     }),
   )
 })
+
+test('parts of whole blocks start at blocks and differ by at most one, as long as every part can have one', (t) => {
+  const shapes = fc.record({ count: fc.integer({ min: 1, max: 500 }), block: fc.integer({ min: 1, max: 40 }) })
+  fc.assert(
+    fc.property(shapes, fc.integer({ min: 1, max: 12 }), ({ count, block }, parts) => {
+      const ranges = Array.from({ length: parts }, (_, i) => partition(count, parts, i, block))
+      t.is(ranges[0]!.start, 0)
+      t.is(ranges.at(-1)!.end, count)
+      for (let i = 1; i < parts; i++) t.is(ranges[i]!.start, ranges[i - 1]!.end)
+      if (Math.ceil(count / block) < parts) return
+      t.true(ranges.every(({ start }) => start % block === 0))
+      const sizes = ranges.map(({ start, end }) => Math.ceil((end - start) / block))
+      t.true(Math.min(...sizes) >= 1 && Math.max(...sizes) - Math.min(...sizes) <= 1)
+    }),
+  )
+})
