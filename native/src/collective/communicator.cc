@@ -8,13 +8,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr size_t kHeaderBytes = sizeof(Communicator::Transfer::Header);
-constexpr int kSpins = 2'000;  // some 20 us: about what going to sleep and being woken costs
-constexpr auto kSleep = std::chrono::milliseconds(20);
+
+bool finished(const Communicator::Transfer& transfer) { return transfer.done == kHeaderBytes + transfer.bytes; }
 
 }  // namespace
 
 Communicator::Communicator(int rank, int size, Options options)
-    : rank_(rank), size_(size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)),
+    : rank_(rank), size_(size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
       pump_(std::make_unique<Pump>(&inbox_->doorbell())) {
   if (!options_.host.empty()) listener_ = listenOn(options_.host, &port_);
   transfers_.reserve(static_cast<size_t>(size) * 2);
@@ -45,6 +45,12 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
       peer.watch = std::make_unique<ProcessWatch>(address.inbox.pid);
       peer.incoming = inbox_->ringFrom(address.rank);
       peer.outgoing = peer.inbox->ringFrom(rank_);
+    }
+    const bool oneNode = std::all_of(ranks.begin(), ranks.end(), [this](const RankAddress& a) { return a.node == options_.node; });
+    if (oneNode) {
+      std::vector<Inbox*> inboxes;
+      for (const Peer& peer : peers_) inboxes.push_back(peer.inbox ? peer.inbox.get() : inbox_.get());
+      staging_ = std::make_unique<Staging>(*this, std::move(inboxes));
     }
     connectRemote(ranks, check);
   } catch (const CollectiveError&) {
@@ -109,6 +115,22 @@ void Communicator::fail(const std::string& reason) {
   throw CollectiveError(text);
 }
 
+void Communicator::failLate(const std::string& waitingFor) {
+  fail("nothing moved for " + std::to_string(options_.timeout.count()) + " ms while waiting for " + waitingFor);
+}
+
+void Communicator::failMismatch(const Signature& own, int rank, const Signature& found) {
+  const std::string expected = describe(own), started = describe(found);
+  fail("expected " + expected + " from rank " + label(rank) + ", found " +
+       (expected == started ? "one that is divided otherwise among the ranks" : started) +
+       "; all ranks must start the same operations in the same order");
+}
+
+void Communicator::failSize(const Signature& own, int rank, size_t expected, size_t found) {
+  fail(describe(own) + ": expected " + std::to_string(expected) + " bytes from rank " + label(rank) + ", found " + std::to_string(found) +
+       "; both ranks must give this part the same size");
+}
+
 void Communicator::checkAborted() {
   if (!aborted_) return;
   std::lock_guard<std::mutex> lock(reasonMutex_);
@@ -134,12 +156,12 @@ void Communicator::notify(int peer) {
   }
 }
 
-bool Communicator::advance(Transfer& transfer, MessageKind kind) {
+bool Communicator::advance(Transfer& transfer) {
   Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
   const size_t before = transfer.done;
   auto* header = reinterpret_cast<uint8_t*>(&transfer.header);
   if (transfer.outgoing) {
-    if (transfer.done == 0) transfer.header = {static_cast<uint32_t>(kind), 0, transfer.bytes};
+    if (transfer.done == 0) transfer.header = {transfer.signature, transfer.bytes};
     if (transfer.done < kHeaderBytes) transfer.done += peer.outgoing.write(header + transfer.done, kHeaderBytes - transfer.done);
     if (transfer.done >= kHeaderBytes) {
       const size_t sent = transfer.done - kHeaderBytes;
@@ -148,11 +170,7 @@ bool Communicator::advance(Transfer& transfer, MessageKind kind) {
   } else {
     if (transfer.done < kHeaderBytes) {
       transfer.done += peer.incoming.read(header + transfer.done, kHeaderBytes - transfer.done);
-      if (transfer.done == kHeaderBytes && (transfer.header.kind != static_cast<uint32_t>(kind) || transfer.header.bytes != transfer.bytes)) {
-        fail("expected " + std::to_string(transfer.bytes) + " bytes of operation " + std::to_string(static_cast<uint32_t>(kind)) +
-             " from rank " + label(transfer.peer) + ", found " + std::to_string(transfer.header.bytes) + " bytes of operation " +
-             std::to_string(transfer.header.kind) + "; all ranks must run the same operations in the same order");
-      }
+      if (transfer.done == kHeaderBytes) checkHeader(transfer);
     }
     if (transfer.done >= kHeaderBytes) {
       const size_t received = transfer.done - kHeaderBytes;
@@ -162,70 +180,59 @@ bool Communicator::advance(Transfer& transfer, MessageKind kind) {
   return transfer.done != before;
 }
 
-void Communicator::transfer(MessageKind kind, std::vector<Transfer>& transfers) {
-  const auto finished = [](const Transfer& t) { return t.done == kHeaderBytes + t.bytes; };
+void Communicator::checkHeader(const Transfer& transfer) {
+  const auto& found = transfer.header;
+  if (found.signature != transfer.signature) failMismatch(transfer.signature, transfer.peer, found.signature);
+  if (found.bytes != transfer.bytes) failSize(transfer.signature, transfer.peer, transfer.bytes, found.bytes);
+}
+
+void Communicator::transfer(const Signature& signature, std::vector<Transfer>& transfers) {
+  for (auto& transfer : transfers) transfer.signature = signature;
+  transfer(transfers);
+}
+
+void Communicator::transfer(std::vector<Transfer>& transfers) {
   size_t open = transfers.size();
-  int idle = 0;
-  auto lastProgress = Clock::now();
-  while (open > 0) {
-    checkAborted();
-    const uint32_t seen = inbox_->doorbell().read();
+  const auto advanceAll = [&] {
     bool progressed = false;
+    std::fill(busy_.begin(), busy_.end(), uint8_t{0});
     for (auto& transfer : transfers) {
-      if (finished(transfer) || !advance(transfer, kind)) continue;
-      progressed = true;
-      notify(transfer.peer);
-      if (finished(transfer)) open--;
-    }
-    if (progressed) {
-      idle = 0;
-      continue;
-    }
-    if (open == 0) break;
-    if (idle == 0) lastProgress = Clock::now();
-    waitForProgress(seen, &idle);
-    if (idle > kSpins) {
-      checkPeers(transfers);
-      if (Clock::now() - lastProgress > options_.timeout) {
-        std::string waiting;
-        for (const auto& transfer : transfers) {
-          if (!finished(transfer)) waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
-        }
-        fail("nothing moved for " + std::to_string(options_.timeout.count()) + " ms while waiting for " + waiting);
+      uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
+      if (busy || finished(transfer)) continue;
+      if (advance(transfer)) {
+        progressed = true;
+        notify(transfer.peer);
+        if (finished(transfer)) open--;
       }
+      busy = !finished(transfer);
     }
+    return progressed || open == 0;
+  };
+  checkAborted();
+  while (open > 0) {
+    if (spinUntil(advanceAll, [] { return false; })) continue;
+    sleepUntil(advanceAll, [&](bool late) { checkTransfers(transfers, late); });
   }
 }
 
-void Communicator::waitForProgress(uint32_t seen, int* idle) {
-  (*idle)++;
-  if (!options_.spin) *idle = std::max(*idle, kSpins + 1);
-  if (*idle <= kSpins) {
-    pauseBriefly();
-  } else {
-    inbox_->doorbell().wait(seen, kSleep);
-  }
-}
-
-// A rank that has gone may have finished its part first: what it wrote is read before its absence counts.
-void Communicator::checkPeers(const std::vector<Transfer>& transfers) {
+void Communicator::checkTransfers(const std::vector<Transfer>& transfers, bool late) {
+  std::string waiting;
   for (const auto& transfer : transfers) {
-    if (transfer.done == kHeaderBytes + transfer.bytes) continue;
+    if (finished(transfer)) continue;
     Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-    if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-    if (peer.inbox) {
-      if (!peer.watch->alive()) {
-        if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-        fail("rank " + label(transfer.peer) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
-      }
-      if (const char* reason = peer.inbox->left()) {
-        if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-        fail("rank " + label(transfer.peer) + " has left: " + reason);
-      }
-    } else if (peer.line->closed) {
-      if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-      fail("the connection to rank " + label(transfer.peer) + " has closed");
-    }
+    checkPresent(transfer.peer, [&] { return !transfer.outgoing && peer.incoming.readable() > 0; });
+    waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
+  }
+  if (late) failLate("rank " + waiting);
+}
+
+void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  if (peer.inbox) {
+    if (!peer.watch->alive() && !arrived()) fail("rank " + label(rank) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
+    if (const char* reason = peer.inbox->left(); reason != nullptr && !arrived()) fail("rank " + label(rank) + " has left: " + reason);
+  } else if (peer.line != nullptr && peer.line->closed && !arrived()) {
+    fail("the connection to rank " + label(rank) + " has closed");
   }
 }
 
