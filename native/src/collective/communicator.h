@@ -12,7 +12,9 @@
 #include "collective/shared/inbox.h"
 #include "collective/shared/staging.h"
 #include "collective/signature.h"
-#include "collective/tcp/pump.h"
+#include "collective/tcp/link.h"
+#include "collective/tcp/watcher.h"
+#include "collective/transfer.h"
 #include "memory/process.h"
 
 namespace troupe::collective {
@@ -53,21 +55,6 @@ class Communicator {
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.
     bool spin = false;
     std::chrono::milliseconds timeout{30'000};
-  };
-
-  /// One message of an operation: `bytes` bytes to or from a rank.
-  struct Transfer {
-    int peer;
-    bool outgoing;
-    uint8_t* data;
-    size_t bytes;
-    Signature signature{};
-    // Progress, kept by transfer(): bytes moved, the header included, and the header as it goes out or comes in.
-    size_t done = 0;
-    struct Header {
-      Signature signature;
-      uint64_t bytes;
-    } header{};
   };
 
   Communicator(int rank, int size, Options options);
@@ -122,12 +109,7 @@ class Communicator {
   /// that the group's timeout has passed. Throws CollectiveError after an abort.
   template <class Ready, class Check>
   void sleepUntil(Ready&& ready, Check&& check) {
-    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
-    while (!ready()) {
-      checkAborted();
-      check(std::chrono::steady_clock::now() > deadline);
-      inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, kSleep);
-    }
+    sleepUntil(ready, check, [&] { inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, kSleep); });
   }
   /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
   void checkPresent(int rank, const std::function<bool()>& arrived);
@@ -141,19 +123,34 @@ class Communicator {
   static constexpr auto kSpin = std::chrono::microseconds(50);  // several times what going to sleep and waking costs
 
   struct Peer {
+    // Of a rank on this node:
     Ring incoming;
     Ring outgoing;
-    std::unique_ptr<Inbox> inbox;         // of a rank on this node
-    std::unique_ptr<ProcessWatch> watch;  // likewise
-    Pump::Line* line = nullptr;           // of a rank on another node
-    std::vector<uint8_t> outgoingMemory;  // likewise
+    std::unique_ptr<Inbox> inbox;
+    std::unique_ptr<ProcessWatch> watch;
+    // Of a rank on another node:
+    std::unique_ptr<Link> link;
   };
+
+  template <class Ready, class Check, class Sleep>
+  void sleepUntil(Ready&& ready, Check&& check, Sleep&& sleep) {
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    while (!ready()) {
+      checkAborted();
+      check(std::chrono::steady_clock::now() > deadline);
+      sleep();
+    }
+  }
 
   bool advance(Transfer& transfer);
   void checkHeader(const Transfer& transfer);
-  void notify(int peer);
+  bool advanceInRing(Transfer& transfer);
+  void pollSockets(const std::vector<Transfer>& transfers);
+  template <class Visit>
+  void forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit);
   void checkTransfers(const std::vector<Transfer>& transfers, bool late);
   void checkAborted();
+  void connectLocal(const std::vector<RankAddress>& ranks);
   void connectRemote(const std::vector<RankAddress>& ranks, const Check& check);
 
   const int rank_;
@@ -165,7 +162,8 @@ class Communicator {
   std::vector<Peer> peers_;
   std::vector<uint8_t> busy_;  // by rank and direction, for transfer()
   std::unique_ptr<Staging> staging_;
-  std::unique_ptr<Pump> pump_;
+  std::unique_ptr<Watcher> watcher_;  // of a group of both local and remote ranks
+  Descriptor interrupted_;            // readable after an abort
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;
 
