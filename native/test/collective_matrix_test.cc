@@ -251,3 +251,30 @@ TEST("an all-reduce of 16 MiB gives every rank the sum") {
     });
   }
 }
+
+TEST("operands that all ranks can map are reduced where they are, in place or not, and in private memory as well") {
+  for (int size : {2, 3, 8}) {
+    onRanks(size, oneNode, [&](Communicator& group) {
+      for (DataType type : {DataType::Float32, DataType::BFloat16}) {
+        for (size_t count : {size_t{40'000}, size_t{300'007}}) {
+          const size_t bytes = count * bytesOf(type);
+          const auto memory = troupe::SharedMemory::create(2 * bytes + 10, false);
+          uint8_t *in = memory->data() + 3, *out = in + bytes + 2;
+          for (size_t i = 0; i < count; i++) write(in + i * bytesOf(type), type, group.rank(), i);
+          Elements kept(type, count, group.rank());
+          // One rank's output may be private: all ranks then take the other way, to the same bits.
+          allReduce(group, in, group.rank() == 1 ? kept.data() : out, count, type, Reduction::Sum);
+          if (group.rank() == 1) std::memcpy(out, kept.data(), bytes);
+          const std::vector<uint8_t> first(out, out + bytes);
+          std::memset(out, 0, bytes);
+          allReduce(group, in, out, count, type, Reduction::Sum);
+          CHECK(std::memcmp(out, first.data(), bytes) == 0);
+          allReduce(group, in, in, count, type, Reduction::Sum);
+          CHECK(std::memcmp(in, first.data(), bytes) == 0);
+          for (size_t i = 0; i < count; i += 7) checkReduced(in + i * bytesOf(type), type, Reduction::Sum, size, i);
+          barrier(group);
+        }
+      }
+    });
+  }
+}

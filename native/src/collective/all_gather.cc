@@ -3,6 +3,11 @@
 #include "collective/shares.h"
 
 namespace troupe::collective {
+namespace {
+
+constexpr size_t kMappedBytes = 16 << 10;  // from which on it pays to tell each other where the operands are
+
+}  // namespace
 
 void allGather(Communicator& group, const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {
   const int size = group.size(), rank = group.rank();
@@ -13,6 +18,13 @@ void allGather(Communicator& group, const uint8_t* in, const size_t* bytes, uint
   const Signature signature{OperationKind::AllGather, type, Reduction::Sum, 0, -1, offsets.back(), layoutOf(bytes, size)};
 
   if (Staging* staging = group.staging()) {
+    Staging::Operands operands;
+    if (offsets.back() >= kMappedBytes && staging->share(signature, in, bytes[own], out, offsets.back(), &operands)) {
+      for (size_t p = 0; p < operands.in.size(); p++) {
+        if (p != own) copyBytes(out + offsets[p], operands.in[p], bytes[p]);
+      }
+      return staging->finish(signature);
+    }
     constexpr size_t piece = Staging::kBytes;
     staging->run(
         signature, piecesIn(*std::max_element(bytes, bytes + size), piece), Staging::Ahead::Yes,

@@ -7,7 +7,9 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kDirectBytes = 32 << 10;
-constexpr size_t kPieceBytes = 256 << 10;  // of a rank's share, when sent as a message
+constexpr size_t kMappedBytes = 16 << 10;    // from which on it pays to tell each other where the operands are
+constexpr size_t kBlockBytes = 8 << 10;     // of each operand, so that what is passed on is still in the first cache
+constexpr size_t kPieceBytes = 1024 << 10;  // of a rank's share, when sent as a message
 constexpr int kEveryRank = -1;
 
 /// One reduction as a rank sees it: to the root, or to every rank.
@@ -21,6 +23,7 @@ class Reducing {
   void run() {
     const bool direct = size_ == 2 || count_ * width_ <= kDirectBytes;
     if (Staging* staging = group_.staging()) {
+      if (signature_.root == kEveryRank && count_ * width_ >= kMappedBytes && reduceInPlace(*staging)) return;
       direct ? stageAll(*staging) : stageShares(*staging);
     } else if (count_ * width_ <= kDirectBytes) {
       sendAll();
@@ -30,6 +33,27 @@ class Reducing {
   }
 
  private:
+  // Where all operands can be mapped, every rank reduces its share straight out of all inputs into all outputs.
+  bool reduceInPlace(Staging& staging) {
+    const size_t bytes = count_ * width_;
+    Staging::Operands operands;
+    if (!staging.share(signature_, in_, bytes, out_, bytes, &operands)) return false;
+    const size_t end = shareStart(count_, width_, size_, rank_ + 1) * width_;
+    for (size_t at = shareStart(count_, width_, size_, rank_) * width_; at < end; at += kBlockBytes) {
+      const size_t length = std::min(kBlockBytes, end - at);
+      for (size_t r = 0; r < sources_.size(); r++) {
+        sources_[r] = operands.in[r] + at;
+        // What will be written is fetched for that at once, rather than shared with its owner's cache first.
+        if (operands.out[r] != operands.in[r]) continue;
+        for (size_t line = 0; line < length; line += 64) __builtin_prefetch(sources_[r] + line, 1);
+      }
+      reduce_(out_ + at, sources_.data(), size_, length / width_);
+      for (uint8_t* out : operands.out) copyBytes(out + at, out_ + at, length);
+    }
+    staging.finish(signature_);
+    return true;
+  }
+
   void stageAll(Staging& staging) {
     constexpr size_t piece = Staging::kBytes;
     const size_t bytes = count_ * width_;

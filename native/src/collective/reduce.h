@@ -8,7 +8,8 @@ namespace troupe::collective {
 /// joined in rank order, wherever the ranks are, so that all get the same bits on every run. `out` may be `in`, but may not
 /// overlap it otherwise.
 ///
-/// Two ranks, and small sizes, exchange everything and each reduces all of it; otherwise every rank reduces a share, and
+/// On one host, in memory that all ranks can map, large operands are reduced where they are: one pass, a share a rank.
+/// Otherwise two ranks, and small sizes, exchange everything and each reduces all of it; otherwise every rank reduces a share, and
 /// the shares are exchanged (reduce-scatter, then all-gather: Rabenseifner, "Optimization of Collective Reduction
 /// Operations", ICCS 2004), in pieces so that both phases overlap. Unlike a ring this keeps the order, and moves as much.
 /// Throws CollectiveError, and std::invalid_argument for a type that cannot be reduced.

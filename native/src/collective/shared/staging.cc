@@ -6,6 +6,11 @@
 #include "collective/communicator.h"
 
 namespace troupe::collective {
+namespace {
+
+constexpr size_t kKeptSegments = 16;
+
+}  // namespace
 
 uint8_t* Staging::own(uint64_t step) {
   return inboxes_[static_cast<size_t>(group_.rank())]->slot(step) + Inbox::kSlotHeaderBytes;
@@ -63,6 +68,41 @@ void Staging::await(uint64_t step) {
     if (late && !missing.empty()) group_.failLate("rank " + missing);
   });
   awaited.store(0, std::memory_order_relaxed);
+}
+
+bool Staging::share(const Signature& signature, const uint8_t* in, size_t inBytes, uint8_t* out, size_t outBytes, Operands* operands) {
+  struct Places {
+    OperandPlace in, out;
+  };
+  const auto size = inboxes_.size();
+  std::vector<Places> places(size);
+  run(
+      signature, 1, Ahead::No,
+      [&](size_t, uint8_t* slot) {
+        const Places own{placeOf(in, inBytes), placeOf(out, outBytes)};
+        std::memcpy(slot, &own, sizeof own);
+      },
+      [&](size_t) {
+        for (size_t rank = 0; rank < size; rank++) std::memcpy(&places[rank], of(static_cast<int>(rank)), sizeof(Places));
+      });
+  if (!std::all_of(places.begin(), places.end(), [](const Places& p) { return p.in.pid != 0 && p.out.pid != 0; })) return false;
+  operands->in.resize(size);
+  operands->out.resize(size);
+  mapper_.keep(kKeptSegments);
+  try {
+    for (size_t rank = 0; rank < size; rank++) {
+      const bool own = static_cast<int>(rank) == group_.rank();
+      operands->in[rank] = own ? in : mapper_.map(places[rank].in);
+      operands->out[rank] = own ? out : mapper_.map(places[rank].out);
+    }
+  } catch (const std::exception& error) {
+    group_.fail(error.what());
+  }
+  return true;
+}
+
+void Staging::finish(const Signature& signature) {
+  run(signature, 1, Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
 }
 
 size_t Staging::agree(const Signature& signature) const {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "collective/shared/inbox.h"
+#include "collective/shared/operands.h"
 #include "collective/signature.h"
 
 namespace troupe::collective {
@@ -48,6 +49,18 @@ class Staging {
     step_ += rounds;
   }
 
+  /// The operands of all ranks, by rank, as this process sees them.
+  struct Operands {
+    std::vector<const uint8_t*> in;
+    std::vector<uint8_t*> out;
+  };
+
+  /// Lets every rank see the operands of all others. Returns false, on all ranks alike, if one of them lies in memory that
+  /// others cannot map. Otherwise the ranks may read and write them until they meet in finish(). Throws CollectiveError.
+  bool share(const Signature& signature, const uint8_t* in, size_t inBytes, uint8_t* out, size_t outBytes, Operands* operands);
+  /// Returns once all ranks have called it, and are thus done with each other's operands.
+  void finish(const Signature& signature);
+
   /// What `rank` staged in the round that is being read.
   const uint8_t* of(int rank) const { return inboxes_[static_cast<size_t>(rank)]->slot(round_) + Inbox::kSlotHeaderBytes; }
 
@@ -68,6 +81,7 @@ class Staging {
 
   Communicator& group_;
   const std::vector<Inbox*> inboxes_;
+  OperandMapper mapper_;
   uint64_t step_ = 0;   // the first step of the operation under way
   uint64_t round_ = 0;  // the step being read
 };
