@@ -49,7 +49,11 @@ void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
     if (address.node != options_.node) continue;
     Peer& peer = peers_[static_cast<size_t>(address.rank)];
     if (address.rank != rank_) {
-      peer.inbox = Inbox::open(address.inbox, size_);
+      try {
+        peer.inbox = Inbox::open(address.inbox, size_);
+      } catch (const std::exception& error) {
+        fail("cannot meet rank " + label(address.rank) + ": " + error.what());
+      }
       peer.watch = std::make_unique<ProcessWatch>(address.inbox.pid);
       peer.incoming = inbox_->ringFrom(address.rank);
       peer.outgoing = peer.inbox->ringFrom(rank_);
@@ -107,7 +111,7 @@ void Communicator::abort(const std::string& reason) {
   eventfd_write(interrupted_.get(), 1);
   for (auto& peer : peers_) {
     if (peer.inbox) peer.inbox->doorbell().ring();
-    if (peer.link) peer.link->shutDown();
+    if (peer.link) peer.link->shutDown(reason);
   }
 }
 
@@ -260,7 +264,8 @@ void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) 
     if (!peer.watch->alive() && !arrived()) fail("rank " + label(rank) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
     if (const char* reason = peer.inbox->left(); reason != nullptr && !arrived()) fail("rank " + label(rank) + " has left: " + reason);
   } else if (peer.link && peer.link->closed()) {
-    fail("the connection to rank " + label(rank) + " has closed");
+    const std::string reason = peer.link->farewell();
+    fail("rank " + label(rank) + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason));
   }
 }
 

@@ -89,14 +89,14 @@ bool Staging::share(const Signature& signature, const uint8_t* in, size_t inByte
   operands->in.resize(size);
   operands->out.resize(size);
   mapper_.keep(kKeptSegments);
-  try {
-    for (size_t rank = 0; rank < size; rank++) {
-      const bool own = static_cast<int>(rank) == group_.rank();
+  for (size_t rank = 0; rank < size; rank++) {
+    const bool own = static_cast<int>(rank) == group_.rank();
+    try {
       operands->in[rank] = own ? in : mapper_.map(places[rank].in);
       operands->out[rank] = own ? out : mapper_.map(places[rank].out);
+    } catch (const std::exception& error) {
+      group_.fail("rank " + group_.label(static_cast<int>(rank)) + " has died or let go of its operands: " + error.what());
     }
-  } catch (const std::exception& error) {
-    group_.fail(error.what());
   }
   return true;
 }
