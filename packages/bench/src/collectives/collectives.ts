@@ -27,12 +27,16 @@ export const collectives: Benchmark = {
   async *run({ backend, world, sizes }) {
     const choice = backends.find((known) => known === backend)
     if (!choice) throw new BenchmarkError(`--backend must be ${backends.join(' or ')}, found ${backend}`)
-    const size = wholeNumber('--world', String(world))
-    const bytes = String(sizes)
-      .split(',')
-      .map((text) => wholeNumber('--sizes', text))
-    yield* measure({ backend: choice, size, sizes: bytes, token: randomUUID() })
+    const size = ranksFrom(String(world))
+    yield* measure({ backend: choice, size, sizes: sizesFrom(String(sizes)), token: randomUUID() })
   },
+}
+
+/** @throws BenchmarkError unless every size fills whole rows of the addition that the bandwidth is held against. */
+function sizesFrom(text: string): number[] {
+  const sizes = text.split(',').map(Number)
+  if (sizes.every((size) => Number.isSafeInteger(size) && size > 0 && size % 4096 === 0)) return sizes
+  throw new BenchmarkError(`--sizes takes multiples of 4096 bytes, found ${text}`)
 }
 
 async function* measure(options: Omit<RankOptions, 'rank'>): AsyncGenerator<Figure> {
@@ -69,8 +73,8 @@ async function failure(child: ChildProcess): Promise<never> {
   throw new Error(`a rank ended (${signal ?? `exit code ${code}`})`)
 }
 
-function wholeNumber(option: string, text: string): number {
-  const number = Number(text)
-  if (Number.isSafeInteger(number) && number > 0) return number
-  throw new BenchmarkError(`${option} takes whole numbers above 0, found ${text}`)
+function ranksFrom(text: string): number {
+  const count = Number(text)
+  if (Number.isSafeInteger(count) && count > 0) return count
+  throw new BenchmarkError(`--world takes a whole number above 0, found ${text}`)
 }
