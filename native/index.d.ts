@@ -61,11 +61,36 @@ export class Communicator {
   constructor(options: CommunicatorOptions)
   readonly address: RankAddress
   connect(addresses: RankAddress[]): Promise<void>
-  allReduce(values: Float32Array): Promise<void>
-  allGather(own: ArrayBufferView, bytes: number[], all: ArrayBufferView): Promise<void>
-  send(to: number, values: ArrayBufferView): Promise<void>
-  receive(from: number, values: ArrayBufferView): Promise<void>
+  /** Runs collectives in order; messages that follow each other are exchanged all at once. Sizes are not checked. */
+  run(requests: CollectiveRequest[]): Promise<void>
   abort(reason: string): void
+}
+
+/** A collective. Sizes are in bytes, one a rank. */
+export interface CollectiveRequest {
+  kind:
+    | 'allReduce'
+    | 'reduceScatter'
+    | 'allGather'
+    | 'broadcast'
+    | 'reduce'
+    | 'allToAll'
+    | 'gather'
+    | 'scatter'
+    | 'barrier'
+    | 'send'
+    | 'receive'
+  type: 'uint8' | 'int8' | 'int32' | 'int64' | 'float16' | 'bfloat16' | 'float32'
+  reduction?: 'sum' | 'product' | 'min' | 'max' | 'average'
+  root?: number
+  /** The other rank of a message. */
+  peer?: number
+  /** What each rank gives, or, in an all-to-all, what each is sent. */
+  sizes?: number[]
+  /** In an all-to-all, what each rank sends here. */
+  receiveSizes?: number[]
+  input?: ArrayBufferView | undefined
+  output?: ArrayBufferView | undefined
 }
 
 export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int32'

@@ -3,44 +3,17 @@
 #include <random>
 #include <sys/wait.h>
 #include <thread>
+#include <tuple>
 #include <unistd.h>
 
 #include "check.h"
 #include "collective/collectives.h"
+#include "ranks.h"
 
 using namespace troupe;
 using namespace troupe::collective;
 
 namespace {
-
-/// Runs `body` on `size` ranks, a thread each. `nodes` says which node each rank claims to be on.
-void onRanks(int size, const std::function<std::string(int)>& nodes, const std::function<void(Communicator&)>& body) {
-  std::vector<std::unique_ptr<Communicator>> groups;
-  std::vector<RankAddress> addresses;
-  for (int rank = 0; rank < size; rank++) {
-    Communicator::Options options;
-    options.name = "test";
-    options.node = nodes(rank);
-    options.host = "127.0.0.1";
-    options.token = "secret";
-    options.spin = false;
-    options.timeout = std::chrono::seconds(20);
-    groups.push_back(std::make_unique<Communicator>(rank, size, options));
-    addresses.push_back(groups.back()->address());
-  }
-  std::vector<std::thread> threads;
-  for (auto& group : groups) {
-    threads.emplace_back([&addresses, &body, group = group.get()] {
-      group->connect(addresses);
-      body(*group);
-    });
-  }
-  for (auto& thread : threads) thread.join();
-}
-
-const auto oneNode = [](int) { return std::string("a"); };
-const auto nodeEach = [](int rank) { return std::to_string(rank); };
-const auto twoNodes = [](int rank) { return std::string(rank % 2 == 0 ? "a" : "b"); };
 
 std::vector<float> valuesOf(int rank, size_t count) {
   std::mt19937 random(static_cast<unsigned>(rank) * 7919 + static_cast<unsigned>(count));
@@ -50,7 +23,7 @@ std::vector<float> valuesOf(int rank, size_t count) {
   return values;
 }
 
-void checkAllReduce(int size, size_t count, const std::function<std::string(int)>& nodes) {
+void checkAllReduce(int size, size_t count, const Nodes& nodes) {
   std::vector<double> expected(count);
   for (int rank = 0; rank < size; rank++) {
     const auto values = valuesOf(rank, count);
@@ -81,7 +54,7 @@ TEST("an all-reduce gives every rank the same bits of the sum, in shared memory,
 }
 
 TEST("an all-gather stacks slices of different sizes, empty ones included") {
-  for (const auto& nodes : {std::function<std::string(int)>(oneNode), std::function<std::string(int)>(twoNodes)}) {
+  for (const auto& nodes : {oneNode, twoNodes}) {
     const size_t counts[] = {3, 0, 40'000, 1};
     size_t bytes[4], total = 0;
     for (int rank = 0; rank < 4; rank++) {
@@ -120,7 +93,7 @@ TEST("an all-to-all gives each rank what every other meant for it") {
 
 TEST("messages larger than a ring arrive whole and in order") {
   constexpr size_t kBytes = 3 * Inbox::kRingBytes + 17;
-  for (const auto& nodes : {std::function<std::string(int)>(oneNode), std::function<std::string(int)>(nodeEach)}) {
+  for (const auto& nodes : {oneNode, nodeEach}) {
     onRanks(2, nodes, [](Communicator& group) {
       std::vector<uint8_t> data(kBytes);
       for (int round = 0; round < 3; round++) {
@@ -136,23 +109,51 @@ TEST("messages larger than a ring arrive whole and in order") {
   }
 }
 
-TEST("ranks that run different operations find out") {
-  for (const auto& nodes : {std::function<std::string(int)>(oneNode), std::function<std::string(int)>(nodeEach)}) {
-    onRanks(2, nodes, [](Communicator& group) {
-      std::vector<float> values(group.rank() == 0 ? 10 : 11);
-      bool failed = false;
-      try {
-        allReduceSum(group, values.data(), values.size());
-      } catch (const CollectiveError&) {
-        failed = true;
-      }
-      CHECK(failed);
-    });
+TEST("ranks that disagree on the operation, its type, its size, its root or its division are told what the other does") {
+  using Start = std::function<void(Communicator&, uint8_t*)>;
+  const auto reducing = [](size_t count, DataType type, Reduction reduction) -> Start {
+    return [=](Communicator& group, uint8_t* data) { allReduce(group, data, data, count, type, reduction); };
+  };
+  const auto gathering = [](size_t first, size_t second) -> Start {
+    return [=](Communicator& group, uint8_t* data) {
+      const size_t bytes[] = {first, second};
+      allGather(group, data, bytes, data + 4096);
+    };
+  };
+  const auto broadcasting = [](int root) -> Start {
+    return [=](Communicator& group, uint8_t* data) { broadcast(group, data, data, 100, root); };
+  };
+  const Start sum = reducing(10, DataType::Float32, Reduction::Sum), any = [](Communicator& group, uint8_t*) { barrier(group); };
+  const std::tuple<Start, Start, std::string> cases[] = {
+      {sum, reducing(11, DataType::Float32, Reduction::Sum), "found all-reduce (sum) of 11 float32"},
+      {sum, reducing(10, DataType::Int32, Reduction::Sum), "found all-reduce (sum) of 10 int32"},
+      {sum, reducing(10, DataType::Float32, Reduction::Maximum), "found all-reduce (max) of 10 float32"},
+      {sum, gathering(20, 20), "found all-gather of 40 uint8"},
+      {sum, any, "found barrier"},
+      {gathering(20, 20), gathering(10, 30), "divided otherwise"},
+      {broadcasting(0), broadcasting(1), "with root 1"},
+  };
+  for (const auto& nodes : {oneNode, nodeEach}) {
+    for (const auto& [first, second, expected] : cases) {
+      std::string reasons[2];
+      onRanks(2, nodes, [&, &first = first, &second = second](Communicator& group) {
+        std::vector<uint8_t> data(8192);
+        try {
+          (group.rank() == 0 ? first : second)(group, data.data());
+          barrier(group);  // a rank that only sends finds out later
+        } catch (const CollectiveError& error) {
+          reasons[group.rank()] = error.what();
+        }
+      });
+      CHECK(!reasons[0].empty() && !reasons[1].empty());
+      CHECK((reasons[0] + reasons[1]).find("expected") != std::string::npos);
+      if (nodes(0) == nodes(1)) CHECK((reasons[0] + reasons[1]).find(expected) != std::string::npos);
+    }
   }
 }
 
 TEST("a rank that leaves ends the others' operations with its reason") {
-  for (const auto& nodes : {std::function<std::string(int)>(oneNode), std::function<std::string(int)>(nodeEach)}) {
+  for (const auto& nodes : {oneNode, nodeEach}) {
     onRanks(2, nodes, [&](Communicator& group) {
       if (group.rank() == 0) {
         group.abort("had enough");

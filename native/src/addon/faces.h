@@ -28,7 +28,7 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
 };
 
 /// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout})`, `.address`, `.connect(addresses)`,
-/// the collectives, `.abort(reason)`.
+/// `.run(requests)`, `.abort(reason)`.
 class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -39,10 +39,7 @@ class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
  private:
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);
-  Napi::Value allReduce(const Napi::CallbackInfo& info);
-  Napi::Value allGather(const Napi::CallbackInfo& info);
-  Napi::Value send(const Napi::CallbackInfo& info);
-  Napi::Value receive(const Napi::CallbackInfo& info);
+  Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value abort(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info, std::function<void()> work);
 

@@ -17,7 +17,20 @@ class Doorbell {
   /// Returns when the counter differs from `seen`, or after `timeout`.
   void wait(uint32_t seen, std::chrono::nanoseconds timeout);
 
+  /// Sleeps until the next ring, or `timeout`, unless `ready()` already holds. Who makes it hold may leave out the ring
+  /// when hasSleepers() is false afterwards, provided that both use sequentially consistent atomics.
+  template <class Ready>
+  void sleepUnless(Ready&& ready, std::chrono::nanoseconds timeout) {
+    const uint32_t seen = read();
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    if (!ready()) sleep(seen, timeout);
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+  bool hasSleepers() const { return sleepers_.load(std::memory_order_seq_cst) > 0; }
+
  private:
+  void sleep(uint32_t seen, std::chrono::nanoseconds timeout);
+
   std::atomic<uint32_t> count_{0};
   std::atomic<uint32_t> sleepers_{0};
 };

@@ -2,20 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <poll.h>
+#include <sys/eventfd.h>
 
 namespace troupe::collective {
-namespace {
-
-using Clock = std::chrono::steady_clock;
-constexpr size_t kHeaderBytes = sizeof(Communicator::Transfer::Header);
-constexpr int kSpins = 2'000;  // some 20 us: about what going to sleep and being woken costs
-constexpr auto kSleep = std::chrono::milliseconds(20);
-
-}  // namespace
 
 Communicator::Communicator(int rank, int size, Options options)
-    : rank_(rank), size_(size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)),
-      pump_(std::make_unique<Pump>(&inbox_->doorbell())) {
+    : rank_(rank), size_(size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
+      interrupted_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!options_.host.empty()) listener_ = listenOn(options_.host, &port_);
   transfers_.reserve(static_cast<size_t>(size) * 2);
 }
@@ -32,20 +26,15 @@ std::string Communicator::label(int rank) const {
 }
 
 void Communicator::connect(const std::vector<RankAddress>& ranks) {
-  const auto deadline = Clock::now() + options_.timeout;
+  const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   const Check check = [&] {
     checkAborted();
-    if (Clock::now() > deadline) fail("not every rank connected within " + std::to_string(options_.timeout.count()) + " ms");
+    if (std::chrono::steady_clock::now() > deadline) {
+      fail("not every rank connected within " + std::to_string(options_.timeout.count()) + " ms");
+    }
   };
   try {
-    for (const auto& address : ranks) {
-      if (address.node != options_.node || address.rank == rank_) continue;
-      Peer& peer = peers_[static_cast<size_t>(address.rank)];
-      peer.inbox = Inbox::open(address.inbox, size_);
-      peer.watch = std::make_unique<ProcessWatch>(address.inbox.pid);
-      peer.incoming = inbox_->ringFrom(address.rank);
-      peer.outgoing = peer.inbox->ringFrom(rank_);
-    }
+    connectLocal(ranks);
     connectRemote(ranks, check);
   } catch (const CollectiveError&) {
     throw;
@@ -54,38 +43,60 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
   }
 }
 
-// Each rank calls those below it and is called by those above it, so that a pair makes one connection.
+void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
+  std::vector<Inbox*> inboxes;
+  for (const auto& address : ranks) {
+    if (address.node != options_.node) continue;
+    Peer& peer = peers_[static_cast<size_t>(address.rank)];
+    if (address.rank != rank_) {
+      try {
+        peer.inbox = Inbox::open(address.inbox, size_);
+      } catch (const std::exception& error) {
+        fail("cannot meet rank " + label(address.rank) + ": " + error.what());
+      }
+      peer.watch = std::make_unique<ProcessWatch>(address.inbox.pid);
+      peer.incoming = inbox_->ringFrom(address.rank);
+      peer.outgoing = peer.inbox->ringFrom(rank_);
+    }
+    inboxes.push_back(address.rank == rank_ ? inbox_.get() : peer.inbox.get());
+  }
+  if (inboxes.size() == ranks.size()) {
+    staging_ = std::make_unique<Staging>(*this, std::move(inboxes));
+  } else if (inboxes.size() > 1) {
+    watcher_ = std::make_unique<Watcher>(inbox_->doorbell());
+  }
+}
+
+// Each rank calls those below it and is called by those above it.
 void Communicator::connectRemote(const std::vector<RankAddress>& ranks, const Check& check) {
   size_t expected = 0;
-  const auto join = [&](int rank, Descriptor socket) {
-    Peer& peer = peers_[static_cast<size_t>(rank)];
-    peer.outgoingMemory.resize(Ring::footprint(Inbox::kRingBytes) + 64);
-    const auto start = (reinterpret_cast<uintptr_t>(peer.outgoingMemory.data()) + 63) & ~uintptr_t{63};
-    peer.incoming = inbox_->ringFrom(rank);
-    peer.outgoing = Ring(reinterpret_cast<uint8_t*>(start), Inbox::kRingBytes);
-    peer.line = &pump_->add(std::move(socket), peer.incoming, peer.outgoing);
-  };
-  const Greeting own = greetingOf(options_.token, rank_);
   for (const auto& address : ranks) {
     if (address.node == options_.node) continue;
+    auto& link = peers_[static_cast<size_t>(address.rank)].link;
+    link = std::make_unique<Link>();
     if (address.rank > rank_) {
       expected++;
       continue;
     }
-    Descriptor socket = connectTo(address.host, address.port, check);
-    sendAll(socket, &own, sizeof own, check);
-    join(address.rank, std::move(socket));
+    for (size_t index = 0; index < Link::kConnections; index++) {
+      const Greeting own = greetingOf(options_.token, rank_, static_cast<int>(index));
+      Descriptor socket = connectTo(address.host, address.port, check);
+      sendAll(socket, &own, sizeof own, check);
+      link->add(index, std::move(socket));
+    }
   }
+  const Greeting own = greetingOf(options_.token, rank_, 0);
   while (expected > 0) {
     Descriptor socket = acceptFrom(listener_, check);
     Greeting caller{};
     if (!receiveAll(socket, &caller, sizeof caller, check) || !sameGroup(caller, own)) continue;  // a stranger
-    if (caller.rank <= rank_ || caller.rank >= size_ || peers_[static_cast<size_t>(caller.rank)].line != nullptr) continue;
-    join(caller.rank, std::move(socket));
-    expected--;
+    if (caller.rank <= rank_ || caller.rank >= size_ || caller.connection < 0) continue;
+    Link* link = peers_[static_cast<size_t>(caller.rank)].link.get();
+    if (link == nullptr || link->complete() || static_cast<size_t>(caller.connection) >= Link::kConnections) continue;
+    link->add(static_cast<size_t>(caller.connection), std::move(socket));
+    if (link->complete()) expected--;
   }
   listener_.reset();
-  pump_->start();
 }
 
 void Communicator::abort(const std::string& reason) {
@@ -97,9 +108,10 @@ void Communicator::abort(const std::string& reason) {
   }
   inbox_->leave(reason);
   inbox_->doorbell().ring();
-  pump_->close();
+  eventfd_write(interrupted_.get(), 1);
   for (auto& peer : peers_) {
     if (peer.inbox) peer.inbox->doorbell().ring();
+    if (peer.link) peer.link->shutDown(reason);
   }
 }
 
@@ -107,6 +119,22 @@ void Communicator::fail(const std::string& reason) {
   const std::string text = "group '" + options_.name + "', rank " + label(rank_) + ": " + reason;
   abort(text);
   throw CollectiveError(text);
+}
+
+void Communicator::failLate(const std::string& waitingFor) {
+  fail("nothing moved for " + std::to_string(options_.timeout.count()) + " ms while waiting for " + waitingFor);
+}
+
+void Communicator::failMismatch(const Signature& own, int rank, const Signature& found) {
+  const std::string expected = describe(own), started = describe(found);
+  fail("expected " + expected + " from rank " + label(rank) + ", found " +
+       (expected == started ? "one that is divided otherwise among the ranks" : started) +
+       "; all ranks must start the same operations in the same order");
+}
+
+void Communicator::failSize(const Signature& own, int rank, size_t expected, size_t found) {
+  fail(describe(own) + ": expected " + std::to_string(expected) + " bytes from rank " + label(rank) + ", found " + std::to_string(found) +
+       "; both ranks must give this part the same size");
 }
 
 void Communicator::checkAborted() {
@@ -120,112 +148,124 @@ uint8_t* Communicator::scratch(size_t bytes) {
   return scratch_.data();
 }
 
-std::vector<Communicator::Transfer>& Communicator::transfers() {
+std::vector<Transfer>& Communicator::transfers() {
   transfers_.clear();
   return transfers_;
 }
 
-void Communicator::notify(int peer) {
-  Peer& to = peers_[static_cast<size_t>(peer)];
-  if (to.inbox) {
-    to.inbox->doorbell().ring();
-  } else {
-    pump_->wake();
-  }
+bool Communicator::advance(Transfer& transfer) {
+  if (transfer.headerDone == 0) transfer.header = {transfer.signature, transfer.bytes};
+  Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
+  if (link == nullptr) return advanceInRing(transfer);
+  if (transfer.outgoing) return link->send(transfer);
+  const bool known = transfer.headerMoved(), moved = link->receive(transfer);
+  if (!known && transfer.headerMoved()) checkHeader(transfer);
+  return moved;
 }
 
-bool Communicator::advance(Transfer& transfer, MessageKind kind) {
+bool Communicator::advanceInRing(Transfer& transfer) {
   Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-  const size_t before = transfer.done;
+  Ring& ring = transfer.outgoing ? peer.outgoing : peer.incoming;
+  size_t total = 0;
+  const auto move = [&](uint8_t* data, size_t bytes) {
+    const size_t count = transfer.outgoing ? ring.write(data, bytes) : ring.read(data, bytes);
+    total += count;
+    return count;
+  };
   auto* header = reinterpret_cast<uint8_t*>(&transfer.header);
-  if (transfer.outgoing) {
-    if (transfer.done == 0) transfer.header = {static_cast<uint32_t>(kind), 0, transfer.bytes};
-    if (transfer.done < kHeaderBytes) transfer.done += peer.outgoing.write(header + transfer.done, kHeaderBytes - transfer.done);
-    if (transfer.done >= kHeaderBytes) {
-      const size_t sent = transfer.done - kHeaderBytes;
-      transfer.done += peer.outgoing.write(transfer.data + sent, transfer.bytes - sent);
-    }
-  } else {
-    if (transfer.done < kHeaderBytes) {
-      transfer.done += peer.incoming.read(header + transfer.done, kHeaderBytes - transfer.done);
-      if (transfer.done == kHeaderBytes && (transfer.header.kind != static_cast<uint32_t>(kind) || transfer.header.bytes != transfer.bytes)) {
-        fail("expected " + std::to_string(transfer.bytes) + " bytes of operation " + std::to_string(static_cast<uint32_t>(kind)) +
-             " from rank " + label(transfer.peer) + ", found " + std::to_string(transfer.header.bytes) + " bytes of operation " +
-             std::to_string(transfer.header.kind) + "; all ranks must run the same operations in the same order");
-      }
-    }
-    if (transfer.done >= kHeaderBytes) {
-      const size_t received = transfer.done - kHeaderBytes;
-      transfer.done += peer.incoming.read(transfer.data + received, transfer.bytes - received);
-    }
+  if (!transfer.headerMoved()) transfer.headerDone += move(header + transfer.headerDone, sizeof transfer.header - transfer.headerDone);
+  if (transfer.headerMoved()) {
+    if (!transfer.outgoing && transfer.moved[0] == 0) checkHeader(transfer);
+    transfer.moved[0] += move(transfer.data + transfer.moved[0], transfer.bytes - transfer.moved[0]);
   }
-  return transfer.done != before;
+  if (total > 0) peer.inbox->doorbell().ring();
+  return total > 0;
 }
 
-void Communicator::transfer(MessageKind kind, std::vector<Transfer>& transfers) {
-  const auto finished = [](const Transfer& t) { return t.done == kHeaderBytes + t.bytes; };
-  size_t open = transfers.size();
-  int idle = 0;
-  auto lastProgress = Clock::now();
-  while (open > 0) {
-    checkAborted();
-    const uint32_t seen = inbox_->doorbell().read();
-    bool progressed = false;
-    for (auto& transfer : transfers) {
-      if (finished(transfer) || !advance(transfer, kind)) continue;
-      progressed = true;
-      notify(transfer.peer);
-      if (finished(transfer)) open--;
-    }
-    if (progressed) {
-      idle = 0;
-      continue;
-    }
-    if (open == 0) break;
-    if (idle == 0) lastProgress = Clock::now();
-    waitForProgress(seen, &idle);
-    if (idle > kSpins) {
-      checkPeers(transfers);
-      if (Clock::now() - lastProgress > options_.timeout) {
-        std::string waiting;
-        for (const auto& transfer : transfers) {
-          if (!finished(transfer)) waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
-        }
-        fail("nothing moved for " + std::to_string(options_.timeout.count()) + " ms while waiting for " + waiting);
-      }
-    }
-  }
+void Communicator::checkHeader(const Transfer& transfer) {
+  const auto& found = transfer.header;
+  if (found.signature != transfer.signature) failMismatch(transfer.signature, transfer.peer, found.signature);
+  if (found.bytes != transfer.bytes) failSize(transfer.signature, transfer.peer, transfer.bytes, found.bytes);
 }
 
-void Communicator::waitForProgress(uint32_t seen, int* idle) {
-  (*idle)++;
-  if (!options_.spin) *idle = std::max(*idle, kSpins + 1);
-  if (*idle <= kSpins) {
-    pauseBriefly();
-  } else {
-    inbox_->doorbell().wait(seen, kSleep);
-  }
+void Communicator::transfer(const Signature& signature, std::vector<Transfer>& transfers) {
+  for (auto& transfer : transfers) transfer.signature = signature;
+  transfer(transfers);
 }
 
-// A rank that has gone may have finished its part first: what it wrote is read before its absence counts.
-void Communicator::checkPeers(const std::vector<Transfer>& transfers) {
+// Only the first unfinished message of a peer and direction can move.
+template <class Visit>
+void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit) {
+  std::fill(busy_.begin(), busy_.end(), uint8_t{0});
   for (const auto& transfer : transfers) {
-    if (transfer.done == kHeaderBytes + transfer.bytes) continue;
-    Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-    if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-    if (peer.inbox) {
-      if (!peer.watch->alive()) {
-        if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-        fail("rank " + label(transfer.peer) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
+    uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
+    const Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
+    if (busy || link == nullptr || transfer.finished()) continue;
+    busy = 1;
+    link->forAwaited(transfer, [&](int socket) { visit(socket, transfer.outgoing); });
+  }
+}
+
+void Communicator::transfer(std::vector<Transfer>& transfers) {
+  size_t open = transfers.size();
+  const auto advanceAll = [&] {
+    bool progressed = false;
+    std::fill(busy_.begin(), busy_.end(), uint8_t{0});
+    for (auto& transfer : transfers) {
+      uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
+      if (busy || transfer.finished()) continue;
+      if (advance(transfer)) {
+        progressed = true;
+        if (transfer.finished()) open--;
       }
-      if (const char* reason = peer.inbox->left()) {
-        if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-        fail("rank " + label(transfer.peer) + " has left: " + reason);
-      }
-    } else if (peer.line->closed) {
-      if (!transfer.outgoing && peer.incoming.readable() > 0) continue;
-      fail("the connection to rank " + label(transfer.peer) + " has closed");
+      busy = !transfer.finished();
     }
+    return progressed || open == 0;
+  };
+  const auto check = [&](bool late) { checkTransfers(transfers, late); };
+  checkAborted();
+  while (open > 0) {
+    if (spinUntil(advanceAll, [] { return false; })) continue;
+    if (staging_) {
+      sleepUntil(advanceAll, check);
+    } else if (watcher_) {
+      sleepUntil(advanceAll, check, [&] {
+        forAwaitedSockets(transfers, [&](int socket, bool outgoing) { watcher_->watch(socket, outgoing); });
+        inbox_->doorbell().sleepUnless([&] { return advanceAll() || aborted_; }, kSleep);
+      });
+    } else {
+      sleepUntil(advanceAll, check, [&] { pollSockets(transfers); });
+    }
+  }
+}
+
+void Communicator::pollSockets(const std::vector<Transfer>& transfers) {
+  std::vector<pollfd> wanted{{interrupted_.get(), POLLIN, 0}};
+  forAwaitedSockets(transfers, [&](int socket, bool outgoing) {
+    wanted.push_back({socket, static_cast<short>(outgoing ? POLLOUT : POLLIN), 0});
+  });
+  poll(wanted.data(), wanted.size(), static_cast<int>(kSleep.count()));
+}
+
+void Communicator::checkTransfers(const std::vector<Transfer>& transfers, bool late) {
+  std::string waiting;
+  for (const auto& transfer : transfers) {
+    if (transfer.finished()) continue;
+    const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
+    checkPresent(transfer.peer, [&] { return peer.inbox && !transfer.outgoing && peer.incoming.readable() > 0; });
+    waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
+  }
+  if (late) failLate("rank " + waiting);
+}
+
+void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  if (peer.inbox) {
+    if (!peer.watch->alive() && !arrived()) fail("rank " + label(rank) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
+    if (const char* reason = peer.inbox->left(); reason != nullptr && !arrived()) fail("rank " + label(rank) + " has left: " + reason);
+  } else if (peer.link && peer.link->closed()) {
+    const std::string reason = peer.link->farewell();
+    fail("rank " + label(rank) + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason));
   }
 }
 

@@ -10,7 +10,11 @@
 #include <vector>
 
 #include "collective/shared/inbox.h"
-#include "collective/tcp/pump.h"
+#include "collective/shared/staging.h"
+#include "collective/signature.h"
+#include "collective/tcp/link.h"
+#include "collective/tcp/watcher.h"
+#include "collective/transfer.h"
 #include "memory/process.h"
 
 namespace troupe::collective {
@@ -30,9 +34,6 @@ class CollectiveError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
-
-/// The operation and element type that a message belongs to, so that two ranks that disagree find out.
-enum class MessageKind : uint32_t { AllReduce = 1, AllGather, PointToPoint, Exchange };
 
 /// One rank's end of a group. Made in two steps: every rank constructs it and publishes address(); once all addresses
 /// are known, every rank calls connect(). Ranks on one node meet in shared memory, others over TCP.
@@ -56,27 +57,14 @@ class Communicator {
     std::chrono::milliseconds timeout{30'000};
   };
 
-  /// One message of an operation: `bytes` bytes to or from a rank.
-  struct Transfer {
-    int peer;
-    bool outgoing;
-    uint8_t* data;
-    size_t bytes;
-    // Progress, kept by transfer(): bytes moved, the header included, and the header as it comes in.
-    size_t done = 0;
-    struct Header {
-      uint32_t kind;
-      uint32_t reserved;
-      uint64_t bytes;
-    } header{};
-  };
-
   Communicator(int rank, int size, Options options);
   ~Communicator();
 
   int rank() const { return rank_; }
   int size() const { return size_; }
   const std::string& name() const { return options_.name; }
+  /// What errors call a rank.
+  std::string label(int rank) const;
   RankAddress address() const;
 
   /// Blocks until every rank has connected. Throws CollectiveError.
@@ -85,30 +73,84 @@ class Communicator {
   /// Ends the operation in progress, and every later one, with an error that says `reason`. Any thread may call it.
   void abort(const std::string& reason);
 
-  /// Moves all of `transfers` at once, in whatever order they become possible. Throws CollectiveError.
-  void transfer(MessageKind kind, std::vector<Transfer>& transfers);
+  /// How the ranks exchange data if all of them are on one node, else null.
+  Staging* staging() { return staging_.get(); }
+
+  /// Moves all of `transfers` at once, in whatever order they become possible; those between two ranks in one direction
+  /// go one after the other. Throws CollectiveError.
+  void transfer(std::vector<Transfer>& transfers);
+  /// The same, as parts of one operation.
+  void transfer(const Signature& signature, std::vector<Transfer>& transfers);
 
   /// Memory for an algorithm's intermediate results; grows to the largest size asked for and is kept.
   uint8_t* scratch(size_t bytes);
   std::vector<Transfer>& transfers();
 
+  // For the ways of exchanging data, whose waits all end alike:
+
+  /// Waits awake for `ready()`, which other ranks' progress makes true, if this group's ranks may. Gives up after a moment,
+  /// or when `pointless()`, which is asked now and then, says so. Returns whether it is ready.
+  template <class Ready, class Pointless>
+  bool spinUntil(Ready&& ready, Pointless&& pointless) {
+    if (ready()) return true;
+    if (!options_.spin) return false;
+    const auto end = std::chrono::steady_clock::now() + kSpin;
+    do {
+      if (pointless()) return false;
+      for (int i = 0; i < 32; i++) {
+        if (ready()) return true;
+        pauseBriefly();
+      }
+    } while (std::chrono::steady_clock::now() < end);
+    return false;
+  }
+
+  /// Sleeps until `ready()`. Now and then calls `check(late)`, which throws if it cannot come true any more; `late` says
+  /// that the group's timeout has passed. Throws CollectiveError after an abort.
+  template <class Ready, class Check>
+  void sleepUntil(Ready&& ready, Check&& check) {
+    sleepUntil(ready, check, [&] { inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, kSleep); });
+  }
+  /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
+  void checkPresent(int rank, const std::function<bool()>& arrived);
+  [[noreturn]] void fail(const std::string& reason);
+  [[noreturn]] void failLate(const std::string& waitingFor);
+  [[noreturn]] void failMismatch(const Signature& own, int rank, const Signature& found);
+  [[noreturn]] void failSize(const Signature& own, int rank, size_t expected, size_t found);
+
  private:
+  static constexpr auto kSleep = std::chrono::milliseconds(20);
+  static constexpr auto kSpin = std::chrono::microseconds(50);  // several times what going to sleep and waking costs
+
   struct Peer {
+    // Of a rank on this node:
     Ring incoming;
     Ring outgoing;
-    std::unique_ptr<Inbox> inbox;         // of a rank on this node
-    std::unique_ptr<ProcessWatch> watch;  // likewise
-    Pump::Line* line = nullptr;           // of a rank on another node
-    std::vector<uint8_t> outgoingMemory;  // likewise
+    std::unique_ptr<Inbox> inbox;
+    std::unique_ptr<ProcessWatch> watch;
+    // Of a rank on another node:
+    std::unique_ptr<Link> link;
   };
 
-  bool advance(Transfer& transfer, MessageKind kind);
-  void notify(int peer);
-  void waitForProgress(uint32_t seen, int* idle);
-  void checkPeers(const std::vector<Transfer>& transfers);
+  template <class Ready, class Check, class Sleep>
+  void sleepUntil(Ready&& ready, Check&& check, Sleep&& sleep) {
+    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    while (!ready()) {
+      checkAborted();
+      check(std::chrono::steady_clock::now() > deadline);
+      sleep();
+    }
+  }
+
+  bool advance(Transfer& transfer);
+  void checkHeader(const Transfer& transfer);
+  bool advanceInRing(Transfer& transfer);
+  void pollSockets(const std::vector<Transfer>& transfers);
+  template <class Visit>
+  void forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit);
+  void checkTransfers(const std::vector<Transfer>& transfers, bool late);
   void checkAborted();
-  [[noreturn]] void fail(const std::string& reason);
-  std::string label(int rank) const;
+  void connectLocal(const std::vector<RankAddress>& ranks);
   void connectRemote(const std::vector<RankAddress>& ranks, const Check& check);
 
   const int rank_;
@@ -118,7 +160,10 @@ class Communicator {
   Descriptor listener_;
   int port_ = 0;
   std::vector<Peer> peers_;
-  std::unique_ptr<Pump> pump_;
+  std::vector<uint8_t> busy_;  // by rank and direction, for transfer()
+  std::unique_ptr<Staging> staging_;
+  std::unique_ptr<Watcher> watcher_;  // of a group of both local and remote ranks
+  Descriptor interrupted_;            // readable after an abort
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;
 

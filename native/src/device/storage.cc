@@ -19,8 +19,8 @@ std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
   return std::shared_ptr<Storage>(new Storage(static_cast<uint8_t*>(address), bytes, nullptr));
 }
 
-std::shared_ptr<Storage> Storage::allocateShared(size_t bytes) {
-  auto memory = SharedMemory::create(bytes, true);
+std::shared_ptr<Storage> Storage::allocateShared(size_t bytes, bool reserve) {
+  auto memory = SharedMemory::create(bytes, reserve);
   return std::shared_ptr<Storage>(new Storage(memory->data(), bytes, memory));
 }
 

@@ -16,8 +16,8 @@ class Storage {
  public:
   /// Zeroed, 64-byte aligned memory of this process. Pages are taken when first touched.
   static std::shared_ptr<Storage> allocate(size_t bytes);
-  /// Memory that other processes of this host can map through sharedHandle().
-  static std::shared_ptr<Storage> allocateShared(size_t bytes);
+  /// Memory that other processes of this host can map. With `reserve` its pages are taken now.
+  static std::shared_ptr<Storage> allocateShared(size_t bytes, bool reserve = true);
   static std::shared_ptr<Storage> open(const SharedMemoryHandle& handle);
   /// Part of an open file, in place: see FileMapping.
   static std::shared_ptr<Storage> map(int fd, size_t offset, size_t bytes);

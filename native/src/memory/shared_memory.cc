@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -27,6 +29,17 @@ std::string fileBehind(const std::string& path) {
   return length < 0 ? std::string() : std::string(target, static_cast<size_t>(length));
 }
 
+/// Every mapped segment of this process, by where it begins.
+struct Mapped {
+  std::mutex mutex;
+  std::map<uintptr_t, SharedMemory*> segments;
+};
+
+Mapped& mapped() {
+  static auto* const all = new Mapped;  // outlives whatever the process still holds when it ends
+  return *all;
+}
+
 }  // namespace
 
 SharedMemory::SharedMemory(int fd, std::string name, size_t bytes) : fd_(fd), name_(std::move(name)), bytes_(bytes) {
@@ -38,10 +51,16 @@ SharedMemory::SharedMemory(int fd, std::string name, size_t bytes) : fd_(fd), na
     throw error;
   }
   data_ = static_cast<uint8_t*>(address);
+  std::lock_guard<std::mutex> lock(mapped().mutex);
+  mapped().segments[reinterpret_cast<uintptr_t>(data_)] = this;
 }
 
 SharedMemory::~SharedMemory() {
-  if (data_ != nullptr) munmap(data_, bytes_);
+  if (data_ != nullptr) {
+    std::lock_guard<std::mutex> lock(mapped().mutex);
+    mapped().segments.erase(reinterpret_cast<uintptr_t>(data_));
+    munmap(data_, bytes_);
+  }
   close(fd_);
 }
 
@@ -74,6 +93,17 @@ std::shared_ptr<SharedMemory> SharedMemory::open(const SharedMemoryHandle& handl
     throw std::runtime_error(gone);
   }
   return std::shared_ptr<SharedMemory>(new SharedMemory(fd, handle.name, handle.bytes));
+}
+
+std::shared_ptr<SharedMemory> SharedMemory::around(const void* address, size_t bytes) {
+  const auto begin = reinterpret_cast<uintptr_t>(address);
+  std::lock_guard<std::mutex> lock(mapped().mutex);
+  auto next = mapped().segments.upper_bound(begin);
+  if (next == mapped().segments.begin()) return nullptr;
+  SharedMemory* segment = std::prev(next)->second;
+  const size_t offset = begin - reinterpret_cast<uintptr_t>(segment->data_);
+  const bool within = offset <= segment->bytes_ && bytes <= segment->bytes_ - offset;
+  return within ? segment->weak_from_this().lock() : nullptr;
 }
 
 SharedMemoryHandle SharedMemory::handle() const { return {getpid(), fd_, name_, bytes_}; }

@@ -19,7 +19,7 @@ struct SharedMemoryHandle {
 
 /// Memory that processes of one host map together. It has no path: others open it through the owner's file table while
 /// the owner lives, and the kernel frees it when the last process that maps it ends, however it ends.
-class SharedMemory {
+class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
  public:
   /// Zeroed memory of `bytes` bytes. With `reserve` its pages are taken now, so that a full host fails here and not
   /// with a signal at some later write. Throws std::system_error.
@@ -27,6 +27,9 @@ class SharedMemory {
 
   /// Maps another process's memory. Throws std::runtime_error when the owner has ended or closed it.
   static std::shared_ptr<SharedMemory> open(const SharedMemoryHandle& handle);
+
+  /// The segment of this process that `bytes` bytes at `address` lie in, or null if they lie in none.
+  static std::shared_ptr<SharedMemory> around(const void* address, size_t bytes);
 
   ~SharedMemory();
   SharedMemory(const SharedMemory&) = delete;

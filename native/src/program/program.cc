@@ -10,8 +10,13 @@ double Node::number(const std::string& key) const {
   return found->second;
 }
 
+// Collectives among processes of one host work in place on memory that all of them can map.
+static std::shared_ptr<Storage> arenaFor(const Program::Description& description) {
+  return description.groups.empty() ? Storage::allocate(description.arenaBytes) : Storage::allocateShared(description.arenaBytes, false);
+}
+
 Program::Program(Description description, int threads)
-    : description_(std::move(description)), arena_(Storage::allocate(description_.arenaBytes)), threads_(threads) {
+    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads) {
   auto& values = description_.values;
   for (size_t i = 0; i < values.size(); i++) {
     if (values[i].data == nullptr) values[i].data = arena_->data() + description_.arenaOffsets[i];

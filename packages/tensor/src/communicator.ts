@@ -1,5 +1,6 @@
-import { Communicator as NativeCommunicator, type RankAddress } from '@troupe/native'
-import type { Tensor } from './tensor.js'
+import { type CollectiveRequest, Communicator as NativeCommunicator, type RankAddress } from '@troupe/native'
+import { bytesPerElement, type DataType } from './data-type.js'
+import { Tensor } from './tensor.js'
 
 export type { RankAddress }
 
@@ -17,23 +18,38 @@ export interface CommunicatorOptions {
   token: string
   /** What errors call each rank. */
   labels?: string[]
-  /** Whether a rank waits awake for some 20 us before it sleeps: for ranks that have a core each. */
+  /** Whether a rank waits awake for some 50 us before it sleeps: for ranks that have a core each. */
   spin?: boolean
   /** Milliseconds without any progress after which an operation fails; 30,000 by default. */
   timeout?: number
 }
 
 /**
+ * How the ranks' elements become one: `sum` unless said otherwise. Sums and products of integers wrap around, an average of
+ * integers is rounded towards zero. float16 and bfloat16 are computed in float32 and rounded once.
+ */
+export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
+
+/** A tensor whose elements can be reduced. */
+export type Reducible = Tensor<Exclude<DataType, 'uint8'>>
+
+/** The ranks' shares of a tensor, as the first dimension of each. */
+export type Rows = readonly number[]
+
+/**
  * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once
  * all addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
- * An operation fails, and the group with it, when a rank dies or leaves, when the ranks disagree on what they run, or when
- * nothing moves for the group's timeout.
+ * Operations run one after the other, off the JavaScript thread; their tensors are in use until the promise settles.
+ *
+ * An operation fails, and the group with it, when a rank dies or leaves, when the ranks disagree on the operation, its dtype
+ * or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in rank order, so that all
+ * ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is given do not fit.
  *
  * @example
  * ```ts
  * const group = new Communicator({ rank, size: 2, name: 'tensor', node, token })
  * await group.connect(await exchange(group.address))
- * await group.allReduce(gradients)   // every rank now holds the sum
+ * await group.allReduce(gradients, { reduction: 'average' })
  * ```
  */
 export class Communicator {
@@ -42,12 +58,16 @@ export class Communicator {
   readonly rank: number
   readonly size: number
   readonly name: string
+  readonly #options: CommunicatorOptions
+  #batch: CollectiveRequest[] | undefined
+  #splits = 0
 
   constructor(options: CommunicatorOptions) {
     this.native = new NativeCommunicator(options)
     this.rank = options.rank
     this.size = options.size
     this.name = options.name
+    this.#options = options
   }
 
   /** Where the other ranks reach this one. */
@@ -60,33 +80,141 @@ export class Communicator {
     return this.native.connect(addresses)
   }
 
-  /** Sums a tensor over all ranks, in place. Every rank gets the same bits, on every run. */
-  allReduce(tensor: Tensor<'float32'>): Promise<void> {
-    return this.native.allReduce(tensor.data)
+  /** Reduces a tensor over all ranks: in place, or into `output`. */
+  allReduce(tensor: Reducible, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
+    this.#expectAlike('all-reduce', tensor, output)
+    return this.#run({ kind: 'allReduce', type: tensor.dtype, reduction, input: tensor.bytes, output: output.bytes })
+  }
+
+  /** Reduces a tensor over all ranks into the root's `output`, by default the root's tensor itself. */
+  reduce(tensor: Reducible, root: number, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
+    this.#expectAlike('reduce', tensor, output)
+    const common = { kind: 'reduce', type: tensor.dtype, reduction, root: this.#known(root) } as const
+    return this.#run({ ...common, input: tensor.bytes, output: this.rank === root ? output.bytes : undefined })
+  }
+
+  /**
+   * Reduces `all` over all ranks and gives each rank its rows of the result, in `own`.
+   * @param options.rows How many rows each rank gets; as many each by default.
+   */
+  reduceScatter(
+    all: Reducible,
+    own: Reducible,
+    { reduction = 'sum', rows }: { reduction?: Reduction; rows?: Rows } = {},
+  ): Promise<void> {
+    const sizes = this.#shares('reduce-scatter', own, rows ?? this.#evenRows('reduce-scatter', all), all)
+    return this.#run({ kind: 'reduceScatter', type: all.dtype, reduction, sizes, input: all.bytes, output: own.bytes })
+  }
+
+  /** Gives every rank the root's elements, in place. */
+  broadcast(tensor: Tensor, root: number): Promise<void> {
+    const { dtype: type, bytes } = tensor
+    return this.#run({ kind: 'broadcast', type, root: this.#known(root), input: bytes, output: bytes })
   }
 
   /**
    * Collects the ranks' tensors, which have `own`'s dtype and its shape but for the first dimension, into `all`, stacked
-   * in rank order. `rows` holds the first dimension of each rank's.
-   * @throws RangeError if the sizes do not fit.
+   * in rank order.
+   * @param rows The first dimension of each rank's.
    */
-  allGather(own: Tensor, rows: number[], all: Tensor): Promise<void> {
-    const rowBytes = all.byteLength / Math.max(1, all.shape[0] ?? 1)
-    return this.native.allGather(
-      own.bytes,
-      rows.map((count) => count * rowBytes),
-      all.bytes,
-    )
+  allGather(own: Tensor, rows: Rows, all: Tensor): Promise<void> {
+    const sizes = this.#shares('all-gather', own, rows, all)
+    return this.#run({ kind: 'allGather', type: own.dtype, sizes, input: own.bytes, output: all.bytes })
   }
 
-  /** Sends a tensor's elements to a rank, which must be receiving as many bytes. */
+  /** Collects the ranks' tensors as allGather does, at the root alone, which gives `all`. */
+  gather(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
+    const sizes = this.#shares('gather', own, rows, this.#atRoot('gather', root, all))
+    return this.#run({ kind: 'gather', type: own.dtype, sizes, root, input: own.bytes, output: all?.bytes })
+  }
+
+  /** Gives each rank, in `own`, its rows of what the root holds in `all`. */
+  scatter(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
+    const sizes = this.#shares('scatter', own, rows, this.#atRoot('scatter', root, all))
+    return this.#run({ kind: 'scatter', type: own.dtype, sizes, root, input: all?.bytes, output: own.bytes })
+  }
+
+  /**
+   * Sends each rank its rows of `sent`; what the ranks send here is stacked in `received` in rank order.
+   * @param options.rows How many rows each rank is sent, and `receivedRows` how many it sends here; as many each by default.
+   */
+  allToAll(
+    sent: Tensor,
+    received: Tensor,
+    { rows, receivedRows }: { rows?: Rows; receivedRows?: Rows } = {},
+  ): Promise<void> {
+    this.#expectDtype('all-to-all', sent, received)
+    const sizes = this.#rowBytes('all-to-all', rows ?? this.#evenRows('all-to-all', sent), sent)
+    const even = receivedRows ?? this.#evenRows('all-to-all', received)
+    const receiveSizes = this.#rowBytes('all-to-all', even, received)
+    const kind = 'allToAll'
+    return this.#run({ kind, type: sent.dtype, sizes, receiveSizes, input: sent.bytes, output: received.bytes })
+  }
+
+  /** Sends a tensor's elements to a rank, which must be receiving as many of the same dtype. */
   send(to: number, tensor: Tensor): Promise<void> {
-    return this.native.send(this.#peer(to), tensor.bytes)
+    return this.#run({ kind: 'send', type: tensor.dtype, peer: this.#other(to), input: tensor.bytes })
   }
 
   /** Receives a tensor's elements, in place, from a rank. */
   receive(from: number, tensor: Tensor): Promise<void> {
-    return this.native.receive(this.#peer(from), tensor.bytes)
+    return this.#run({ kind: 'receive', type: tensor.dtype, peer: this.#other(from), output: tensor.bytes })
+  }
+
+  /** Settles once every rank has called it. */
+  barrier(): Promise<void> {
+    return this.#run({ kind: 'barrier', type: 'uint8' })
+  }
+
+  /**
+   * Starts the operations that `start` calls as one: messages are exchanged all at once, so that ranks may send to each other
+   * in any order, and JavaScript waits once for all of them.
+   *
+   * @example
+   * ```ts
+   * await group.group(() => {
+   *   group.send(next, own)
+   *   group.receive(previous, received)
+   * })
+   * ```
+   */
+  group(start: () => void): Promise<void> {
+    if (this.#batch) throw new Error(`group '${this.name}': group() cannot be called within itself`)
+    const batch: CollectiveRequest[] = []
+    this.#batch = batch
+    try {
+      start()
+    } finally {
+      this.#batch = undefined
+    }
+    return this.native.run(batch)
+  }
+
+  /**
+   * Makes smaller groups: ranks that give the same `color`, a whole number, are together, in the order of their `key` and,
+   * where that is the same, of their rank. Every rank of this group must call it.
+   */
+  async split(color: number, key: number = this.rank): Promise<Communicator> {
+    const number = this.#splits++
+    const own = Tensor.from('int64', [1, 2], [BigInt(color), BigInt(key)], { memory: 'private' })
+    const all = Tensor.zeros('int64', [this.size, 2], { memory: 'private' })
+    await this.allGather(own, this.#ones(), all)
+    const members = Array.from({ length: this.size }, (_, rank) => rank)
+      .filter((rank) => all.data[2 * rank] === own.data[0])
+      .sort((a, b) => Number(all.data[2 * a + 1]! - all.data[2 * b + 1]!) || a - b)
+    const { token, labels } = this.#options
+    const name = `${this.name}.${number}.${color}`
+    const part = new Communicator({
+      ...this.#options,
+      rank: members.indexOf(this.rank),
+      size: members.length,
+      name,
+      token: `${token}.${number}.${color}`,
+      labels: members.map((rank) => labels?.[rank] ?? `${rank}`),
+    })
+    const addresses = await this.#exchange(part.address)
+    await part.connect(members.map((rank, index) => ({ ...addresses[rank]!, rank: index })))
+    return part
   }
 
   /** Leaves the group: the operation in progress here, and those of the other ranks, fail with `reason`. */
@@ -94,10 +222,104 @@ export class Communicator {
     this.native.abort(reason)
   }
 
-  #peer(rank: number): number {
-    if (Number.isInteger(rank) && rank >= 0 && rank < this.size && rank !== this.rank) return rank
-    throw new RangeError(
-      `group '${this.name}' has ranks 0 to ${this.size - 1}, this one being ${this.rank}; found ${rank}`,
-    )
+  #run(request: CollectiveRequest): Promise<void> {
+    if (!this.#batch) return this.native.run([request])
+    this.#batch.push(request)
+    return Promise.resolve()
   }
+
+  /** What every rank gives, in rank order. */
+  async #exchange<T>(own: T): Promise<T[]> {
+    const bytes = Buffer.from(JSON.stringify(own))
+    const lengths = Tensor.zeros('int32', [this.size, 1], { memory: 'private' })
+    const length = Tensor.from('int32', [1, 1], [bytes.length], { memory: 'private' })
+    await this.allGather(length, this.#ones(), lengths)
+    const rows = [...lengths.data]
+    const all = Tensor.zeros('uint8', [rows.reduce((a, b) => a + b)], { memory: 'private' })
+    await this.allGather(Tensor.from('uint8', [bytes.length], bytes, { memory: 'private' }), rows, all)
+    let end = 0
+    return rows.map((count) => {
+      end += count
+      return JSON.parse(Buffer.from(all.data.subarray(end - count, end)).toString()) as T
+    })
+  }
+
+  #ones(): number[] {
+    return Array(this.size).fill(1)
+  }
+
+  #evenRows(operation: string, all: Tensor): Rows {
+    const rows = all.shape[0] ?? 1
+    if (rows % this.size !== 0) {
+      throw new RangeError(
+        `${operation} in group '${this.name}': ${rows} rows do not divide evenly among ${this.size} ranks`,
+      )
+    }
+    return Array(this.size).fill(rows / this.size)
+  }
+
+  /** The bytes of each rank's share of `all`, this rank's being `own`; where there is no `all`, `own` tells a row's bytes. */
+  #shares(operation: string, own: Tensor, rows: Rows, all: Tensor | undefined): number[] {
+    if (all) this.#expectDtype(operation, own, all)
+    const sizes = this.#rowBytes(operation, rows, all ?? own, all ? undefined : rows[this.rank])
+    if (sizes[this.rank] === own.byteLength) return sizes
+    const expected = `expected ${rows[this.rank]} rows of ${sizes[this.rank]} bytes together`
+    throw new RangeError(`${operation} in group '${this.name}': ${expected}, found a tensor of [${own.shape}]`)
+  }
+
+  /** The bytes of each rank's rows of a tensor that has `total` rows. */
+  #rowBytes(operation: string, rows: Rows, tensor: Tensor, total = rows.reduce((a, b) => a + b, 0)): number[] {
+    const found = tensor.shape[0] ?? 1
+    if (
+      rows.length !== this.size ||
+      !rows.every((count) => Number.isSafeInteger(count) && count >= 0) ||
+      total !== found
+    ) {
+      const expected = `expected ${found} rows divided among ${this.size} ranks`
+      throw new RangeError(`${operation} in group '${this.name}': ${expected}, found [${rows}]`)
+    }
+    // A rank without rows and without `all` cannot tell a row's bytes, and need not: nothing of it moves.
+    const rowBytes = found === 0 ? rowBytesOf(tensor) : tensor.byteLength / found
+    return rows.map((count) => count * rowBytes)
+  }
+
+  #expectAlike(operation: string, input: Tensor, output: Tensor): void {
+    this.#expectDtype(operation, input, output)
+    if (input.size === output.size) return
+    const found = `found [${output.shape}] for [${input.shape}]`
+    throw new RangeError(`${operation} in group '${this.name}': expected an output of the input's size, ${found}`)
+  }
+
+  #expectDtype(operation: string, input: Tensor, output: Tensor): void {
+    if (input.dtype === output.dtype) return
+    const found = `found ${input.dtype} and ${output.dtype}`
+    throw new RangeError(`${operation} in group '${this.name}': expected tensors of one dtype, ${found}`)
+  }
+
+  #atRoot(operation: string, root: number, all: Tensor | undefined): Tensor | undefined {
+    if (this.#known(root) === this.rank && !all) {
+      throw new RangeError(`${operation} in group '${this.name}': the root, rank ${root}, must give the whole tensor`)
+    }
+    return all
+  }
+
+  #other(rank: number): number {
+    if (this.#known(rank) !== this.rank) return rank
+    throw new RangeError(`group '${this.name}': rank ${rank} cannot send to itself or receive from itself`)
+  }
+
+  #known(rank: number): number {
+    if (Number.isInteger(rank) && rank >= 0 && rank < this.size) return rank
+    throw new RangeError(`group '${this.name}' has ranks 0 to ${this.size - 1}; found ${rank}`)
+  }
+}
+
+export interface ReduceOptions {
+  reduction?: Reduction
+  /** Where the result goes; the tensor itself by default. */
+  output?: Reducible
+}
+
+function rowBytesOf(tensor: Tensor): number {
+  return tensor.shape.slice(1).reduce((size, dimension) => size * dimension, bytesPerElement(tensor.dtype))
 }

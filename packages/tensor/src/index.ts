@@ -1,5 +1,13 @@
 export { kernelName } from '@troupe/native'
-export { Communicator, type CommunicatorOptions, type RankAddress } from './communicator.js'
+export {
+  Communicator,
+  type CommunicatorOptions,
+  type RankAddress,
+  type ReduceOptions,
+  type Reducible,
+  type Reduction,
+  type Rows,
+} from './communicator.js'
 export { bytesPerElement, type DataType, type ElementArray } from './data-type.js'
 export { type Output, Program } from './program.js'
 export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'

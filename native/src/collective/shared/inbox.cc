@@ -5,23 +5,34 @@
 #include <stdexcept>
 
 namespace troupe::collective {
+namespace {
 
-size_t Inbox::footprint(int size) {
-  return sizeof(Head) + static_cast<size_t>(size) * Ring::footprint(kRingBytes);
-}
+constexpr size_t kPageBytes = 4096;
+
+size_t wholePages(size_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
+
+size_t slotsOffset(size_t headBytes, size_t size) { return wholePages(headBytes + size * Ring::footprint(Inbox::kRingBytes)); }
+
+}  // namespace
+
+size_t Inbox::footprint(size_t size) { return slotsOffset(sizeof(Head), size) + kSlots * (kSlotHeaderBytes + kSlotBytes); }
 
 // A zeroed segment is a valid empty inbox, so that nothing has to be constructed in it.
 std::unique_ptr<Inbox> Inbox::create(int size) {
-  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(size), false)));
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(static_cast<size_t>(size)), false), size));
 }
 
 std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size) {
-  if (handle.bytes != footprint(size)) throw std::runtime_error("a rank's inbox was made for a group of another size");
-  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::open(handle)));
+  if (handle.bytes != footprint(static_cast<size_t>(size))) throw std::runtime_error("a rank's inbox was made for a group of another size");
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::open(handle), size));
 }
 
 Ring Inbox::ringFrom(int rank) {
   return Ring(memory_->data() + sizeof(Head) + static_cast<size_t>(rank) * Ring::footprint(kRingBytes), kRingBytes);
+}
+
+uint8_t* Inbox::slot(uint64_t step) {
+  return memory_->data() + slotsOffset(sizeof(Head), size_) + step % kSlots * (kSlotHeaderBytes + kSlotBytes);
 }
 
 void Inbox::leave(const std::string& reason) {

@@ -10,17 +10,30 @@
 
 namespace troupe::collective {
 
-/// What one rank receives through: a doorbell that wakes it and a ring from each other rank. The rank creates it, the
-/// others of its host map it. Rings from ranks of other hosts are filled by this process's own TCP pump.
+/// The memory of one rank that the other ranks of its host map: a doorbell that wakes it, a ring of messages from each of
+/// them, and the slots that the rank stages its part of collectives in.
 class Inbox {
  public:
   static constexpr size_t kRingBytes = 1 << 19;
+  static constexpr size_t kSlots = 4;
+  static constexpr size_t kSlotBytes = 256 << 10;
+  static constexpr size_t kSlotHeaderBytes = 64;
+
+  /// How many steps of collectives the rank has published, on which CPU, and what it waits for while it sleeps.
+  struct Progress {
+    alignas(64) std::atomic<uint64_t> clock{0};
+    std::atomic<int32_t> cpu{0};
+    alignas(64) std::atomic<uint64_t> awaited{0};
+  };
 
   static std::unique_ptr<Inbox> create(int size);
   static std::unique_ptr<Inbox> open(const SharedMemoryHandle& handle, int size);
 
-  Doorbell& doorbell() { return *reinterpret_cast<Doorbell*>(memory_->data() + offsetof(Head, doorbell)); }
+  Doorbell& doorbell() { return head()->doorbell; }
+  Progress& progress() { return head()->progress; }
   Ring ringFrom(int rank);
+  /// kSlotHeaderBytes, then kSlotBytes. Step `step` of the group's collectives is staged in slot `step % kSlots`.
+  uint8_t* slot(uint64_t step);
   SharedMemoryHandle handle() const { return memory_->handle(); }
 
   /// Tells those that map this inbox that its rank has left, and why. Only the owner calls it.
@@ -31,15 +44,17 @@ class Inbox {
  private:
   struct Head {
     alignas(64) Doorbell doorbell;
+    Progress progress;
     alignas(64) std::atomic<uint32_t> left;
     char reason[252];
   };
 
-  Inbox(std::shared_ptr<SharedMemory> memory) : memory_(std::move(memory)) {}
-  static size_t footprint(int size);
+  Inbox(std::shared_ptr<SharedMemory> memory, int size) : memory_(std::move(memory)), size_(static_cast<size_t>(size)) {}
+  static size_t footprint(size_t size);
   Head* head() const { return reinterpret_cast<Head*>(memory_->data()); }
 
   std::shared_ptr<SharedMemory> memory_;
+  size_t size_;
 };
 
 }  // namespace troupe::collective

@@ -69,11 +69,12 @@ void Descriptor::reset() {
   if (fd_ >= 0) close(release());
 }
 
-Greeting greetingOf(const std::string& token, int rank) {
+Greeting greetingOf(const std::string& token, int rank, int connection) {
   Greeting greeting{};
-  std::memcpy(greeting.magic, "TROUPE1", 8);
+  std::memcpy(greeting.magic, "TROUPE2", 8);
   std::memcpy(greeting.token, token.data(), std::min(token.size(), sizeof greeting.token));
   greeting.rank = rank;
+  greeting.connection = connection;
   return greeting;
 }
 

@@ -4,7 +4,7 @@ import { Communicator, type CommunicatorOptions, type RankAddress } from '../com
 import { Tensor } from '../tensor.js'
 
 interface Request {
-  operation: 'allReduce' | 'allGather' | 'ring'
+  operation: keyof typeof operations
   values?: number[]
 }
 
@@ -31,12 +31,66 @@ const operations = {
   async ring(group: Communicator) {
     const own = Tensor.from('int32', [1], [group.rank])
     const received = Tensor.zeros('int32', [1])
-    const next = (group.rank + 1) % group.size
-    const previous = (group.rank + group.size - 1) % group.size
-    // A message fits the channel, so that all may send first.
-    await group.send(next, own)
-    await group.receive(previous, received)
+    await group.group(() => {
+      group.receive((group.rank + group.size - 1) % group.size, received)
+      group.send((group.rank + 1) % group.size, own)
+    })
     return received.data[0]
+  },
+  /** Each operation's result, of ranks that give rows of their rank + 1. */
+  async everything(group: Communicator) {
+    const { rank, size } = group
+    const fill = (rows: number) => Tensor.from('float32', [rows, 1], Array(rows).fill(rank + 1))
+    const rows = Array.from({ length: size }, (_, r) => r)
+    const total = rows.reduce((a, b) => a + b)
+    const results: Record<string, number[]> = {}
+
+    const average = fill(2)
+    const largest = Tensor.zeros('float32', [2, 1])
+    group.allReduce(average, { reduction: 'max', output: largest })
+    group.allReduce(average, { reduction: 'average' })
+    const reduced = fill(1)
+    group.reduce(reduced, 1, { reduction: 'product' })
+    const slice = Tensor.zeros('float32', [rank, 1])
+    group.reduceScatter(fill(total), slice, { rows })
+    const sent = fill(1)
+    group.broadcast(sent, 1)
+    const gathered = Tensor.zeros('float32', [total, 1])
+    group.gather(fill(rank), rows, 0, rank === 0 ? gathered : undefined)
+    const scattered = Tensor.zeros('float32', [rank, 1])
+    group.scatter(
+      scattered,
+      rows,
+      0,
+      rank === 0
+        ? Tensor.from(
+            'float32',
+            [total, 1],
+            Array.from({ length: total }, (_, i) => i),
+          )
+        : undefined,
+    )
+    const exchanged = Tensor.zeros('float32', [size, 1])
+    group.allToAll(fill(size), exchanged)
+    await group.barrier()
+    Object.assign(results, { average: [...average.data], largest: [...largest.data], slice: [...slice.data] })
+    Object.assign(results, { reduced: rank === 1 ? [...reduced.data] : [], sent: [...sent.data] })
+    Object.assign(results, {
+      gathered: [...gathered.data],
+      scattered: [...scattered.data],
+      exchanged: [...exchanged.data],
+    })
+    return results
+  },
+  /** The sum of the ranks that are even, or odd, as this one is, and this rank's place among them in reverse order. */
+  async split(group: Communicator) {
+    const half = await group.split(group.rank % 2, -group.rank)
+    const sum = Tensor.from('int32', [1], [group.rank])
+    await half.allReduce(sum)
+    return [sum.data[0], half.rank, half.size]
+  },
+  async disagree(group: Communicator) {
+    await group.allReduce(Tensor.zeros(group.rank === 0 ? 'float32' : 'int32', [3]))
   },
 }
 

@@ -1,0 +1,51 @@
+#include "collective/all_gather.h"
+
+#include "collective/shares.h"
+
+namespace troupe::collective {
+namespace {
+
+constexpr size_t kMappedBytes = 16 << 10;  // from which on it pays to tell each other where the operands are
+
+}  // namespace
+
+void allGather(Communicator& group, const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {
+  const int size = group.size(), rank = group.rank();
+  const auto offsets = offsetsOf(bytes, size);
+  const auto own = static_cast<size_t>(rank);
+  copyBytes(out + offsets[own], in, bytes[own]);
+  if (size == 1) return;
+  const Signature signature{OperationKind::AllGather, type, Reduction::Sum, 0, -1, offsets.back(), layoutOf(bytes, size)};
+
+  if (Staging* staging = group.staging()) {
+    Staging::Operands operands;
+    if (offsets.back() >= kMappedBytes && staging->share(signature, in, bytes[own], out, offsets.back(), &operands)) {
+      for (size_t p = 0; p < operands.in.size(); p++) {
+        if (p != own) copyBytes(out + offsets[p], operands.in[p], bytes[p]);
+      }
+      return staging->finish(signature);
+    }
+    constexpr size_t piece = Staging::kBytes;
+    staging->run(
+        signature, piecesIn(*std::max_element(bytes, bytes + size), piece), Staging::Ahead::Yes,
+        [&](size_t round, uint8_t* slot) { copyBytes(slot, in + round * piece, pieceBytes(bytes[own], piece, round)); },
+        [&](size_t round) {
+          for (int peer = 0; peer < size; peer++) {
+            const auto p = static_cast<size_t>(peer);
+            if (peer != rank) copyBytes(out + offsets[p] + round * piece, staging->of(peer), pieceBytes(bytes[p], piece, round));
+          }
+        });
+    return;
+  }
+
+  auto& transfers = group.transfers();
+  for (int peer = 0; peer < size; peer++) {
+    if (peer == rank) continue;
+    const auto p = static_cast<size_t>(peer);
+    transfers.push_back({peer, true, const_cast<uint8_t*>(in), bytes[own]});
+    transfers.push_back({peer, false, out + offsets[p], bytes[p]});
+  }
+  group.transfer(signature, transfers);
+}
+
+}  // namespace troupe::collective

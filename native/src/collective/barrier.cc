@@ -1,0 +1,20 @@
+#include "collective/barrier.h"
+
+namespace troupe::collective {
+
+void barrier(Communicator& group) {
+  const Signature signature{};
+  if (Staging* staging = group.staging()) {
+    staging->run(signature, 1, Staging::Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
+    return;
+  }
+  const int size = group.size(), rank = group.rank();
+  for (int distance = 1; distance < size; distance *= 2) {
+    auto& transfers = group.transfers();
+    transfers.push_back({(rank + distance) % size, true, nullptr, 0});
+    transfers.push_back({(rank - distance + size) % size, false, nullptr, 0});
+    group.transfer(signature, transfers);
+  }
+}
+
+}  // namespace troupe::collective

@@ -1,0 +1,119 @@
+#include "collective/shared/staging.h"
+
+#include <cstring>
+#include <sched.h>
+
+#include "collective/communicator.h"
+
+namespace troupe::collective {
+namespace {
+
+constexpr size_t kKeptSegments = 16;
+
+}  // namespace
+
+uint8_t* Staging::own(uint64_t step) {
+  return inboxes_[static_cast<size_t>(group_.rank())]->slot(step) + Inbox::kSlotHeaderBytes;
+}
+
+void Staging::announce(uint64_t step, const Signature& signature, uint64_t rounds) {
+  const Announcement announcement{signature, rounds};
+  std::memcpy(inboxes_[static_cast<size_t>(group_.rank())]->slot(step), &announcement, sizeof announcement);
+}
+
+// Whoever publishes last wakes the sleepers; the others see that a sleeper would only go back to sleep. Of two ranks that
+// publish at once at least one sees both clocks, and a sleeper that is not seen here sees the clock: everything is
+// sequentially consistent.
+void Staging::publish(uint64_t step) {
+  const auto rank = static_cast<size_t>(group_.rank());
+  auto& own = inboxes_[rank]->progress();
+  own.cpu.store(sched_getcpu(), std::memory_order_relaxed);
+  own.clock.store(step + 1, std::memory_order_seq_cst);
+  for (size_t peer = 0; peer < inboxes_.size(); peer++) {
+    if (peer == rank || !inboxes_[peer]->doorbell().hasSleepers()) continue;
+    const uint64_t awaited = inboxes_[peer]->progress().awaited.load(std::memory_order_seq_cst);
+    if (awaited != 0 && allShow(awaited)) inboxes_[peer]->doorbell().ring();
+  }
+}
+
+bool Staging::allShow(uint64_t clock) const {
+  return std::all_of(inboxes_.begin(), inboxes_.end(),
+                     [clock](Inbox* inbox) { return inbox->progress().clock.load(std::memory_order_seq_cst) >= clock; });
+}
+
+// To wait awake for a rank that last ran here would only keep it from running.
+bool Staging::sharesCpuWithMissing(uint64_t clock) const {
+  const int32_t cpu = sched_getcpu();
+  return std::any_of(inboxes_.begin(), inboxes_.end(), [&](Inbox* inbox) {
+    const auto& progress = inbox->progress();
+    return progress.clock.load(std::memory_order_relaxed) < clock && progress.cpu.load(std::memory_order_relaxed) == cpu;
+  });
+}
+
+void Staging::await(uint64_t step) {
+  const uint64_t clock = step + 1;
+  const auto ready = [&] { return allShow(clock); };
+  if (group_.spinUntil(ready, [&] { return sharesCpuWithMissing(clock); })) return;
+  auto& awaited = inboxes_[static_cast<size_t>(group_.rank())]->progress().awaited;
+  awaited.store(clock, std::memory_order_seq_cst);
+  group_.sleepUntil(ready, [&](bool late) {
+    std::string missing;
+    for (int rank = 0; rank < group_.size(); rank++) {
+      auto& progress = inboxes_[static_cast<size_t>(rank)]->progress();
+      const auto arrived = [&] { return progress.clock.load(std::memory_order_seq_cst) >= clock; };
+      if (arrived()) continue;
+      group_.checkPresent(rank, arrived);
+      missing += (missing.empty() ? "" : ", ") + group_.label(rank);
+    }
+    if (late && !missing.empty()) group_.failLate("rank " + missing);
+  });
+  awaited.store(0, std::memory_order_relaxed);
+}
+
+bool Staging::share(const Signature& signature, const uint8_t* in, size_t inBytes, uint8_t* out, size_t outBytes, Operands* operands) {
+  struct Places {
+    OperandPlace in, out;
+  };
+  const auto size = inboxes_.size();
+  std::vector<Places> places(size);
+  run(
+      signature, 1, Ahead::No,
+      [&](size_t, uint8_t* slot) {
+        const Places own{placeOf(in, inBytes), placeOf(out, outBytes)};
+        std::memcpy(slot, &own, sizeof own);
+      },
+      [&](size_t) {
+        for (size_t rank = 0; rank < size; rank++) std::memcpy(&places[rank], of(static_cast<int>(rank)), sizeof(Places));
+      });
+  if (!std::all_of(places.begin(), places.end(), [](const Places& p) { return p.in.pid != 0 && p.out.pid != 0; })) return false;
+  operands->in.resize(size);
+  operands->out.resize(size);
+  mapper_.keep(kKeptSegments);
+  for (size_t rank = 0; rank < size; rank++) {
+    const bool own = static_cast<int>(rank) == group_.rank();
+    try {
+      operands->in[rank] = own ? in : mapper_.map(places[rank].in);
+      operands->out[rank] = own ? out : mapper_.map(places[rank].out);
+    } catch (const std::exception& error) {
+      group_.fail("rank " + group_.label(static_cast<int>(rank)) + " has died or let go of its operands: " + error.what());
+    }
+  }
+  return true;
+}
+
+void Staging::finish(const Signature& signature) {
+  run(signature, 1, Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
+}
+
+size_t Staging::agree(const Signature& signature) const {
+  uint64_t rounds = 0;
+  for (int rank = 0; rank < group_.size(); rank++) {
+    Announcement found;
+    std::memcpy(&found, inboxes_[static_cast<size_t>(rank)]->slot(step_), sizeof found);
+    if (found.signature != signature) group_.failMismatch(signature, rank, found.signature);
+    rounds = std::max(rounds, found.rounds);
+  }
+  return rounds;
+}
+
+}  // namespace troupe::collective

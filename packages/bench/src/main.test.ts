@@ -1,0 +1,39 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import test from 'ava'
+import type { Figure } from './benchmark.js'
+
+const bench = fileURLToPath(new URL('../bin/bench.js', import.meta.url))
+const run = (...args: string[]) => promisify(execFile)(process.execPath, [bench, ...args])
+
+for (const backend of ['shared', 'tcp']) {
+  test(`the collectives of ${backend} ranks are printed by the names of gloo's figures`, async (t) => {
+    const { stdout } = await run('collectives', '--backend', backend, '--world', '3', '--sizes', '4096,65536', '--json')
+    const figures = stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Figure)
+    const times = figures.filter(({ unit }) => unit === 'us')
+    t.deepEqual(
+      times.map(({ name }) => name),
+      ['allreduce.4096', 'allgather.4096', 'allreduce.65536', 'allgather.65536'],
+    )
+    t.true(figures.every(({ value }) => value > 0))
+    t.is(figures.length - times.length, backend === 'shared' ? 2 : 0)
+  })
+}
+
+test('what cannot be measured is refused in one line', async (t) => {
+  const refusals = {
+    'collectives --backend carrier-pigeon': /--backend must be shared or tcp, found carrier-pigeon/,
+    'collectives --world 0': /--world takes a whole number above 0, found 0/,
+    'collectives --sizes 100': /--sizes takes multiples of 4096 bytes, found 100/,
+    'collectives --sides 3': /Unknown option '--sides'/,
+    collective: /expected a benchmark, found collective; there are:/,
+  }
+  for (const [args, expected] of Object.entries(refusals)) {
+    const error = await t.throwsAsync(() => run(...args.split(' ')), { message: expected })
+    t.is((error as Error & { code?: number }).code, 2)
+  }
+})
