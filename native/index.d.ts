@@ -58,7 +58,19 @@ export class Communicator {
   abort(reason: string): void
 }
 
-export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int32'
+export type DataType =
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'int32'
+  | 'q8_0'
+  | 'q4_0'
+  | 'q4_1'
+  | 'q5_0'
+  | 'q5_1'
+  | 'q4_k'
+  | 'q5_k'
+  | 'q6_k'
 
 export interface ProgramDescription {
   symbols: { name: string; limit: number }[]
@@ -95,5 +107,5 @@ export class Program {
 /** Makes the kernel end this process as soon as the process that started it ends. */
 export function dieWithParent(parentPid: number): void
 
-/** The instruction set that the CPU kernels use: portable, avx2 or avx512. */
+/** The instruction set that the CPU kernels use: portable, avx2, avxvnni or avx512. */
 export function kernelName(): string

@@ -1,6 +1,14 @@
 export { kernelName } from '@troupe/native'
 export { Communicator, type CommunicatorOptions, type RankAddress } from './communicator.js'
-export { bytesPerElement, type DataType, type ElementArray } from './data-type.js'
+export {
+  blockOf,
+  bytesOfRows,
+  bytesPerElement,
+  type DataType,
+  type ElementArray,
+  isQuantized,
+  type QuantizedType,
+} from './data-type.js'
 export { type Output, Program } from './program.js'
 export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export { type AttentionBatch, type CacheShape, type RowSymbol, Trace, type Value } from './trace.js'
