@@ -109,3 +109,9 @@ export function dieWithParent(parentPid: number): void
 
 /** The instruction set that the CPU kernels use: portable, avx2, avxvnni or avx512. */
 export function kernelName(): string
+
+/** Bytes a second that threads together read from `bytes` of memory; blocks meanwhile. */
+export function readRate(bytes: number, threads: number): number
+
+/** Independent float32 multiply-adds a second that threads together do; blocks meanwhile. */
+export function multiplyAddRate(threads: number): number

@@ -18,17 +18,34 @@ static inline float half(const uint8_t* from) {
 
 typedef uint8_t HalfBytes __attribute__((vector_size(16)));
 
+/// Shifts bytes, for which CPUs have no instruction, by way of their 16-bit pairs: what crosses over is masked off.
+template <class Vector>
+static inline Vector shiftedRight(Vector bytes, size_t count, uint8_t mask) {
+  typedef uint16_t Pairs __attribute__((vector_size(sizeof(Vector))));
+  return (Vector)((Pairs)bytes >> static_cast<uint16_t>(count)) & mask;
+}
+
+/// Bytes below 16, times 16.
+static inline Bytes timesSixteen(Bytes bytes) {
+  typedef uint16_t Pairs __attribute__((vector_size(32)));
+  return (Bytes)((Pairs)bytes << 4);
+}
+
 static inline Bytes joined(HalfBytes low, HalfBytes high) {
+#if defined(__AVX2__)
+  return (Bytes)_mm256_set_m128i((__m128i)high, (__m128i)low);
+#else
   Bytes both;
   memcpy(&both, &low, sizeof low);
   memcpy(reinterpret_cast<uint8_t*>(&both) + sizeof low, &high, sizeof high);
   return both;
+#endif
 }
 
 /// Low nibbles of 16 bytes, then high ones.
 static inline Bytes nibbles(const uint8_t* from) {
   const auto packed = loadAs<HalfBytes>(from);
-  return joined(packed & 15, packed >> 4);
+  return joined(packed & 15, shiftedRight(packed, 4, 15));
 }
 
 /// 16 in each byte whose bit is set, the lowest bit being the first byte's.
@@ -105,7 +122,7 @@ struct Q4_K {
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
   static constexpr int kOffset = 0;
   static Bytes values(const uint8_t* block, size_t group) {
-    return loadAs<Bytes>(block + 16 + group / 2 * 32) >> static_cast<uint8_t>(group % 2 * 4) & 15;
+    return shiftedRight(loadAs<Bytes>(block + 16 + group / 2 * 32), group % 2 * 4, 15);
   }
   static float scale(const uint8_t* block, size_t group, size_t) { return half(block) * static_cast<float>(sixBits(block + 4, group, false)); }
   static float minimum(const uint8_t* block, size_t group) { return -half(block + 2) * static_cast<float>(sixBits(block + 4, group, true)); }
@@ -116,8 +133,8 @@ struct Q5_K {
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
   static constexpr int kOffset = 0;
   static Bytes values(const uint8_t* block, size_t group) {
-    const Bytes low = loadAs<Bytes>(block + 48 + group / 2 * 32) >> static_cast<uint8_t>(group % 2 * 4) & 15;
-    return low | (loadAs<Bytes>(block + 16) >> static_cast<uint8_t>(group) & 1) << 4;
+    const Bytes low = shiftedRight(loadAs<Bytes>(block + 48 + group / 2 * 32), group % 2 * 4, 15);
+    return low | timesSixteen(shiftedRight(loadAs<Bytes>(block + 16), group, 1));
   }
   static float scale(const uint8_t* block, size_t group, size_t) { return Q4_K::scale(block, group, 0); }
   static float minimum(const uint8_t* block, size_t group) { return Q4_K::minimum(block, group); }
@@ -129,8 +146,8 @@ struct Q6_K {
   static constexpr int kOffset = 32;
   static Bytes values(const uint8_t* block, size_t group) {
     const size_t part = group / 4, quarter = group % 4;
-    const Bytes low = loadAs<Bytes>(block + part * 64 + quarter % 2 * 32) >> static_cast<uint8_t>(quarter / 2 * 4) & 15;
-    return low | (loadAs<Bytes>(block + 128 + part * 32) >> static_cast<uint8_t>(2 * quarter) & 3) << 4;
+    const Bytes low = shiftedRight(loadAs<Bytes>(block + part * 64 + quarter % 2 * 32), quarter / 2 * 4, 15);
+    return low | timesSixteen(shiftedRight(loadAs<Bytes>(block + 128 + part * 32), 2 * quarter, 3));
   }
   static float scale(const uint8_t* block, size_t group, size_t second) {
     return half(block + 208) * static_cast<float>(static_cast<int8_t>(block[192 + 2 * group + second]));

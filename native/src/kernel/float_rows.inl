@@ -1,4 +1,5 @@
-// Few tokens times float rows. Tiles of ROWS weight rows by TOKENS tokens share each load. Every product is summed in the
+// Few tokens times float rows. Tiles of ROWS weight rows by TOKENS tokens share each load. Rows are too short for the
+// hardware's prefetching to catch on, so those that follow are asked for. Every product is summed in the
 // same order whatever the tile, so that a token gets the same bits alone as among few others.
 
 template <class Type, int ROWS, int TOKENS>
@@ -8,7 +9,10 @@ static inline void multiplyRows(const Linear& op, const typename Type::Element* 
   const size_t whole = op.inputs / W * W;
   for (size_t k = 0; k < whole; k += W) {
     Vec w[ROWS];
-    for (int r = 0; r < ROWS; r++) w[r] = Type::many(weight + r * op.inputs + k);
+    for (int r = 0; r < ROWS; r++) {
+      w[r] = Type::many(weight + r * op.inputs + k);
+      if (TOKENS == 1) __builtin_prefetch(weight + (ROWS + r) * op.inputs + k);
+    }
     for (int t = 0; t < TOKENS; t++) {
       const Vec value = load(x + t * op.inputs + k);
       for (int r = 0; r < ROWS; r++) sum[r][t] += w[r] * value;

@@ -1,5 +1,5 @@
 // Few tokens times quantized rows: every weight is read once, a few rows side by side so that each load of inputs serves
-// all of them.
+// all of them. Rows are too short for the hardware's prefetching to catch on, so those that follow are asked for.
 
 template <class Format, size_t ROWS>
 static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken& x, size_t token, size_t row) {
@@ -16,6 +16,7 @@ static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken&
     }
     for (size_t r = 0; r < ROWS; r++) {
       const Group<Format> group(weight + r * bytes, g);
+      __builtin_prefetch(group.block + ROWS * bytes);
       const Lanes products = dotBytes<Format::kSigned>(start, group.values(), values);
       const float first = group.scale() * x.scales[g];
       if constexpr (Format::kTwoScales) {

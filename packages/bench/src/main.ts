@@ -1,0 +1,45 @@
+import { parseArgs } from 'node:util'
+import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
+import { flops } from './flops.js'
+import { llm } from './llm.js'
+import { memory } from './memory.js'
+
+/** Every benchmark; a new one is a file of its own and a line here. */
+const benchmarks: readonly Benchmark[] = [flops, llm, memory]
+
+/**
+ * Runs the benchmark that the arguments name and prints its figures, with `--json` as a line of JSON each. Sets the exit
+ * status: 2 with one line on stderr for what the user can correct.
+ */
+export async function main([name, ...args]: string[]): Promise<void> {
+  try {
+    await run(name, args)
+  } catch (error) {
+    if (!(error instanceof BenchmarkError)) throw error
+    process.exitCode = 2
+    process.stderr.write(`error: ${error.message}\n`)
+  }
+}
+
+async function run(name: string | undefined, args: string[]): Promise<void> {
+  const benchmark = benchmarks.find((candidate) => candidate.name === name)
+  if (!benchmark) {
+    const known = benchmarks.map((candidate) => `  ${candidate.name.padEnd(14)}${candidate.summary}`).join('\n')
+    throw new BenchmarkError(`expected a benchmark, found ${name ?? 'none'}; there are:\n${known}`)
+  }
+  const values = read(benchmark, args)
+  for await (const figure of benchmark.run(values))
+    process.stdout.write(`${values.json ? JSON.stringify(figure) : line(figure)}\n`)
+}
+
+function read(benchmark: Benchmark, args: string[]): Readonly<Record<string, unknown>> {
+  try {
+    return parseArgs({ args, options: { ...benchmark.options, json: { type: 'boolean', default: false } } }).values
+  } catch (error) {
+    throw new BenchmarkError(`${benchmark.name}: ${(error as Error).message}`)
+  }
+}
+
+function line({ name, unit, value }: Figure): string {
+  return `${name.padEnd(32)}${value.toPrecision(4).padStart(12)} ${unit}`
+}
