@@ -93,7 +93,19 @@ export interface CollectiveRequest {
   output?: ArrayBufferView | undefined
 }
 
-export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int32'
+export type DataType =
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'int32'
+  | 'q8_0'
+  | 'q4_0'
+  | 'q4_1'
+  | 'q5_0'
+  | 'q5_1'
+  | 'q4_k'
+  | 'q5_k'
+  | 'q6_k'
 
 export interface ProgramDescription {
   symbols: { name: string; limit: number }[]
@@ -130,5 +142,11 @@ export class Program {
 /** Makes the kernel end this process as soon as the process that started it ends. */
 export function dieWithParent(parentPid: number): void
 
-/** The instruction set that the CPU kernels use: portable, avx2 or avx512. */
+/** The instruction set that the CPU kernels use: portable, avx2, avxvnni or avx512. */
 export function kernelName(): string
+
+/** Bytes a second that threads together read from `bytes` of memory; blocks meanwhile. */
+export function readRate(bytes: number, threads: number): number
+
+/** Independent float32 multiply-adds a second that threads together do; blocks meanwhile. */
+export function multiplyAddRate(threads: number): number

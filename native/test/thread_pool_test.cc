@@ -16,6 +16,11 @@ TEST("a divided loop visits every index exactly once, over and over") {
         });
         CHECK(std::accumulate(visits.begin(), visits.end(), size_t{0}) == count);
         for (int visit : visits) CHECK(visit == 1);
+        pool.forEach(count, 3, [&](size_t begin, size_t end, int thread) {
+          CHECK(thread >= 0 && thread < threads);
+          for (size_t i = begin; i < end; i++) visits[i]++;
+        });
+        for (int visit : visits) CHECK(visit == 2);
       }
     }
   }

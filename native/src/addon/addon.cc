@@ -1,6 +1,7 @@
 #include "addon/faces.h"
 #include "kernel/kernels.h"
 #include "memory/process.h"
+#include "program/limits.h"
 
 namespace troupe::addon {
 namespace {
@@ -9,12 +10,23 @@ void dieWithParent(const Napi::CallbackInfo& info) { troupe::dieWithParent(info[
 
 Napi::Value kernelName(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), kernel::kernels().name); }
 
+Napi::Value readRate(const Napi::CallbackInfo& info) {
+  const auto bytes = static_cast<size_t>(info[0].As<Napi::Number>().DoubleValue());
+  return Napi::Number::New(info.Env(), program::readRate(bytes, info[1].As<Napi::Number>().Int32Value()));
+}
+
+Napi::Value multiplyAddRate(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), program::multiplyAddRate(info[0].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
+  exports.Set("readRate", Napi::Function::New(env, readRate));
+  exports.Set("multiplyAddRate", Napi::Function::New(env, multiplyAddRate));
   return exports;
 }
 

@@ -7,11 +7,14 @@ using program::Program;
 using program::Value;
 
 kernel::DataType dataTypeFrom(const Napi::Value& value) {
+  static const std::map<std::string, kernel::DataType> types{
+      {"float32", kernel::DataType::Float32}, {"float16", kernel::DataType::Float16}, {"bfloat16", kernel::DataType::BFloat16},
+      {"int32", kernel::DataType::Int32},     {"q8_0", kernel::DataType::Q8_0},       {"q4_0", kernel::DataType::Q4_0},
+      {"q4_1", kernel::DataType::Q4_1},       {"q5_0", kernel::DataType::Q5_0},       {"q5_1", kernel::DataType::Q5_1},
+      {"q4_k", kernel::DataType::Q4_K},       {"q5_k", kernel::DataType::Q5_K},       {"q6_k", kernel::DataType::Q6_K},
+  };
   const std::string name = value.ToString().Utf8Value();
-  if (name == "float32") return kernel::DataType::Float32;
-  if (name == "float16") return kernel::DataType::Float16;
-  if (name == "bfloat16") return kernel::DataType::BFloat16;
-  if (name == "int32") return kernel::DataType::Int32;
+  if (const auto found = types.find(name); found != types.end()) return found->second;
   throw Napi::TypeError::New(value.Env(), "a program has no values of type " + name);
 }
 
@@ -45,7 +48,7 @@ Program::Description descriptionFrom(const Napi::Object& object) {
     value.symbol = traced.Get("symbol").As<Napi::Number>().Int32Value();
     value.rows = sizeFrom(traced.Get("rows"));
     value.columns = sizeFrom(traced.Get("columns"));
-    const size_t offset = sizeFrom(traced.Get("offset")), bytes = value.rows * value.columns * bytesOf(value.type);
+    const size_t offset = sizeFrom(traced.Get("offset")), bytes = value.rows * rowBytes(value.type, value.columns);
     const auto held = traced.Get("storage");
     const size_t available = held.IsObject() ? StorageFace::Unwrap(held.As<Napi::Object>())->storage()->bytes() : sizeFrom(object.Get("arenaBytes"));
     if (offset + bytes > available) throw Napi::RangeError::New(object.Env(), "a program's value does not fit its memory");

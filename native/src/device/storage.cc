@@ -5,6 +5,12 @@
 
 namespace troupe {
 
+namespace {
+
+constexpr size_t kHugePage = 2 << 20;
+
+}  // namespace
+
 Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared)
     : data_(data), bytes_(bytes), shared_(std::move(shared)) {}
 
@@ -16,6 +22,8 @@ std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
   if (bytes == 0) return std::shared_ptr<Storage>(new Storage(nullptr, 0, nullptr));
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) throw std::bad_alloc();
+  // Weights are streamed through: fewer, larger pages mean fewer misses in the table that translates addresses.
+  if (bytes >= kHugePage) madvise(address, bytes, MADV_HUGEPAGE);
   return std::shared_ptr<Storage>(new Storage(static_cast<uint8_t*>(address), bytes, nullptr));
 }
 

@@ -3,6 +3,7 @@
 // keeps one copy of those, and it could be one that only newer CPUs run.
 #include <math.h>
 #include <string.h>
+#include <utility>
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
@@ -15,15 +16,27 @@
 namespace troupe::kernel::TROUPE_KERNELS {
 
 #include "kernel/vector.inl"
-// The operations, a file each.
+#include "kernel/transpose.inl"
+#include "kernel/integers.inl"
+#include "kernel/blocks.inl"
+#include "kernel/to_float.inl"
+// The operations, a file each; products take several.
+#include "kernel/float_rows.inl"
+#include "kernel/float_panel.inl"
+#include "kernel/quantize.inl"
+#include "kernel/quantized_rows.inl"
+#include "kernel/quantized_panel.inl"
 #include "kernel/linear.inl"
-#include "kernel/attention.inl"
+#include "kernel/attend_query.inl"
+#include "kernel/attend_tile.inl"
 #include "kernel/elementwise.inl"
 #include "kernel/rms_norm.inl"
 #include "kernel/rotate.inl"
+#include "kernel/limits.inl"
 
 const Kernels table = {
-    TROUPE_TEXT(TROUPE_KERNELS), linear, attention, rmsNorm, add, siluMultiply, rotate, toFloat,
+    TROUPE_TEXT(TROUPE_KERNELS), kPanelRows, preparedBytes, panelBytes, preparedTile, prepare, linear, attentionBytes, attendQuery, attendTile,
+    rmsNorm, add, siluMultiply, rotate, toFloat, sum, kMultiplyAddsPerRound, multiplyAdd,
 };
 
 }  // namespace troupe::kernel::TROUPE_KERNELS

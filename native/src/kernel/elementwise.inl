@@ -12,19 +12,3 @@ static void siluMultiply(const float* gate, const float* up, float* y, size_t co
   for (; i < count; i++) y[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
 }
 
-template <class Type>
-static void widen(const uint8_t* from, float* to, size_t count) {
-  const auto* elements = reinterpret_cast<const typename Type::Element*>(from);
-  size_t i = 0;
-  for (; i + W <= count; i += W) store(to + i, Type::many(elements + i));
-  for (; i < count; i++) to[i] = Type::one(elements + i);
-}
-
-static void toFloat(const uint8_t* from, DataType type, float* to, size_t count) {
-  switch (type) {
-    case DataType::Float32: memcpy(to, from, count * sizeof(float)); return;
-    case DataType::Float16: return widen<Float16>(from, to, count);
-    case DataType::BFloat16: return widen<BFloat16>(from, to, count);
-    case DataType::Int32: return;
-  }
-}

@@ -3,21 +3,22 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernel/data_type.h"
+
 namespace troupe::kernel {
 
-enum class DataType : uint8_t { Float32, Float16, BFloat16, Int32 };
-
-inline size_t bytesOf(DataType type) {
-  return type == DataType::Float32 || type == DataType::Int32 ? 4 : 2;
-}
-
-/// y[t][o] = sum over k of x[t][k] · weight[o][k], plus bias[o] if there is one.
+/// y[t][o] = sum over k of x[t][k] · weight[o][k], plus bias[o] and residual[t][o] where there are such.
+///
+/// A quantized weight is multiplied in integers: each 32 inputs of a token are scaled to int8 by a scale of their own.
+/// Many tokens are multiplied by panels of weights (see float_panel.inl), few by rows of them.
 struct Linear {
-  const float* x;        // [tokens, inputs]
-  const uint8_t* weight; // [outputs, inputs]
+  const float* x;         // [tokens, inputs]
+  const uint8_t* weight;  // [outputs, inputs]
   DataType weightType;
-  const float* bias;     // [outputs] or null
-  float* y;              // [tokens, outputs]
+  const float* bias;      // [outputs] or null
+  const float* residual;  // [tokens, outputs] or null; not the memory of y
+  float* y;               // [tokens, outputs], rows yStride apart
+  size_t yStride;
   size_t tokens, inputs, outputs;
 };
 
@@ -31,33 +32,65 @@ struct Attention {
   const int32_t* begin;     // [queries]
   const int32_t* end;       // [queries]
   const int32_t* blockTables;  // [sequences, blocksPerSequence]
-  const int32_t* keyHeadOf;    // [heads]: the key/value head that each query head reads
+  const int32_t* keyHeadOf;    // [heads]: the key/value head that each query head reads, rising
   float* out;               // [queries, heads * headSize], and heads log-sum-exps behind each row if `partial`
-  size_t heads, keyHeads, headSize, blockTokens, blocksPerSequence;
+  size_t queries, heads, keyHeads, headSize, blockTokens, blocksPerSequence;
   float scale;
   bool partial;
+};
+
+/// The heads [begin, end) that read one key/value head.
+struct HeadGroup {
+  size_t begin, end;
 };
 
 /// The operations of one instruction set. Ranges are half-open; a caller divides them over threads.
 struct Kernels {
   const char* name;
-  void (*linear)(const Linear& op, size_t outputBegin, size_t outputEnd);
-  void (*attention)(const Attention& op, size_t begin, size_t end);  // over queries × heads
+
+  /// Rows of a panel: the best unit by which to divide a product's outputs.
+  size_t panelRows;
+  /// Bytes that `prepare` writes for all tokens, and that `linear` needs of its own for each thread.
+  size_t (*preparedBytes)(DataType weightType, size_t tokens, size_t inputs);
+  size_t (*panelBytes)(DataType weightType, size_t tokens, size_t inputs);
+  /// How many tokens `prepare` treats as one; 0 if products of so many tokens need no preparation.
+  size_t (*preparedTile)(DataType weightType, size_t tokens);
+  /// Brings tokens, in tiles [tileBegin, tileEnd), into the form that products with weights of a type read.
+  void (*prepare)(const float* x, DataType weightType, size_t tokens, size_t inputs, uint8_t* prepared, size_t tileBegin, size_t tileEnd);
+  /// Computes outputs [outputBegin, outputEnd). `prepared` holds all of op.x.
+  void (*linear)(const Linear& op, const uint8_t* prepared, uint8_t* panel, size_t outputBegin, size_t outputEnd);
+
+  /// Bytes that attention needs of its own for each thread.
+  size_t (*attentionBytes)(const Attention& op);
+  /// One query, the heads of one group, and the tokens [begin, end): out[head - group.begin] = headSize numbers, then the
+  /// log-sum-exp, `stride` apart.
+  void (*attendQuery)(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride, uint8_t* scratch);
+  /// Queries [queryBegin, queryEnd), all of one sequence, and the heads of one group; writes op.out.
+  void (*attendTile)(const Attention& op, size_t queryBegin, size_t queryEnd, HeadGroup group, uint8_t* scratch);
+
   void (*rmsNorm)(const float* x, const float* weight, float* y, size_t rows, size_t columns, float epsilon);
   void (*add)(const float* a, const float* b, float* sum, size_t count);
   void (*siluMultiply)(const float* gate, const float* up, float* y, size_t count);
   /// Rotates the halves of each head against each other: table row = cosines, then sines, each headSize/2 long.
   void (*rotate)(const float* x, const float* table, float* y, size_t rows, size_t heads, size_t headSize);
+  /// `count` elements, whole blocks of them, as float32.
   void (*toFloat)(const uint8_t* from, DataType type, float* to, size_t count);
+
+  /// What the hardware can do at best, for benchmarks to be held against: the sum of `count` floats, and `rounds` times
+  /// multiplyAddsPerRound independent multiply-adds.
+  float (*sum)(const float* from, size_t count);
+  size_t multiplyAddsPerRound;
+  float (*multiplyAdd)(size_t rounds);
 };
 
-/// The fastest kernels that this CPU runs, or those that TROUPE_CPU names (portable, avx2, avx512).
+/// The fastest kernels that this CPU runs, or those that TROUPE_CPU names (portable, avx2, avxvnni, avx512).
 const Kernels& kernels();
 /// By name; null if this build or this CPU lacks them.
 const Kernels* kernelsNamed(const char* name);
 
 const Kernels* portableKernels();
 const Kernels* avx2Kernels();
+const Kernels* avxvnniKernels();
 const Kernels* avx512Kernels();
 
 }  // namespace troupe::kernel

@@ -1,51 +1,40 @@
-// Tiles of ROWS weight rows by TOKENS tokens share each load. Every product is summed in the same order whatever the
-// tile, so that a token gets the same bits alone as in a batch.
+// Which form a product takes, by the weights' type and the number of tokens.
 
-template <class Type, int ROWS, int TOKENS>
-static inline void linearTile(const Linear& op, const typename Type::Element* weight, size_t row, size_t token) {
-  Vec sum[ROWS][TOKENS] = {};
-  const float* x = op.x + token * op.inputs;
-  const size_t whole = op.inputs / W * W;
-  for (size_t k = 0; k < whole; k += W) {
-    Vec w[ROWS];
-    for (int r = 0; r < ROWS; r++) w[r] = Type::many(weight + r * op.inputs + k);
-    for (int t = 0; t < TOKENS; t++) {
-      const Vec value = load(x + t * op.inputs + k);
-      for (int r = 0; r < ROWS; r++) sum[r][t] += w[r] * value;
-    }
+static bool usesPanels(size_t tokens) { return tokens > kFewTokens; }
+
+static size_t preparedTile(DataType type, size_t tokens) {
+  if (isQuantized(type)) return 1;
+  return usesPanels(tokens) ? kTile : 0;
+}
+
+static size_t preparedBytes(DataType type, size_t tokens, size_t inputs) {
+  if (isQuantized(type)) return tokens * quantizedTokenBytes(inputs);
+  return usesPanels(tokens) ? tilesOf(tokens) * kTile * inputs * sizeof(float) : 0;
+}
+
+static size_t panelBytes(DataType type, size_t tokens, size_t inputs) {
+  if (!usesPanels(tokens)) return 0;
+  return isQuantized(type) ? quantizedPanelBytes(tokens) : floatPanelBytes(tokens, inputs);
+}
+
+static void prepare(const float* x, DataType type, size_t tokens, size_t inputs, uint8_t* prepared, size_t tileBegin, size_t tileEnd) {
+  if (isQuantized(type)) quantizeTokens(x, inputs, prepared, tileBegin, tileEnd);
+  else packTokens(x, tokens, inputs, reinterpret_cast<float*>(prepared), tileBegin, tileEnd);
+}
+
+static void linear(const Linear& op, const uint8_t* prepared, uint8_t* panel, size_t begin, size_t end) {
+  if (isQuantized(op.weightType)) {
+    withFormat(op.weightType, [&](auto format) {
+      if (usesPanels(op.tokens)) linearByQuantizedPanels<decltype(format)>(op, prepared, panel, begin, end);
+      else linearByQuantizedRows<decltype(format)>(op, prepared, begin, end);
+    });
+    return;
   }
-  for (int t = 0; t < TOKENS; t++) {
-    for (int r = 0; r < ROWS; r++) {
-      float total = sumOf(sum[r][t]);
-      for (size_t k = whole; k < op.inputs; k++) total += Type::one(weight + r * op.inputs + k) * x[t * op.inputs + k];
-      if (op.bias != nullptr) total += op.bias[row + r];
-      op.y[(token + t) * op.outputs + row + r] = total;
-    }
-  }
-}
-
-template <class Type, int ROWS>
-static inline void linearRows(const Linear& op, size_t row) {
-  const auto* weight = reinterpret_cast<const typename Type::Element*>(op.weight) + row * op.inputs;
-  constexpr int kTokens = W == 16 ? 4 : 2;  // as many sums as the registers hold
-  size_t token = 0;
-  for (; token + kTokens <= op.tokens; token += kTokens) linearTile<Type, ROWS, kTokens>(op, weight, row, token);
-  for (; token < op.tokens; token++) linearTile<Type, ROWS, 1>(op, weight, row, token);
-}
-
-template <class Type>
-static void linearOf(const Linear& op, size_t begin, size_t end) {
-  constexpr int kRows = 4;
-  size_t row = begin;
-  for (; row + kRows <= end; row += kRows) linearRows<Type, kRows>(op, row);
-  for (; row < end; row++) linearRows<Type, 1>(op, row);
-}
-
-static void linear(const Linear& op, size_t begin, size_t end) {
+  if (usesPanels(op.tokens)) return linearByPanels(op, reinterpret_cast<const float*>(prepared), reinterpret_cast<float*>(panel), begin, end);
   switch (op.weightType) {
-    case DataType::Float32: return linearOf<Float32>(op, begin, end);
-    case DataType::Float16: return linearOf<Float16>(op, begin, end);
-    case DataType::BFloat16: return linearOf<BFloat16>(op, begin, end);
-    case DataType::Int32: return;
+    case DataType::Float32: return linearByRows<Float32>(op, begin, end);
+    case DataType::Float16: return linearByRows<Float16>(op, begin, end);
+    case DataType::BFloat16: return linearByRows<BFloat16>(op, begin, end);
+    default: return;
   }
 }

@@ -7,13 +7,15 @@ typedef int32_t IntVec __attribute__((vector_size(W * 4)));
 typedef uint32_t UintVec __attribute__((vector_size(W * 4)));
 typedef uint16_t HalfBits __attribute__((vector_size(W * 2)));
 
-static inline Vec splat(float value) { return Vec{} + value; }
+static inline Vec splat(float value) { return value - Vec{}; }  // x - 0 is x, for the compiler too; x + 0 is not
 
 static inline Vec load(const float* from) {
   Vec v;
   memcpy(&v, from, sizeof v);
   return v;
 }
+
+static inline Vec broadcast(const float* from) { return splat(*from); }
 
 static inline void store(float* to, Vec v) { memcpy(to, &v, sizeof v); }
 

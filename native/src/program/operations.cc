@@ -3,19 +3,13 @@
 #include <stdexcept>
 
 #include "collective/collectives.h"
-#include "program/program.h"
+#include "program/operations.h"
 
 namespace troupe::program {
 namespace {
 
 using collective::Communicator;
-using kernel::DataType;
 using kernel::kernels;
-
-/// Work for one piece of a divided loop: enough that handing it out costs little beside it.
-constexpr size_t kGrainFlops = 1 << 16;
-
-size_t grainOf(size_t flopsEach) { return std::max<size_t>(1, kGrainFlops / std::max<size_t>(1, flopsEach)); }
 
 /// Rows of `table` by token; a token outside the shard's [start, start + rows) gives zeros.
 class Embedding : public Operation {
@@ -24,14 +18,14 @@ class Embedding : public Operation {
       : tokens_(*node.inputs.at(0)), table_(*node.inputs.at(1)), out_(*node.outputs.at(0)), start_(static_cast<int64_t>(node.number("start"))) {}
 
   void run(const Step& step) override {
-    const size_t rowBytes = table_.columns * bytesOf(table_.type);
+    const size_t bytes = kernel::rowBytes(table_.type, table_.columns);
     for (size_t i = 0; i < step.rows(tokens_); i++) {
       float* row = out_.floats() + i * out_.columns;
       const int64_t index = tokens_.ints()[i] - start_;
       if (index < 0 || index >= static_cast<int64_t>(table_.rows)) {
         std::memset(row, 0, out_.columns * sizeof(float));
       } else {
-        kernels().toFloat(table_.data + static_cast<size_t>(index) * rowBytes, table_.type, row, out_.columns);
+        kernels().toFloat(table_.data + static_cast<size_t>(index) * bytes, table_.type, row, out_.columns);
       }
     }
   }
@@ -59,27 +53,6 @@ class RmsNorm : public Operation {
  private:
   const Value x_, weight_, y_;
   const float epsilon_;
-};
-
-class Linear : public Operation {
- public:
-  explicit Linear(const Node& node)
-      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), bias_(node.inputs.size() > 2 ? node.inputs[2]->floats() : nullptr), y_(*node.outputs.at(0)) {
-    if (x_.columns != weight_.columns || y_.columns != weight_.rows) throw std::invalid_argument("linear: shapes do not fit");
-  }
-
-  void run(const Step& step) override {
-    const size_t tokens = step.rows(x_);
-    if (tokens == 0) return;
-    const kernel::Linear op{x_.floats(), weight_.data, weight_.type, bias_, y_.floats(), tokens, weight_.columns, weight_.rows};
-    const size_t grain = (grainOf(2 * tokens * weight_.columns) + 3) / 4 * 4;
-    step.threads.forEach(weight_.rows, grain, [&](size_t begin, size_t end) { kernels().linear(op, begin, end); });
-  }
-
- private:
-  const Value x_, weight_;
-  const float* bias_;
-  const Value y_;
 };
 
 /// Two inputs of one shape, element by element.
@@ -147,54 +120,22 @@ class CacheStore : public Operation {
 
   void run(const Step& step) override {
     const size_t heads = x_.columns / headSize_, blockFloats = heads * blockTokens_ * headSize_;
-    for (size_t row = 0; row < step.rows(x_); row++) {
+    const auto storeRow = [&](size_t row) {
       const auto slot = static_cast<size_t>(slots_.ints()[row]);
       float* to = cache_.floats() + slot / blockTokens_ * blockFloats + slot % blockTokens_ * headSize_;
       const float* from = x_.floats() + row * x_.columns;
       for (size_t head = 0; head < heads; head++) {
         std::memcpy(to + head * blockTokens_ * headSize_, from + head * headSize_, headSize_ * sizeof(float));
       }
-    }
+    };
+    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
+      for (size_t row = begin; row < end; row++) storeRow(row);
+    });
   }
 
  private:
   const Value x_, slots_, cache_;
   const size_t headSize_, blockTokens_;
-};
-
-/// Inputs: query, key cache, value cache, sequence, begin, end, block tables, key head of each head.
-class Attention : public Operation {
- public:
-  explicit Attention(const Node& node) : query_(*node.inputs.at(0)), end_(*node.inputs.at(5)) {
-    const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
-    op_.query = query_.floats();
-    op_.keys = node.inputs[1]->floats();
-    op_.values = node.inputs[2]->floats();
-    op_.sequence = node.inputs[3]->ints();
-    op_.begin = node.inputs[4]->ints();
-    op_.end = end_.ints();
-    op_.blockTables = node.inputs.at(6)->ints();
-    op_.keyHeadOf = node.inputs.at(7)->ints();
-    op_.out = node.outputs.at(0)->floats();
-    op_.headSize = size("headSize");
-    op_.heads = query_.columns / op_.headSize;
-    op_.keyHeads = size("keyHeads");
-    op_.blockTokens = size("blockTokens");
-    op_.blocksPerSequence = node.inputs[6]->columns;
-    op_.scale = static_cast<float>(node.number("scale"));
-    op_.partial = node.number("partial") != 0;
-  }
-
-  void run(const Step& step) override {
-    const size_t queries = step.rows(query_);
-    size_t deepest = 1;
-    for (size_t i = 0; i < queries; i++) deepest = std::max(deepest, static_cast<size_t>(end_.ints()[i]));
-    step.threads.forEach(queries * op_.heads, grainOf(4 * deepest * op_.headSize), [&](size_t begin, size_t end) { kernels().attention(op_, begin, end); });
-  }
-
- private:
-  const Value query_, end_;
-  kernel::Attention op_{};
 };
 
 /// Rows of `x` by index.
@@ -360,13 +301,13 @@ std::unique_ptr<Operation> make(const Node& node) {
 const std::map<std::string, Factory> kCpuOperations = {
     {"embedding", make<Embedding>},
     {"rmsNorm", make<RmsNorm>},
-    {"linear", make<Linear>},
+    {"linear", makeLinear},
     {"add", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().add); }},
     {"siluMultiply", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().siluMultiply); }},
     {"rotaryTable", make<RotaryTable>},
     {"rotate", make<Rotate>},
     {"cacheStore", make<CacheStore>},
-    {"attention", make<Attention>},
+    {"attention", makeAttention},
     {"gatherRows", make<GatherRows>},
     {"allReduce", make<AllReduce>},
     {"allGatherRows", make<AllGatherRows>},

@@ -1,5 +1,6 @@
 #include "program/program.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace troupe::program {
@@ -28,6 +29,9 @@ Program::Program(Description description, int threads)
     if (traced.group >= 0) node.group = description_.groups.at(static_cast<size_t>(traced.group)).get();
     operations_.push_back(makeOperation(Device::Cpu, node));
   }
+  size_t bytes = 0;
+  for (const auto& operation : operations_) bytes = std::max(bytes, operation->scratchBytes(threads_.size()));
+  scratch_ = Storage::allocate(bytes);
 }
 
 void Program::run(const std::vector<size_t>& symbols) {
@@ -39,7 +43,7 @@ void Program::run(const std::vector<size_t>& symbols) {
     }
   }
   try {
-    const Step step{symbols, threads_};
+    const Step step{symbols, threads_, scratch_->data()};
     for (const auto& operation : operations_) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
       operation->run(step);

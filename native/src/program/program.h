@@ -43,6 +43,7 @@ struct Node {
 struct Step {
   const std::vector<size_t>& symbols;
   ThreadPool& threads;
+  uint8_t* scratch;  // as much as the operation asked for; 64-byte aligned
 
   size_t rows(const Value& value) const {
     return value.symbol == Value::kFixed ? value.rows : symbols[static_cast<size_t>(value.symbol)];
@@ -53,6 +54,8 @@ class Operation {
  public:
   virtual ~Operation() = default;
   virtual void run(const Step& step) = 0;
+  /// Bytes of memory that a run needs for itself.
+  virtual size_t scratchBytes(int /*threads*/) const { return 0; }
 };
 
 /// The operation's implementation on a device. Throws std::invalid_argument for an unknown name or unfit operands.
@@ -91,6 +94,7 @@ class Program {
  private:
   Description description_;
   std::shared_ptr<Storage> arena_;
+  std::shared_ptr<Storage> scratch_;  // of the operation that runs
   ThreadPool threads_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::atomic<bool> cancelled_{false};

@@ -22,8 +22,8 @@ void waitUntil(Doorbell& doorbell, Ready&& ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; i++) threads_.emplace_back([this] { loop(); });
+ThreadPool::ThreadPool(int threads) : shares_(new Share[static_cast<size_t>(std::max(1, threads))]) {
+  for (int i = 1; i < threads; i++) threads_.emplace_back([this, i] { loop(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -37,28 +37,36 @@ void ThreadPool::run(size_t count, size_t grain, Call call, void* context) {
   grain_ = grain;
   call_ = call;
   context_ = context;
-  next_ = 0;
+  const size_t pieces = (count + grain - 1) / grain, all = threads_.size() + 1;
+  for (size_t i = 0; i < all; i++) {
+    shares_[i].next = pieces * i / all;
+    shares_[i].end = pieces * (i + 1) / all;
+  }
   busy_ = static_cast<int>(threads_.size());
   start_.ring();
-  work();
+  work(0);
   waitUntil(finish_, [this] { return busy_.load() == 0; });
 }
 
-void ThreadPool::work() {
-  for (;;) {
-    const size_t begin = next_.fetch_add(grain_);
-    if (begin >= count_) return;
-    call_(context_, begin, std::min(begin + grain_, count_));
+void ThreadPool::work(int thread) {
+  const size_t all = threads_.size() + 1;
+  for (size_t i = 0; i < all; i++) {
+    Share& share = shares_[(static_cast<size_t>(thread) + i) % all];
+    while (share.next.load(std::memory_order_relaxed) < share.end) {
+      const size_t piece = share.next.fetch_add(1);
+      if (piece >= share.end) break;
+      call_(context_, piece * grain_, std::min((piece + 1) * grain_, count_), thread);
+    }
   }
 }
 
-void ThreadPool::loop() {
+void ThreadPool::loop(int thread) {
   uint32_t seen = 0;
   for (;;) {
     waitUntil(start_, [&] { return start_.read() != seen; });
     seen++;
     if (stopping_) return;
-    work();
+    work(thread);
     if (busy_.fetch_sub(1) == 1) finish_.ring();
   }
 }

@@ -1,3 +1,4 @@
+export { BlockAllocator } from './engine/cache.js'
 export {
   checkPrompt,
   Engine,
@@ -8,6 +9,8 @@ export {
 } from './engine/engine.js'
 export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
+export { SequenceState } from './engine/sequence.js'
+export { ModelWorker, type WorkerSpec } from './engine/worker.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export { checkPlan, type Plan } from './parallel/plan.js'

@@ -1,14 +1,20 @@
-/** The element types of tensors, by the names that safetensors files and PyTorch use for them. */
-export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64'
+/** GGUF's quantized types: rows of blocks of 32 or 256 numbers, each block with its own scales. */
+export type QuantizedType = 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q4_k' | 'q5_k' | 'q6_k'
 
-/** The typed array that a tensor's elements appear as. Float16 and bfloat16 appear as their bits. */
+/**
+ * The element types of tensors: plain ones by the names that safetensors files and PyTorch use for them, quantized ones
+ * by GGUF's.
+ */
+export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | QuantizedType
+
+/** The typed array that a tensor's elements appear as. Float16 and bfloat16 appear as their bits, blocks as bytes. */
 export type ElementArray<T extends DataType = DataType> = T extends 'float32'
   ? Float32Array
   : T extends 'float16' | 'bfloat16'
     ? Uint16Array
     : T extends 'int8'
       ? Int8Array
-      : T extends 'uint8'
+      : T extends 'uint8' | QuantizedType
         ? Uint8Array
         : T extends 'int32'
           ? Int32Array
@@ -24,17 +30,54 @@ const arrays = {
   int64: BigInt64Array,
 } as const
 
-/** Bytes of one element. */
-export function bytesPerElement(type: DataType): number {
-  return arrays[type].BYTES_PER_ELEMENT
+const blocks: Record<QuantizedType, { elements: number; bytes: number }> = {
+  q8_0: { elements: 32, bytes: 34 },
+  q4_0: { elements: 32, bytes: 18 },
+  q4_1: { elements: 32, bytes: 20 },
+  q5_0: { elements: 32, bytes: 22 },
+  q5_1: { elements: 32, bytes: 24 },
+  q4_k: { elements: 256, bytes: 144 },
+  q5_k: { elements: 256, bytes: 176 },
+  q6_k: { elements: 256, bytes: 210 },
 }
 
-/** A view of `count` elements of `buffer`, from `byteOffset` on. */
+export function isQuantized(type: DataType): type is QuantizedType {
+  return type in blocks
+}
+
+/** The smallest whole piece of a row: its elements and bytes; a single element for plain types. */
+export function blockOf(type: DataType): { elements: number; bytes: number } {
+  return isQuantized(type) ? blocks[type] : { elements: 1, bytes: arrays[type].BYTES_PER_ELEMENT }
+}
+
+/**
+ * Bytes of one element.
+ * @throws TypeError for a quantized type, whose elements have no bytes of their own.
+ */
+export function bytesPerElement(type: DataType): number {
+  if (!isQuantized(type)) return arrays[type].BYTES_PER_ELEMENT
+  throw new TypeError(`${type} is stored in blocks; use blockOf('${type}')`)
+}
+
+/**
+ * Bytes of `count` rows of `columns` elements.
+ * @throws RangeError if a row does not end with a block.
+ */
+export function bytesOfRows(type: DataType, count: number, columns: number): number {
+  const { elements, bytes } = blockOf(type)
+  if (columns % elements !== 0) {
+    throw new RangeError(`a row of ${type} holds a multiple of ${elements} numbers; found ${columns}`)
+  }
+  return count * (columns / elements) * bytes
+}
+
+/** A view of `bytes` bytes of `buffer`, from `byteOffset` on, as elements of a type. */
 export function viewElements<T extends DataType>(
   type: T,
   buffer: ArrayBuffer,
   byteOffset: number,
-  count: number,
+  bytes: number,
 ): ElementArray<T> {
-  return new arrays[type](buffer, byteOffset, count) as ElementArray<T>
+  const View = isQuantized(type) ? Uint8Array : arrays[type as keyof typeof arrays]
+  return new View(buffer, byteOffset, bytes / View.BYTES_PER_ELEMENT) as ElementArray<T>
 }

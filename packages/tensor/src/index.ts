@@ -8,7 +8,15 @@ export {
   type Reduction,
   type Rows,
 } from './communicator.js'
-export { bytesPerElement, type DataType, type ElementArray } from './data-type.js'
+export {
+  blockOf,
+  bytesOfRows,
+  bytesPerElement,
+  type DataType,
+  type ElementArray,
+  isQuantized,
+  type QuantizedType,
+} from './data-type.js'
 export { type Output, Program } from './program.js'
 export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export { type AttentionBatch, type CacheShape, type RowSymbol, Trace, type Value } from './trace.js'

@@ -1,5 +1,6 @@
 import { Program as NativeProgram, type ProgramDescription } from '@troupe/native'
-import { bytesPerElement } from './data-type.js'
+import { bytesOfRows, isQuantized } from './data-type.js'
+import { fuse } from './fuse.js'
 import { type Output, Program } from './program.js'
 import type { Trace, TracedOperation, Value } from './trace.js'
 
@@ -9,8 +10,10 @@ const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
 
 /** Compiles a trace: gives every value its memory, reusing that of values no longer needed. */
 export function compile(trace: Trace, outputs: Record<string, Value>, threads: number): Program {
-  const { offsets, arenaBytes } = placeValues(trace, new Set(Object.values(outputs)))
-  const groups = [...new Set(trace.operations.flatMap((operation) => operation.group ?? []))]
+  const kept = new Set(Object.values(outputs))
+  const operations = fuse(trace.operations, kept)
+  const { offsets, arenaBytes } = placeValues(trace.values, operations, kept)
+  const groups = [...new Set(operations.flatMap((operation) => operation.group ?? []))]
   const description: ProgramDescription = {
     symbols: trace.symbols.map(({ name, limit }) => ({ name, limit })),
     values: trace.values.map((value) => ({
@@ -23,10 +26,10 @@ export function compile(trace: Trace, outputs: Record<string, Value>, threads: n
         : { offset: offsets.get(value) ?? 0 }),
     })),
     arenaBytes,
-    operations: trace.operations.map((operation) => ({
+    operations: operations.map((operation) => ({
       name: operation.name,
       inputs: operation.inputs.map((value) => value.index),
-      outputs: operation.output ? [operation.output.index] : [],
+      outputs: operation.outputs.map((value) => value.index),
       numbers: operation.numbers,
       group: operation.group ? groups.indexOf(operation.group) : -1,
     })),
@@ -48,23 +51,26 @@ export function compile(trace: Trace, outputs: Record<string, Value>, threads: n
 }
 
 /** Arena offsets by a first-fit scan over the operations; inputs and outputs keep their memory to the end. */
-function placeValues(trace: Trace, outputs: Set<Value>): { offsets: Map<Value, number>; arenaBytes: number } {
+function placeValues(
+  values: readonly Value[],
+  operations: readonly TracedOperation[],
+  outputs: ReadonlySet<Value>,
+): { offsets: Map<Value, number>; arenaBytes: number } {
   const lastUse = new Map<Value, number>()
-  trace.operations.forEach((operation, index) => {
+  operations.forEach((operation, index) => {
     for (const value of operation.inputs) lastUse.set(value, index)
   })
   const offsets = new Map<Value, number>()
   const arena = new Arena()
-  for (const value of trace.values) {
+  for (const value of values) {
     if (value.input) offsets.set(value, arena.take(byteSize(value)))
   }
   const endsAt = (value: Value, index: number) =>
     lastUse.get(value) === index && !value.input && !value.tensor && !outputs.has(value)
 
-  trace.operations.forEach((operation, index) => {
-    const { output } = operation
+  operations.forEach((operation, index) => {
     const ending = new Set(operation.inputs.filter((value) => endsAt(value, index)))
-    if (output) {
+    for (const output of operation.outputs) {
       const first = operation.inputs[0]
       if (first && ending.has(first) && canOverwrite(operation, first)) {
         offsets.set(output, offsets.get(first)!)
@@ -80,7 +86,7 @@ function placeValues(trace: Trace, outputs: Set<Value>): { offsets: Map<Value, n
 }
 
 function canOverwrite(operation: TracedOperation, input: Value): boolean {
-  return IN_PLACE.has(operation.name) && byteSize(input) === byteSize(operation.output!)
+  return IN_PLACE.has(operation.name) && byteSize(input) === byteSize(operation.outputs[0]!)
 }
 
 /** Hands out pieces of a growing range of bytes. */
@@ -117,12 +123,13 @@ function rowLimit(value: Value): number {
 }
 
 function byteSize(value: Value): number {
-  const bytes = rowLimit(value) * value.columns * bytesPerElement(value.type)
+  const bytes = bytesOfRows(value.type, rowLimit(value), value.columns)
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
 function programType(value: Value): ProgramDescription['values'][number]['type'] {
   const { type } = value
-  if (type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'int32') return type
-  throw new TypeError(`a program computes on float32, float16, bfloat16 and int32; found a tensor of ${type}`)
+  if (type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'int32' || isQuantized(type))
+    return type
+  throw new TypeError(`a program computes on floats, quantized types and int32; found a tensor of ${type}`)
 }

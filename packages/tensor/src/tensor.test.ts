@@ -54,3 +54,19 @@ test('the memory of a killed process is gone, and opening it says so', async (t)
 test('private memory has no handle', (t) => {
   t.is(Tensor.zeros('float32', [1], { memory: 'private' }).handle, undefined)
 })
+
+test('a quantized tensor is made of whole blocks, and its rows are views of them', (t) => {
+  const tensor = Tensor.zeros('q4_k', [3, 512], { memory: 'private' })
+  t.is(tensor.byteLength, 3 * 2 * 144)
+  t.is(tensor.data.length, tensor.byteLength)
+  tensor.rows(1, 2).data.fill(7)
+  t.deepEqual(
+    [0, 1, 2].map((row) => new Set(tensor.rows(row, row + 1).data)),
+    [new Set([0]), new Set([7]), new Set([0])],
+  )
+  t.throws(() => Tensor.zeros('q4_k', [3, 320]), {
+    instanceOf: RangeError,
+    message: /multiple of 256 numbers; found 320/,
+  })
+  t.throws(() => Tensor.from('q8_0', [1, 32], [1, 2]), { instanceOf: RangeError, message: /takes 34 values; found 2/ })
+})

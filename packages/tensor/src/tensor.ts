@@ -1,5 +1,5 @@
 import { type SharedMemoryHandle, Storage } from '@troupe/native'
-import { bytesPerElement, type DataType, type ElementArray, viewElements } from './data-type.js'
+import { bytesOfRows, type DataType, type ElementArray, isQuantized, viewElements } from './data-type.js'
 
 /** Where a tensor's elements are. */
 export type Device = 'cpu'
@@ -43,10 +43,10 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * A tensor of zeros.
-   * @throws RangeError if a dimension is not a whole number of at least 0.
+   * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks.
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
-    const bytes = sizeOf(shape) * bytesPerElement(dtype)
+    const bytes = bytesOf(dtype, shape)
     return new Tensor(dtype, [...shape], new Storage(bytes, options.memory !== 'private'), 0)
   }
 
@@ -61,8 +61,8 @@ export class Tensor<T extends DataType = DataType> {
     options: TensorOptions = {},
   ): Tensor<T> {
     const tensor = Tensor.zeros(dtype, shape, options)
-    if (values.length !== tensor.size) {
-      throw new RangeError(`a tensor of shape [${shape}] takes ${tensor.size} values; found ${values.length}`)
+    if (values.length !== tensor.data.length) {
+      throw new RangeError(`a tensor of shape [${shape}] takes ${tensor.data.length} values; found ${values.length}`)
     }
     ;(tensor.data as { set(values: ArrayLike<unknown>): void }).set(values)
     return tensor
@@ -97,7 +97,7 @@ export class Tensor<T extends DataType = DataType> {
   }
 
   get byteLength(): number {
-    return this.size * bytesPerElement(this.dtype)
+    return bytesOf(this.dtype, this.shape)
   }
 
   /** How many elements apart two neighbours along each dimension are. */
@@ -111,9 +111,9 @@ export class Tensor<T extends DataType = DataType> {
     return strides
   }
 
-  /** The elements in place; float16 and bfloat16 as their bits. */
+  /** The elements in place; float16 and bfloat16 as their bits, quantized types as the bytes of their blocks. */
   get data(): ElementArray<T> {
-    this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.size)
+    this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.byteLength)
     return this.#view
   }
 
@@ -158,10 +158,12 @@ export class Tensor<T extends DataType = DataType> {
    */
   rows(start: number, end: number): Tensor<T> {
     const [count = 0, ...rest] = this.shape
+    if (rest.length === 0 && isQuantized(this.dtype))
+      throw new TypeError(`a row of ${this.dtype} cannot be taken apart`)
     if (!(start >= 0 && start <= end && end <= count)) {
       throw new RangeError(`rows ${start} to ${end} are not within a tensor of shape [${this.shape}]`)
     }
-    const rowBytes = sizeOf(rest) * bytesPerElement(this.dtype)
+    const rowBytes = count === 0 ? 0 : this.byteLength / count
     return new Tensor(this.dtype, [end - start, ...rest], this.memory, this.offset + start * rowBytes)
   }
 
@@ -170,6 +172,12 @@ export class Tensor<T extends DataType = DataType> {
     this.#view = undefined
     this.memory.release()
   }
+}
+
+function bytesOf(dtype: DataType, shape: readonly number[]): number {
+  const columns = shape.at(-1) ?? 1
+  const size = sizeOf(shape)
+  return bytesOfRows(dtype, columns === 0 ? 0 : size / columns, columns)
 }
 
 function sizeOf(shape: readonly number[]): number {

@@ -32,6 +32,61 @@ test('a program computes for as many rows as each run says', async (t) => {
   }
 })
 
+/** Rows of Q8_0 blocks with a scale of 1: each number is its own integer. */
+function q8(rows: number, columns: number, value: (row: number, column: number) => number): Tensor<'q8_0'> {
+  const tensor = Tensor.zeros('q8_0', [rows, columns])
+  const blocks = new DataView(tensor.bytes.buffer, tensor.bytes.byteOffset, tensor.byteLength)
+  for (let i = 0; i < rows * columns; i++) {
+    const block = Math.floor(i / 32) * 34
+    blocks.setUint16(block, 0x3c00, true)
+    blocks.setInt8(block + 2 + (i % 32), value(Math.floor(i / columns), i % columns))
+  }
+  return tensor
+}
+
+test('embeddings and products read quantized rows, for few tokens and many', async (t) => {
+  const trace = new Trace()
+  const tokens = trace.symbol('tokens', 40)
+  const table = q8(8, 64, (row, column) => (column === 0 || column === 32 ? 127 : row * 7 - column))
+  const weight = q8(20, 64, (row, column) => ((row * 31 + column * 17) % 255) - 127)
+  const x = trace.embedding(trace.input('ids', tokens), trace.constant(table))
+  const program = trace.compile({ x, y: trace.linear(x, trace.constant(weight)) }, { threads: 2 })
+  for (const count of [1, 3, 40]) {
+    program.inputs.ids!.set(Array.from({ length: count }, (_, i) => i % 8))
+    await program.run({ tokens: count })
+    const rows = Array.from({ length: count }, (_, i) => program.outputs.x!.data.subarray(i * 64, (i + 1) * 64))
+    t.deepEqual([...rows[0]!.subarray(0, 3)], [127, -1, -2])
+    const expected = rows.flatMap((row) =>
+      Array.from({ length: 20 }, (_, o) => row.reduce((sum, v, k) => sum + v * (((o * 31 + k * 17) % 255) - 127), 0)),
+    )
+    t.deepEqual([...program.outputs.y!.data.subarray(0, count * 20)], expected)
+  }
+})
+
+test('a gated layer with biases and a residual computes what its parts do', async (t) => {
+  const [up, down, gateBias] = [matrix(50, 12, 1), matrix(12, 50, 2), matrix(1, 50, 3)]
+  const build = (fused: boolean) => {
+    const trace = new Trace()
+    const tokens = trace.symbol('tokens', 30)
+    const x = trace.embedding(trace.input('ids', tokens), trace.constant(matrix(9, 12, 4)))
+    const gate = trace.linear(x, trace.constant(up), trace.constant(gateBias))
+    const other = trace.linear(x, trace.constant(up))
+    const product = trace.linear(trace.siluMultiply(gate, other), trace.constant(down))
+    const y = trace.add(x, product)
+    // Keeping the parts keeps them apart.
+    return trace.compile(fused ? { y } : { y, gate, other, product }, { threads: 2 })
+  }
+  const [fused, apart] = [build(true), build(false)]
+  for (const tokens of [1, 30]) {
+    for (const program of [fused, apart]) {
+      program.inputs.ids!.set(Array.from({ length: tokens }, (_, i) => i % 9))
+      await program.run({ tokens })
+    }
+    const [a, b] = [fused, apart].map((program) => program.outputs.y!.data.subarray(0, tokens * 12))
+    t.true(near(a!, b!))
+  }
+})
+
 test('memory is reused without a value being overwritten while it is still needed', async (t) => {
   // A chain in which early values are read again late, mixed with operations that may work in place.
   const trace = new Trace()

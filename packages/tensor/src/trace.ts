@@ -27,7 +27,7 @@ export interface Value {
 export interface TracedOperation {
   readonly name: string
   readonly inputs: readonly Value[]
-  readonly output: Value | undefined
+  readonly outputs: readonly Value[]
   readonly numbers: Readonly<Record<string, number>>
   readonly group: Communicator | undefined
 }
@@ -52,7 +52,7 @@ export interface AttentionBatch {
 
 /**
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
- * symbol. Everything is float32 but for weights, which may be float16 or bfloat16, and indices, which are int32.
+ * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
  *
  * @example
  * ```ts
@@ -130,7 +130,7 @@ export class Trace {
 
   /** [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot. */
   cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
-    this.#record('cacheStore', [x, slots, cache], undefined, {
+    this.#record('cacheStore', [x, slots, cache], [], {
       headSize: shape.headSize,
       blockTokens: shape.blockTokens,
     })
@@ -192,7 +192,7 @@ export class Trace {
 
   /** Sends a matrix to a rank that receives it. */
   send(x: Value, to: number, group: Communicator): void {
-    this.#record('send', [x], undefined, { to }, group)
+    this.#record('send', [x], [], { to }, group)
   }
 
   /** → [rows, columns]: what a rank sends. */
@@ -214,18 +214,18 @@ export class Trace {
     group?: Communicator,
   ): Value {
     const output = this.#value({ type: 'float32', rows, columns })
-    this.#record(name, inputs, output, numbers, group)
+    this.#record(name, inputs, [output], numbers, group)
     return output
   }
 
   #record(
     name: string,
     inputs: Value[],
-    output: Value | undefined,
+    outputs: Value[],
     numbers: Record<string, number>,
     group?: Communicator,
   ): void {
-    this.operations.push({ name, inputs, output, numbers, group })
+    this.operations.push({ name, inputs, outputs, numbers, group })
   }
 
   #value(fields: Omit<Value, 'index'>): Value {

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace troupe::kernel {
+
+/// Element types. Those from Q8_0 on are GGUF's: a row is a sequence of blocks, each with its own scales.
+enum class DataType : uint8_t { Float32, Float16, BFloat16, Int32, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K };
+
+/// How many elements the smallest whole piece of a row has, and how many bytes. One element for the plain types.
+struct BlockSize {
+  size_t elements, bytes;
+};
+
+static constexpr BlockSize blockSizeOf(DataType type) {
+  switch (type) {
+    case DataType::Float32: return {1, 4};
+    case DataType::Float16: return {1, 2};
+    case DataType::BFloat16: return {1, 2};
+    case DataType::Int32: return {1, 4};
+    case DataType::Q8_0: return {32, 34};
+    case DataType::Q4_0: return {32, 18};
+    case DataType::Q4_1: return {32, 20};
+    case DataType::Q5_0: return {32, 22};
+    case DataType::Q5_1: return {32, 24};
+    case DataType::Q4_K: return {256, 144};
+    case DataType::Q5_K: return {256, 176};
+    case DataType::Q6_K: return {256, 210};
+  }
+  return {1, 0};
+}
+
+/// Bytes of a row; `elements` must be whole blocks.
+static constexpr size_t rowBytes(DataType type, size_t elements) {
+  return elements / blockSizeOf(type).elements * blockSizeOf(type).bytes;
+}
+
+static constexpr bool isQuantized(DataType type) { return blockSizeOf(type).elements > 1; }
+
+}  // namespace troupe::kernel

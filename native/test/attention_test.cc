@@ -1,0 +1,97 @@
+#include "kernel_support.h"
+
+using namespace troupe::kernel;
+
+namespace {
+
+constexpr size_t heads = 6, keyHeads = 2, blockTokens = 16, blocks = 20, perSequence = 10;
+const int32_t tables[2 * perSequence] = {7, 2, 5, 10, 11, 12, 13, 14, 15, 0, 0, 1, 6, 3, 4, 16, 17, 18, 19, 8};
+const int32_t keyHeadOf[heads] = {0, 0, 0, 1, 1, 1};
+const HeadGroup groups[] = {{0, 3}, {3, 6}};
+
+/// Queries over a cache of random blocks.
+struct Fixture {
+  Fixture(size_t headSize, std::vector<int32_t> sequence, std::vector<int32_t> begin, std::vector<int32_t> end)
+      : headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)), keys(randoms(blocks * keyHeads * blockTokens * headSize, 3)),
+        values(randoms(keys.size())), sequence(std::move(sequence)), begin(std::move(begin)), end(std::move(end)), out(queries * heads * (headSize + 1)) {
+    op = {query.data(), keys.data(), values.data(), this->sequence.data(), this->begin.data(), this->end.data(), tables, keyHeadOf, out.data(),
+          queries, heads, keyHeads, headSize, blockTokens, perSequence, 0.25f, true};
+  }
+
+  /// The attention of a (query, head) pair, then its log-sum-exp, in double precision.
+  std::vector<double> expected(size_t q, size_t h) const {
+    const auto at = [&](const std::vector<float>& cache, int32_t token) {
+      const auto t = static_cast<size_t>(token), block = static_cast<size_t>(tables[static_cast<size_t>(sequence[q]) * perSequence + t / blockTokens]);
+      return cache.data() + ((block * keyHeads + static_cast<size_t>(keyHeadOf[h])) * blockTokens + t % blockTokens) * headSize;
+    };
+    double total = 0;
+    std::vector<double> found(headSize + 1);
+    for (int32_t token = begin[q]; token < end[q]; token++) {
+      double score = 0;
+      for (size_t i = 0; i < headSize; i++) score += static_cast<double>(query[(q * heads + h) * headSize + i]) * at(keys, token)[i];
+      const double weight = std::exp(score * 0.25);
+      total += weight;
+      for (size_t i = 0; i < headSize; i++) found[i] += weight * at(values, token)[i];
+    }
+    for (size_t i = 0; i < headSize && total > 0; i++) found[i] /= total;
+    found[headSize] = std::log(total);
+    return found;
+  }
+
+  void check(size_t q, size_t h, const float* attended, float logSumExp) const {
+    const auto exact = expected(q, h);
+    for (size_t i = 0; i < headSize; i++) CHECK(near(attended[i], exact[i], 2));
+    if (std::isinf(exact[headSize])) CHECK(std::isinf(logSumExp) && logSumExp < 0);
+    else CHECK(near(logSumExp, exact[headSize], 2));
+  }
+
+  size_t headSize, queries;
+  std::vector<float> query, keys, values;
+  std::vector<int32_t> sequence, begin, end;
+  std::vector<float> out;
+  Attention op;
+};
+
+}  // namespace
+
+TEST("attention of one query over scattered blocks, or a part of them, equals a softmax in double precision") {
+  for (size_t headSize : {8, 20, 64}) {
+    Fixture made(headSize, {0, 0, 1, 1}, {0, 3, 17, 0}, {1, 140, 64, 0});
+    for (const Kernels* set : available()) {
+      std::vector<uint8_t> scratch(set->attentionBytes(made.op));
+      for (size_t q = 0; q < made.queries; q++) {
+        for (const HeadGroup& group : groups) {
+          std::vector<float> out(3 * (headSize + 1));
+          set->attendQuery(made.op, q, group, static_cast<size_t>(made.begin[q]), static_cast<size_t>(made.end[q]), out.data(), headSize + 1, scratch.data());
+          for (size_t h = group.begin; h < group.end; h++) {
+            const float* found = out.data() + (h - group.begin) * (headSize + 1);
+            made.check(q, h, found, found[headSize]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST("attention of tiles of queries with windows and causal ends equals a softmax in double precision") {
+  for (size_t headSize : {8, 20, 64, 128}) {
+    std::vector<int32_t> begin, end;
+    for (int32_t q = 0; q < 50; q++) {
+      end.push_back(q == 20 ? 0 : q + 100);
+      begin.push_back(std::max(0, q < 25 ? 0 : q - 20));
+    }
+    begin[30] = end[30];  // sees nothing
+    Fixture made(headSize, std::vector<int32_t>(50, 1), begin, end);
+    for (const Kernels* set : available()) {
+      std::vector<uint8_t> scratch(set->attentionBytes(made.op));
+      for (const HeadGroup& group : groups) {
+        set->attendTile(made.op, 0, 19, group, scratch.data());
+        set->attendTile(made.op, 19, 50, group, scratch.data());
+      }
+      const size_t row = heads * (headSize + 1);
+      for (size_t q = 0; q < 50; q++) {
+        for (size_t h = 0; h < heads; h++) made.check(q, h, &made.out[q * row + h * headSize], made.out[q * row + heads * headSize + h]);
+      }
+    }
+  }
+}
