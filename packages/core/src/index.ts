@@ -1,11 +1,23 @@
-export { actor, type Constructor, type MemberPlace, RemoteClass, type SpawnOptions } from './api/actor.js'
+export {
+  actor,
+  type Constructor,
+  getActor,
+  type MemberPlace,
+  type NameOptions,
+  RemoteClass,
+} from './api/actor.js'
+export type { CallOptions } from './api/call-options.js'
 export { Cluster, type ConnectOptions, connect, type NodeInfo } from './api/cluster.js'
 export {
   ActorDiedError,
+  ActorUnreachableError,
+  CancelledError,
   ClusterLostError,
+  DeadlineExceededError,
   InvalidInputError,
   NodeUnreachableError,
   PortInUseError,
+  QueueFullError,
   TroupeError,
 } from './api/errors.js'
 export {
@@ -18,10 +30,14 @@ export {
   type RemoteMethod,
   type RemoteResult,
   stopActor,
+  withOptions,
 } from './api/handle.js'
+export type { ActorHooks, Restart } from './api/hooks.js'
 export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
 export { ObjectRef } from './api/ref.js'
+export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
 export type { Coordinates, Dimensions } from './cluster/protocol.js'
+export { type CurrentCall, currentCall } from './runtime/current-call.js'
 export { type CurrentActor, currentActor } from './runtime/runtime.js'
 
 import './transport/tensor-codec.js'

@@ -16,6 +16,8 @@ export type { NodeInfo }
 export interface ConnectOptions {
   /** `HOST:PORT` of a head; by default the environment's TROUPE_ADDRESS, and without that a cluster is started. */
   readonly address?: string
+  /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
+  readonly namespace?: string
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -52,7 +54,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   isConnecting = true
   try {
     const address = options.address ?? process.env.TROUPE_ADDRESS
-    return await (address ? joinCluster(address) : startCluster())
+    return await (address ? joinCluster(address, options) : startCluster(options))
   } finally {
     isConnecting = false
   }
@@ -103,7 +105,7 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string): Promise<Cluster> {
+async function joinCluster(address: string, { namespace }: ConnectOptions): Promise<Cluster> {
   const { host, port } = parseAddress(address)
   const endpoint = `tcp://${host}:${port}`
   const id = randomId()
@@ -115,7 +117,7 @@ async function joinCluster(address: string): Promise<Cluster> {
     { onLog: printLog },
   )
   try {
-    runtime.cluster = await runtime.head.joinDriver()
+    runtime.cluster = await runtime.head.joinDriver({ namespace })
   } catch (error) {
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? unreachable({ host, port }, error) : error
@@ -124,7 +126,7 @@ async function joinCluster(address: string): Promise<Cluster> {
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster(): Promise<Cluster> {
+async function startCluster({ namespace }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
@@ -145,7 +147,7 @@ async function startCluster(): Promise<Cluster> {
   })
   failed.catch(() => {})
   try {
-    runtime.cluster = await Promise.race([runtime.head.joinDriver(), failed])
+    runtime.cluster = await Promise.race([runtime.head.joinDriver({ namespace }), failed])
   } catch (error) {
     runtime.close('the head did not start')
     head.kill('SIGKILL')

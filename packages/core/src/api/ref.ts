@@ -1,3 +1,9 @@
+/** What the ref of a call can do beside giving its value. */
+export interface RefSource {
+  readonly items?: () => AsyncIterator<unknown>
+  readonly cancel?: (reason?: unknown) => void
+}
+
 /**
  * A typed, awaitable reference to the value that a remote call will have computed. It may be awaited any number of times,
  * and passed as an argument of another call, where it arrives as its value. A failure that nobody awaits is not an
@@ -11,22 +17,32 @@ export class ObjectRef<T> extends Promise<T> {
 
   /** Names the value in the cluster. */
   readonly id: string
-  readonly #items: (() => AsyncIterator<unknown>) | undefined
+  readonly #source: RefSource
 
   /** @internal */
   constructor(
     executor: (resolve: (value: T | PromiseLike<T>) => void, reject: (reason: unknown) => void) => void,
     id = '',
-    items?: () => AsyncIterator<unknown>,
+    source: RefSource = {},
   ) {
     super(executor)
     this.id = id
-    this.#items = items
+    this.#source = source
+  }
+
+  /**
+   * Cancels the call that computes the value: the ref rejects with a CancelledError, a call that waits its turn never
+   * starts, and one that runs sees its signal aborted. Does nothing once there is an outcome.
+   *
+   * @param reason becomes the cause of the error
+   */
+  cancel(reason?: unknown): void {
+    this.#source.cancel?.(reason)
   }
 
   /** @internal What makes the ref of a generator method iterable; its type is AsyncIterable then. */
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
-    if (!this.#items) throw new TypeError('this ref is not iterable')
-    return this.#items()
+    if (!this.#source.items) throw new TypeError('this ref is not iterable')
+    return this.#source.items()
   }
 }

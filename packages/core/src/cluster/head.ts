@@ -3,9 +3,10 @@ import { InvalidInputError, PortInUseError } from '../api/errors.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
-import { ActorTable } from './actor-table.js'
+import { ActorTable, type Owner } from './actor-table.js'
 import { NodeAgent } from './node-agent.js'
 import type { ClusterInfo, HeadRequests, NodeNotices, NodeRequests } from './protocol.js'
+import { WorkerPool } from './worker-pool.js'
 
 /** A node as the head keeps it. */
 export interface Node {
@@ -31,6 +32,7 @@ export class Head {
   readonly #switchboard: Switchboard
   readonly #nodes = new Map<string, Node>()
   readonly #drivers = new Map<string, Peer>()
+  readonly #workers = new WorkerPool()
   readonly #actors: ActorTable
   readonly #agent: NodeAgent
   readonly #info: ClusterInfo
@@ -41,7 +43,7 @@ export class Head {
     this.#options = options
     this.#switchboard = switchboard
     this.#info = { clusterId: options.clusterId, head: address }
-    this.#actors = new ActorTable(this.#nodes)
+    this.#actors = new ActorTable(this.#nodes, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId } = options
     this.#agent = new NodeAgent(
@@ -93,7 +95,7 @@ export class Head {
 
   #accept(peer: Peer): PeerHandler {
     const joining = {
-      joinDriver: () => become(this.#driver(peer)),
+      joinDriver: (driver: { namespace?: string }) => become(this.#driver(peer, driver.namespace)),
       joinNode: (node: { host: string; pid: number; cpus: number }) => become(this.#node(peer, node)),
       joinWorker: (worker: { pid: number; tcp?: string }) => become(this.#worker(peer, worker)),
     }
@@ -107,18 +109,20 @@ export class Head {
     return { call: (call) => void serve(methods, call), lost: () => lost() }
   }
 
-  #driver(peer: Peer) {
+  #driver(peer: Peer, namespace?: string) {
     const { processId } = peer.identity
+    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId }
     this.#drivers.set(processId, peer)
     const leave = async () => {
       this.#drivers.delete(processId)
+      this.#actors.forget(peer)
       await this.#actors.endOwnedBy(processId, 'its driver has ended')
     }
     const leaving = async () => {
       await leave()
       if (!this.#options.listen) setImmediate(this.onLeft)
     }
-    return { methods: { ...this.#common(peer), leave: leaving }, lost: () => void leave() }
+    return { methods: { ...this.#common(peer, owner), leave: leaving }, lost: () => void leave() }
   }
 
   #node(peer: Peer, { host, pid, cpus }: { host: string; pid: number; cpus: number }) {
@@ -126,21 +130,39 @@ export class Head {
     this.#nodes.set(id, { id, host, pid, cpus, agent: control<NodeRequests>(peer) })
     const lost = () => {
       this.#nodes.delete(id)
-      this.#actors.nodeLost(id, `its node (${host}, process ${pid}) was lost`)
+      this.#workers.nodeLost(id, `its node (${host}, process ${pid}) was lost`)
     }
     return { methods: this.#noticesOf(), lost }
   }
 
   #worker(peer: Peer, { pid, tcp }: { pid: number; tcp?: string }) {
     const { processId } = peer.identity
-    this.#actors.started(processId, pid, tcp)
-    const methods = { ...this.#common(peer), stopping: () => this.#actors.stopping(processId) }
-    return { methods, lost: () => {} }
+    const worker = this.#workers.of(processId)
+    if (!worker) throw new InvalidInputError(`no worker process ${processId} was started`)
+    worker.join(peer, pid, tcp)
+    const owner: Owner = {
+      processId,
+      get driver() {
+        return worker.holder!.driver
+      },
+      get namespace() {
+        return worker.holder!.namespace
+      },
+    }
+    const methods = {
+      ...this.#common(peer, owner),
+      stopping: () => this.#actors.stopping(processId),
+      failing: (error: unknown) => {
+        worker.failure = error
+      },
+    }
+    return { methods, lost: () => this.#actors.forget(peer) }
   }
 
-  #common(peer: Peer): Omit<HeadRequests, 'joinDriver' | 'joinNode' | 'joinWorker' | 'stopping' | 'leave'> {
+  #common(peer: Peer, owner: Owner): Pick<HeadRequests, 'spawn' | 'lookUp' | 'watch' | 'end' | 'nodes'> {
     return {
-      spawn: (request) => this.#actors.spawn(request, peer.identity.processId),
+      spawn: (request) => this.#actors.spawn(request, owner),
+      lookUp: (name, namespace) => this.#actors.lookUp(name, namespace ?? owner.namespace),
       watch: (actorId) => this.#actors.watch(actorId, peer),
       end: (actorId, reason) => this.#actors.end(actorId, reason),
       nodes: () =>
@@ -152,14 +174,14 @@ export class Head {
 
   #noticesOf(): NodeNotices {
     return {
-      exited: (processId, reason) => this.#actors.exited(processId, reason),
+      exited: (processId, death) => this.#workers.exited(processId, death),
       log: (processId, line) => this.#log(processId, line),
     }
   }
 
   /** The driver of a local cluster shares this process's stderr; other drivers are sent the lines of their actors. */
   #log(processId: string, line: string): void {
-    const { name, driver } = this.#actors.originOf(processId)
+    const { name, driver } = this.#workers.of(processId)?.holder ?? { name: processId, driver: undefined }
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
     if (peer) peer.notify('log', name, line)
     else process.stderr.write(`[${name}] ${line}\n`)

@@ -51,7 +51,7 @@ export class JoinedNode {
       const { clusterId } = info
       const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
       node.#agent = new NodeAgent(settings, {
-        exited: (id, reason) => peer.notify('exited', id, reason),
+        exited: (id, death) => peer.notify('exited', id, death),
         log: (id, line) => peer.notify('log', id, line),
       })
       node.#joined(node.#agent)

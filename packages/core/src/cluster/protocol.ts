@@ -1,3 +1,4 @@
+import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
 
 /** Places of an actor along the dimensions of its mesh. */
@@ -24,6 +25,46 @@ export interface ActorRecord {
   readonly pid: number
   readonly address: ProcessAddress
   readonly generators: readonly string[]
+  /** How often it has been restarted; the larger of two records of an actor is the newer one. */
+  readonly restarts: number
+  /** Whether it can come back from a death, so that an old record may name a process that has gone. */
+  readonly restartable: boolean
+  readonly maxTaskRetries: number
+  readonly maxPendingCalls: number
+}
+
+/** Why a process or an actor has ended. */
+export interface Death {
+  readonly reason: string
+  /** The last lines on its stderr. */
+  readonly lines?: readonly string[] | undefined
+  /** What it threw outside of a call, or what its constructor threw in a restart. */
+  readonly cause?: unknown
+}
+
+/** How an actor is, as the head knows it. */
+export type ActorState =
+  | { readonly state: 'alive'; readonly record: ActorRecord }
+  | { readonly state: 'restarting'; readonly death: Death }
+  | { readonly state: 'dead'; readonly death: Death }
+
+/** A group of methods with a limit of their own. */
+export interface ConcurrencyGroup {
+  readonly limit: number
+  readonly methods: readonly string[]
+}
+
+/** How many calls of an actor may run at a time: those in no group share `limit`. */
+export interface Concurrency {
+  readonly limit: number
+  readonly groups: readonly ConcurrencyGroup[]
+}
+
+/** What a process is started with beside what its node gives it. */
+export interface ProcessSettings {
+  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly nodeFlags?: readonly string[] | undefined
+  readonly cwd?: string | undefined
 }
 
 /** One actor of a spawn request. */
@@ -37,22 +78,44 @@ export interface SpawnRequest {
   readonly actorClass: ActorClass
   /** The actor's name; left out, the head numbers the class's actors, and a mesh's members carry their coordinates. */
   readonly name?: string | undefined
+  /** Where the name is looked up; left out, the namespace of the process that asks. */
+  readonly namespace?: string | undefined
+  /** Whether to return the actor of that name where there is one. */
+  readonly getIfExists?: boolean | undefined
+  /** Whether it outlives its driver. */
+  readonly detached?: boolean | undefined
   readonly members: MemberRequest[]
   readonly dimensions?: Dimensions | undefined
   /** The node the actors must be placed on. */
   readonly nodeId?: string | undefined
-  /** Environment variables beside those of the node. */
-  readonly env?: Readonly<Record<string, string>> | undefined
+  readonly settings: ProcessSettings
+  readonly concurrency: Concurrency
+  readonly maxRestarts: number
+  readonly maxTaskRetries: number
+  readonly maxPendingCalls: number
+  /** The constructors' arguments by member, for restarts. */
+  readonly creation?: readonly Sealed[] | undefined
+}
+
+/** What a spawn gives. */
+export interface Spawned {
+  readonly record: ActorRecord
+  /** Whether it lived already, and is not to be constructed. */
+  readonly existed: boolean
 }
 
 /** What a node agent needs to start a worker. */
-export interface WorkerSpec extends MemberRequest {
+export interface WorkerSpec extends ProcessSettings {
   readonly processId: string
+}
+
+/** What a worker needs to become an actor. */
+export interface ActorSpec extends MemberRequest {
   readonly actorId: string
   readonly name: string
   readonly actorClass: ActorClass
+  readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
-  readonly env?: Readonly<Record<string, string>> | undefined
 }
 
 /** A node, as `cluster.nodes()` lists it. */
@@ -74,18 +137,22 @@ export interface ClusterInfo {
 /** What the head serves to every process that has joined. */
 export interface HeadRequests {
   /** Must come first on a driver's connection. */
-  joinDriver(): ClusterInfo
+  joinDriver(driver: { namespace?: string | undefined }): ClusterInfo
   /** Must come first on a node agent's connection. */
   joinNode(node: { host: string; pid: number; cpus: number }): ClusterInfo
-  /** Must come first on a worker's connection; its process is ready to construct its actor. */
+  /** Must come first on a worker's connection; its process is ready for work. */
   joinWorker(worker: { pid: number; tcp?: string | undefined }): void
-  spawn(request: SpawnRequest): Promise<ActorRecord[]>
-  /** Asks to be told when an actor dies; returns why it did if it is dead. */
-  watch(actorId: string): string | undefined
-  /** Ends an actor; resolves when its process has ended. */
+  spawn(request: SpawnRequest): Promise<Spawned[]>
+  /** The living actor of a name. */
+  lookUp(name: string, namespace?: string): ActorRecord | undefined
+  /** Asks to be told what becomes of an actor; returns how it is now. */
+  watch(actorId: string): ActorState
+  /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
   /** A worker is about to end by request. */
   stopping(): void
+  /** A worker is about to end because of an error that no call can report. */
+  failing(error: unknown): void
   nodes(): NodeInfo[]
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
@@ -98,6 +165,14 @@ export interface NodeRequests {
   endWorker(processId: string): Promise<void>
 }
 
+/** What a worker serves to the head. */
+export interface WorkerDuties {
+  /** Makes it the process of an actor. */
+  become(actor: ActorSpec): void
+  /** Constructs an actor anew after a death. */
+  reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
+}
+
 /** What a worker serves to the process that spawned its actor. */
 export interface WorkerRequests {
   construct(args: unknown[]): Promise<void>
@@ -108,12 +183,12 @@ export const STOP = ''
 
 /** What the head tells without being asked. */
 export interface HeadNotices {
-  actorDied(actorId: string, reason: string): void
+  actorChanged(actorId: string, state: ActorState): void
   log(name: string, line: string): void
 }
 
 /** What a node agent tells the head without being asked. */
 export interface NodeNotices {
-  exited(processId: string, reason: string): void
+  exited(processId: string, death: Death): void
   log(processId: string, line: string): void
 }

@@ -6,6 +6,7 @@ import type {
   Dimensions,
   HeadNotices,
   HeadRequests,
+  WorkerDuties,
 } from '../cluster/protocol.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
@@ -45,17 +46,23 @@ export class Runtime {
     readonly switchboard: Switchboard,
     endpoint: string,
     head: PeerIdentity,
-    options: { timeout?: number; onHeadLost?: (error: ClusterLostError) => void; onLog?: HeadNotices['log'] } = {},
+    options: {
+      timeout?: number
+      onHeadLost?: (error: ClusterLostError) => void
+      onLog?: HeadNotices['log']
+      duties?: WorkerDuties
+    } = {},
   ) {
     const notices: HeadNotices = {
-      actorDied: (actorId, reason) => this.#clients.get(actorId)?.died(reason),
+      actorChanged: (actorId, state) => this.#clients.get(actorId)?.changed(state),
       log: (name, line) => options.onLog?.(name, line),
     }
+    const served = { ...notices, ...options.duties }
     const handler: PeerHandler = {
-      call: (call) => void serve(notices, call),
+      call: (call) => void serve(served, call),
       lost: (error) => {
         const lost = this.#explainHead(error)
-        for (const client of [...this.#clients.values()]) client.died(lost.message)
+        for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })
         if (this.#ending === undefined) options.onHeadLost?.(lost)
       },
     }
@@ -67,11 +74,16 @@ export class Runtime {
     return this.switchboard.self
   }
 
-  /** This process's side of an actor. */
-  client(record: ActorRecord): ActorClient {
+  /**
+   * This process's side of an actor.
+   *
+   * @param isFresh whether the record has just come from the head
+   */
+  client(record: ActorRecord, isFresh = false): ActorClient {
     let client = this.#clients.get(record.id)
-    if (!client) {
-      client = new ActorClient(this, record)
+    if (client) client.learn(record)
+    else {
+      client = new ActorClient(this, record, isFresh)
       this.#clients.set(record.id, client)
     }
     return client
@@ -91,7 +103,7 @@ export class Runtime {
   /** Closes all connections; pending calls fail with the reason. */
   close(reason: string): void {
     this.#ending = reason
-    for (const client of [...this.#clients.values()]) client.died(reason)
+    for (const client of [...this.#clients.values()]) client.died({ reason })
     this.switchboard.close()
     if (current === this) current = undefined
   }

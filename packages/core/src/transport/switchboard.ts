@@ -113,11 +113,19 @@ export class Switchboard {
 
   /** Keeps receiving until a promise has settled that the other ends do not know of. */
   async awaiting<T>(promise: Promise<T>): Promise<T> {
-    this.#awaited += 1
-    this.#wake()
+    const letGo = this.hold()
     try {
       return await promise
     } finally {
+      letGo()
+    }
+  }
+
+  /** Keeps receiving until the returned function is called, once. */
+  hold(): () => void {
+    this.#awaited += 1
+    this.#wake()
+    return () => {
       this.#awaited -= 1
     }
   }

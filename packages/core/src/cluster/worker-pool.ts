@@ -1,0 +1,132 @@
+import { control, type Remote } from '../transport/control.js'
+import type { Peer } from '../transport/peer.js'
+import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
+import type { Node } from './head.js'
+import type { Death, ProcessSettings, WorkerDuties } from './protocol.js'
+
+/** Milliseconds a worker process may take to start. */
+const START_TIMEOUT = 30_000
+
+/** Whose a worker is: under which name its lines are logged, for which driver, and where its names are looked up. */
+export interface WorkerHolder {
+  readonly name: string
+  readonly driver: string
+  readonly namespace: string
+  exited(death: Death): void
+}
+
+/** A worker process of the cluster. */
+export class WorkerProcess {
+  readonly processId = randomId()
+  pid = 0
+  holder: WorkerHolder | undefined
+  /** What it threw outside of a call. */
+  failure: unknown
+  #tcp: string | undefined
+  #peer: Peer | undefined
+  #joined!: () => void
+  readonly joined = new Promise<void>((resolve) => {
+    this.#joined = resolve
+  })
+  #exited!: (death: Death) => void
+  readonly exited = new Promise<Death>((resolve) => {
+    this.#exited = resolve
+  })
+
+  constructor(readonly node: Node) {}
+
+  get address(): ProcessAddress {
+    return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
+  }
+
+  /** What it serves to the head; only once it has joined. */
+  get duties(): Remote<WorkerDuties> {
+    return control<WorkerDuties>(this.#peer!)
+  }
+
+  join(peer: Peer, pid: number, tcp: string | undefined): void {
+    this.#peer = peer
+    this.pid = pid
+    this.#tcp = tcp
+    this.#joined()
+  }
+
+  exit(death: Death): void {
+    this.#exited(death)
+    this.holder?.exited(death)
+  }
+
+  /** Settles as a request to the worker does, but says why the process ended if that comes first. */
+  async unlessExited<T>(request: Promise<T>): Promise<T> {
+    const exited = this.exited.then((death) => {
+      throw new WorkerExit(death)
+    })
+    request.catch(() => {})
+    return Promise.race([request.catch((error) => Promise.race([exited, soon(error)])), exited])
+  }
+}
+
+/** A worker process ended before it did what it was asked for. */
+export class WorkerExit extends Error {
+  constructor(readonly death: Death) {
+    super(death.reason)
+  }
+}
+
+/** A connection breaks a little before the exit of its process is known. */
+async function soon(error: unknown): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, 1000).unref())
+  throw error
+}
+
+/** The worker processes of the cluster. */
+export class WorkerPool {
+  readonly #workers = new Map<string, WorkerProcess>()
+
+  /**
+   * Starts a worker process on a node.
+   *
+   * @throws WorkerExit if it ends before it has joined, or takes too long
+   */
+  async start(node: Node, settings: ProcessSettings, holder: WorkerHolder): Promise<WorkerProcess> {
+    const worker = new WorkerProcess(node)
+    worker.holder = holder
+    this.#workers.set(worker.processId, worker)
+    const timer = setTimeout(() => {
+      void this.end(worker, { reason: `its process did not start within ${START_TIMEOUT / 1000} s` })
+    }, START_TIMEOUT)
+    try {
+      await worker.unlessExited(
+        Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings })]),
+      )
+      return worker
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  of(processId: string): WorkerProcess | undefined {
+    return this.#workers.get(processId)
+  }
+
+  /** Ends a worker process; resolves when it has ended. */
+  async end(worker: WorkerProcess, death: Death): Promise<void> {
+    // A node that cannot be asked is lost, and its workers with it.
+    await worker.node.agent.endWorker(worker.processId).catch(() => {})
+    this.exited(worker.processId, death)
+  }
+
+  /** A worker process has ended. */
+  exited(processId: string, death: Death): void {
+    const worker = this.#workers.get(processId)
+    if (!worker) return
+    this.#workers.delete(processId)
+    worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+  }
+
+  nodeLost(nodeId: string, reason: string): void {
+    for (const worker of [...this.#workers.values()]) {
+      if (worker.node.id === nodeId) this.exited(worker.processId, { reason })
+    }
+  }
+}
