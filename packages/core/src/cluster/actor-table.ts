@@ -148,7 +148,7 @@ export class ActorTable {
     const { id: actorId, name, driver, namespace } = actor
     let worker: WorkerProcess | undefined
     const exited = (death: Death) => {
-      if (actor.worker === worker) this.#exited(actor, death)
+      if (worker && actor.worker === worker) this.#exited(actor, death)
     }
     try {
       worker = await this.#workers.start(actor.node, settings, { name, driver, namespace, exited })
