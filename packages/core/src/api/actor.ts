@@ -3,8 +3,10 @@ import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/runtime.js'
 import { seal } from '../transport/sealed.js'
 import { InvalidInputError } from './errors.js'
+import { isGenerator } from './generators.js'
 import { type Handle, handleOf, type RemoteArguments } from './handle.js'
 import { Mesh } from './mesh.js'
+import { placeRequest } from './place-options.js'
 import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions } from './spawn-options.js'
 
 /** A class whose instances can be actors. */
@@ -57,14 +59,12 @@ export function actor<C extends Constructor>(module: string, actorClass: C, expo
   return new RemoteClass<C>({ module, exportName: name, className, generators: generatorsOf(actorClass) }, {})
 }
 
-const generatorClasses = [function* () {}, async function* () {}].map((example) => example.constructor)
-
 /** The names of a class's generator methods, inherited ones too. */
 function generatorsOf(actorClass: Constructor): string[] {
   const names = new Set<string>()
   for (let level = actorClass.prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
-      if (generatorClasses.some((generator) => value instanceof generator)) names.add(name)
+      if (isGenerator(value)) names.add(name)
     }
   }
   return [...names]
@@ -158,7 +158,7 @@ export class RemoteClass<C extends Constructor> {
   }
 
   #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
-    const { name, namespace, getIfExists, detached, nodeId, env, nodeFlags, cwd, ...limits } = this.#options
+    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0 } = limits
     return {
       actorClass: this.#class,
@@ -168,7 +168,7 @@ export class RemoteClass<C extends Constructor> {
       namespace,
       getIfExists,
       detached,
-      nodeId,
+      place: placeRequest(limits, {}),
       settings: { env, nodeFlags, cwd },
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
       maxRestarts,

@@ -58,6 +58,11 @@ export class Call implements Answer {
     return this.#outcome !== 'pending' && this.#outcome !== 'stream'
   }
 
+  /** Whether the call ended by being given up, while it may still run. */
+  get isCancelled(): boolean {
+    return this.#outcome === 'abandoned' || this.#error instanceof CancelledError
+  }
+
   /** Whether some of a stream has come in already, so that the call cannot begin anew. */
   get isStreaming(): boolean {
     return this.#outcome === 'stream'

@@ -4,7 +4,8 @@ import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
 import { unreachable } from '../cluster/node.js'
-import type { NodeInfo } from '../cluster/protocol.js'
+import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
+import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
@@ -18,6 +19,8 @@ export interface ConnectOptions {
   readonly address?: string
   /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
   readonly namespace?: string
+  /** What a cluster that is started has beside or instead of what this host has. */
+  readonly resources?: Resources
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -41,6 +44,7 @@ const END_TIMEOUT = 5000
  * ```
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
+  checkResources(options.resources ?? {})
   const actor = currentActor()
   if (actor) {
     throw new InvalidInputError(
@@ -81,6 +85,21 @@ export class Cluster {
   /** The nodes of the cluster, the head first. */
   async nodes(): Promise<NodeInfo[]> {
     return this.#runtime.head.nodes()
+  }
+
+  /** The living actors, of all drivers. */
+  async actors(): Promise<ActorInfo[]> {
+    return this.#runtime.head.actors()
+  }
+
+  /** The tasks that run, of all drivers; those that wait are not among them. */
+  async tasks(): Promise<TaskInfo[]> {
+    return this.#runtime.head.tasks()
+  }
+
+  /** The placement groups that are reserved. */
+  async placementGroups(): Promise<GroupInfo[]> {
+    return this.#runtime.head.groups()
   }
 
   /**
@@ -126,9 +145,9 @@ async function joinCluster(address: string, { namespace }: ConnectOptions): Prom
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster({ namespace }: ConnectOptions): Promise<Cluster> {
+async function startCluster({ namespace, resources }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid }
+  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,

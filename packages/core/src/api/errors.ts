@@ -62,10 +62,35 @@ export class ActorDiedError extends TroupeError {
   }
 }
 
+/** The process that ran a task died, and no retries were left. */
+export class WorkerDiedError extends TroupeError {
+  static {
+    nameErrors(WorkerDiedError)
+  }
+
+  /**
+   * @param task the name of the task's function
+   * @param reason what ended the process
+   */
+  constructor(
+    readonly task: string,
+    readonly reason: string,
+  ) {
+    super(`the process of the task ${task} died: ${reason}`)
+  }
+}
+
 /** An actor is alive but its connection broke; whether a call in flight ran is not known. */
 export class ActorUnreachableError extends TroupeError {
   static {
     nameErrors(ActorUnreachableError)
+  }
+}
+
+/** The value of a ref is gone: its owner has died, or had freed it. */
+export class ObjectLostError extends TroupeError {
+  static {
+    nameErrors(ObjectLostError)
   }
 }
 
@@ -108,6 +133,8 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     ClusterLostError,
     ActorDiedError,
     ActorUnreachableError,
+    WorkerDiedError,
+    ObjectLostError,
     QueueFullError,
     CancelledError,
     DeadlineExceededError,

@@ -2,12 +2,13 @@
 export interface RefSource {
   readonly items?: () => AsyncIterator<unknown>
   readonly cancel?: (reason?: unknown) => void
+  readonly release?: () => void
 }
 
 /**
  * A typed, awaitable reference to the value that a remote call will have computed. It may be awaited any number of times,
- * and passed as an argument of another call, where it arrives as its value. A failure that nobody awaits is not an
- * unhandled rejection.
+ * and passed as an argument of another call, where it arrives as its value; inside of an argument it stays a ref, which the
+ * receiver can await. A failure that nobody awaits is not an unhandled rejection.
  */
 export class ObjectRef<T> extends Promise<T> {
   /** `then` gives plain promises. */
@@ -18,6 +19,7 @@ export class ObjectRef<T> extends Promise<T> {
   /** Names the value in the cluster. */
   readonly id: string
   readonly #source: RefSource
+  #isReleased = false
 
   /** @internal */
   constructor(
@@ -38,6 +40,21 @@ export class ObjectRef<T> extends Promise<T> {
    */
   cancel(reason?: unknown): void {
     this.#source.cancel?.(reason)
+  }
+
+  /**
+   * Says that this process needs the value no more. It is freed once no other process holds a ref of it; the garbage
+   * collector says the same of refs that nothing uses, only later. What awaits this ref still gets the value.
+   */
+  release(): void {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.#source.release?.()
+  }
+
+  /** Whether {@link release} was called. */
+  get isReleased(): boolean {
+    return this.#isReleased
   }
 
   /** @internal What makes the ref of a generator method iterable; its type is AsyncIterable then. */

@@ -1,6 +1,7 @@
 import { checkCount } from './call-options.js'
 import { InvalidInputError } from './errors.js'
 import type { MethodName } from './handle.js'
+import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 
 /** Calls of one process that may be unanswered, unless `maxPendingCalls` says otherwise. */
 export const MAX_PENDING_CALLS = 100_000
@@ -13,7 +14,7 @@ export interface MethodGroup<T> {
 
 /** How an actor is spawned. */
 // biome-ignore lint/suspicious/noExplicitAny: without a class, methods of any name
-export interface SpawnOptions<T = any> {
+export interface SpawnOptions<T = any> extends PlaceOptions {
   /** Names the actor and its process; no two living actors of a namespace may be given the same name. */
   readonly name?: string
   /** Where the name is looked up; by default the namespace that the driver connected with. */
@@ -22,8 +23,6 @@ export interface SpawnOptions<T = any> {
   readonly getIfExists?: boolean
   /** Whether the actor lives on after its driver, until it is stopped or killed or the cluster ends. */
   readonly detached?: boolean
-  /** The node it must run on, one of `cluster.nodes()`; left out, the cluster spreads actors evenly. */
-  readonly nodeId?: string
   /** Environment variables of its process, beside those of its node. */
   readonly env?: Readonly<Record<string, string>>
   /** Flags of Node.js for its process, such as `--max-old-space-size=4096`. */
@@ -47,6 +46,7 @@ export interface SpawnOptions<T = any> {
 
 /** @throws InvalidInputError if an option is out of range */
 export function checkSpawnOptions(options: SpawnOptions): void {
+  checkPlaceOptions(options)
   for (const name of ['maxRestarts', 'maxTaskRetries'] as const) {
     const value = options[name]
     if (value !== undefined) checkCount(name, value, 0)

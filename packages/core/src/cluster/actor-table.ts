@@ -1,10 +1,11 @@
-import { ActorDiedError, InvalidInputError } from '../api/errors.js'
+import { ActorDiedError, TroupeError } from '../api/errors.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
 import { ActorNames } from './actor-names.js'
 import type { Node } from './head.js'
-import { placeMesh, placeOne } from './placement.js'
-import type { ActorRecord, ActorState, Death, HeadNotices, Spawned, SpawnRequest } from './protocol.js'
+import { placeMesh } from './placement.js'
+import type { ActorInfo, ActorRecord, ActorState, Death, HeadNotices, Spawned, SpawnRequest } from './protocol.js'
+import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
 /** How many dead actors are remembered, with why they died. */
@@ -18,6 +19,8 @@ export interface Owner {
   /** The driver at the root of what the process belongs to; empty where that is a detached actor. */
   readonly driver: string
   readonly namespace: string
+  /** Whether it has ended; what it had asked for by then is nobody's. */
+  isGone: boolean
 }
 
 /** An actor as the head keeps it, while it lives. */
@@ -30,8 +33,11 @@ interface Actor {
   readonly owner: string
   readonly driver: string
   readonly watchers: Set<Peer>
+  /** The node it would best be on. */
+  readonly preferred: string | undefined
   state: 'starting' | 'alive' | 'restarting'
-  node: Node
+  /** What it holds of its node; undefined while it waits for that. */
+  grant: Grant | undefined
   worker: WorkerProcess | undefined
   restarts: number
   /** Why it died last. */
@@ -43,13 +49,15 @@ interface Actor {
 /** The cluster's actors: spawns them over the nodes, restarts them, and tells who watches them what becomes of them. */
 export class ActorTable {
   readonly #nodes: ReadonlyMap<string, Node>
+  readonly #scheduler: Scheduler
   readonly #workers: WorkerPool
   readonly #actors = new Map<string, Actor>()
   readonly #dead = new Map<string, Death>()
   readonly #names = new ActorNames()
 
-  constructor(nodes: ReadonlyMap<string, Node>, workers: WorkerPool) {
+  constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool) {
     this.#nodes = nodes
+    this.#scheduler = scheduler
     this.#workers = workers
   }
 
@@ -65,7 +73,7 @@ export class ActorTable {
       const known = this.#actors.get(this.#names.find(namespace, request.name) ?? '')
       if (known?.worker) return [{ record: recordOf(known), existed: true }]
     }
-    const places = this.#place(request)
+    const preferred = this.#preferredNodes(request)
     const ids = request.members.map(() => randomId())
     const names = this.#names.assign(request, namespace, ids)
     const actors = request.members.map((_, member) => {
@@ -79,7 +87,8 @@ export class ActorTable {
         driver: request.detached ? '' : owner.driver,
         watchers: new Set(),
         state: 'starting',
-        node: places[member]!,
+        grant: undefined,
+        preferred: preferred[member],
         worker: undefined,
         restarts: 0,
         death: undefined,
@@ -88,6 +97,15 @@ export class ActorTable {
       this.#actors.set(actor.id, actor)
       return actor
     })
+    // Those that fit at once are all placed before any of them starts.
+    for (const actor of actors) {
+      try {
+        actor.grant = this.#scheduler.take(this.#demandOf(actor))
+      } catch (error) {
+        for (const { id } of actors) void this.end(id, 'its mesh cannot be placed')
+        throw error
+      }
+    }
     const outcomes = await Promise.allSettled(actors.map((actor) => this.#launch(actor)))
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
     if (!failure) return actors.map((actor) => ({ record: recordOf(actor), existed: false }))
@@ -139,7 +157,25 @@ export class ActorTable {
   }
 
   countOn(nodeId: string): number {
-    return [...this.#actors.values()].filter((actor) => actor.node.id === nodeId).length
+    return [...this.#actors.values()].filter((actor) => actor.grant?.node.id === nodeId).length
+  }
+
+  /** Ends the actors of a placement group. */
+  async endGroup(group: string): Promise<void> {
+    const members = [...this.#actors.values()].filter((actor) => actor.request.place.bundle?.group === group)
+    await Promise.all(members.map((actor) => this.end(actor.id, 'its placement group was removed')))
+  }
+
+  /** The living actors. */
+  list(): ActorInfo[] {
+    return [...this.#actors.values()].map((actor) => {
+      const { id, name, namespace, state, worker, grant, restarts, request, death } = actor
+      const pid = worker?.pid ?? 0
+      const { resources } = request.place
+      const { className } = request.actorClass
+      const nodeId = grant?.node.id ?? ''
+      return { id, name, namespace, className, state, pid, nodeId, restarts, resources, reason: death?.reason }
+    })
   }
 
   /** Starts the actor's process. */
@@ -151,14 +187,21 @@ export class ActorTable {
       if (worker && actor.worker === worker) this.#exited(actor, death)
     }
     try {
-      worker = await this.#workers.start(actor.node, settings, { name, driver, namespace, exited })
-      const spec = { actorId, name, actorClass, concurrency, dimensions, ...members[actor.member] }
+      actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
+      const { node, taken } = actor.grant
+      if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
+      const holder = { name, driver, namespace, exited }
+      const isPlain = Object.values(settings).every((setting) => setting === undefined)
+      worker = await (isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder))
+      const { gpus } = taken
+      const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, ...members[actor.member] }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
     } catch (error) {
       const death = error instanceof WorkerExit ? error.death : { reason: String(error) }
       if (worker) void this.#workers.end(worker, death)
       if (actor.state === 'starting') this.#died(actor, death)
+      if (error instanceof TroupeError) throw error
       throw new ActorDiedError(name, actor.ending ?? death.reason, death)
     }
     actor.worker = worker
@@ -190,7 +233,7 @@ export class ActorTable {
       }
       actor.restarts += 1
       try {
-        if (!this.#nodes.has(actor.node.id)) actor.node = this.#place({ ...actor.request, nodeId: undefined })[0]!
+        if (actor.grant && !this.#nodes.has(actor.grant.node.id)) actor.grant = undefined
         await this.#launch(actor)
         const worker = actor.worker!
         const args = actor.request.creation![actor.member]!
@@ -218,6 +261,8 @@ export class ActorTable {
   #died(actor: Actor, death: Death): void {
     if (!this.#actors.delete(actor.id)) return
     this.#names.release(actor.namespace, actor.name, actor.id)
+    if (actor.grant) this.#scheduler.release(actor.grant)
+    actor.grant = undefined
     this.#dead.set(actor.id, death)
     if (this.#dead.size > REMEMBERED_DEAD) this.#dead.delete(this.#dead.keys().next().value!)
     this.#tell(actor, { state: 'dead', death })
@@ -227,15 +272,17 @@ export class ActorTable {
     for (const peer of actor.watchers) peer.notify('actorChanged' satisfies keyof HeadNotices, actor.id, state)
   }
 
-  #place({ members, dimensions, nodeId }: SpawnRequest): Node[] {
-    if (nodeId !== undefined) {
-      const node = this.#nodes.get(nodeId)
-      if (!node) throw new InvalidInputError(`no node ${nodeId} is in the cluster; cluster.nodes() lists them`)
-      return members.map(() => node)
-    }
-    const candidates = [...this.#nodes.values()].map((node) => ({ id: node.id, node, actors: this.countOn(node.id) }))
-    const places = dimensions ? placeMesh(candidates, dimensions) : members.map(() => placeOne(candidates))
-    return places.map(({ node }) => node)
+  #demandOf({ name, driver, member, preferred, request: { place } }: Actor): Demand {
+    const { bundle, bundles = 1, ...where } = place
+    const own = bundle && { group: bundle.group, index: bundle.index + (member % bundles) }
+    return { what: name, driver, preferred, ...where, bundle: own }
+  }
+
+  /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */
+  #preferredNodes({ members, dimensions, place }: SpawnRequest): (string | undefined)[] {
+    const nodes = [...this.#nodes.values()].map(({ id }) => ({ id, actors: this.countOn(id) }))
+    const isFree = !place.labels && place.nodeId === undefined
+    return dimensions && isFree ? placeMesh(nodes, dimensions).map(({ id }) => id) : members.map(() => undefined)
   }
 }
 

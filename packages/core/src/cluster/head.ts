@@ -1,11 +1,16 @@
 import { availableParallelism } from 'node:os'
-import { InvalidInputError, PortInUseError } from '../api/errors.js'
+import { InvalidInputError, ObjectLostError, PortInUseError } from '../api/errors.js'
 import { control, type Remote, serve } from '../transport/control.js'
+import { LinkLostError } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
+import type { Sealed } from '../transport/sealed.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
+import { LeaseTable } from './lease-table.js'
 import { NodeAgent } from './node-agent.js'
-import type { ClusterInfo, HeadRequests, NodeNotices, NodeRequests } from './protocol.js'
+import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
+import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
+import { Scheduler } from './scheduler.js'
 import { WorkerPool } from './worker-pool.js'
 
 /** A node as the head keeps it. */
@@ -14,8 +19,13 @@ export interface Node {
   readonly host: string
   readonly pid: number
   readonly cpus: number
+  readonly labels: Readonly<Record<string, string>>
+  readonly pool: ResourcePool
   readonly agent: Remote<NodeRequests>
 }
+
+/** What the head serves to drivers and workers alike. */
+type CommonRequests = Omit<HeadRequests, 'joinDriver' | 'joinNode' | 'joinWorker' | 'stopping' | 'failing' | 'leave'>
 
 /** How a head is started. */
 export interface HeadOptions {
@@ -24,6 +34,9 @@ export interface HeadOptions {
   readonly clusterId: string
   /** Where to listen for other hosts; left out, the cluster stays within this host and ends with its driver. */
   readonly listen?: { readonly host: string; readonly port: number } | undefined
+  /** What its node has beside or instead of what the host has. */
+  readonly resources?: Resources | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
 /** The node that keeps the cluster's registry: who its nodes, drivers and actors are. */
@@ -34,6 +47,10 @@ export class Head {
   readonly #drivers = new Map<string, Peer>()
   readonly #workers = new WorkerPool()
   readonly #actors: ActorTable
+  readonly #scheduler: Scheduler
+  readonly #leases: LeaseTable
+  /** Placement groups by id, with the process and the driver that they belong to. */
+  readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
   readonly #agent: NodeAgent
   readonly #info: ClusterInfo
   /** Called when the driver that owns the cluster leaves. */
@@ -43,7 +60,10 @@ export class Head {
     this.#options = options
     this.#switchboard = switchboard
     this.#info = { clusterId: options.clusterId, head: address }
-    this.#actors = new ActorTable(this.#nodes, this.#workers)
+    const load = (id: string) => this.#actors.countOn(id)
+    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print('troupe', text, driver))
+    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers)
+    this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId } = options
     this.#agent = new NodeAgent(
@@ -55,7 +75,9 @@ export class Head {
       startWorker: async (spec) => this.#agent.startWorker(spec),
       endWorker: (processId) => this.#agent.endWorker(processId),
     }
-    this.#nodes.set(nodeId, { id: nodeId, host, pid, cpus: availableParallelism(), agent })
+    const pool = new ResourcePool(resourcesOfHost(options.resources))
+    const labels = options.labels ?? {}
+    this.#nodes.set(nodeId, { id: nodeId, host, pid, cpus: availableParallelism(), agent, pool, labels })
   }
 
   /**
@@ -96,7 +118,7 @@ export class Head {
   #accept(peer: Peer): PeerHandler {
     const joining = {
       joinDriver: (driver: { namespace?: string }) => become(this.#driver(peer, driver.namespace)),
-      joinNode: (node: { host: string; pid: number; cpus: number }) => become(this.#node(peer, node)),
+      joinNode: (node: NodeDeclaration) => become(this.#node(peer, node)),
       joinWorker: (worker: { pid: number; tcp?: string }) => become(this.#worker(peer, worker)),
     }
     let methods: object = joining
@@ -111,12 +133,14 @@ export class Head {
 
   #driver(peer: Peer, namespace?: string) {
     const { processId } = peer.identity
-    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId }
+    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId, isGone: false }
     this.#drivers.set(processId, peer)
     const leave = async () => {
+      owner.isGone = true
       this.#drivers.delete(processId)
       this.#actors.forget(peer)
-      await this.#actors.endOwnedBy(processId, 'its driver has ended')
+      await this.#ended(processId, 'its driver has ended')
+      await this.#workers.driverGone(processId)
     }
     const leaving = async () => {
       await leave()
@@ -125,12 +149,14 @@ export class Head {
     return { methods: { ...this.#common(peer, owner), leave: leaving }, lost: () => void leave() }
   }
 
-  #node(peer: Peer, { host, pid, cpus }: { host: string; pid: number; cpus: number }) {
+  #node(peer: Peer, { host, pid, cpus, resources, labels }: NodeDeclaration) {
     const id = peer.identity.nodeId
-    this.#nodes.set(id, { id, host, pid, cpus, agent: control<NodeRequests>(peer) })
+    this.#nodes.set(id, { id, host, pid, cpus, labels, pool: new ResourcePool(resources), agent: control(peer) })
+    this.#scheduler.nodesChanged()
     const lost = () => {
       this.#nodes.delete(id)
       this.#workers.nodeLost(id, `its node (${host}, process ${pid}) was lost`)
+      this.#scheduler.nodesChanged()
     }
     return { methods: this.#noticesOf(), lost }
   }
@@ -142,6 +168,7 @@ export class Head {
     worker.join(peer, pid, tcp)
     const owner: Owner = {
       processId,
+      isGone: false,
       get driver() {
         return worker.holder!.driver
       },
@@ -156,20 +183,80 @@ export class Head {
         worker.failure = error
       },
     }
-    return { methods, lost: () => this.#actors.forget(peer) }
+    const lost = () => {
+      owner.isGone = true
+      this.#actors.forget(peer)
+      for (const driver of this.#drivers.values()) driver.notify('holderGone' satisfies keyof DriverDuties, processId)
+      void this.#ended(processId, 'its owner has ended')
+    }
+    return { methods, lost }
   }
 
-  #common(peer: Peer, owner: Owner): Pick<HeadRequests, 'spawn' | 'lookUp' | 'watch' | 'end' | 'nodes'> {
+  #common(peer: Peer, owner: Owner): CommonRequests {
     return {
       spawn: (request) => this.#actors.spawn(request, owner),
       lookUp: (name, namespace) => this.#actors.lookUp(name, namespace ?? owner.namespace),
       watch: (actorId) => this.#actors.watch(actorId, peer),
       end: (actorId, reason) => this.#actors.end(actorId, reason),
+      lease: (request) => this.#leases.lease(request, owner),
+      endLease: (id, how) => this.#leases.end(id, how),
+      askDriver: (driver, what, id) => this.#askDriver(driver, what, id, peer.identity.processId),
+      prestart: () => {
+        for (const node of this.#nodes.values()) this.#workers.prestart(node)
+      },
+      reserve: async (request) => {
+        const { processId, driver } = owner
+        const nodes = await this.#scheduler.reserve(request, driver)
+        this.#groups.set(request.id, { processId, driver })
+        if (owner.isGone) await this.#removeGroup(request.id)
+        return nodes
+      },
+      removeGroup: (id) => this.#removeGroup(id),
+      actors: () => this.#actors.list(),
+      tasks: () => this.#leases.list(),
+      groups: () => this.#scheduler.groups(),
       nodes: () =>
-        [...this.#nodes.values()].map(({ id, host, pid, cpus }) => {
-          return { id, host, pid, cpus, actors: this.#actors.countOn(id) }
+        [...this.#nodes.values()].map(({ id, host, pid, cpus, labels, pool }) => {
+          const { total: resources, free } = pool
+          return { id, host, pid, cpus, actors: this.#actors.countOn(id), resources, free, labels }
         }),
     }
+  }
+
+  async #askDriver(
+    driver: string,
+    what: 'hold' | 'release' | 'fetch',
+    id: string,
+    holder: string,
+  ): Promise<Sealed | undefined> {
+    const peer = this.#drivers.get(driver)
+    if (!peer) throw new ObjectLostError(`the value of the ref ${id} was lost with the driver that owned it`)
+    const duties = control<DriverDuties>(peer)
+    try {
+      if (what === 'fetch') return await duties.fetchSealed(id)
+      await (what === 'hold' ? duties.holdFor(id, holder) : duties.releaseFor(id, holder))
+    } catch (error) {
+      if (!(error instanceof LinkLostError)) throw error
+      throw new ObjectLostError(`the value of the ref ${id} was lost with the driver that owned it`)
+    }
+    return undefined
+  }
+
+  async #removeGroup(id: string): Promise<void> {
+    if (!this.#groups.delete(id)) return
+    await this.#actors.endGroup(id)
+    await this.#leases.endGroup(id)
+    this.#scheduler.remove(id)
+  }
+
+  /** A process has gone: what it owned goes with it. */
+  async #ended(processId: string, reason: string): Promise<void> {
+    const groups = [...this.#groups].filter(([, owner]) => owner.processId === processId || owner.driver === processId)
+    await Promise.all([
+      this.#actors.endOwnedBy(processId, reason),
+      this.#leases.endOwnedBy(processId),
+      ...groups.map(([id]) => this.#removeGroup(id)),
+    ])
   }
 
   #noticesOf(): NodeNotices {
@@ -182,6 +269,10 @@ export class Head {
   /** The driver of a local cluster shares this process's stderr; other drivers are sent the lines of their actors. */
   #log(processId: string, line: string): void {
     const { name, driver } = this.#workers.of(processId)?.holder ?? { name: processId, driver: undefined }
+    this.#print(name, line, driver)
+  }
+
+  #print(name: string, line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
     if (peer) peer.notify('log', name, line)
     else process.stderr.write(`[${name}] ${line}\n`)

@@ -1,5 +1,6 @@
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
+import type { Resources } from './resources.js'
 
 /** Places of an actor along the dimensions of its mesh. */
 export type Coordinates = Readonly<Record<string, number>>
@@ -73,6 +74,80 @@ export interface MemberRequest {
   readonly rank?: number
 }
 
+/** A bundle of a placement group. */
+export interface BundlePlace {
+  readonly group: string
+  readonly index: number
+}
+
+/** How the bundles of a placement group are laid over the nodes. */
+export type PlacementStrategy = 'PACK' | 'SPREAD' | 'STRICT_PACK' | 'STRICT_SPREAD'
+
+/** What a placement group asks the head for. */
+export interface GroupRequest {
+  readonly id: string
+  readonly bundles: readonly Resources[]
+  readonly strategy: PlacementStrategy
+}
+
+/** A placement group, as `cluster.placementGroups()` lists it. */
+export interface GroupInfo {
+  readonly id: string
+  readonly bundles: readonly { readonly nodeId: string; readonly resources: Resources; readonly free: Resources }[]
+}
+
+/** What an actor or a task needs, and where it may be. */
+export interface PlaceRequest {
+  readonly resources: Resources
+  readonly nodeId?: string | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Members of a mesh are dealt over the bundles from this one on. */
+  readonly bundle?: BundlePlace | undefined
+  readonly bundles?: number | undefined
+}
+
+/** What running tasks asks the head for. */
+export interface LeaseRequest extends PlaceRequest {
+  readonly what: string
+}
+
+/** A worker that a process may run tasks on until it gives it back. */
+export interface Lease {
+  readonly id: string
+  readonly address: ProcessAddress
+}
+
+/** An actor, as `cluster.actors()` lists it. */
+export interface ActorInfo {
+  readonly id: string
+  readonly name: string
+  readonly namespace: string
+  readonly className: string
+  readonly state: 'starting' | 'alive' | 'restarting' | 'dead'
+  readonly pid: number
+  readonly nodeId: string
+  readonly restarts: number
+  readonly resources: Resources
+  /** Why it died last. */
+  readonly reason?: string | undefined
+}
+
+/** A task that runs, as `cluster.tasks()` lists it. */
+export interface TaskInfo {
+  readonly name: string
+  readonly pid: number
+  readonly nodeId: string
+}
+
+/** What a node declares when it joins. */
+export interface NodeDeclaration {
+  readonly host: string
+  readonly pid: number
+  readonly cpus: number
+  readonly resources: Resources
+  readonly labels: Readonly<Record<string, string>>
+}
+
 /** What a spawn asks the head for. */
 export interface SpawnRequest {
   readonly actorClass: ActorClass
@@ -86,8 +161,7 @@ export interface SpawnRequest {
   readonly detached?: boolean | undefined
   readonly members: MemberRequest[]
   readonly dimensions?: Dimensions | undefined
-  /** The node the actors must be placed on. */
-  readonly nodeId?: string | undefined
+  readonly place: PlaceRequest
   readonly settings: ProcessSettings
   readonly concurrency: Concurrency
   readonly maxRestarts: number
@@ -116,6 +190,7 @@ export interface ActorSpec extends MemberRequest {
   readonly actorClass: ActorClass
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
+  readonly gpus: readonly number[]
 }
 
 /** A node, as `cluster.nodes()` lists it. */
@@ -126,6 +201,9 @@ export interface NodeInfo {
   readonly cpus: number
   /** How many actors live on it. */
   readonly actors: number
+  readonly resources: Resources
+  readonly free: Resources
+  readonly labels: Readonly<Record<string, string>>
 }
 
 /** How a cluster and its head are known to the processes that join. */
@@ -139,7 +217,7 @@ export interface HeadRequests {
   /** Must come first on a driver's connection. */
   joinDriver(driver: { namespace?: string | undefined }): ClusterInfo
   /** Must come first on a node agent's connection. */
-  joinNode(node: { host: string; pid: number; cpus: number }): ClusterInfo
+  joinNode(node: NodeDeclaration): ClusterInfo
   /** Must come first on a worker's connection; its process is ready for work. */
   joinWorker(worker: { pid: number; tcp?: string | undefined }): void
   spawn(request: SpawnRequest): Promise<Spawned[]>
@@ -153,7 +231,22 @@ export interface HeadRequests {
   stopping(): void
   /** A worker is about to end because of an error that no call can report. */
   failing(error: unknown): void
+  /** Gives a worker to run tasks on. */
+  lease(request: LeaseRequest): Promise<Lease>
+  /** Takes a worker back; returns why it ended, if it was lost. */
+  endLease(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined>
+  /** Asks a driver that owns a ref, as {@link OwnerRequests} does a worker; a value comes sealed. */
+  askDriver(driver: string, what: 'hold' | 'release' | 'fetch', id: string): Promise<Sealed | undefined>
+  /** Starts workers for tasks that are to come. */
+  prestart(): void
+  /** Reserves resources together; returns the node of each bundle. */
+  reserve(request: GroupRequest): Promise<string[]>
+  /** Ends who runs in a placement group, and gives its resources back. */
+  removeGroup(id: string): Promise<void>
   nodes(): NodeInfo[]
+  actors(): ActorInfo[]
+  tasks(): TaskInfo[]
+  groups(): GroupInfo[]
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
 }
@@ -169,6 +262,10 @@ export interface NodeRequests {
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
+  /** Makes it run tasks, on these GPUs. */
+  equip(gpus: readonly number[]): void
+  /** Resolves when no task runs. */
+  idle(): Promise<true>
   /** Constructs an actor anew after a death. */
   reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
 }
@@ -177,6 +274,24 @@ export interface WorkerDuties {
 export interface WorkerRequests {
   construct(args: unknown[]): Promise<void>
 }
+
+/** What the owner of refs serves to the processes that hold some of them. */
+export interface OwnerRequests {
+  hold(id: string): void
+  release(id: string): void
+  fetch(id: string): Promise<unknown>
+}
+
+/** The same for a driver, which others cannot connect to: the head asks it for them. */
+export interface DriverDuties {
+  holdFor(id: string, holder: string): void
+  releaseFor(id: string, holder: string): void
+  fetchSealed(id: string): Promise<Sealed>
+  holderGone(holder: string): void
+}
+
+/** The target of calls that run tasks; their method is the module and the export of the function. */
+export const TASK = 'task'
 
 /** The method that stops an actor: no method of a class has this name, and as a call it keeps its place in the order. */
 export const STOP = ''

@@ -7,6 +7,9 @@ import type { Death, ProcessSettings, WorkerDuties } from './protocol.js'
 /** Milliseconds a worker process may take to start. */
 const START_TIMEOUT = 30_000
 
+/** Workers without work that a node keeps beyond its CPUs. */
+const SPARE = 2
+
 /** Whose a worker is: under which name its lines are logged, for which driver, and where its names are looked up. */
 export interface WorkerHolder {
   readonly name: string
@@ -79,9 +82,13 @@ async function soon(error: unknown): Promise<never> {
   throw error
 }
 
+const IDLE: WorkerHolder = { name: 'idle', driver: '', namespace: '', exited() {} }
+
 /** The worker processes of the cluster. */
 export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
+  /** Workers without work, with the driver whose tasks they have run; those that have run none are anybody's. */
+  readonly #idle = new Map<WorkerProcess, string | undefined>()
 
   /**
    * Starts a worker process on a node.
@@ -105,12 +112,47 @@ export class WorkerPool {
     }
   }
 
+  /** A worker on a node: one that waits for work if there is one, else a new one. */
+  async take(node: Node, holder: WorkerHolder, mayHaveRun = true): Promise<WorkerProcess> {
+    for (const [worker, driver] of this.#idle) {
+      if (worker.node !== node || (driver !== undefined && !(mayHaveRun && driver === holder.driver))) continue
+      this.#idle.delete(worker)
+      worker.holder = holder
+      return worker
+    }
+    return this.start(node, {}, holder)
+  }
+
+  /** Starts workers that wait for work, as many as a node has CPUs. */
+  prestart(node: Node): void {
+    const waiting = [...this.#idle].filter(([worker]) => worker.node === node).length
+    for (let count = waiting; count < node.cpus; count++) {
+      const starting = this.start(node, {}, IDLE)
+      starting.then((worker) => this.#idle.set(worker, undefined)).catch(() => {})
+    }
+  }
+
+  /** A worker has no work any more. It is kept for further tasks of its driver unless enough of them wait already. */
+  rest(worker: WorkerProcess, driver: string): void {
+    worker.holder = { ...IDLE, driver }
+    const waiting = [...this.#idle].filter(([idle]) => idle.node === worker.node).length
+    if (waiting < worker.node.cpus + SPARE) this.#idle.set(worker, driver)
+    else void this.end(worker, { reason: 'it was not needed any more' })
+  }
+
+  /** Ends the workers that wait for further tasks of a driver. */
+  async driverGone(driver: string): Promise<void> {
+    const own = [...this.#idle].filter(([, user]) => user === driver).map(([worker]) => worker)
+    await Promise.all(own.map((worker) => this.end(worker, { reason: 'its driver has ended' })))
+  }
+
   of(processId: string): WorkerProcess | undefined {
     return this.#workers.get(processId)
   }
 
   /** Ends a worker process; resolves when it has ended. */
   async end(worker: WorkerProcess, death: Death): Promise<void> {
+    this.#idle.delete(worker)
     // A node that cannot be asked is lost, and its workers with it.
     await worker.node.agent.endWorker(worker.processId).catch(() => {})
     this.exited(worker.processId, death)
@@ -121,6 +163,7 @@ export class WorkerPool {
     const worker = this.#workers.get(processId)
     if (!worker) return
     this.#workers.delete(processId)
+    this.#idle.delete(worker)
     worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
   }
 

@@ -4,15 +4,22 @@ import type {
   ClusterInfo,
   Coordinates,
   Dimensions,
+  DriverDuties,
   HeadNotices,
   HeadRequests,
+  OwnerRequests,
   WorkerDuties,
 } from '../cluster/protocol.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
+import { seal, unseal } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts, Switchboard } from '../transport/switchboard.js'
 import { ActorClient } from './actor-client.js'
+import type { RefOwner } from './borrowed-ref.js'
+import { ObjectTable } from './object-table.js'
+import type { OwnerData } from './ref-codec.js'
+import type { TaskClient } from './task-client.js'
 
 /** What a worker's code can learn about the actor it is part of. */
 export interface CurrentActor {
@@ -33,10 +40,17 @@ export interface CurrentActor {
 export class Runtime {
   readonly head: Remote<HeadRequests>
   cluster!: ClusterInfo
+  /** Where others reach this process; undefined for drivers. */
+  address: ProcessAddress | undefined
+  /** The refs of this process that others hold. */
+  readonly objects = new ObjectTable()
   actor: CurrentActor | undefined
   readonly #head: Peer
   readonly #clients = new Map<string, ActorClient>()
+  readonly #tasks = new WeakMap<object, TaskClient>()
   #ending: string | undefined
+  /** Whether this process was started to run actors and tasks. */
+  readonly isWorker: boolean
 
   /**
    * @param endpoint where the head listens
@@ -53,11 +67,18 @@ export class Runtime {
       duties?: WorkerDuties
     } = {},
   ) {
+    this.isWorker = options.duties !== undefined
     const notices: HeadNotices = {
       actorChanged: (actorId, state) => this.#clients.get(actorId)?.changed(state),
       log: (name, line) => options.onLog?.(name, line),
     }
-    const served = { ...notices, ...options.duties }
+    const owning: DriverDuties = {
+      holdFor: (id, holder) => this.objects.hold(id, holder),
+      releaseFor: (id, holder) => this.objects.release(id, holder),
+      fetchSealed: async (id) => seal(await this.objects.fetch(id), 'the value of a ref'),
+      holderGone: (holder) => this.objects.holderGone(holder),
+    }
+    const served = { ...notices, ...owning, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
       lost: (error) => {
@@ -89,9 +110,38 @@ export class Runtime {
     return client
   }
 
+  /** This process's side of the tasks of a function with some options. */
+  tasks(identity: object, create: (runtime: Runtime) => TaskClient): TaskClient {
+    let client = this.#tasks.get(identity)
+    if (!client) {
+      client = create(this)
+      this.#tasks.set(identity, client)
+    }
+    return client
+  }
+
   /** Drops a dead actor; handles that are still held know that it is dead. */
   forget(actorId: string): void {
     this.#clients.delete(actorId)
+  }
+
+  /** Asks the owner of a ref that this process holds. */
+  ownerOf(owner: OwnerData): RefOwner {
+    if ('worker' in owner) return control<OwnerRequests>(this.reach(owner.worker))
+    return {
+      hold: async (id) => void (await this.head.askDriver(owner.driver, 'hold', id)),
+      release: async (id) => void (await this.head.askDriver(owner.driver, 'release', id)),
+      fetch: async (id) => unseal((await this.head.askDriver(owner.driver, 'fetch', id))!),
+    }
+  }
+
+  /** What this process serves to one that connected to it and holds refs of its. */
+  servedTo(holder: string): OwnerRequests {
+    return {
+      hold: (id) => this.objects.hold(id, holder),
+      release: (id) => this.objects.release(id, holder),
+      fetch: (id) => this.objects.fetch(id),
+    }
   }
 
   /** The connection to a process. */
@@ -134,6 +184,16 @@ let current: Runtime | undefined
 /** Makes a runtime the one that this process's spawns and handles go through. */
 export function enter(runtime: Runtime): void {
   current = runtime
+  for (const act of entering.values()) act(runtime)
+}
+
+const entering = new Map<string, (runtime: Runtime) => void>()
+
+/** Does something in every cluster that this process joins, and in the one it is in. */
+export function onEnter(key: string, act: (runtime: Runtime) => void): void {
+  if (entering.has(key)) return
+  entering.set(key, act)
+  if (current) act(current)
 }
 
 export function runtimeOrNone(): Runtime | undefined {

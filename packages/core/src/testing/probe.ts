@@ -99,6 +99,10 @@ export class Probe {
     await this.never()
   }
 
+  environment(name: string): string | undefined {
+    return process.env[name]
+  }
+
   whoami() {
     return { actor: currentActor(), env: process.env.PROBE, title: process.title }
   }

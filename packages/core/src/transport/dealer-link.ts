@@ -9,6 +9,9 @@ const CONNECT_TIMEOUT = 5000
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
 const REST_INTERVAL = 500
 
+/** Milliseconds between two looks at what has come in, while a link rests. */
+const LOOK_INTERVAL = 50
+
 /** How a link waits. */
 export interface DealerLinkOptions {
   /** Milliseconds the other end has to answer. */
@@ -78,6 +81,13 @@ export class DealerLink implements Link {
     this.wake()
   }
 
+  async #rest(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#resting = resolve
+      setTimeout(resolve, LOOK_INTERVAL).unref()
+    })
+  }
+
   #send(parcel: Parcel): void {
     this.#outbox.post(parcel, undefined, (error) => this.#lose(String(error)))
   }
@@ -85,11 +95,10 @@ export class DealerLink implements Link {
   async #receive(): Promise<void> {
     while (this.#state !== 'closed') {
       if (this.#state === 'open' && this.#mayRest?.()) {
-        await new Promise<void>((resolve) => {
-          this.#resting = resolve
-        })
-        continue
-      }
+        await this.#rest()
+        // Others may ask for what this process owns while it rests, which is no reason for it to go on.
+        this.#socket.receiveTimeout = 0
+      } else if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
       let frames: Uint8Array[]
       try {
         frames = await this.#socket.receive()

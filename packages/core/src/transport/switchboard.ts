@@ -56,6 +56,7 @@ export class Switchboard {
       const handlers: { current?: PeerHandler } = {}
       const peer: Peer = new Peer(this.self, identity, {
         call: (call) => handlers.current?.call(call),
+        prepare: (target, method) => handlers.current?.prepare?.(target, method),
         lost: (error) => {
           this.#accepted.delete(peer)
           handlers.current?.lost?.(error)

@@ -1,9 +1,9 @@
 import { InvalidInputError } from '../api/errors.js'
 import { hooks } from '../api/hooks.js'
 import type { Concurrency } from '../cluster/protocol.js'
-import { within } from '../runtime/current-call.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
+import { runCall } from './run-call.js'
 
 type Method = (...args: unknown[]) => unknown
 
@@ -39,39 +39,10 @@ export class Executor {
   }
 
   async run(call: IncomingCall): Promise<void> {
-    const lane = this.#laneOf(call.method)
-    const subject = `the result of ${this.#name}.${call.method}`
-    let turn = await lane.acquire()
-    try {
+    await runCall(call, this.#laneOf(call.method), `the result of ${this.#name}.${call.method}`, async () => {
       if (!this.#instance) await this.#untilConstructed
-      if (call.isCancelled) return
-      const result = await within(call, () => this.#method(call.method)(...call.args))
-      const iterator = iteratorOf(result)
-      if (!iterator) {
-        call.reply(result, subject)
-        return
-      }
-      for (;;) {
-        if (!call.hasCredit) {
-          // A consumer that lags may itself be waiting for another call of this actor.
-          turn()
-          await call.credited()
-          turn = await lane.acquire()
-        }
-        if (call.isCancelled) {
-          await within(call, () => iterator.return?.())
-          return
-        }
-        const { done, value } = await within(call, () => iterator.next())
-        if (done) break
-        call.item(value, subject.replace('the result', 'an item'))
-      }
-      call.end()
-    } catch (error) {
-      call.fail(error)
-    } finally {
-      turn()
-    }
+      return this.#method(call.method)(...call.args)
+    })
   }
 
   /** Resolves when all calls that have come in so far have run, and `onStop` after them. */
@@ -95,16 +66,4 @@ export class Executor {
 function hookOf(instance: Record<string, unknown>, name: string): Method | undefined {
   const hook = instance[name]
   return typeof hook === 'function' ? hook.bind(instance) : undefined
-}
-
-type AnyIterator = { next(): unknown; return?(): unknown } & Record<symbol, unknown>
-
-/** The iterator of what a generator method returned; undefined for other values. */
-function iteratorOf(value: unknown): AsyncIterator<unknown> | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const candidate = value as AnyIterator
-  const asynchronous = candidate[Symbol.asyncIterator]
-  if (typeof asynchronous === 'function') return asynchronous.call(value)
-  const isGenerator = typeof candidate.next === 'function' && typeof candidate[Symbol.iterator] === 'function'
-  return isGenerator ? (value as AsyncIterator<unknown>) : undefined
 }

@@ -1,8 +1,16 @@
+import '../index.js'
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
 import { WORKER_VARIABLE, type WorkerBoot } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
-import { type ActorClass, type ActorSpec, STOP, type WorkerDuties, type WorkerRequests } from '../cluster/protocol.js'
+import {
+  type ActorClass,
+  type ActorSpec,
+  STOP,
+  TASK,
+  type WorkerDuties,
+  type WorkerRequests,
+} from '../cluster/protocol.js'
 import { workerTitle } from '../cluster/title.js'
 import { enter, Runtime } from '../runtime/runtime.js'
 import { serve } from '../transport/control.js'
@@ -10,6 +18,7 @@ import type { IncomingCall } from '../transport/incoming-call.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, Switchboard } from '../transport/switchboard.js'
 import { Executor } from './executor.js'
+import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
@@ -21,12 +30,20 @@ delete process.env[WORKER_VARIABLE]
 process.title = 'troupe worker'
 const following = followParent(boot.parentPid)
 
+/** The GPUs that the node was given, where not all of its host's. */
+const visibleGpus = process.env.CUDA_VISIBLE_DEVICES?.split(',')
+
 let actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
+
+const tasks = new TaskRunner()
 
 const duties: WorkerDuties = {
   become,
-  reconstruct: (args, restarts, reason) => {
-    return constructing(unseal(args) as unknown[], { restarts, reason })
+  equip,
+  idle: () => tasks.idle(),
+  reconstruct: async (args, restarts, reason) => {
+    await actor?.loaded
+    await constructing(unseal(args) as unknown[], { restarts, reason })
   },
 }
 const requests: WorkerRequests = {
@@ -50,11 +67,23 @@ process.on('uncaughtException', (error) => {
 })
 
 const tcp = boot.listens ? [`tcp://${boot.host}:*`] : []
-const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), ...tcp], () => ({ call: take }))
+const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), ...tcp], (peer) => {
+  const { processId } = peer.identity
+  const served = { ...requests, ...runtime.servedTo(processId) }
+  return { prepare, call: (call) => take(call, served), lost: () => runtime.objects.holderGone(processId) }
+})
+runtime.address = { processId: boot.processId, nodeId: boot.nodeId, ipc: ipcEndpoint(boot.processId), tcp: tcpEndpoint }
 await following
 await runtime.head.joinWorker({ pid: process.pid, tcp: tcpEndpoint })
 
-function become({ actorId, name, actorClass, concurrency, coordinates, dimensions, rank }: ActorSpec): void {
+function equip(gpus: readonly number[]): void {
+  if (gpus.length === 0) return
+  const own = visibleGpus === undefined ? gpus : gpus.map((index) => visibleGpus[index])
+  process.env.CUDA_VISIBLE_DEVICES = own.join(',')
+}
+
+function become({ actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus }: ActorSpec): void {
+  equip(gpus)
   process.title = workerTitle(name)
   runtime.actor = {
     id: actorId,
@@ -69,14 +98,21 @@ function become({ actorId, name, actorClass, concurrency, coordinates, dimension
   actor = { id: actorId, executor: new Executor(name, concurrency), loaded }
 }
 
+/** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
+function prepare(target: string, method: string): Promise<unknown> | undefined {
+  if (target === TASK) return tasks.prepare(method)
+  return method === ('construct' satisfies keyof WorkerRequests) && target === '' ? actor?.loaded : undefined
+}
+
 async function constructing(args: unknown[], restart?: { restarts: number; reason: string }): Promise<void> {
   if (!actor) throw new InvalidInputError('this worker has not become an actor')
   const { executor, loaded } = actor
   await executor.construct(() => loaded, args, restart)
 }
 
-function take(call: IncomingCall): void {
-  if (call.target !== actor?.id) void serve(requests, call)
+function take(call: IncomingCall, served: object): void {
+  if (call.target === TASK) void tasks.run(call)
+  else if (call.target !== actor?.id) void serve(served, call)
   else if (call.method === STOP) void stop(call, actor.executor)
   else void actor.executor.run(call)
 }
