@@ -97,6 +97,11 @@ export class Cluster {
     return this.#runtime.head.tasks()
   }
 
+  /** The latest lines, a thousand at most, that an actor or the tasks of a function wrote to stdout and stderr. */
+  async logs(name: string): Promise<string[]> {
+    return this.#runtime.head.logs(name)
+  }
+
   /** The placement groups that are reserved. */
   async placementGroups(): Promise<GroupInfo[]> {
     return this.#runtime.head.groups()

@@ -13,6 +13,9 @@ const REMEMBERED_DEAD = 10_000
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
 
+/** Milliseconds from the end of a process's connection to the report of its end. */
+const EXIT_REPORT = 5000
+
 /** The process that asks for an actor. */
 export interface Owner {
   readonly processId: string
@@ -120,13 +123,16 @@ export class ActorTable {
   }
 
   /** How an actor is; the peer is told of every change. */
-  watch(actorId: string, peer: Peer): ActorState {
+  async watch(actorId: string, peer: Peer): Promise<ActorState> {
+    const worker = this.#actors.get(actorId)?.worker
+    this.#actors.get(actorId)?.watchers.add(peer)
+    // Its end is about to be reported, and is what the peer wants to know of.
+    if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
     const actor = this.#actors.get(actorId)
     if (!actor) {
       const death = this.#dead.get(actorId) ?? { reason: 'the cluster does not know it any more' }
       return { state: 'dead', death }
     }
-    actor.watchers.add(peer)
     return stateOf(actor)
   }
 

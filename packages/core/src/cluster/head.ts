@@ -7,6 +7,7 @@ import type { Sealed } from '../transport/sealed.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
 import { LeaseTable } from './lease-table.js'
+import { LogBook } from './log-book.js'
 import { NodeAgent } from './node-agent.js'
 import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
@@ -46,6 +47,7 @@ export class Head {
   readonly #nodes = new Map<string, Node>()
   readonly #drivers = new Map<string, Peer>()
   readonly #workers = new WorkerPool()
+  readonly #logs = new LogBook((name, line, driver) => this.#print(name, line, driver))
   readonly #actors: ActorTable
   readonly #scheduler: Scheduler
   readonly #leases: LeaseTable
@@ -187,7 +189,7 @@ export class Head {
       owner.isGone = true
       this.#actors.forget(peer)
       for (const driver of this.#drivers.values()) driver.notify('holderGone' satisfies keyof DriverDuties, processId)
-      void this.#ended(processId, 'its owner has ended')
+      void this.#ended(processId, `its owner ${worker.holder?.name} died`)
     }
     return { methods, lost }
   }
@@ -215,6 +217,7 @@ export class Head {
       actors: () => this.#actors.list(),
       tasks: () => this.#leases.list(),
       groups: () => this.#scheduler.groups(),
+      logs: (name) => this.#logs.lines(name),
       nodes: () =>
         [...this.#nodes.values()].map(({ id, host, pid, cpus, labels, pool }) => {
           const { total: resources, free } = pool
@@ -269,7 +272,7 @@ export class Head {
   /** The driver of a local cluster shares this process's stderr; other drivers are sent the lines of their actors. */
   #log(processId: string, line: string): void {
     const { name, driver } = this.#workers.of(processId)?.holder ?? { name: processId, driver: undefined }
-    this.#print(name, line, driver)
+    this.#logs.take(name, line, driver)
   }
 
   #print(name: string, line: string, driver: string | undefined): void {

@@ -65,7 +65,7 @@ export class LeaseTable {
     if (!held) return this.#deaths.get(id)
     const { worker, driver } = held
     if (how === 'lost') {
-      const death = await within(worker.exited, LAST_MOMENTS)
+      const death = await worker.exitedWithin(LAST_MOMENTS)
       await this.#discard(held, 'its connection broke')
       return death
     }

@@ -224,7 +224,7 @@ export interface HeadRequests {
   /** The living actor of a name. */
   lookUp(name: string, namespace?: string): ActorRecord | undefined
   /** Asks to be told what becomes of an actor; returns how it is now. */
-  watch(actorId: string): ActorState
+  watch(actorId: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
   /** A worker is about to end by request. */
@@ -247,6 +247,8 @@ export interface HeadRequests {
   actors(): ActorInfo[]
   tasks(): TaskInfo[]
   groups(): GroupInfo[]
+  /** The latest lines that an actor, or the tasks of a function, wrote. */
+  logs(name: string): string[]
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
 }

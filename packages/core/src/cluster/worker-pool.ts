@@ -42,6 +42,22 @@ export class WorkerProcess {
     return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
   }
 
+  /** Whether its connection with the head has ended, as it does with the process. */
+  get isDisconnected(): boolean {
+    return this.#peer?.isLost ?? false
+  }
+
+  /** Why it ended, if that is known within some milliseconds. */
+  async exitedWithin(milliseconds: number): Promise<Death | undefined> {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), milliseconds)
+    })
+    const death = await Promise.race([this.exited, timeout])
+    clearTimeout(timer)
+    return death
+  }
+
   /** What it serves to the head; only once it has joined. */
   get duties(): Remote<WorkerDuties> {
     return control<WorkerDuties>(this.#peer!)

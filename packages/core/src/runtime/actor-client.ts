@@ -32,6 +32,8 @@ export class ActorClient implements CallOwner {
   #peer: Peer | undefined
   #watching: Promise<void> | undefined
   #asking: Promise<void> | undefined
+  /** Whether its connection broke a moment ago: that it was alive then is no news. */
+  #isLosing = false
   /** How many deaths were known when each connection was opened. */
   readonly #epochs = new WeakMap<Peer, number>()
   #deaths = 0
@@ -90,7 +92,7 @@ export class ActorClient implements CallOwner {
     if (this.#state === 'dead') return
     if (state.state === 'dead') this.died(state.death)
     else if (state.state === 'restarting') this.#left('restarting', state.death)
-    else this.#alive(state.record)
+    else if (!this.#isLosing || state.record.restarts > this.record.restarts) this.#alive(state.record)
   }
 
   /** Takes the actor as dead: fails its pending calls and all later ones. */
@@ -217,7 +219,11 @@ export class ActorClient implements CallOwner {
 
   async #ask(): Promise<void> {
     // The head hears of a death a little later than those who are connected.
-    if (this.#peer?.isLost) await this.#changed(REASON_TIMEOUT)
+    if (this.#peer?.isLost) {
+      this.#isLosing = true
+      await this.#changed(REASON_TIMEOUT)
+      this.#isLosing = false
+    }
     if (this.#state === 'unsure') await this.#watch()
   }
 

@@ -45,6 +45,7 @@ export class DealerLink implements Link {
   readonly #deadline: NodeJS.Timeout
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   #resting: (() => void) | undefined
+  #receiveTimeout: number | undefined
 
   constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: DealerLinkOptions) {
     this.#endpoint = endpoint
@@ -53,7 +54,6 @@ export class DealerLink implements Link {
     this.#mayRest = options.mayRest
     this.#socket = new WatchfulDealer(formatIdentity(self, ++connections), endpoint.startsWith('tcp:'))
     this.#outbox = new Outbox(this.#socket)
-    if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
     this.#socket.connect(endpoint)
     void this.#receive()
@@ -81,6 +81,12 @@ export class DealerLink implements Link {
     this.wake()
   }
 
+  #waitAtMost(milliseconds: number): void {
+    if (this.#state === 'closed' || this.#receiveTimeout === milliseconds) return
+    this.#receiveTimeout = milliseconds
+    this.#socket.receiveTimeout = milliseconds
+  }
+
   async #rest(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#resting = resolve
@@ -97,8 +103,8 @@ export class DealerLink implements Link {
       if (this.#state === 'open' && this.#mayRest?.()) {
         await this.#rest()
         // Others may ask for what this process owns while it rests, which is no reason for it to go on.
-        this.#socket.receiveTimeout = 0
-      } else if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
+        this.#waitAtMost(0)
+      } else if (this.#mayRest) this.#waitAtMost(REST_INTERVAL)
       let frames: Uint8Array[]
       try {
         frames = await this.#socket.receive()
