@@ -34,7 +34,7 @@ export {
   stopActor,
   withOptions,
 } from './api/handle.js'
-export type { ActorHooks, Restart } from './api/hooks.js'
+export type { ActorFailure, ActorHooks, Decision, Restart } from './api/hooks.js'
 export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
 export { put, type Waited, wait } from './api/objects.js'
 export type { PlaceOptions } from './api/place-options.js'

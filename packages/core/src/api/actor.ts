@@ -159,7 +159,8 @@ export class RemoteClass<C extends Constructor> {
 
   #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
     const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
-    const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0 } = limits
+    const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
+    const isSupervised = currentRuntime().isSupervising()
     return {
       actorClass: this.#class,
       members,
@@ -172,9 +173,11 @@ export class RemoteClass<C extends Constructor> {
       settings: { env, nodeFlags, cwd },
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
       maxRestarts,
+      isSupervised,
+      strategy,
       maxTaskRetries: limits.maxTaskRetries ?? 0,
       maxPendingCalls: limits.maxPendingCalls ?? MAX_PENDING_CALLS,
-      creation: maxRestarts > 0 ? args.map((list) => seal(list, 'arguments')) : undefined,
+      creation: maxRestarts > 0 || isSupervised ? args.map((list) => seal(list, 'arguments')) : undefined,
     }
   }
 }

@@ -10,6 +10,7 @@ import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError } from './errors.js'
+import type { ActorFailure, Decision } from './hooks.js'
 
 export type { NodeInfo }
 
@@ -19,6 +20,11 @@ export interface ConnectOptions {
   readonly address?: string
   /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
   readonly namespace?: string
+  /**
+   * Decides what becomes of an actor that died and has no restarts left, if no actor that owns it has decided. Without it
+   * such an actor stays dead.
+   */
+  readonly supervise?: (failure: ActorFailure) => Decision | Promise<Decision>
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
 }
@@ -129,7 +135,7 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string, { namespace }: ConnectOptions): Promise<Cluster> {
+async function joinCluster(address: string, { namespace, supervise }: ConnectOptions): Promise<Cluster> {
   const { host, port } = parseAddress(address)
   const endpoint = `tcp://${host}:${port}`
   const id = randomId()
@@ -146,11 +152,12 @@ async function joinCluster(address: string, { namespace }: ConnectOptions): Prom
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? unreachable({ host, port }, error) : error
   }
+  runtime.supervisor = supervise
   enter(runtime)
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster({ namespace, resources }: ConnectOptions): Promise<Cluster> {
+async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
@@ -177,6 +184,7 @@ async function startCluster({ namespace, resources }: ConnectOptions): Promise<C
     head.kill('SIGKILL')
     throw error
   }
+  runtime.supervisor = supervise
   enter(runtime)
   return new Cluster(runtime, head)
 }

@@ -44,7 +44,6 @@ test.serial('a ref inside of a value stays a ref, which its receiver can await a
   const again = await first.give()
   t.is(await second.keep(again), 2)
   t.is(await second.sum(), 22, 'through two processes')
-  t.is(await remoteSumOf({ refs: again.refs }), 22, 'and to a task')
   const { ref } = await first.make(7)
   t.is(await ref, 7, 'a ref that an actor owns')
   await second.keep({ refs: [ref] })
@@ -89,4 +88,9 @@ test.serial('wait returns what is ready, in the order given, and at the latest w
   const failed = probe.throwTypeError()
   t.deepEqual((await wait([failed, never])).ready, [failed], 'a failure is an outcome')
   await t.throwsAsync(() => wait([first], { count: 2 }), { instanceOf: InvalidInputError, message: /2 of 1 refs/ })
+})
+
+test.serial('a task can await the refs inside of its arguments', async (t) => {
+  const counter = await RemoteCounter.spawn()
+  t.is(await remoteSumOf({ refs: [put(20), counter.add(2)] }), 22)
 })

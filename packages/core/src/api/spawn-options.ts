@@ -38,6 +38,8 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
    * answered fail unless `maxTaskRetries` says otherwise; calls made meanwhile wait.
    */
   readonly maxRestarts?: number
+  /** Whether the restart of one member of a mesh restarts the others too; `one-for-one`, which does not, by default. */
+  readonly strategy?: 'one-for-one' | 'all-for-one'
   /** How often a call that was lost with the process is made again; 0 by default. A call may then run more than once. */
   readonly maxTaskRetries?: number
   /** Unanswered calls that one process may have; further ones fail with a QueueFullError. 100,000 by default. */

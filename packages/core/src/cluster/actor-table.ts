@@ -1,4 +1,5 @@
 import { ActorDiedError, TroupeError } from '../api/errors.js'
+import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
 import { ActorNames } from './actor-names.js'
@@ -43,6 +44,10 @@ interface Actor {
   grant: Grant | undefined
   worker: WorkerProcess | undefined
   restarts: number
+  /** How often it may be restarted. */
+  allowed: number
+  /** Whether it is ended only to be restarted with the rest of its mesh. */
+  isJoining: boolean
   /** Why it died last. */
   death: Death | undefined
   /** Why it is about to end for good, when that is known before its process ends. */
@@ -57,8 +62,16 @@ export class ActorTable {
   readonly #actors = new Map<string, Actor>()
   readonly #dead = new Map<string, Death>()
   readonly #names = new ActorNames()
+  readonly #askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>
 
-  constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool) {
+  /** @param askSupervisor asks a process what becomes of an actor that it owns */
+  constructor(
+    nodes: ReadonlyMap<string, Node>,
+    scheduler: Scheduler,
+    workers: WorkerPool,
+    askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>,
+  ) {
+    this.#askSupervisor = askSupervisor
     this.#nodes = nodes
     this.#scheduler = scheduler
     this.#workers = workers
@@ -94,6 +107,8 @@ export class ActorTable {
         preferred: preferred[member],
         worker: undefined,
         restarts: 0,
+        allowed: request.maxRestarts,
+        isJoining: false,
         death: undefined,
         ending: undefined,
       }
@@ -218,8 +233,51 @@ export class ActorTable {
   #exited(actor: Actor, death: Death): void {
     void this.endOwnedBy(actor.worker!.processId, `its owner ${actor.name} died`)
     actor.worker = undefined
-    if (actor.ending === undefined && actor.restarts < actor.request.maxRestarts) void this.#restart(actor, death)
+    const isJoining = actor.isJoining
+    actor.isJoining = false
+    if (actor.ending === undefined && actor.restarts < actor.allowed) {
+      if (!isJoining) this.#restartSiblings(actor)
+      void this.#restart(actor, death)
+    } else if (actor.ending === undefined && actor.request.isSupervised) void this.#supervise(actor, death)
     else this.#died(actor, actor.ending === undefined ? death : { reason: actor.ending })
+  }
+
+  /** In a mesh whose strategy is all-for-one, the others are restarted with a member that is. */
+  #restartSiblings({ request, id }: Actor): void {
+    if (request.strategy === 'one-for-one') return
+    for (const sibling of this.#actors.values()) {
+      if (sibling.request !== request || sibling.id === id || sibling.state !== 'alive' || !sibling.worker) continue
+      sibling.isJoining = true
+      sibling.allowed = Math.max(sibling.allowed, sibling.restarts + 1)
+      void this.#workers.end(sibling.worker, { reason: 'another member of its mesh died' })
+    }
+  }
+
+  /** Asks those who own the actor, from the nearest one up, whether it shall live again. */
+  async #supervise(actor: Actor, death: Death): Promise<void> {
+    actor.state = 'restarting'
+    this.#bury(actor, death)
+    this.#tell(actor, { state: 'restarting', death })
+    const { id, name, request, restarts } = actor
+    const failure = { id, name, className: request.actorClass.className, restarts, reason: death.reason }
+    let decision: Decision | undefined
+    for (let owner: string | undefined = actor.owner; owner && !isHandled(decision); ) {
+      const processId: string = owner
+      decision = await this.#askSupervisor(processId, failure)
+      owner = [...this.#actors.values()].find(({ worker }) => worker?.processId === processId)?.owner
+    }
+    if (actor.ending !== undefined) return
+    if (!isHandled(decision)) {
+      this.#died(actor, death)
+      return
+    }
+    if (decision === 'replace' && actor.grant) {
+      this.#scheduler.release(actor.grant)
+      actor.grant = undefined
+    }
+    actor.allowed = actor.restarts + 1
+    this.#restartSiblings(actor)
+    await this.#restart(actor, death)
   }
 
   async #restart(actor: Actor, death: Death): Promise<void> {
@@ -227,7 +285,7 @@ export class ActorTable {
     this.#bury(actor, death)
     this.#tell(actor, { state: 'restarting', death })
     while (actor.ending === undefined) {
-      if (actor.restarts >= actor.request.maxRestarts) {
+      if (actor.restarts >= actor.allowed) {
         this.#died(actor, actor.death!)
         return
       }
@@ -303,10 +361,14 @@ function recordOf(actor: Actor): ActorRecord {
     address,
     generators: request.actorClass.generators,
     restarts,
-    restartable: maxRestarts > 0,
+    restartable: maxRestarts > 0 || request.isSupervised,
     maxTaskRetries,
     maxPendingCalls,
   }
+}
+
+function isHandled(decision: Decision | undefined): boolean {
+  return decision === 'restart' || decision === 'replace'
 }
 
 function stateOf(actor: Actor): ActorState {

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { InvalidInputError, ObjectLostError, PortInUseError } from '../api/errors.js'
+import type { ActorFailure, Decision } from '../api/hooks.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
@@ -64,7 +65,9 @@ export class Head {
     this.#info = { clusterId: options.clusterId, head: address }
     const load = (id: string) => this.#actors.countOn(id)
     this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print('troupe', text, driver))
-    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers)
+    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, (processId, failure) =>
+      this.#askSupervisor(processId, failure),
+    )
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId } = options
@@ -224,6 +227,13 @@ export class Head {
           return { id, host, pid, cpus, actors: this.#actors.countOn(id), resources, free, labels }
         }),
     }
+  }
+
+  /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */
+  async #askSupervisor(processId: string, failure: ActorFailure): Promise<Decision | undefined> {
+    const driver = this.#drivers.get(processId)
+    const supervisor = driver ? control<DriverDuties>(driver) : this.#workers.of(processId)?.duties
+    return supervisor?.supervise(failure).catch(() => undefined)
   }
 
   async #askDriver(

@@ -1,11 +1,15 @@
+import { WorkerDiedError } from '../api/errors.js'
 import { randomId } from '../transport/switchboard.js'
 import type { Owner } from './actor-table.js'
 import type { Death, Lease, LeaseRequest, TaskInfo } from './protocol.js'
-import type { Grant, Scheduler } from './scheduler.js'
-import type { WorkerPool, WorkerProcess } from './worker-pool.js'
+import type { Demand, Grant, Scheduler } from './scheduler.js'
+import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
 /** Milliseconds that a worker has to finish a cancelled task, or the head to learn of its end. */
 const LAST_MOMENTS = 1000
+
+/** How often the start of a worker is tried. */
+const ATTEMPTS = 3
 
 /** How many lost leases are remembered. */
 const REMEMBERED_DEAD = 1000
@@ -43,8 +47,8 @@ export class LeaseTable {
     const parent = [...this.#held.values()].find(({ worker }) => worker.processId === owner.processId)
     this.#lend(parent)
     try {
-      const grant = await this.#scheduler.acquire({ what, resources, nodeId, labels, bundle })
-      const lease = await this.#start(what, grant, owner)
+      const demand = { what, resources, nodeId, labels, bundle }
+      const lease = await this.#startSomewhere(demand, owner)
       const held = this.#held.get(lease.id)
       if (held && owner.isGone) await this.#discard(held, 'its owner has gone')
       return lease
@@ -94,6 +98,19 @@ export class LeaseTable {
 
   list(): TaskInfo[] {
     return [...this.#held.values()].map(({ what, worker }) => ({ name: what, pid: worker.pid, nodeId: worker.node.id }))
+  }
+
+  /** A worker that does not start is tried again, perhaps on another node. */
+  async #startSomewhere(demand: Demand, owner: Owner): Promise<Lease> {
+    for (let attempt = 1; ; attempt++) {
+      const grant = await this.#scheduler.acquire(demand)
+      try {
+        return await this.#start(demand.what, grant, owner)
+      } catch (error) {
+        if (!(error instanceof WorkerExit)) throw error
+        if (attempt === ATTEMPTS) throw new WorkerDiedError(demand.what, error.death.reason)
+      }
+    }
   }
 
   async #start(what: string, grant: Grant, owner: Owner): Promise<Lease> {

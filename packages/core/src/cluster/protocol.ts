@@ -1,3 +1,4 @@
+import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
 import type { Resources } from './resources.js'
@@ -165,6 +166,10 @@ export interface SpawnRequest {
   readonly settings: ProcessSettings
   readonly concurrency: Concurrency
   readonly maxRestarts: number
+  /** Whether somebody decides on restarts beyond those. */
+  readonly isSupervised: boolean
+  /** What the death of a member of a mesh means for the others. */
+  readonly strategy: 'one-for-one' | 'all-for-one'
   readonly maxTaskRetries: number
   readonly maxPendingCalls: number
   /** The constructors' arguments by member, for restarts. */
@@ -264,6 +269,8 @@ export interface NodeRequests {
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
+  /** What its actor decides about one that it spawned; undefined if it decides on none. */
+  supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks, on these GPUs. */
   equip(gpus: readonly number[]): void
   /** Resolves when no task runs. */
@@ -290,6 +297,7 @@ export interface DriverDuties {
   releaseFor(id: string, holder: string): void
   fetchSealed(id: string): Promise<Sealed>
   holderGone(holder: string): void
+  supervise(failure: ActorFailure): Promise<Decision | undefined>
 }
 
 /** The target of calls that run tasks; their method is the module and the export of the function. */

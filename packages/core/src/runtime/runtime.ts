@@ -1,4 +1,5 @@
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
+import type { ActorFailure, Decision } from '../api/hooks.js'
 import type {
   ActorRecord,
   ClusterInfo,
@@ -42,6 +43,10 @@ export class Runtime {
   cluster!: ClusterInfo
   /** Where others reach this process; undefined for drivers. */
   address: ProcessAddress | undefined
+  /** Decides about the actors that this process spawned. */
+  supervisor: ((failure: ActorFailure) => Decision | undefined | Promise<Decision | undefined>) | undefined
+  /** Whether somebody decides about the actors that this process spawns. */
+  isSupervising: () => boolean = () => this.supervisor !== undefined
   /** The refs of this process that others hold. */
   readonly objects = new ObjectTable()
   actor: CurrentActor | undefined
@@ -77,6 +82,7 @@ export class Runtime {
       releaseFor: (id, holder) => this.objects.release(id, holder),
       fetchSealed: async (id) => seal(await this.objects.fetch(id), 'the value of a ref'),
       holderGone: (holder) => this.objects.holderGone(holder),
+      supervise: async (failure) => this.supervisor?.(failure),
     }
     const served = { ...notices, ...owning, ...options.duties }
     const handler: PeerHandler = {

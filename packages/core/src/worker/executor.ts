@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../api/errors.js'
-import { hooks } from '../api/hooks.js'
+import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
 import type { Concurrency } from '../cluster/protocol.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
@@ -14,6 +14,8 @@ export class Executor {
   readonly #untilConstructed = new Promise<void>((resolve) => {
     this.#constructed = resolve
   })
+  /** What the actor decides about those that it spawned. */
+  supervise: ((failure: ActorFailure) => Decision | Promise<Decision>) | undefined
   readonly #lane: Lane
   readonly #groups: { readonly methods: ReadonlySet<string>; readonly lane: Lane }[]
   readonly #name: string
@@ -32,6 +34,7 @@ export class Executor {
   ): Promise<void> {
     const ActorClass = await load()
     const instance = new ActorClass(...args) as Record<string, unknown>
+    this.supervise = hookOf(instance, 'supervise') as typeof this.supervise
     await hookOf(instance, 'onStart')?.()
     if (restart) await hookOf(instance, 'onRestart')?.(restart)
     this.#instance = instance

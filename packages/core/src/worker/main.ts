@@ -40,6 +40,7 @@ const tasks = new TaskRunner()
 const duties: WorkerDuties = {
   become,
   equip,
+  supervise: async (failure) => actor?.executor.supervise?.(failure),
   idle: () => tasks.idle(),
   reconstruct: async (args, restarts, reason) => {
     await actor?.loaded
@@ -95,7 +96,9 @@ function become({ actorId, name, actorClass, concurrency, coordinates, dimension
   }
   const loaded = load(actorClass)
   loaded.catch(() => {})
-  actor = { id: actorId, executor: new Executor(name, concurrency), loaded }
+  const executor = new Executor(name, concurrency)
+  runtime.isSupervising = () => executor.supervise !== undefined
+  actor = { id: actorId, executor, loaded }
 }
 
 /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
