@@ -1,5 +1,5 @@
-// A tree of actors: a parent owns the workers that it spawns, and they end with it. A worker that dies is brought back by its
-// restarts, the parent tries its calls again, and the parent's own death takes the whole tree down.
+// A tree of actors: a parent owns the workers that it spawns, and they end with it. When a worker dies, its parent decides
+// that it is started again, calls that were lost are made again, and the parent's own death takes the whole tree down.
 import { type ActorHooks, actor, connect, describeActor, type Handle, killActor, type Restart } from '@troupe/core'
 import { isMain } from './main.js'
 
@@ -20,8 +20,12 @@ export class Worker implements ActorHooks {
 export class Parent implements ActorHooks {
   private workers: Handle<Worker>[] = []
 
+  supervise() {
+    return 'restart' as const
+  }
+
   async onStart(): Promise<void> {
-    const resilient = RemoteWorker.options({ maxRestarts: 3, maxTaskRetries: 1 })
+    const resilient = RemoteWorker.options({ maxTaskRetries: 1 })
     this.workers = await Promise.all([resilient.spawn(), resilient.spawn()])
   }
 
