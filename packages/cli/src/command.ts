@@ -21,11 +21,13 @@ export type Values<O extends Options> = { readonly [K in keyof O]: ValueOf<O[K]>
 /** A command of `troupe`. */
 export interface Command<O extends Options = Options> {
   readonly name: string
+  /** What the one argument that is no option stands for, if the command takes one. */
+  readonly argument?: string
   readonly summary: string
   /** Lines that `--help` shows below the summary. */
   readonly description?: string
   readonly options: O
-  run(values: Values<O>): Promise<void>
+  run(values: Values<O>, argument?: string): Promise<void>
 }
 
 /** Gives a command's `run` the types of its options. */

@@ -2,7 +2,7 @@ import type { Command, Option } from './command.js'
 
 /** What `troupe --help` prints. */
 export function generalHelp(commands: readonly Command[]): string {
-  const rows = commands.map(({ name, summary }): [string, string] => [`troupe ${name}`, summary])
+  const rows = commands.map(({ name, argument, summary }): [string, string] => [usage(name, argument), summary])
   return [
     'Usage: troupe COMMAND [OPTIONS]',
     '',
@@ -13,19 +13,23 @@ export function generalHelp(commands: readonly Command[]): string {
 }
 
 /** What `troupe COMMAND --help` prints. */
-export function commandHelp({ name, summary, description, options }: Command): string {
+export function commandHelp({ name, argument, summary, description, options }: Command): string {
   const rows = Object.entries(options).map(([option, details]): [string, string] => [
     `--${option}${valueName(details)}`,
     `${details.help}${defaultNote(details)}`,
   ])
   return [
-    `Usage: troupe ${name} [OPTIONS]`,
+    `Usage: ${usage(name, argument)} [OPTIONS]`,
     '',
     `${summary}.`,
     ...(description ? ['', description] : []),
     '',
     ...table([...rows, ['--help', 'show this']]),
   ].join('\n')
+}
+
+function usage(name: string, argument: string | undefined): string {
+  return `troupe ${name}${argument ? ` ${argument}` : ''}`
 }
 
 function valueName({ type, placeholder }: Option): string {

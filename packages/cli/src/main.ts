@@ -2,12 +2,15 @@ import { InvalidInputError } from '@troupe/core'
 import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
 import { generate } from './commands/generate.js'
+import { list } from './commands/list.js'
+import { logs } from './commands/logs.js'
 import { perplexity } from './commands/perplexity.js'
 import { start } from './commands/start.js'
+import { status } from './commands/status.js'
 import { commandHelp, generalHelp } from './help.js'
 
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
-const commands: readonly Command[] = [generate, perplexity, start]
+const commands: readonly Command[] = [generate, perplexity, start, status, list, logs]
 
 /**
  * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can
@@ -35,9 +38,17 @@ async function run(name: string | undefined, args: string[]): Promise<void> {
     const known = commands.map((candidate) => candidate.name).join(', ')
     throw new InvalidInputError(`expected a command (${known}), found ${name}; see \`troupe --help\``)
   }
-  const values = readArguments(command, args)
+  const [argument, options] = splitArgument(command, args)
+  const values = readArguments(command, options)
   if (values === 'help') process.stdout.write(`${commandHelp(command)}\n`)
-  else await command.run(values)
+  else await command.run(values, argument)
+}
+
+/** A command's own argument comes before its options. */
+function splitArgument(command: Command, args: string[]): [argument: string | undefined, options: string[]] {
+  const [first, ...rest] = args
+  const isOwn = command.argument !== undefined && first !== undefined && !first.startsWith('-')
+  return isOwn ? [first, rest] : [undefined, args]
 }
 
 function messageOf(error: unknown): string {

@@ -31,7 +31,7 @@ test.serial('a head and a node make a cluster, and end when they are told to', a
   const [, address] =
     /^troupe head listening on (127\.0\.0\.1:\d+) - join with: troupe start --join \1$/.exec(listening) ?? []
   t.truthy(address, listening)
-  const node = run(t, 'start', '--join', address!)
+  const node = run(t, 'start', '--join', address!, '--resources', 'licence=2', '--labels', 'zone=b')
   t.is(await node.line(), `troupe node joined ${address}`)
 
   const cluster = await connect({ address: address! })
@@ -39,6 +39,8 @@ test.serial('a head and a node make a cluster, and end when they are told to', a
     (await cluster.nodes()).map(({ pid }) => pid),
     [head.child.pid, node.child.pid],
   )
+  const [, joined] = await cluster.nodes()
+  t.like(joined, { labels: { zone: 'b' }, free: { licence: 2 } })
   await cluster.shutdown()
 
   node.child.kill('SIGTERM')
@@ -72,6 +74,11 @@ test('bad arguments end with one line and status 2', async (t) => {
     [['start'], /^error: expected either --head or --join HOST:PORT; see `troupe start --help`\n$/],
     [['start', '--head', '--port', '99999'], /^error: --port must be an integer from 0 to 65535, found "99999"\n$/],
     [['start', '--head', '--host', '203.0.113.7'], /^error: 203\.0\.113\.7 is no address of this machine; .*--host\n$/],
+    [
+      ['start', '--head', '--resources', 'cpu=x'],
+      /^error: --resources must give cpu a number of at least 0, found "x"\n$/,
+    ],
+    [['start', '--head', '--labels', 'zone'], /^error: --labels must be NAME=VALUE joined by commas, found "zone"\n$/],
     [['start', '--join', 'nowhere'], /^error: expected an address as HOST:PORT, found "nowhere"\n$/],
   ]
   for (const [args, message] of refused) {

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
-import { joinHead, startHead } from '@troupe/core/cluster'
+import { joinHead, type NodeOptions, startHead } from '@troupe/core/cluster'
+import { readAmounts, readPairs } from '../amounts.js'
 import { command } from '../command.js'
 import { untilSignal } from '../signals.js'
 
@@ -24,26 +25,33 @@ export const start = command({
       placeholder: 'HOST',
       help: "this machine's address: where it listens, and how other hosts reach it",
     },
+    resources: {
+      type: 'string',
+      placeholder: 'NAME=N,…',
+      help: 'what this node has beside or instead of its CPUs, GPUs and memory, such as cpu=4,licence=1',
+    },
+    labels: { type: 'string', placeholder: 'NAME=TEXT,…', help: 'what actors can ask for, such as zone=a' },
   },
-  async run({ head, join, port, host }) {
+  async run({ head, join, port, host, ...given }) {
     if (head === (join !== undefined)) {
       throw new InvalidInputError('expected either --head or --join HOST:PORT; see `troupe start --help`')
     }
-    if (join === undefined) await runHead(host, port)
-    else await runNode(join, host)
+    const node = { resources: readAmounts('resources', given.resources), labels: readPairs('labels', given.labels) }
+    if (join === undefined) await runHead(host, port, node)
+    else await runNode(join, host, node)
   },
 })
 
-async function runHead(host: string, port: number): Promise<void> {
-  const head = await startHead({ host, port })
+async function runHead(host: string, port: number, options: NodeOptions): Promise<void> {
+  const head = await startHead({ host, port }, options)
   const { address } = head
   process.stdout.write(`troupe head listening on ${address} - join with: troupe start --join ${address}\n`)
   await untilSignal()
   await head.close()
 }
 
-async function runNode(address: string, host: string): Promise<void> {
-  const node = await joinHead(address, host)
+async function runNode(address: string, host: string, options: NodeOptions): Promise<void> {
+  const node = await joinHead(address, host, options)
   process.stdout.write(`troupe node joined ${address}\n`)
   try {
     await Promise.race([untilSignal(), node.lost])

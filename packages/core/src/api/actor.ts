@@ -1,23 +1,17 @@
-import type { ActorClass, Coordinates, Dimensions, MemberRequest } from '../cluster/protocol.js'
+import type { ActorClass, Coordinates, Dimensions, MemberRequest, SpawnRequest } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/runtime.js'
+import { seal } from '../transport/sealed.js'
 import { InvalidInputError } from './errors.js'
+import { isGenerator } from './generators.js'
 import { type Handle, handleOf, type RemoteArguments } from './handle.js'
 import { Mesh } from './mesh.js'
+import { placeRequest } from './place-options.js'
+import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions } from './spawn-options.js'
 
 /** A class whose instances can be actors. */
 // biome-ignore lint/suspicious/noExplicitAny: any constructor is accepted
 export type Constructor<T = object> = new (...args: any[]) => T
-
-/** How an actor is spawned. */
-export interface SpawnOptions {
-  /** Names the actor and its process; no two living actors may be given the same name. */
-  readonly name?: string
-  /** The node it must run on, one of `cluster.nodes()`; left out, the cluster spreads actors evenly. */
-  readonly nodeId?: string
-  /** Environment variables of its process, beside those of its node. */
-  readonly env?: Readonly<Record<string, string>>
-}
 
 /** Where a member of a mesh stands. */
 export interface MemberPlace {
@@ -65,14 +59,12 @@ export function actor<C extends Constructor>(module: string, actorClass: C, expo
   return new RemoteClass<C>({ module, exportName: name, className, generators: generatorsOf(actorClass) }, {})
 }
 
-const generatorClasses = [function* () {}, async function* () {}].map((example) => example.constructor)
-
 /** The names of a class's generator methods, inherited ones too. */
 function generatorsOf(actorClass: Constructor): string[] {
   const names = new Set<string>()
   for (let level = actorClass.prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
-      if (generatorClasses.some((generator) => value instanceof generator)) names.add(name)
+      if (isGenerator(value)) names.add(name)
     }
   }
   return [...names]
@@ -81,21 +73,27 @@ function generatorsOf(actorClass: Constructor): string[] {
 /** A class whose instances are spawned as actors; made by {@link actor}. */
 export class RemoteClass<C extends Constructor> {
   readonly #class: ActorClass
-  readonly #options: SpawnOptions
+  readonly #options: SpawnOptions<InstanceType<C>>
 
   /** @internal */
-  constructor(actorClass: ActorClass, options: SpawnOptions) {
+  constructor(actorClass: ActorClass, options: SpawnOptions<InstanceType<C>>) {
     this.#class = actorClass
     this.#options = options
   }
 
-  /** The same class with other options for its spawns. */
-  options(options: SpawnOptions): RemoteClass<C> {
+  /**
+   * The same class with other options for its spawns.
+   *
+   * @throws InvalidInputError if an option is out of range
+   */
+  options(options: SpawnOptions<InstanceType<C>>): RemoteClass<C> {
+    checkSpawnOptions(options)
     return new RemoteClass<C>(this.#class, { ...this.#options, ...options })
   }
 
   /**
-   * Starts an actor. It ends with the process that spawned it, when it is stopped, or with the cluster.
+   * Starts an actor. Unless it is detached it ends with the process that spawned it, when it is stopped, or with the
+   * cluster.
    *
    * @throws InvalidInputError if an argument cannot be sent, the name is taken or the node is unknown
    * @throws ActorDiedError if its process does not start; what the constructor throws otherwise
@@ -103,6 +101,15 @@ export class RemoteClass<C extends Constructor> {
   async spawn(...args: RemoteArguments<ConstructorParameters<C>>): Promise<Handle<InstanceType<C>>> {
     const [client] = await this.#start([{}], undefined, () => args)
     return handleOf(client!)
+  }
+
+  /**
+   * The living actor of this class that was spawned under a name; see {@link getActor}.
+   *
+   * @throws InvalidInputError if there is none
+   */
+  async get(name: string, options: NameOptions = {}): Promise<Handle<InstanceType<C>>> {
+    return getActor(name, options)
   }
 
   /**
@@ -140,14 +147,63 @@ export class RemoteClass<C extends Constructor> {
   ): Promise<ActorClient[]> {
     const runtime = currentRuntime()
     const args = await Promise.all(members.map((_, index) => Promise.all(argsOf(index))))
-    const records = await runtime.head.spawn({ actorClass: this.#class, members, dimensions, ...this.#options })
-    const clients = records.map((record) => runtime.client(record))
-    const outcomes = await Promise.allSettled(clients.map((client, index) => client.construct(args[index]!)))
+    const spawned = await runtime.head.spawn(this.#request(members, dimensions, args))
+    const clients = spawned.map(({ record }) => runtime.client(record, true))
+    const constructions = clients.map((client, index) => !spawned[index]!.existed && client.construct(args[index]!))
+    const outcomes = await Promise.allSettled(constructions)
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
     if (!failure) return clients
-    await Promise.all(records.map((record) => runtime.head.end(record.id, 'its constructor failed')))
+    await Promise.all(spawned.map(({ record }) => runtime.head.end(record.id, 'its constructor failed')))
     throw failure.reason
   }
+
+  #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
+    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
+    const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
+    const isSupervised = currentRuntime().isSupervising()
+    return {
+      actorClass: this.#class,
+      members,
+      dimensions,
+      name,
+      namespace,
+      getIfExists,
+      detached,
+      place: placeRequest(limits, {}),
+      settings: { env, nodeFlags, cwd },
+      concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
+      maxRestarts,
+      isSupervised,
+      strategy,
+      maxTaskRetries: limits.maxTaskRetries ?? 0,
+      maxPendingCalls: limits.maxPendingCalls ?? MAX_PENDING_CALLS,
+      creation: maxRestarts > 0 || isSupervised ? args.map((list) => seal(list, 'arguments')) : undefined,
+    }
+  }
+}
+
+/** Where a name is looked up. */
+export interface NameOptions {
+  /** By default the namespace of this process: the one that its driver connected with. */
+  readonly namespace?: string
+}
+
+/**
+ * The living actor that was spawned under a name, by this process or another.
+ *
+ * @throws InvalidInputError if there is none
+ * @example
+ * ```ts
+ * const hits = await getActor<Counter>('hits', { namespace: 'shop' })
+ * await hits.add()
+ * ```
+ */
+export async function getActor<T>(name: string, { namespace }: NameOptions = {}): Promise<Handle<T>> {
+  const runtime = currentRuntime()
+  const record = await runtime.head.lookUp(name, namespace)
+  if (record) return handleOf<T>(runtime.client(record, true))
+  const where = namespace === undefined ? "this process's namespace" : `the namespace ${namespace}`
+  throw new InvalidInputError(`no actor named ${name} lives in ${where}; spawn one with options({ name, namespace })`)
 }
 
 /** All places of a mesh, the first dimension being the slowest. */

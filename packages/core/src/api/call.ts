@@ -2,13 +2,22 @@ import { debuglog } from 'node:util'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
-import { InvalidInputError } from './errors.js'
+import type { CallOptions } from './call-options.js'
+import { CancelledError, DeadlineExceededError, InvalidInputError } from './errors.js'
 import { addOrigin } from './origin.js'
 import { ObjectRef } from './ref.js'
 
 const debug = debuglog('troupe')
 
-/** One call of an actor's method, from the caller's side: settles the ref, or feeds whoever iterates it. */
+/** What a call asks of who sends it. */
+export interface CallOwner {
+  /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
+  lost(call: Call, error: LinkLostError, peer: Peer): void
+  /** The call has its final outcome. */
+  settled(call: Call): void
+}
+
+/** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
 export class Call implements Answer {
   readonly ref: ObjectRef<unknown>
   #resolve!: (value: unknown) => void
@@ -19,17 +28,18 @@ export class Call implements Answer {
   readonly #items: unknown[] = []
   #taken = 0
   #waiting: (() => void) | undefined
+  #unbind: (() => void) | undefined
 
   /**
    * @param label what the call is in messages: `Counter#1.add`
    * @param origin carries the caller's stack
-   * @param explainLoss turns the loss of the connection into the error that the caller gets
    */
   constructor(
     id: string,
     private readonly label: string,
     private readonly origin: Error,
-    private readonly explainLoss: (lost: LinkLostError) => Promise<Error>,
+    private readonly owner: CallOwner,
+    { signal, deadline }: CallOptions = {},
   ) {
     this.ref = new ObjectRef<unknown>(
       (resolve, reject) => {
@@ -37,56 +47,107 @@ export class Call implements Answer {
         this.#reject = reject
       },
       id,
-      () => this.iterate(),
+      { items: () => this.iterate(), cancel: (reason) => this.cancel(reason) },
     )
     this.ref.catch((error) => debug('%s failed: %s', label, error))
+    if (signal || deadline !== undefined) this.#bind(signal, deadline)
+  }
+
+  /** Whether nobody waits for this call any more. */
+  get isSettled(): boolean {
+    return this.#outcome !== 'pending' && this.#outcome !== 'stream'
+  }
+
+  /** Whether the call ended by being given up, while it may still run. */
+  get isCancelled(): boolean {
+    return this.#outcome === 'abandoned' || this.#error instanceof CancelledError
+  }
+
+  /** Whether some of a stream has come in already, so that the call cannot begin anew. */
+  get isStreaming(): boolean {
+    return this.#outcome === 'stream'
   }
 
   /** Called when the request has left, with its number on that connection. */
   sent(peer: Peer, request: number): void {
     this.#sent = { peer, request }
-    if (this.#outcome === 'abandoned') peer.cancel(request)
+    if (this.isSettled) peer.cancel(request)
+  }
+
+  /** Fails the call for its caller; if it has not started it never will, and if it runs its signal is aborted. */
+  cancel(reason?: unknown): void {
+    if (this.isSettled) return
+    const error = reason instanceof CancelledError ? reason : this.#cancelled(reason)
+    const sent = this.#sent
+    this.failure(error)
+    sent?.peer.cancel(sent.request)
   }
 
   result(value: unknown): void {
+    if (this.isSettled) return
     this.#outcome = 'value'
     this.#resolve(value)
-    this.#waiting?.()
+    this.#settled()
   }
 
   failure(error: unknown): void {
+    if (this.isSettled) return
     if (error instanceof Error) addOrigin(error, this.label, this.origin)
-    this.#fail(error)
+    this.#outcome = 'failed'
+    this.#error = error
+    this.#reject(error)
+    this.#settled()
   }
 
   item(value: unknown): void {
-    this.#stream('stream')
+    if (!this.#stream('stream')) return
     this.#items.push(value)
     this.#waiting?.()
   }
 
   end(): void {
-    this.#stream('ended')
-    this.#waiting?.()
+    if (this.#stream('ended')) this.#settled()
   }
 
   lost(error: LinkLostError): void {
-    void this.explainLoss(error).then((reason) => this.failure(reason))
+    const sent = this.#sent
+    this.#sent = undefined
+    if (sent && !this.isSettled) this.owner.lost(this, error, sent.peer)
   }
 
-  #fail(error: unknown): void {
-    if (this.#outcome === 'abandoned') return
-    this.#outcome = 'failed'
-    this.#error = error
-    this.#reject(error)
+  #bind(signal: AbortSignal | undefined, deadline: number | undefined): void {
+    const abort = () => this.cancel(signal?.reason)
+    let timer: NodeJS.Timeout | undefined
+    if (deadline !== undefined) {
+      const late = () => this.cancel(new DeadlineExceededError(`${this.label} was not answered within ${deadline} ms`))
+      timer = setTimeout(late, deadline)
+    }
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#unbind = () => {
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', abort)
+    }
+    if (signal?.aborted) abort()
+  }
+
+  #cancelled(reason: unknown): CancelledError {
+    const why = reason instanceof Error && reason.name !== 'AbortError' ? `: ${reason.message}` : ''
+    return new CancelledError(`${this.label} was cancelled${why}`, reason === undefined ? {} : { cause: reason })
+  }
+
+  #settled(): void {
+    this.#unbind?.()
     this.#waiting?.()
+    this.owner.settled(this)
   }
 
-  #stream(outcome: 'stream' | 'ended'): void {
+  #stream(outcome: 'stream' | 'ended'): boolean {
+    if (this.isSettled) return false
     if (this.#outcome === 'pending') {
       this.#reject(new InvalidInputError(`${this.label} returns a stream: read it with for await, do not await it`))
     }
-    if (this.#outcome !== 'abandoned') this.#outcome = outcome
+    this.#outcome = outcome
+    return true
   }
 
   /** The items of a stream; each can be read once. */
@@ -123,10 +184,11 @@ export class Call implements Answer {
   }
 
   #abandon(): void {
-    const isRunning = this.#outcome === 'pending' || this.#outcome === 'stream'
+    const isRunning = !this.isSettled
     this.#items.length = 0
     if (!isRunning) return
     this.#outcome = 'abandoned'
     if (this.#sent) this.#sent.peer.cancel(this.#sent.request)
+    this.#settled()
   }
 }

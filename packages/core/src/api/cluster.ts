@@ -4,11 +4,13 @@ import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
 import { unreachable } from '../cluster/node.js'
-import type { NodeInfo } from '../cluster/protocol.js'
+import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
+import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError } from './errors.js'
+import type { ActorFailure, Decision } from './hooks.js'
 
 export type { NodeInfo }
 
@@ -16,6 +18,15 @@ export type { NodeInfo }
 export interface ConnectOptions {
   /** `HOST:PORT` of a head; by default the environment's TROUPE_ADDRESS, and without that a cluster is started. */
   readonly address?: string
+  /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
+  readonly namespace?: string
+  /**
+   * Decides what becomes of an actor that died and has no restarts left, if no actor that owns it has decided. Without it
+   * such an actor stays dead.
+   */
+  readonly supervise?: (failure: ActorFailure) => Decision | Promise<Decision>
+  /** What a cluster that is started has beside or instead of what this host has. */
+  readonly resources?: Resources
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -39,6 +50,7 @@ const END_TIMEOUT = 5000
  * ```
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
+  checkResources(options.resources ?? {})
   const actor = currentActor()
   if (actor) {
     throw new InvalidInputError(
@@ -52,7 +64,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   isConnecting = true
   try {
     const address = options.address ?? process.env.TROUPE_ADDRESS
-    return await (address ? joinCluster(address) : startCluster())
+    return await (address ? joinCluster(address, options) : startCluster(options))
   } finally {
     isConnecting = false
   }
@@ -81,6 +93,26 @@ export class Cluster {
     return this.#runtime.head.nodes()
   }
 
+  /** The living actors, of all drivers. */
+  async actors(): Promise<ActorInfo[]> {
+    return this.#runtime.head.actors()
+  }
+
+  /** The tasks that run, of all drivers; those that wait are not among them. */
+  async tasks(): Promise<TaskInfo[]> {
+    return this.#runtime.head.tasks()
+  }
+
+  /** The latest lines, a thousand at most, that an actor or the tasks of a function wrote to stdout and stderr. */
+  async logs(name: string): Promise<string[]> {
+    return this.#runtime.head.logs(name)
+  }
+
+  /** The placement groups that are reserved. */
+  async placementGroups(): Promise<GroupInfo[]> {
+    return this.#runtime.head.groups()
+  }
+
   /**
    * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when their processes
    * have ended. Pending calls fail.
@@ -103,7 +135,7 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string): Promise<Cluster> {
+async function joinCluster(address: string, { namespace, supervise }: ConnectOptions): Promise<Cluster> {
   const { host, port } = parseAddress(address)
   const endpoint = `tcp://${host}:${port}`
   const id = randomId()
@@ -115,18 +147,19 @@ async function joinCluster(address: string): Promise<Cluster> {
     { onLog: printLog },
   )
   try {
-    runtime.cluster = await runtime.head.joinDriver()
+    runtime.cluster = await runtime.head.joinDriver({ namespace })
   } catch (error) {
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? unreachable({ host, port }, error) : error
   }
+  runtime.supervisor = supervise
   enter(runtime)
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster(): Promise<Cluster> {
+async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid }
+  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,
@@ -145,12 +178,13 @@ async function startCluster(): Promise<Cluster> {
   })
   failed.catch(() => {})
   try {
-    runtime.cluster = await Promise.race([runtime.head.joinDriver(), failed])
+    runtime.cluster = await Promise.race([runtime.head.joinDriver({ namespace }), failed])
   } catch (error) {
     runtime.close('the head did not start')
     head.kill('SIGKILL')
     throw error
   }
+  runtime.supervisor = supervise
   enter(runtime)
   return new Cluster(runtime, head)
 }

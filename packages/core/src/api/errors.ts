@@ -44,16 +44,74 @@ export class ActorDiedError extends TroupeError {
     nameErrors(ActorDiedError)
   }
 
+  /** The last lines that the actor's process wrote to stderr. */
+  readonly lines: readonly string[]
+
   /**
    * @param actor the actor's name
    * @param reason what ended it: an exit code with its last lines on stderr, a signal, the loss of its node, a stop
+   * @param details `cause` is what the actor threw outside of a call
    */
   constructor(
     readonly actor: string,
     readonly reason: string,
-    options?: ErrorOptions,
+    details: { readonly lines?: readonly string[] | undefined; readonly cause?: unknown } = {},
   ) {
-    super(`actor ${actor} died: ${reason}`, options)
+    super(`actor ${actor} died: ${reason}`, details.cause === undefined ? {} : { cause: details.cause })
+    this.lines = details.lines ?? []
+  }
+}
+
+/** The process that ran a task died, and no retries were left. */
+export class WorkerDiedError extends TroupeError {
+  static {
+    nameErrors(WorkerDiedError)
+  }
+
+  /**
+   * @param task the name of the task's function
+   * @param reason what ended the process
+   */
+  constructor(
+    readonly task: string,
+    readonly reason: string,
+  ) {
+    super(`the process of the task ${task} died: ${reason}`)
+  }
+}
+
+/** An actor is alive but its connection broke; whether a call in flight ran is not known. */
+export class ActorUnreachableError extends TroupeError {
+  static {
+    nameErrors(ActorUnreachableError)
+  }
+}
+
+/** The value of a ref is gone: its owner has died, or had freed it. */
+export class ObjectLostError extends TroupeError {
+  static {
+    nameErrors(ObjectLostError)
+  }
+}
+
+/** A queue that has a bound is full: the caller makes calls faster than they are answered. */
+export class QueueFullError extends TroupeError {
+  static {
+    nameErrors(QueueFullError)
+  }
+}
+
+/** A call was cancelled before it was answered. */
+export class CancelledError extends TroupeError {
+  static {
+    nameErrors(CancelledError)
+  }
+}
+
+/** A call was not answered within its deadline. */
+export class DeadlineExceededError extends CancelledError {
+  static {
+    nameErrors(DeadlineExceededError)
   }
 }
 
@@ -74,5 +132,11 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     PortInUseError,
     ClusterLostError,
     ActorDiedError,
+    ActorUnreachableError,
+    WorkerDiedError,
+    ObjectLostError,
+    QueueFullError,
+    CancelledError,
+    DeadlineExceededError,
   ].map((errorClass) => [errorClass.name, errorClass]),
 )

@@ -3,7 +3,9 @@ import type { ActorRecord } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/runtime.js'
 import { registerCodec } from '../transport/codec.js'
+import { type CallOptions, checkCallOptions } from './call-options.js'
 import { InvalidInputError } from './errors.js'
+import type { ActorHooks } from './hooks.js'
 import type { ObjectRef } from './ref.js'
 
 /** Whether a type is `any`. */
@@ -22,11 +24,14 @@ export type RemoteResult<R> =
 /** The arguments of a remote call: each may be given as a ref, and arrives as its value. */
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: A[I] | ObjectRef<A[I]> }
 
-/** The names of a class's methods. */
-export type MethodName<T> = {
-  [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
-}[keyof T] &
-  string
+/** The names of a class's methods, without its hooks. */
+export type MethodName<T> = Exclude<
+  {
+    [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
+  }[keyof T] &
+    string,
+  keyof ActorHooks
+>
 
 /** A method as it is called through a handle. */
 export type RemoteMethod<F> = F extends (...args: infer A) => infer R
@@ -60,7 +65,7 @@ const clients = new WeakMap<object, ActorClient>()
 const reserved = new Set(['then', 'toJSON', 'constructor'])
 
 /** Makes the handle of an actor. */
-export function handleOf<T>(client: ActorClient): Handle<T> {
+export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<T> {
   const handle = new Proxy(new HandleTarget(client), {
     get(target, property) {
       if (property === inspect.custom) return () => `Handle(${client.record.name})`
@@ -68,7 +73,8 @@ export function handleOf<T>(client: ActorClient): Handle<T> {
       let method = target.methods.get(property)
       if (!method) {
         const isGenerator = client.record.generators.includes(property)
-        method = (...args: unknown[]) => (isGenerator ? client.stream(property, args) : client.call(property, args))
+        method = (...args: unknown[]) =>
+          isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
         target.methods.set(property, method)
       }
       return method
@@ -86,6 +92,21 @@ export function clientOf(handle: object): ActorClient {
   const client = clients.get(handle)
   if (!client) throw new InvalidInputError('expected an actor handle, found another object')
   return client
+}
+
+/**
+ * The same handle with options for the calls made through it.
+ *
+ * @throws InvalidInputError if an option is out of range
+ * @example
+ * ```ts
+ * const controller = new AbortController()
+ * const page = withOptions(crawler, { signal: controller.signal, deadline: 5000 }).fetch(url)
+ * ```
+ */
+export function withOptions<H extends object>(handle: H, options: CallOptions): H {
+  checkCallOptions(options)
+  return handleOf(clientOf(handle), options) as H
 }
 
 /** Tells which actor a handle stands for. */

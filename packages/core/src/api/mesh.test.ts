@@ -79,3 +79,14 @@ test('a dimension that is no positive integer, and a place that does not exist, 
   t.throws(() => mesh.at({}), { instanceOf: InvalidInputError, message: /lack the dimension tensor/ })
   t.throws(() => mesh.slice({ pipeline: 0 }), { instanceOf: InvalidInputError, message: /no dimension pipeline/ })
 })
+
+test('choose calls one member at a time, each in its turn', async (t) => {
+  const mesh = await RemoteCounter.spawnMesh({ member: 3 })
+  const totals = await Promise.all(Array.from({ length: 6 }, () => mesh.choose('add', 1)))
+  t.deepEqual(totals, [1, 1, 1, 2, 2, 2])
+  const letters: string[] = []
+  for await (const letter of mesh.choose('letters', 'abc')) letters.push(letter)
+  t.is(letters.join(''), 'abc')
+  // @ts-expect-error an argument of the wrong type
+  await t.throwsAsync(async () => await mesh.choose('add', Symbol('x')))
+})

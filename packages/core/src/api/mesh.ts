@@ -1,6 +1,14 @@
 import type { Coordinates, Dimensions } from '../cluster/protocol.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
-import { clientOf, type Handle, killActor, type MethodName, type RemoteArguments, stopActor } from './handle.js'
+import {
+  clientOf,
+  type Handle,
+  killActor,
+  type MethodName,
+  type RemoteArguments,
+  type RemoteResult,
+  stopActor,
+} from './handle.js'
 
 /** One actor of a mesh. */
 export interface MeshMember<T> {
@@ -32,6 +40,8 @@ type AnswerOf<T, K extends keyof T> = T[K] extends AnyMethod ? Awaited<ReturnTyp
  * ```
  */
 export class Mesh<T> {
+  #next = 0
+
   /** @internal */
   constructor(
     /** Names and sizes of the dimensions, the first one being the slowest. */
@@ -98,6 +108,23 @@ export class Mesh<T> {
         }
       }),
     )
+  }
+
+  /**
+   * Calls a method of one member, each time of the next one, so that calls spread evenly.
+   *
+   * @example
+   * ```ts
+   * const answers = await Promise.all(questions.map((question) => mesh.choose('answer', question)))
+   * ```
+   */
+  choose<K extends MethodName<T>>(
+    method: K,
+    ...args: ArgumentsOf<T, K>
+  ): T[K] extends AnyMethod ? RemoteResult<ReturnType<T[K]>> : never {
+    const { handle } = this.members[this.#next++ % this.members.length]!
+    const chosen = (handle as unknown as Record<string, AnyMethod>)[method]!
+    return chosen(...args)
   }
 
   /** Calls a method of every member without waiting for answers. */

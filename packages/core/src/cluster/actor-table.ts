@@ -1,43 +1,80 @@
-import { ActorDiedError, InvalidInputError } from '../api/errors.js'
+import { ActorDiedError, TroupeError } from '../api/errors.js'
+import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Peer } from '../transport/peer.js'
-import { ipcEndpoint, randomId } from '../transport/switchboard.js'
+import { randomId } from '../transport/switchboard.js'
+import { ActorNames } from './actor-names.js'
 import type { Node } from './head.js'
-import { placeMesh, placeOne } from './placement.js'
-import type { ActorRecord, Coordinates, SpawnRequest, WorkerSpec } from './protocol.js'
+import { placeMesh } from './placement.js'
+import type { ActorInfo, ActorRecord, ActorState, Death, HeadNotices, Spawned, SpawnRequest } from './protocol.js'
+import type { Demand, Grant, Scheduler } from './scheduler.js'
+import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
-/** Milliseconds a worker process may take to start. */
-const START_TIMEOUT = 30_000
 /** How many dead actors are remembered, with why they died. */
 const REMEMBERED_DEAD = 10_000
+/** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
+const RESTART_DELAY = { least: 50, most: 5000 }
 
-/** An actor as the head keeps it, while its process lives. */
+/** Milliseconds from the end of a process's connection to the report of its end. */
+const EXIT_REPORT = 5000
+
+/** The process that asks for an actor. */
+export interface Owner {
+  readonly processId: string
+  /** The driver at the root of what the process belongs to; empty where that is a detached actor. */
+  readonly driver: string
+  readonly namespace: string
+  /** Whether it has ended; what it had asked for by then is nobody's. */
+  isGone: boolean
+}
+
+/** An actor as the head keeps it, while it lives. */
 interface Actor {
   readonly id: string
   readonly name: string
-  readonly processId: string
-  readonly node: Node
-  /** The process that spawned it, and the driver at the root of that. */
+  readonly namespace: string
+  readonly request: SpawnRequest
+  readonly member: number
   readonly owner: string
   readonly driver: string
   readonly watchers: Set<Peer>
-  pid: number
-  tcp: string | undefined
-  /** Why it is about to end, when that is known before its process ends. */
+  /** The node it would best be on. */
+  readonly preferred: string | undefined
+  state: 'starting' | 'alive' | 'restarting'
+  /** What it holds of its node; undefined while it waits for that. */
+  grant: Grant | undefined
+  worker: WorkerProcess | undefined
+  restarts: number
+  /** How often it may be restarted. */
+  allowed: number
+  /** Whether it is ended only to be restarted with the rest of its mesh. */
+  isJoining: boolean
+  /** Why it died last. */
+  death: Death | undefined
+  /** Why it is about to end for good, when that is known before its process ends. */
   ending: string | undefined
-  readonly started: (error?: Error) => void
 }
 
-/** The cluster's actors: spawns them over the nodes, and tells who watches them when they die. */
+/** The cluster's actors: spawns them over the nodes, restarts them, and tells who watches them what becomes of them. */
 export class ActorTable {
   readonly #nodes: ReadonlyMap<string, Node>
+  readonly #scheduler: Scheduler
+  readonly #workers: WorkerPool
   readonly #actors = new Map<string, Actor>()
-  readonly #byProcess = new Map<string, Actor>()
-  readonly #dead = new Map<string, string>()
-  readonly #names = new Set<string>()
-  readonly #numbers = new Map<string, number>()
+  readonly #dead = new Map<string, Death>()
+  readonly #names = new ActorNames()
+  readonly #askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>
 
-  constructor(nodes: ReadonlyMap<string, Node>) {
+  /** @param askSupervisor asks a process what becomes of an actor that it owns */
+  constructor(
+    nodes: ReadonlyMap<string, Node>,
+    scheduler: Scheduler,
+    workers: WorkerPool,
+    askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>,
+  ) {
+    this.#askSupervisor = askSupervisor
     this.#nodes = nodes
+    this.#scheduler = scheduler
+    this.#workers = workers
   }
 
   /**
@@ -46,45 +83,86 @@ export class ActorTable {
    * @throws InvalidInputError if the name is taken or the node is unknown
    * @throws ActorDiedError if a process does not start; the others are ended
    */
-  async spawn(request: SpawnRequest, owner: string): Promise<ActorRecord[]> {
-    const places = this.#place(request)
-    const names = this.#nameMembers(request)
-    const starts = request.members.map((member, index) => {
-      return this.#start(request, names[index]!, { ...member }, places[index]!, owner)
+  async spawn(request: SpawnRequest, owner: Owner): Promise<Spawned[]> {
+    const namespace = request.namespace ?? owner.namespace
+    if (request.getIfExists && request.name !== undefined) {
+      const known = this.#actors.get(this.#names.find(namespace, request.name) ?? '')
+      if (known?.worker) return [{ record: recordOf(known), existed: true }]
+    }
+    const preferred = this.#preferredNodes(request)
+    const ids = request.members.map(() => randomId())
+    const names = this.#names.assign(request, namespace, ids)
+    const actors = request.members.map((_, member) => {
+      const actor: Actor = {
+        id: ids[member]!,
+        name: names[member]!,
+        namespace,
+        request,
+        member,
+        owner: request.detached ? '' : owner.processId,
+        driver: request.detached ? '' : owner.driver,
+        watchers: new Set(),
+        state: 'starting',
+        grant: undefined,
+        preferred: preferred[member],
+        worker: undefined,
+        restarts: 0,
+        allowed: request.maxRestarts,
+        isJoining: false,
+        death: undefined,
+        ending: undefined,
+      }
+      this.#actors.set(actor.id, actor)
+      return actor
     })
-    const outcomes = await Promise.allSettled(starts)
+    // Those that fit at once are all placed before any of them starts.
+    for (const actor of actors) {
+      try {
+        actor.grant = this.#scheduler.take(this.#demandOf(actor))
+      } catch (error) {
+        for (const { id } of actors) void this.end(id, 'its mesh cannot be placed')
+        throw error
+      }
+    }
+    const outcomes = await Promise.allSettled(actors.map((actor) => this.#launch(actor)))
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
-    const records = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []))
-    if (!failure) return records
-    await Promise.all(records.map((record) => this.end(record.id, 'another member of its mesh did not start')))
+    if (!failure) return actors.map((actor) => ({ record: recordOf(actor), existed: false }))
+    await Promise.all(actors.map((actor) => this.end(actor.id, 'another member of its mesh did not start')))
     throw failure.reason
   }
 
-  /** A worker process has joined. */
-  started(processId: string, pid: number, tcp: string | undefined): void {
-    const actor = this.#byProcess.get(processId)
-    if (!actor) throw new InvalidInputError(`no worker process ${processId} was started`)
-    actor.pid = pid
-    actor.tcp = tcp
-    actor.started()
+  /** The living actor that was given a name. */
+  lookUp(name: string, namespace: string): ActorRecord | undefined {
+    const actor = this.#actors.get(this.#names.find(namespace, name) ?? '')
+    return actor?.worker && recordOf(actor)
   }
 
-  /** Why an actor is dead, or undefined while it lives; the peer is told when it dies. */
-  watch(actorId: string, peer: Peer): string | undefined {
+  /** How an actor is; the peer is told of every change. */
+  async watch(actorId: string, peer: Peer): Promise<ActorState> {
+    const worker = this.#actors.get(actorId)?.worker
+    this.#actors.get(actorId)?.watchers.add(peer)
+    // Its end is about to be reported, and is what the peer wants to know of.
+    if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
     const actor = this.#actors.get(actorId)
-    if (!actor) return this.#dead.get(actorId) ?? 'the cluster does not know it any more'
-    actor.watchers.add(peer)
-    return undefined
+    if (!actor) {
+      const death = this.#dead.get(actorId) ?? { reason: 'the cluster does not know it any more' }
+      return { state: 'dead', death }
+    }
+    return stateOf(actor)
   }
 
-  /** Ends an actor. Those who watch it are told at once; resolves when its process has ended. */
+  /** A process has gone, and with it what it watched. */
+  forget(peer: Peer): void {
+    for (const actor of this.#actors.values()) actor.watchers.delete(peer)
+  }
+
+  /** Ends an actor for good; resolves when its process has ended. */
   async end(actorId: string, reason: string): Promise<void> {
     const actor = this.#actors.get(actorId)
     if (!actor) return
-    actor.ending = reason
-    // A node that cannot be asked is lost, and its workers with it.
-    await actor.node.agent.endWorker(actor.processId).catch(() => {})
-    this.#died(actor, reason)
+    actor.ending ??= reason
+    if (actor.worker) await this.#workers.end(actor.worker, { reason })
+    this.#died(actor, { reason: actor.ending })
   }
 
   async endOwnedBy(owner: string, reason: string): Promise<void> {
@@ -92,119 +170,210 @@ export class ActorTable {
     await Promise.all(owned.map((actor) => this.end(actor.id, reason)))
   }
 
-  /** An actor has been asked to end itself. */
+  /** The actor of a process has been asked to end itself. */
   stopping(processId: string): void {
-    const actor = this.#byProcess.get(processId)
-    if (actor) actor.ending = 'it was stopped'
-  }
-
-  /** A worker process has ended. */
-  exited(processId: string, reason: string): void {
-    const actor = this.#byProcess.get(processId)
-    if (actor) this.#died(actor, actor.ending ?? reason)
-  }
-
-  nodeLost(nodeId: string, reason: string): void {
-    for (const actor of [...this.#actors.values()]) if (actor.node.id === nodeId) this.#died(actor, reason)
+    for (const actor of this.#actors.values()) {
+      if (actor.worker?.processId === processId) actor.ending ??= 'it was stopped'
+    }
   }
 
   countOn(nodeId: string): number {
-    return [...this.#actors.values()].filter((actor) => actor.node.id === nodeId).length
+    return [...this.#actors.values()].filter((actor) => actor.grant?.node.id === nodeId).length
   }
 
-  /** Whose output a process's is. */
-  originOf(processId: string): { name: string; driver: string | undefined } {
-    const actor = this.#byProcess.get(processId)
-    return { name: actor?.name ?? processId, driver: actor?.driver }
+  /** Ends the actors of a placement group. */
+  async endGroup(group: string): Promise<void> {
+    const members = [...this.#actors.values()].filter((actor) => actor.request.place.bundle?.group === group)
+    await Promise.all(members.map((actor) => this.end(actor.id, 'its placement group was removed')))
   }
 
-  async #start(
-    request: SpawnRequest,
-    name: string,
-    member: { coordinates?: Coordinates; rank?: number },
-    node: Node,
-    owner: string,
-  ): Promise<ActorRecord> {
-    const [id, processId] = [randomId(), randomId()]
-    let started!: (error?: Error) => void
-    const starting = new Promise<void>((resolve, reject) => {
-      started = (error) => (error ? reject(error) : resolve())
+  /** The living actors. */
+  list(): ActorInfo[] {
+    return [...this.#actors.values()].map((actor) => {
+      const { id, name, namespace, state, worker, grant, restarts, request, death } = actor
+      const pid = worker?.pid ?? 0
+      const { resources } = request.place
+      const { className } = request.actorClass
+      const nodeId = grant?.node.id ?? ''
+      return { id, name, namespace, className, state, pid, nodeId, restarts, resources, reason: death?.reason }
     })
-    const driver = this.#byProcess.get(owner)?.driver ?? owner
-    const watchers = new Set<Peer>()
-    const actor: Actor = {
-      id,
-      name,
-      processId,
-      node,
-      owner,
-      driver,
-      watchers,
-      pid: 0,
-      tcp: undefined,
-      ending: undefined,
-      started,
+  }
+
+  /** Starts the actor's process. */
+  async #launch(actor: Actor): Promise<void> {
+    const { actorClass, members, dimensions, concurrency, settings } = actor.request
+    const { id: actorId, name, driver, namespace } = actor
+    let worker: WorkerProcess | undefined
+    const exited = (death: Death) => {
+      if (worker && actor.worker === worker) this.#exited(actor, death)
     }
-    this.#actors.set(id, actor)
-    this.#byProcess.set(processId, actor)
-    const { actorClass, dimensions, env } = request
-    const spec: WorkerSpec = { processId, actorId: id, name, actorClass, dimensions, env, ...member }
-    const timer = setTimeout(() => {
-      void this.end(id, `its process did not start within ${START_TIMEOUT / 1000} s`)
-    }, START_TIMEOUT)
     try {
-      await Promise.all([starting, node.agent.startWorker(spec)])
-    } finally {
-      clearTimeout(timer)
+      actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
+      const { node, taken } = actor.grant
+      if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
+      const holder = { name, driver, namespace, exited }
+      const isPlain = Object.values(settings).every((setting) => setting === undefined)
+      worker = await (isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder))
+      const { gpus } = taken
+      const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, ...members[actor.member] }
+      await worker.unlessExited(worker.duties.become(spec))
+      if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
+    } catch (error) {
+      const death = error instanceof WorkerExit ? error.death : { reason: String(error) }
+      if (worker) void this.#workers.end(worker, death)
+      if (actor.state === 'starting') this.#died(actor, death)
+      if (error instanceof TroupeError) throw error
+      throw new ActorDiedError(name, actor.ending ?? death.reason, death)
     }
-    const address = { processId, nodeId: node.id, ipc: ipcEndpoint(processId), tcp: actor.tcp }
-    return { id, name, pid: actor.pid, address, generators: actorClass.generators }
+    actor.worker = worker
+    if (actor.state === 'starting') actor.state = 'alive'
   }
 
-  #died(actor: Actor, reason: string): void {
-    if (!this.#actors.delete(actor.id)) return
-    this.#byProcess.delete(actor.processId)
-    this.#names.delete(actor.name)
-    this.#dead.set(actor.id, reason)
-    if (this.#dead.size > REMEMBERED_DEAD) this.#dead.delete(this.#dead.keys().next().value!)
-    actor.started(new ActorDiedError(actor.name, reason))
-    for (const peer of actor.watchers) peer.notify('actorDied', actor.id, reason)
-    void this.endOwnedBy(actor.processId, `its owner ${actor.name} died`)
+  /** The process of a living actor has ended. */
+  #exited(actor: Actor, death: Death): void {
+    void this.endOwnedBy(actor.worker!.processId, `its owner ${actor.name} died`)
+    actor.worker = undefined
+    const isJoining = actor.isJoining
+    actor.isJoining = false
+    if (actor.ending === undefined && actor.restarts < actor.allowed) {
+      if (!isJoining) this.#restartSiblings(actor)
+      void this.#restart(actor, death)
+    } else if (actor.ending === undefined && actor.request.isSupervised) void this.#supervise(actor, death)
+    else this.#died(actor, actor.ending === undefined ? death : { reason: actor.ending })
   }
 
-  #place({ members, dimensions, nodeId }: SpawnRequest): Node[] {
-    if (nodeId !== undefined) {
-      const node = this.#nodes.get(nodeId)
-      if (!node) throw new InvalidInputError(`no node ${nodeId} is in the cluster; cluster.nodes() lists them`)
-      return members.map(() => node)
+  /** In a mesh whose strategy is all-for-one, the others are restarted with a member that is. */
+  #restartSiblings({ request, id }: Actor): void {
+    if (request.strategy === 'one-for-one') return
+    for (const sibling of this.#actors.values()) {
+      if (sibling.request !== request || sibling.id === id || sibling.state !== 'alive' || !sibling.worker) continue
+      sibling.isJoining = true
+      sibling.allowed = Math.max(sibling.allowed, sibling.restarts + 1)
+      void this.#workers.end(sibling.worker, { reason: 'another member of its mesh died' })
     }
-    const candidates = [...this.#nodes.values()].map((node) => ({ id: node.id, node, actors: this.countOn(node.id) }))
-    const places = dimensions ? placeMesh(candidates, dimensions) : members.map(() => placeOne(candidates))
-    return places.map(({ node }) => node)
   }
 
-  #nameMembers({ name, actorClass, members }: SpawnRequest): string[] {
-    const names = members.map(({ coordinates }) => {
-      if (coordinates) return `${name ?? actorClass.className}${formatCoordinates(coordinates)}`
-      return name ?? this.#number(actorClass.className)
-    })
-    // Only a name that was chosen must be the only one of its kind.
-    if (name !== undefined) {
-      for (const taken of names) {
-        if (this.#names.has(taken)) throw new InvalidInputError(`an actor named ${taken} lives already; choose another`)
+  /** Asks those who own the actor, from the nearest one up, whether it shall live again. */
+  async #supervise(actor: Actor, death: Death): Promise<void> {
+    actor.state = 'restarting'
+    this.#bury(actor, death)
+    this.#tell(actor, { state: 'restarting', death })
+    const { id, name, request, restarts } = actor
+    const failure = { id, name, className: request.actorClass.className, restarts, reason: death.reason }
+    let decision: Decision | undefined
+    for (let owner: string | undefined = actor.owner; owner && !isHandled(decision); ) {
+      const processId: string = owner
+      decision = await this.#askSupervisor(processId, failure)
+      owner = [...this.#actors.values()].find(({ worker }) => worker?.processId === processId)?.owner
+    }
+    if (actor.ending !== undefined) return
+    if (!isHandled(decision)) {
+      this.#died(actor, death)
+      return
+    }
+    if (decision === 'replace' && actor.grant) {
+      this.#scheduler.release(actor.grant)
+      actor.grant = undefined
+    }
+    actor.allowed = actor.restarts + 1
+    this.#restartSiblings(actor)
+    await this.#restart(actor, death)
+  }
+
+  async #restart(actor: Actor, death: Death): Promise<void> {
+    actor.state = 'restarting'
+    this.#bury(actor, death)
+    this.#tell(actor, { state: 'restarting', death })
+    while (actor.ending === undefined) {
+      if (actor.restarts >= actor.allowed) {
+        this.#died(actor, actor.death!)
+        return
       }
-      for (const taken of names) this.#names.add(taken)
+      if (actor.restarts > 0) {
+        await new Promise((resolve) => {
+          setTimeout(resolve, Math.min(RESTART_DELAY.least * 2 ** (actor.restarts - 1), RESTART_DELAY.most))
+        })
+        if (actor.ending !== undefined) return
+      }
+      actor.restarts += 1
+      try {
+        if (actor.grant && !this.#nodes.has(actor.grant.node.id)) actor.grant = undefined
+        await this.#launch(actor)
+        const worker = actor.worker!
+        const args = actor.request.creation![actor.member]!
+        await worker.unlessExited(worker.duties.reconstruct(args, actor.restarts, actor.death!.reason))
+      } catch (error) {
+        if (actor.ending !== undefined) return
+        if (error instanceof WorkerExit) this.#bury(actor, error.death)
+        else if (error instanceof ActorDiedError) this.#bury(actor, error)
+        else {
+          await this.end(actor.id, `it could not be constructed anew: ${error}`)
+          return
+        }
+        continue
+      }
+      actor.state = 'alive'
+      this.#tell(actor, stateOf(actor))
+      return
     }
-    return names
   }
 
-  #number(className: string): string {
-    const number = (this.#numbers.get(className) ?? 0) + 1
-    this.#numbers.set(className, number)
-    return `${className}#${number}`
+  #bury(actor: Actor, { reason, lines, cause }: Death): void {
+    actor.death = { reason, lines, cause }
+  }
+
+  #died(actor: Actor, death: Death): void {
+    if (!this.#actors.delete(actor.id)) return
+    this.#names.release(actor.namespace, actor.name, actor.id)
+    if (actor.grant) this.#scheduler.release(actor.grant)
+    actor.grant = undefined
+    this.#dead.set(actor.id, death)
+    if (this.#dead.size > REMEMBERED_DEAD) this.#dead.delete(this.#dead.keys().next().value!)
+    this.#tell(actor, { state: 'dead', death })
+  }
+
+  #tell(actor: Actor, state: ActorState): void {
+    for (const peer of actor.watchers) peer.notify('actorChanged' satisfies keyof HeadNotices, actor.id, state)
+  }
+
+  #demandOf({ name, driver, member, preferred, request: { place } }: Actor): Demand {
+    const { bundle, bundles = 1, ...where } = place
+    const own = bundle && { group: bundle.group, index: bundle.index + (member % bundles) }
+    return { what: name, driver, preferred, ...where, bundle: own }
+  }
+
+  /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */
+  #preferredNodes({ members, dimensions, place }: SpawnRequest): (string | undefined)[] {
+    const nodes = [...this.#nodes.values()].map(({ id }) => ({ id, actors: this.countOn(id) }))
+    const isFree = !place.labels && place.nodeId === undefined
+    return dimensions && isFree ? placeMesh(nodes, dimensions).map(({ id }) => id) : members.map(() => undefined)
   }
 }
 
-function formatCoordinates(coordinates: Coordinates): string {
-  return `[${Object.entries(coordinates).map(([dimension, index]) => `${dimension}=${index}`)}]`
+function recordOf(actor: Actor): ActorRecord {
+  const { id, name, worker, restarts, request } = actor
+  const { maxRestarts, maxTaskRetries, maxPendingCalls } = request
+  const { pid, address } = worker!
+  return {
+    id,
+    name,
+    pid,
+    address,
+    generators: request.actorClass.generators,
+    restarts,
+    restartable: maxRestarts > 0 || request.isSupervised,
+    maxTaskRetries,
+    maxPendingCalls,
+  }
+}
+
+function isHandled(decision: Decision | undefined): boolean {
+  return decision === 'restart' || decision === 'replace'
+}
+
+function stateOf(actor: Actor): ActorState {
+  if (actor.state === 'restarting' || !actor.worker) {
+    return { state: 'restarting', death: actor.death ?? { reason: 'its process has not started yet' } }
+  }
+  return { state: 'alive', record: recordOf(actor) }
 }

@@ -1,6 +1,5 @@
 import type { ProcessAddress } from '../transport/switchboard.js'
 import type { HeadOptions } from './head.js'
-import type { ActorClass, Coordinates, Dimensions } from './protocol.js'
 
 /** Marks every process of a cluster, so that what is left of one can be found. */
 export const CLUSTER_VARIABLE = 'TROUPE_CLUSTER'
@@ -20,12 +19,6 @@ export interface WorkerBoot {
   readonly host: string
   /** Whether other nodes must be able to reach it. */
   readonly listens: boolean
-  readonly actorId: string
-  readonly name: string
-  readonly actorClass: ActorClass
-  readonly coordinates?: Coordinates | undefined
-  readonly dimensions?: Dimensions | undefined
-  readonly rank?: number | undefined
 }
 
 /** What the head of a local cluster is told through its environment. */

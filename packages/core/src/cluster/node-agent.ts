@@ -3,8 +3,8 @@ import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { CLUSTER_VARIABLE, WORKER_VARIABLE, type WorkerBoot } from './boot.js'
 import { LineReader } from './line-reader.js'
-import type { NodeNotices, NodeRequests, WorkerSpec } from './protocol.js'
-import { titleRoom, workerTitle } from './title.js'
+import type { Death, NodeNotices, NodeRequests, WorkerSpec } from './protocol.js'
+import { TITLE_ROOM } from './title.js'
 
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
 
@@ -34,19 +34,12 @@ export class NodeAgent implements NodeRequests {
     this.#notices = notices
   }
 
-  startWorker({ processId, actorId, name, actorClass, env, ...place }: WorkerSpec): void {
-    const boot: WorkerBoot = {
-      ...this.#settings,
-      ...place,
-      processId,
-      actorId,
-      name,
-      actorClass,
-      parentPid: process.pid,
-    }
+  startWorker({ processId, env, nodeFlags = [], cwd }: WorkerSpec): void {
+    const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [workerMain, titleRoom(workerTitle(name))], {
+    const child = spawn(process.execPath, [...nodeFlags, workerMain, TITLE_ROOM], {
       detached: true,
+      cwd,
       stdio: ['pipe', 'pipe', 'pipe'],
       env: {
         ...process.env,
@@ -64,12 +57,12 @@ export class NodeAgent implements NodeRequests {
     })
     child.stdin!.on('error', () => {})
     const ended = new Promise<void>((resolve) => {
-      const report = (reason: string) => {
+      const report = (death: Death) => {
         if (!this.#workers.delete(processId)) return
-        this.#notices.exited(processId, reason)
+        this.#notices.exited(processId, death)
         resolve()
       }
-      child.on('error', (error) => report(`its process could not be started: ${error.message}`))
+      child.on('error', (error) => report({ reason: `its process could not be started: ${error.message}` }))
       child.on('exit', (code, signal) => {
         const done = () => report(describeExit(code, signal, lastLines))
         child.on('close', done)
@@ -100,10 +93,12 @@ function readLines(stream: Readable, take: (line: string) => void): void {
   stream.on('data', (text: string) => reader.read(text)).on('end', () => reader.end())
 }
 
-function describeExit(code: number | null, signal: string | null, lastLines: string[]): string {
-  if (signal) return `its process was killed by ${signal}`
+function describeExit(code: number | null, signal: string | null, lines: string[]): Death {
+  const lastLines = [...lines]
+  if (signal) return { reason: `its process was killed by ${signal}`, lines: lastLines }
   const error = lastLines.find((line) => /^(Uncaught )?[\w.]*(Error|Exception)\b.*: /.test(line))
   const output = lastLines.filter((line) => line.trim() !== '')
   const tail = output.length > 0 && code !== 0 ? `\nlast lines on its stderr:\n${output.join('\n')}` : ''
-  return `its process exited with code ${code}${error && code !== 0 ? ` (${error})` : ''}${tail}`
+  const reason = `its process exited with code ${code}${error && code !== 0 ? ` (${error})` : ''}${tail}`
+  return { reason, lines: lastLines }
 }

@@ -5,6 +5,15 @@ import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
 import { NodeAgent } from './node-agent.js'
 import type { HeadRequests, WorkerSpec } from './protocol.js'
+import { checkResources, type Resources, resourcesOfHost } from './resources.js'
+
+/** What a node is declared to have. */
+export interface NodeOptions {
+  /** Amounts beside or instead of what the host has: `{ cpu: 4, licence: 1 }`. */
+  readonly resources?: Resources
+  /** What actors and tasks can ask for, such as `{ zone: 'a' }`. */
+  readonly labels?: Readonly<Record<string, string>>
+}
 
 /** A host that has joined a cluster: it starts workers when the head asks for them. */
 export class JoinedNode {
@@ -33,7 +42,8 @@ export class JoinedNode {
    * @param host the address of this machine that other hosts reach it at
    * @throws NodeUnreachableError if no head answers
    */
-  static async join(head: { host: string; port: number }, host: string): Promise<JoinedNode> {
+  static async join(head: { host: string; port: number }, host: string, options: NodeOptions): Promise<JoinedNode> {
+    checkResources(options.resources ?? {})
     const [processId, nodeId] = [randomId(), randomId()]
     const switchboard = new Switchboard({ processId, nodeId })
     const node = new JoinedNode(switchboard)
@@ -47,11 +57,17 @@ export class JoinedNode {
       },
     )
     try {
-      const info = await control<HeadRequests>(peer).joinNode({ host, pid: process.pid, cpus: availableParallelism() })
+      const info = await control<HeadRequests>(peer).joinNode({
+        host,
+        pid: process.pid,
+        cpus: availableParallelism(),
+        resources: resourcesOfHost(options.resources),
+        labels: options.labels ?? {},
+      })
       const { clusterId } = info
       const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
       node.#agent = new NodeAgent(settings, {
-        exited: (id, reason) => peer.notify('exited', id, reason),
+        exited: (id, death) => peer.notify('exited', id, death),
         log: (id, line) => peer.notify('log', id, line),
       })
       node.#joined(node.#agent)

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { placeMesh, placeOne } from './placement.js'
+import { placeMesh } from './placement.js'
 
 const nodes = [
   { id: 'a', actors: 2 },
@@ -7,10 +7,6 @@ const nodes = [
   { id: 'c', actors: 1 },
 ]
 const idsOf = (places: { id: string }[]) => places.map(({ id }) => id).join('')
-
-test('a single actor goes to the node with the fewest, the earliest of those', (t) => {
-  t.is(placeOne(nodes).id, 'b')
-})
 
 test('a mesh is cut into even, contiguous blocks that keep the fastest dimension on one node', (t) => {
   const [a, b] = nodes as [(typeof nodes)[0], (typeof nodes)[0]]

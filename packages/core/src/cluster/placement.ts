@@ -6,11 +6,6 @@ export interface Place {
   readonly actors: number
 }
 
-/** The node for a single actor: the one with the fewest, the earliest to join among those. */
-export function placeOne<T extends Place>(nodes: readonly T[]): T {
-  return nodes.reduce((best, node) => (node.actors < best.actors ? node : best))
-}
-
 /**
  * Nodes for the members of a mesh, by rank: contiguous, even blocks. The members along the fastest dimension that has
  * more than one stay on one node, unless there are fewer such rows than nodes.

@@ -3,6 +3,9 @@ export function titleRoom(title: string): string {
   return '-'.repeat(title.length)
 }
 
+/** Room for the name of the actor that a worker will be given. */
+export const TITLE_ROOM = titleRoom(workerTitle(' '.repeat(60)))
+
 /** What ps and top show for a worker. */
 export function workerTitle(name: string): string {
   return `troupe worker ${name}`

@@ -1,13 +1,14 @@
-import { Call } from '../api/call.js'
-import { ActorDiedError, ClusterLostError } from '../api/errors.js'
+import { Call, type CallOwner } from '../api/call.js'
+import type { CallOptions } from '../api/call-options.js'
+import { ActorDiedError, ActorUnreachableError, ClusterLostError, QueueFullError } from '../api/errors.js'
 import { addOrigin, callerOf } from '../api/origin.js'
 import { ObjectRef } from '../api/ref.js'
-import { type ActorRecord, STOP, type WorkerRequests } from '../cluster/protocol.js'
-import { type Encoded, encode } from '../transport/codec.js'
+import { type ActorRecord, type ActorState, type Death, STOP, type WorkerRequests } from '../cluster/protocol.js'
+import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { snapshot } from '../transport/wire.js'
+import { Outgoing } from './outgoing.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds that the head has to say why an actor's connection broke. */
@@ -16,46 +17,51 @@ const REASON_TIMEOUT = 1000
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
 const LAST_ANSWERS = 250
 
+const NO_OPTIONS: CallOptions = {}
+
 let calls = 0
 
-/** This process's side of one actor: sends its calls in order, and fails them when it dies. */
-export class ActorClient {
-  #death: string | undefined
+/**
+ * This process's side of one actor: sends its calls in order, fails them when it dies, and where that was asked for sends
+ * them again when it has come back.
+ */
+export class ActorClient implements CallOwner {
+  /** `unsure`: its connection broke, or the record may be an old one; the head is asked before anything is sent. */
+  #state: 'alive' | 'unsure' | 'restarting' | 'dead' = 'alive'
+  #death: Death | undefined
   #peer: Peer | undefined
   #watching: Promise<void> | undefined
-  #died!: () => void
-  readonly #untilDeath = new Promise<void>((resolve) => {
-    this.#died = resolve
-  })
-  /** Settles when the last call that waits for refs among its arguments has been sent. */
-  #tail: Promise<void> | undefined
+  #asking: Promise<void> | undefined
+  /** Whether its connection broke a moment ago: that it was alive then is no news. */
+  #isLosing = false
+  /** How many deaths were known when each connection was opened. */
+  readonly #epochs = new WeakMap<Peer, number>()
+  #deaths = 0
+  readonly #changes = new Set<() => void>()
+  /** Calls that wait for refs among their arguments, for calls before them or for the actor, in order. */
+  readonly #queue: Outgoing[] = []
+  /** Calls that may have to be sent again. */
+  readonly #kept = new Map<Call, Outgoing>()
+  #pending = 0
 
+  /** @param isFresh whether the record has just come from the head */
   constructor(
     private readonly runtime: Runtime,
-    readonly record: ActorRecord,
-  ) {}
+    public record: ActorRecord,
+    isFresh: boolean,
+  ) {
+    if (record.restartable && !isFresh) this.#state = 'unsure'
+  }
 
   /** Calls a method. Refs among the arguments are resolved first; later calls wait for that, so that the order holds. */
-  call(method: string, args: unknown[]): ObjectRef<unknown> {
-    return this.#start(method, args).ref
+  call(method: string, args: unknown[], options = NO_OPTIONS): ObjectRef<unknown> {
+    return this.#start(method, args, options).ref
   }
 
   /** Calls a generator method. What is returned is no promise, so that an async function can return it. */
-  stream(method: string, args: unknown[]): AsyncIterable<unknown> {
-    const call = this.#start(method, args)
+  stream(method: string, args: unknown[], options = NO_OPTIONS): AsyncIterable<unknown> {
+    const call = this.#start(method, args, options)
     return { [Symbol.asyncIterator]: () => call.iterate() }
-  }
-
-  #start(method: string, args: unknown[]): Call {
-    const id = `${this.runtime.self.processId}:${++calls}`
-    const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
-    const call = new Call(id, label, callerOf(), (lost) => this.#explain(lost))
-    try {
-      this.#send(call, method, args)
-    } catch (error) {
-      call.failure(error)
-    }
-    return call
   }
 
   /** Constructs the actor in its worker. */
@@ -65,14 +71,14 @@ export class ActorClient {
     try {
       await control<WorkerRequests>(peer).construct(args)
     } catch (error) {
-      if (error instanceof LinkLostError) throw await this.#explain(error)
+      if (error instanceof LinkLostError) throw await this.#explain(error, peer)
       if (error instanceof Error) addOrigin(error, `new ${this.record.name}`, origin)
       throw error
     }
   }
 
   async stop(): Promise<void> {
-    await this.call(STOP, [])
+    await this.call(STOP, [], { maxRetries: 0 })
     await this.#ended()
   }
 
@@ -81,92 +87,220 @@ export class ActorClient {
     await this.#ended()
   }
 
-  /** Takes the actor as dead: fails its pending calls and all later ones. */
-  died(reason: string): void {
-    if (this.#death !== undefined) return
-    this.#death = reason
-    this.#died()
-    this.runtime.forget(this.record.id)
-    const peer = this.#peer
-    if (peer && !peer.isLost) setTimeout(() => peer.disconnect(new LinkLostError(reason)), LAST_ANSWERS)
+  /** Takes the head's word on how the actor is. */
+  changed(state: ActorState): void {
+    if (this.#state === 'dead') return
+    if (state.state === 'dead') this.died(state.death)
+    else if (state.state === 'restarting') this.#left('restarting', state.death)
+    else if (!this.#isLosing || state.record.restarts > this.record.restarts) this.#alive(state.record)
   }
 
-  #send(call: Call, method: string, args: unknown[]): void {
-    if (this.#death !== undefined) throw this.#deathError(this.#death)
-    const refs = args.flatMap((arg, index) => (arg instanceof ObjectRef ? [[index, arg] as const] : []))
-    const known = refs.length === 0 ? args : args.map((arg) => (arg instanceof ObjectRef ? null : arg))
-    const peer = this.#connect()
-    const encoded = encode(known, 'arguments', peer.sameNode)
-    if (refs.length === 0 && !this.#tail) {
-      call.sent(peer, peer.request({ target: this.record.id, method, args: encoded }, call))
+  /** Takes the actor as dead: fails its pending calls and all later ones. */
+  died(death: Death): void {
+    if (this.#state === 'dead') return
+    this.#left('dead', death)
+    this.runtime.forget(this.record.id)
+    for (const { call } of this.#queue.splice(0)) call.failure(this.#deathError())
+  }
+
+  /** The runtime has learned of this actor anew, perhaps from a newer record. */
+  learn(record: ActorRecord): void {
+    if (record.restarts > this.record.restarts) this.#alive(record)
+  }
+
+  lost(call: Call, error: LinkLostError, peer: Peer): void {
+    const outgoing = this.#kept.get(call)
+    if (outgoing && outgoing.retries > 0 && !call.isStreaming && this.#state !== 'dead') {
+      outgoing.retries -= 1
+      const later = this.#queue.findIndex(({ number }) => number > outgoing.number)
+      this.#queue.splice(later < 0 ? this.#queue.length : later, 0, outgoing)
+      this.#doubt()
       return
     }
-    const turn = this.#sendLater(call, method, snapshot(encoded), refs, this.#tail).finally(() => {
-      if (this.#tail === turn) this.#tail = undefined
-    })
-    this.#tail = turn
+    void this.#explain(error, peer).then((reason) => call.failure(reason))
   }
 
-  async #sendLater(
-    call: Call,
-    method: string,
-    args: Encoded,
-    refs: (readonly [number, ObjectRef<unknown>])[],
-    before: Promise<void> | undefined,
-  ): Promise<void> {
-    const late: [number, Encoded][] = []
+  settled(call: Call): void {
+    this.#pending -= 1
+    this.#kept.get(call)?.done()
+    this.#kept.delete(call)
+    if (this.#queue[0]?.call.isSettled) this.#pump()
+  }
+
+  #start(method: string, args: unknown[], options: CallOptions): Call {
+    const number = ++calls
+    const id = `${this.runtime.self.processId}:${number}`
+    const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
+    this.#pending += 1
+    const call = new Call(id, label, callerOf(), this, options)
+    if (call.isSettled) return call
     try {
-      const values = await Promise.all(refs.map(([, ref]) => ref))
-      await before
-      if (this.#death !== undefined) throw this.#deathError(this.#death)
-      const peer = this.#connect()
-      for (const [position, [index]] of refs.entries()) {
-        late.push([index, encode(values[position], `argument ${index + 1}`, peer.sameNode)])
-      }
-      call.sent(peer, peer.request({ target: this.record.id, method, args, late }, call))
+      this.#send(number, call, method, args, options.maxRetries ?? this.record.maxTaskRetries)
     } catch (error) {
-      for (const { pins } of [args, ...late.map(([, value]) => value)]) for (const release of pins) release()
-      await before
       call.failure(error)
+    }
+    return call
+  }
+
+  #send(number: number, call: Call, method: string, args: unknown[], retries: number): void {
+    if (this.#state === 'dead') throw this.#deathError()
+    if (this.#pending > this.record.maxPendingCalls) {
+      const { name, maxPendingCalls } = this.record
+      throw new QueueFullError(
+        `${name} has ${maxPendingCalls} unanswered calls from this process; await some of them, or raise maxPendingCalls`,
+      )
+    }
+    const isDirect = retries === 0 && this.#queue.length === 0 && this.#state === 'alive'
+    if (isDirect && !args.some((arg) => arg instanceof ObjectRef)) {
+      const peer = this.#connect()
+      if (!peer.isLost) {
+        const encoded = encode(args, 'arguments', peer.sameNode)
+        call.sent(peer, peer.request({ target: this.record.id, method, args: encoded }, call))
+        return
+      }
+    }
+    const sameNode = this.record.address.nodeId === this.runtime.self.nodeId
+    const outgoing = new Outgoing(number, call, method, args, sameNode, retries, this.runtime.switchboard.hold())
+    this.#kept.set(call, outgoing)
+    this.#queue.push(outgoing)
+    if (outgoing.isReady) this.#pump()
+    else void this.#resolve(outgoing)
+  }
+
+  async #resolve(outgoing: Outgoing): Promise<void> {
+    try {
+      await outgoing.resolve()
+    } catch (error) {
+      outgoing.call.failure(error)
+    }
+    this.#pump()
+  }
+
+  /** Sends what waits, as far as it can be sent. */
+  #pump(): void {
+    for (;;) {
+      const [first] = this.#queue
+      if (!first) return
+      if (first.call.isSettled) {
+        this.#queue.shift()
+        continue
+      }
+      if (this.#state === 'unsure') this.#doubt()
+      if (!first.isReady || this.#state !== 'alive') return
+      const peer = this.#connect()
+      if (peer.isLost) {
+        this.#doubt()
+        return
+      }
+      this.#queue.shift()
+      const request = { target: this.record.id, method: first.method, ...first.encoded(peer.sameNode) }
+      first.call.sent(peer, peer.request(request, first.call))
     }
   }
 
+  /** The connection to the actor; a broken one is replaced only when the head has said that the actor lives. */
   #connect(): Peer {
-    if (this.#peer && !this.#peer.isLost) return this.#peer
+    if (this.#peer) return this.#peer
     this.#watching ??= this.#watch()
     this.#peer = this.runtime.reach(this.record.address)
+    this.#epochs.set(this.#peer, this.#deaths)
     return this.#peer
   }
 
-  /** Connects to nothing when the actor died before this process first called it, so the head is asked as well. */
+  /** Has the head say how the actor is, before anything more is sent to it. */
+  #doubt(): void {
+    if (this.#state === 'alive') this.#state = 'unsure'
+    if (this.#state !== 'unsure' || this.#asking) return
+    this.#asking = this.runtime.switchboard.awaiting(this.#ask()).finally(() => {
+      this.#asking = undefined
+      if (this.#state === 'unsure') this.#doubt()
+    })
+  }
+
+  async #ask(): Promise<void> {
+    // The head hears of a death a little later than those who are connected.
+    if (this.#peer?.isLost) {
+      this.#isLosing = true
+      await this.#changed(REASON_TIMEOUT)
+      this.#isLosing = false
+    }
+    if (this.#state === 'unsure') await this.#watch()
+  }
+
   async #watch(): Promise<void> {
     try {
-      const reason = await this.runtime.head.watch(this.record.id)
-      if (reason !== undefined) this.died(reason)
+      this.changed(await this.runtime.head.watch(this.record.id))
     } catch (error) {
-      this.died(error instanceof ClusterLostError ? error.message : String(error))
+      this.died({ reason: error instanceof ClusterLostError ? error.message : String(error) })
     }
+  }
+
+  /** The actor has left its process. */
+  #left(state: 'restarting' | 'dead', death: Death): void {
+    this.#deaths += 1
+    this.#state = state
+    this.#death = death
+    const peer = this.#peer
+    if (peer && !peer.isLost) setTimeout(() => peer.disconnect(new LinkLostError(death.reason)), LAST_ANSWERS)
+    for (const changed of this.#changes) changed()
+  }
+
+  /** The actor lives at a place; what is on its way to an earlier one comes first. */
+  #alive(record: ActorRecord): void {
+    const isNew = record.restarts > this.record.restarts
+    if (isNew && this.#peer && !this.#peer.isLost && this.#peer.identity.processId !== record.address.processId) {
+      const peer = this.#peer
+      setTimeout(() => {
+        peer.disconnect(new LinkLostError('the actor was restarted'))
+        this.#alive(record)
+      }, LAST_ANSWERS)
+      return
+    }
+    if (this.#state === 'dead' || record.restarts < this.record.restarts) return
+    if (isNew || this.#peer?.isLost) this.#peer = undefined
+    this.record = record
+    this.#state = 'alive'
+    for (const changed of this.#changes) changed()
+    this.#pump()
   }
 
   async #ended(): Promise<void> {
     this.#watching ??= this.#watch()
-    await this.runtime.switchboard.awaiting(this.#untilDeath)
+    await this.runtime.switchboard.awaiting(
+      (async () => {
+        while (this.#state !== 'dead') await this.#changed()
+      })(),
+    )
+  }
+
+  /** Resolves at the next change of the actor's state, or after some milliseconds. */
+  async #changed(milliseconds?: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    let changed!: () => void
+    await new Promise<void>((resolve) => {
+      changed = resolve
+      this.#changes.add(changed)
+      if (milliseconds !== undefined) timer = setTimeout(resolve, milliseconds)
+    })
+    this.#changes.delete(changed)
+    clearTimeout(timer)
   }
 
   /** Waits for the head's word on why a connection broke: it knows the exit code of the process. */
-  async #explain(lost: LinkLostError): Promise<Error> {
-    if (this.#death === undefined) {
-      let timer: NodeJS.Timeout | undefined
-      const timeout = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, REASON_TIMEOUT)
-      })
-      await this.runtime.switchboard.awaiting(Promise.race([this.#untilDeath, timeout]))
-      clearTimeout(timer)
+  async #explain(lost: LinkLostError, peer: Peer): Promise<Error> {
+    if (this.#epochs.get(peer) === this.#deaths) {
+      this.#doubt()
+      await this.#asking
     }
-    return this.#deathError(this.#death ?? lost.message)
+    if (this.#epochs.get(peer) !== this.#deaths) return this.#deathError(lost)
+    return new ActorUnreachableError(
+      `the connection to actor ${this.record.name} broke, and whether it ran the call is not known: ${lost.message}`,
+      { cause: lost },
+    )
   }
 
-  #deathError(reason: string): ActorDiedError {
-    return new ActorDiedError(this.record.name, reason)
+  #deathError(lost?: LinkLostError): ActorDiedError {
+    const death = this.#death ?? { reason: lost?.message ?? 'it cannot be reached' }
+    return new ActorDiedError(this.record.name, death.reason, death)
   }
 }

@@ -28,9 +28,9 @@ export async function untilGone(t: ExecutionContext, left: () => number[]): Prom
   )
 }
 
-/** Files of Troupe's in shared memory and among the temporary files. */
+/** Files of Troupe's in shared memory and among the temporary files, without the folders that other tests make. */
 export function files(): string[] {
-  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter((name) => /^troupe/.test(name)))
+  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter((name) => /^troupe(?!-test-)/.test(name)))
 }
 
 function readProc(pid: number, file: string): string {

@@ -48,6 +48,11 @@ export class Probe {
     return await counter.add(by)
   }
 
+  /** Adds through the counter that it saw first. */
+  async addThroughSeen(by: number): Promise<number> {
+    return await (this.seen[0] as Handle<Counter>).add(by)
+  }
+
   async spawnCounter(): Promise<{ handle: Handle<Counter>; pid: number }> {
     const handle = await RemoteCounter.spawn(0)
     return { handle, pid: describeActor(handle).pid }
@@ -92,6 +97,10 @@ export class Probe {
       throw new Error('thrown outside of a call')
     }, 0)
     await this.never()
+  }
+
+  environment(name: string): string | undefined {
+    return process.env[name]
   }
 
   whoami() {

@@ -11,6 +11,8 @@ export interface Program {
   line(): Promise<string>
   /** All it has written to stderr so far. */
   errors(): string
+  /** Resolves with that once it matches; rejects when the process ends before. */
+  untilError(pattern: RegExp): Promise<string>
   /** Resolves with its exit code or signal. */
   readonly ended: Promise<number | string>
 }
@@ -31,5 +33,14 @@ export function run(t: ExecutionContext, script: string, ...args: string[]): Pro
     if (done) throw new Error(`${script} ended with ${await ended}: ${errors}`)
     return value
   }
-  return { child, line, ended, errors: () => errors }
+  const untilError = (pattern: RegExp) =>
+    new Promise<string>((resolve, reject) => {
+      const look = () => {
+        if (pattern.test(errors)) resolve(errors)
+      }
+      child.stderr.on('data', look)
+      void ended.then((end) => reject(new Error(`${script} ended with ${end} before ${pattern}: ${errors}`)))
+      look()
+    })
+  return { child, line, ended, errors: () => errors, untilError }
 }

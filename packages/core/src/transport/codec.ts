@@ -23,6 +23,8 @@ export interface DecodeContext {
   readonly sameNode: boolean
   /** The bytes that `attach` returned this index for; they may be kept. */
   attachment(index: number): Uint8Array
+  /** Keeps what the sender has pinned until a promise has settled. */
+  keep(until: Promise<unknown>): void
 }
 
 /**
@@ -92,9 +94,15 @@ export function encode(value: unknown, subject: Subject, sameNode: boolean): Enc
 }
 
 /** Decodes what {@link encode} made, after it has travelled. */
-export function decode(tree: unknown, marked: boolean, attachments: Uint8Array[], sameNode: boolean): unknown {
+export function decode(
+  tree: unknown,
+  marked: boolean,
+  attachments: Uint8Array[],
+  sameNode: boolean,
+  keep: (until: Promise<unknown>) => void = () => {},
+): unknown {
   if (!marked) return tree
-  return decodeTree(tree, codecs, { sameNode, attachment: (index) => attachmentAt(attachments, index) })
+  return decodeTree(tree, codecs, { sameNode, keep, attachment: (index) => attachmentAt(attachments, index) })
 }
 
 function attachmentAt(attachments: Uint8Array[], index: number): Uint8Array {

@@ -10,6 +10,9 @@ const CONNECT_TIMEOUT = 5000
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
 const REST_INTERVAL = 500
 
+/** Milliseconds between two looks at what has come in, while a link rests. */
+const LOOK_INTERVAL = 50
+
 /** How a link waits. */
 export interface DealerLinkOptions {
   /** Milliseconds the other end has to answer. */
@@ -32,6 +35,7 @@ export class DealerLink implements Link {
   readonly #deadline: NodeJS.Timeout
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   #resting: (() => void) | undefined
+  #receiveTimeout: number | undefined
 
   constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: DealerLinkOptions) {
     this.#endpoint = endpoint
@@ -40,7 +44,6 @@ export class DealerLink implements Link {
     this.#mayRest = options.mayRest
     this.#socket = new WatchfulDealer(formatIdentity(self, ++connections))
     this.#outbox = new Outbox(this.#socket)
-    if (this.#mayRest) this.#socket.receiveTimeout = REST_INTERVAL
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
     this.#socket.connect(endpoint)
     void this.#receive()
@@ -68,6 +71,19 @@ export class DealerLink implements Link {
     this.wake()
   }
 
+  #waitAtMost(milliseconds: number): void {
+    if (this.#state === 'closed' || this.#receiveTimeout === milliseconds) return
+    this.#receiveTimeout = milliseconds
+    this.#socket.receiveTimeout = milliseconds
+  }
+
+  async #rest(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#resting = resolve
+      setTimeout(resolve, LOOK_INTERVAL).unref()
+    })
+  }
+
   #send(parcel: Parcel): void {
     this.#outbox.post(parcel, undefined, (error) => this.#lose(String(error)))
   }
@@ -75,11 +91,10 @@ export class DealerLink implements Link {
   async #receive(): Promise<void> {
     while (this.#state !== 'closed') {
       if (this.#state === 'open' && this.#mayRest?.()) {
-        await new Promise<void>((resolve) => {
-          this.#resting = resolve
-        })
-        continue
-      }
+        await this.#rest()
+        // Others may ask for what this process owns while it rests, which is no reason for it to go on.
+        this.#waitAtMost(0)
+      } else if (this.#mayRest) this.#waitAtMost(REST_INTERVAL)
       let frames: Uint8Array[]
       try {
         frames = await this.#socket.receive()

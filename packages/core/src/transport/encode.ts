@@ -1,5 +1,4 @@
 import { InvalidInputError } from '../api/errors.js'
-import { ObjectRef } from '../api/ref.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
 import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
 
@@ -110,9 +109,6 @@ export class Encoder implements EncodeContext {
     }
     if (value instanceof RegExp) return this.#mark(kinds.regExp, value.source, value.flags)
     if (value instanceof URL) return this.#mark(kinds.url, value.href)
-    if (value instanceof ObjectRef) {
-      throw this.#refusal('an ObjectRef below an argument', 'await it, or pass it as an argument of its own')
-    }
     const name = value.constructor?.name ?? 'object without a class'
     throw this.#refusal(`an instance of ${name}`, 'send plain data, or register a codec for the class')
   }

@@ -9,6 +9,7 @@ export class IncomingCall {
   #settled = false
   #cancelled = false
   #wake: (() => void) | undefined
+  #controller: AbortController | undefined
 
   constructor(
     readonly peer: Peer,
@@ -20,6 +21,13 @@ export class IncomingCall {
   /** Whether nobody waits for an answer any more. */
   get isCancelled(): boolean {
     return this.#cancelled
+  }
+
+  /** Aborted when nobody waits for an answer any more. */
+  get signal(): AbortSignal {
+    this.#controller ??= new AbortController()
+    if (this.#cancelled) this.#controller.abort()
+    return this.#controller.signal
   }
 
   /** Whether a stream may send an item. */
@@ -69,6 +77,7 @@ export class IncomingCall {
 
   cancel(): void {
     this.#cancelled = true
+    this.#controller?.abort()
     this.#wake?.()
   }
 

@@ -29,6 +29,8 @@ export interface Request {
 
 /** Who serves the requests that come in on a connection. */
 export interface PeerHandler {
+  /** What must have happened before the arguments of a request can be decoded, if anything. */
+  prepare?(target: string, method: string): Promise<unknown> | undefined
   call(call: IncomingCall): void
   lost?(error: LinkLostError): void
 }
@@ -193,16 +195,21 @@ export class Peer implements LinkEvents {
     const values = [payload, ...(late ?? []).map(([, value]) => value)].map((value) => {
       return this.#open(value, attachments)
     })
-    try {
-      const [args, ...lateValues] = values.map((open) => open())
-      if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
-      for (const [position, [index]] of (late ?? []).entries()) args[index] = lateValues[position]
-      call.args = args
-    } catch (error) {
-      call.fail(error)
-      return
+    const serve = () => {
+      try {
+        const [args, ...lateValues] = values.map((open) => open())
+        if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
+        for (const [position, [index]] of (late ?? []).entries()) args[index] = lateValues[position]
+        call.args = args
+      } catch (error) {
+        call.fail(error)
+        return
+      }
+      this.#handler.call(call)
     }
-    this.#handler.call(call)
+    const prepared = this.#handler.prepare?.(call.target, call.method)
+    if (prepared) void prepared.then(serve, serve)
+    else serve()
   }
 
   #answered(kind: number, request: number, payload: Payload, attachments: AttachmentQueue): void {
@@ -230,10 +237,12 @@ export class Peer implements LinkEvents {
       if (this.#released.push(pin) === 1) queueMicrotask(() => this.#sendReleased())
     }
     const open = () => {
+      const kept: Promise<unknown>[] = []
       try {
-        return decode(tree, marked, attachments, this.sameNode)
+        return decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
       } finally {
-        letGo()
+        if (kept.length === 0) letGo()
+        else void Promise.allSettled(kept).then(letGo)
       }
     }
     return Object.assign(open, { skip: letGo })

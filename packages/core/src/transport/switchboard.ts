@@ -56,6 +56,7 @@ export class Switchboard {
       const handlers: { current?: PeerHandler } = {}
       const peer: Peer = new Peer(this.self, identity, {
         call: (call) => handlers.current?.call(call),
+        prepare: (target, method) => handlers.current?.prepare?.(target, method),
         lost: (error) => {
           this.#accepted.delete(peer)
           handlers.current?.lost?.(error)
@@ -126,11 +127,19 @@ export class Switchboard {
 
   /** Keeps receiving until a promise has settled that the other ends do not know of. */
   async awaiting<T>(promise: Promise<T>): Promise<T> {
-    this.#awaited += 1
-    this.#wake()
+    const letGo = this.hold()
     try {
       return await promise
     } finally {
+      letGo()
+    }
+  }
+
+  /** Keeps receiving until the returned function is called, once. */
+  hold(): () => void {
+    this.#awaited += 1
+    this.#wake()
+    return () => {
       this.#awaited -= 1
     }
   }

@@ -1,95 +1,72 @@
 import { InvalidInputError } from '../api/errors.js'
+import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
+import type { Concurrency } from '../cluster/protocol.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import { Lane } from './lane.js'
+import { runCall } from './run-call.js'
 
 type Method = (...args: unknown[]) => unknown
 
-/** Runs the calls of one actor: one at a time, in the order they come in. */
+/** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
 export class Executor {
   #instance: Record<string, unknown> | undefined
-  #last: Promise<void> = Promise.resolve()
+  #constructed!: () => void
+  readonly #untilConstructed = new Promise<void>((resolve) => {
+    this.#constructed = resolve
+  })
+  /** What the actor decides about those that it spawned. */
+  supervise: ((failure: ActorFailure) => Decision | Promise<Decision>) | undefined
+  readonly #lane: Lane
+  readonly #groups: { readonly methods: ReadonlySet<string>; readonly lane: Lane }[]
   readonly #name: string
 
-  constructor(name: string) {
+  constructor(name: string, { limit, groups }: Concurrency) {
     this.#name = name
+    this.#lane = new Lane(limit)
+    this.#groups = groups.map(({ limit, methods }) => ({ methods: new Set(methods), lane: new Lane(limit) }))
   }
 
-  /** Runs the constructor, as the first call. */
-  async construct(load: () => Promise<new (...args: unknown[]) => object>, args: unknown[]): Promise<void> {
-    const turn = await this.#acquire()
-    try {
-      const ActorClass = await load()
-      this.#instance = new ActorClass(...args) as Record<string, unknown>
-    } finally {
-      turn()
-    }
+  /** Runs the constructor and `onStart`, before any call; after a death also `onRestart`. */
+  async construct(
+    load: () => Promise<new (...args: unknown[]) => object>,
+    args: unknown[],
+    restart?: { readonly restarts: number; readonly reason: string },
+  ): Promise<void> {
+    const ActorClass = await load()
+    const instance = new ActorClass(...args) as Record<string, unknown>
+    this.supervise = hookOf(instance, 'supervise') as typeof this.supervise
+    await hookOf(instance, 'onStart')?.()
+    if (restart) await hookOf(instance, 'onRestart')?.(restart)
+    this.#instance = instance
+    this.#constructed()
   }
 
   async run(call: IncomingCall): Promise<void> {
-    const subject = `the result of ${this.#name}.${call.method}`
-    let turn = await this.#acquire()
-    try {
-      if (call.isCancelled) return
-      const result = await this.#method(call.method)(...call.args)
-      const iterator = iteratorOf(result)
-      if (!iterator) {
-        call.reply(result, subject)
-        return
-      }
-      for (;;) {
-        if (!call.hasCredit) {
-          // A consumer that lags may itself be waiting for another call of this actor.
-          turn()
-          await call.credited()
-          turn = await this.#acquire()
-        }
-        if (call.isCancelled) {
-          await iterator.return?.()
-          return
-        }
-        const { done, value } = await iterator.next()
-        if (done) break
-        call.item(value, subject.replace('the result', 'an item'))
-      }
-      call.end()
-    } catch (error) {
-      call.fail(error)
-    } finally {
-      turn()
-    }
-  }
-
-  /** Resolves when all calls that have come in so far have run. */
-  async drained(): Promise<void> {
-    const turn = await this.#acquire()
-    turn()
-  }
-
-  /** Waits for the calls before; the returned function lets the next one run. */
-  async #acquire(): Promise<() => void> {
-    const before = this.#last
-    let release!: () => void
-    this.#last = new Promise((resolve) => {
-      release = resolve
+    await runCall(call, this.#laneOf(call.method), `the result of ${this.#name}.${call.method}`, async () => {
+      if (!this.#instance) await this.#untilConstructed
+      return this.#method(call.method)(...call.args)
     })
-    await before
-    return release
+  }
+
+  /** Resolves when all calls that have come in so far have run, and `onStop` after them. */
+  async stop(): Promise<void> {
+    await Promise.all([this.#lane, ...this.#groups.map(({ lane }) => lane)].map((lane) => lane.drained()))
+    if (this.#instance) await hookOf(this.#instance, 'onStop')?.()
+  }
+
+  #laneOf(method: string): Lane {
+    return this.#groups.find(({ methods }) => methods.has(method))?.lane ?? this.#lane
   }
 
   #method(name: string): Method {
-    const method = name === 'constructor' || name in Object.prototype ? undefined : this.#instance?.[name]
+    const isHidden = name === 'constructor' || name in Object.prototype || hooks.has(name)
+    const method = isHidden ? undefined : this.#instance?.[name]
     if (typeof method !== 'function') throw new InvalidInputError(`${this.#name} has no method named ${name}`)
     return method.bind(this.#instance)
   }
 }
 
-type AnyIterator = { next(): unknown; return?(): unknown } & Record<symbol, unknown>
-
-/** The iterator of what a generator method returned; undefined for other values. */
-function iteratorOf(value: unknown): AsyncIterator<unknown> | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
-  const candidate = value as AnyIterator
-  const asynchronous = candidate[Symbol.asyncIterator]
-  if (typeof asynchronous === 'function') return asynchronous.call(value)
-  const isGenerator = typeof candidate.next === 'function' && typeof candidate[Symbol.iterator] === 'function'
-  return isGenerator ? (value as AsyncIterator<unknown>) : undefined
+function hookOf(instance: Record<string, unknown>, name: string): Method | undefined {
+  const hook = instance[name]
+  return typeof hook === 'function' ? hook.bind(instance) : undefined
 }

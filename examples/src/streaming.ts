@@ -1,0 +1,44 @@
+// A producer and a consumer in two processes. The producer is an async generator: it waits when the consumer lags by a few
+// items, and its finally block runs when the consumer has seen enough.
+import { actor, connect, type Handle } from '@troupe/core'
+import { isMain } from './main.js'
+
+export class Thermometer {
+  readings = 0
+  stopped = false
+
+  async *measure() {
+    try {
+      for (;;) yield { reading: ++this.readings, celsius: 20 + Math.sin(this.readings) }
+    } finally {
+      this.stopped = true
+    }
+  }
+
+  report() {
+    return { readings: this.readings, stopped: this.stopped }
+  }
+}
+
+export class Averager {
+  /** The average of the first readings; then it stops reading. */
+  async average(source: Handle<Thermometer>, count: number): Promise<number> {
+    let sum = 0
+    for await (const { reading, celsius } of source.measure()) {
+      sum += celsius
+      if (reading === count) break
+    }
+    return sum / count
+  }
+}
+
+const RemoteThermometer = actor(import.meta.url, Thermometer)
+const RemoteAverager = actor(import.meta.url, Averager)
+
+if (isMain(import.meta.url)) {
+  await using _cluster = await connect()
+  const [thermometer, averager] = await Promise.all([RemoteThermometer.spawn(), RemoteAverager.spawn()])
+  console.log((await averager.average(thermometer, 500)).toFixed(1))
+  const { readings, stopped } = await thermometer.report()
+  console.log(stopped, readings < 600)
+}

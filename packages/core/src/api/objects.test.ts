@@ -1,0 +1,96 @@
+import test, { type ExecutionContext } from 'ava'
+import { currentRuntime } from '../runtime/runtime.js'
+import { RemoteCounter } from '../testing/counter.js'
+import { RemoteHolder, remoteSumOf } from '../testing/holder.js'
+import { RemoteProbe } from '../testing/probe.js'
+import { useCluster } from '../testing/use-cluster.js'
+import { InvalidInputError, ObjectLostError } from './errors.js'
+import { killActor } from './handle.js'
+import { put, wait } from './objects.js'
+
+useCluster(test)
+
+/** Resolves once other processes hold that many refs of this one. */
+async function untilHeld(t: ExecutionContext, count: number): Promise<void> {
+  const { objects } = currentRuntime()
+  for (let left = 1000; left > 0 && objects.size !== count; left--) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
+  t.is(objects.size, count)
+}
+
+test.serial('a value that is put is taken as it is, and its ref is an argument for many calls', async (t) => {
+  const [left, right] = await Promise.all([RemoteProbe.spawn(), RemoteCounter.spawn(1)])
+  const value = { list: [1, 2] }
+  const ref = put(value)
+  value.list.push(3)
+  t.deepEqual(await ref, { list: [1, 2] })
+  t.deepEqual(await left.echo(ref), { list: [1, 2] })
+  t.is(await right.add(put(4)), 5)
+  t.throws(() => put({ callback() {} }), {
+    instanceOf: InvalidInputError,
+    message: /the value: \.callback is a function/,
+  })
+})
+
+test.serial('a ref inside of a value stays a ref, which its receiver can await and pass on', async (t) => {
+  const [first, second, counter] = await Promise.all([
+    RemoteHolder.spawn(),
+    RemoteHolder.spawn(),
+    RemoteCounter.spawn(),
+  ])
+  t.is(await first.keep({ refs: [put(20), counter.add(2)] }), 2)
+  t.is(await first.sum(), 22)
+  const again = await first.give()
+  t.is(await second.keep(again), 2)
+  t.is(await second.sum(), 22, 'through two processes')
+  const { ref } = await first.make(7)
+  t.is(await ref, 7, 'a ref that an actor owns')
+  await second.keep({ refs: [ref] })
+  t.is(await second.sum(), 29)
+  await Promise.all([killActor(first), killActor(second)])
+  await untilHeld(t, 0)
+})
+
+test.serial('a value is freed when the last process that holds a ref lets go of it or dies', async (t) => {
+  const [first, second] = await Promise.all([RemoteHolder.spawn(), RemoteHolder.spawn()])
+  const ref = put(1)
+  await first.keep({ refs: [ref] })
+  await second.keep({ refs: [ref] })
+  await untilHeld(t, 1)
+  await first.drop()
+  t.is(await second.sum(), 1)
+  await killActor(second)
+  await untilHeld(t, 0)
+  ref.release()
+  await t.throwsAsync(async () => await first.keep({ refs: [ref] }), {
+    instanceOf: InvalidInputError,
+    message: /was released/,
+  })
+})
+
+test.serial('a value is lost with the process that owns it, and asking for it says so', async (t) => {
+  const owner = await RemoteHolder.spawn()
+  const { ref } = await owner.make(5)
+  await killActor(owner)
+  await t.throwsAsync(() => ref, { instanceOf: ObjectLostError, message: /was lost with the process that owned it/ })
+})
+
+test.serial('wait returns what is ready, in the order given, and at the latest when its time is up', async (t) => {
+  const [slow, probe] = await Promise.all([RemoteProbe.spawn(), RemoteProbe.spawn()])
+  const never = slow.never()
+  const [first, second] = [probe.echo(1), probe.echo(2)]
+  const some = await wait([never, second, first] as (typeof first)[], { count: 2 })
+  t.deepEqual(some.ready, [second, first])
+  t.deepEqual(some.pending, [never as unknown as typeof first])
+  const late = await wait([never], { timeout: 20 })
+  t.deepEqual(late, { ready: [], pending: [never] })
+  const failed = probe.throwTypeError()
+  t.deepEqual((await wait([failed, never])).ready, [failed], 'a failure is an outcome')
+  await t.throwsAsync(() => wait([first], { count: 2 }), { instanceOf: InvalidInputError, message: /2 of 1 refs/ })
+})
+
+test.serial('a task can await the refs inside of its arguments', async (t) => {
+  const counter = await RemoteCounter.spawn()
+  t.is(await remoteSumOf({ refs: [put(20), counter.add(2)] }), 22)
+})

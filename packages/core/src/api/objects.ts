@@ -1,0 +1,78 @@
+import { currentRuntime } from '../runtime/runtime.js'
+import { decode, encode } from '../transport/codec.js'
+import { snapshot } from '../transport/wire.js'
+import { checkCount } from './call-options.js'
+import { InvalidInputError } from './errors.js'
+import { ObjectRef } from './ref.js'
+
+let puts = 0
+
+/**
+ * A ref of a value as it is now, which can be passed to many calls. This process owns the value. Tensors in it are shared,
+ * all else is copied.
+ *
+ * @throws InvalidInputError naming the path of what could not be sent
+ * @example
+ * ```ts
+ * const weights = put({ layers })
+ * await Promise.all(workers.map((worker) => worker.load(weights)))
+ * ```
+ */
+export function put<T>(value: T): ObjectRef<T> {
+  const runtime = currentRuntime()
+  const encoded = encode(value, 'the value', true)
+  try {
+    const { tree, marked, attachments } = snapshot(encoded)
+    const copy = decode(tree, marked, attachments, true) as T
+    return new ObjectRef<T>((resolve) => resolve(copy), `${runtime.self.processId}:put:${++puts}`)
+  } finally {
+    for (const release of encoded.pins) release()
+  }
+}
+
+/** What {@link wait} found, both in the order they were given. */
+export interface Waited<T> {
+  /** Those with an outcome, be it a value or a failure; `count` at most. */
+  readonly ready: ObjectRef<T>[]
+  readonly pending: ObjectRef<T>[]
+}
+
+/**
+ * Waits until some refs have an outcome.
+ *
+ * @param options `count`: how many to wait for, 1 by default; `timeout`: milliseconds after which to return what there is
+ * @throws InvalidInputError if there are fewer refs than to wait for
+ * @example
+ * ```ts
+ * for (let pending = calls; pending.length > 0; ) {
+ *   const waited = await wait(pending)
+ *   for (const ref of waited.ready) console.log(await ref)
+ *   pending = waited.pending
+ * }
+ * ```
+ */
+export async function wait<T>(
+  refs: readonly ObjectRef<T>[],
+  { count = 1, timeout }: { readonly count?: number; readonly timeout?: number } = {},
+): Promise<Waited<T>> {
+  checkCount('count', count, 1)
+  if (count > refs.length) throw new InvalidInputError(`cannot wait for ${count} of ${refs.length} refs`)
+  const done = new Set<ObjectRef<T>>()
+  let timer: NodeJS.Timeout | undefined
+  await new Promise<void>((resolve) => {
+    const settled = (ref: ObjectRef<T>) => {
+      done.add(ref)
+      if (done.size >= count) resolve()
+    }
+    for (const ref of refs) {
+      ref.then(
+        () => settled(ref),
+        () => settled(ref),
+      )
+    }
+    if (timeout !== undefined) timer = setTimeout(resolve, timeout)
+  })
+  clearTimeout(timer)
+  const ready = refs.filter((ref) => done.has(ref)).slice(0, count)
+  return { ready, pending: refs.filter((ref) => !ready.includes(ref)) }
+}

@@ -1,0 +1,76 @@
+import { checkCount } from './call-options.js'
+import { InvalidInputError } from './errors.js'
+import type { MethodName } from './handle.js'
+import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
+
+/** Calls of one process that may be unanswered, unless `maxPendingCalls` says otherwise. */
+export const MAX_PENDING_CALLS = 100_000
+
+/** Methods of an actor that have a limit of their own on how many of their calls run at a time. */
+export interface MethodGroup<T> {
+  readonly limit: number
+  readonly methods: readonly MethodName<T>[]
+}
+
+/** How an actor is spawned. */
+// biome-ignore lint/suspicious/noExplicitAny: without a class, methods of any name
+export interface SpawnOptions<T = any> extends PlaceOptions {
+  /** Names the actor and its process; no two living actors of a namespace may be given the same name. */
+  readonly name?: string
+  /** Where the name is looked up; by default the namespace that the driver connected with. */
+  readonly namespace?: string
+  /** Gives the living actor of that name where there is one, whatever it was constructed with. */
+  readonly getIfExists?: boolean
+  /** Whether the actor lives on after its driver, until it is stopped or killed or the cluster ends. */
+  readonly detached?: boolean
+  /** Environment variables of its process, beside those of its node. */
+  readonly env?: Readonly<Record<string, string>>
+  /** Flags of Node.js for its process, such as `--max-old-space-size=4096`. */
+  readonly nodeFlags?: readonly string[]
+  /** The folder its process works in; by default that of its node. */
+  readonly cwd?: string
+  /** How many calls may run at a time, interleaving where they await; 1 by default. */
+  readonly maxConcurrency?: number
+  /** Groups of methods whose calls are counted apart from the others. */
+  readonly concurrencyGroups?: Readonly<Record<string, MethodGroup<T>>>
+  /**
+   * How often it is constructed anew, from the same arguments, when its process dies; 0 by default. Calls that it had not
+   * answered fail unless `maxTaskRetries` says otherwise; calls made meanwhile wait.
+   */
+  readonly maxRestarts?: number
+  /** Whether the restart of one member of a mesh restarts the others too; `one-for-one`, which does not, by default. */
+  readonly strategy?: 'one-for-one' | 'all-for-one'
+  /** How often a call that was lost with the process is made again; 0 by default. A call may then run more than once. */
+  readonly maxTaskRetries?: number
+  /** Unanswered calls that one process may have; further ones fail with a QueueFullError. 100,000 by default. */
+  readonly maxPendingCalls?: number
+}
+
+/** @throws InvalidInputError if an option is out of range */
+export function checkSpawnOptions(options: SpawnOptions): void {
+  checkPlaceOptions(options)
+  for (const name of ['maxRestarts', 'maxTaskRetries'] as const) {
+    const value = options[name]
+    if (value !== undefined) checkCount(name, value, 0)
+  }
+  for (const name of ['maxConcurrency', 'maxPendingCalls'] as const) {
+    const value = options[name]
+    if (value !== undefined) checkLimit(name, value)
+  }
+  const grouped = new Set<string>()
+  for (const [group, { limit, methods }] of Object.entries(options.concurrencyGroups ?? {})) {
+    checkLimit(`the limit of the concurrency group ${group}`, limit)
+    for (const method of methods) {
+      if (grouped.has(method)) throw new InvalidInputError(`the method ${method} is in two concurrency groups`)
+      grouped.add(method)
+    }
+  }
+  if (options.getIfExists && options.name === undefined) {
+    throw new InvalidInputError('getIfExists needs a name to look for')
+  }
+}
+
+function checkLimit(name: string, value: number): void {
+  if (Number.isSafeInteger(value) && value >= 1) return
+  throw new InvalidInputError(`${name} must be a positive integer, found ${value}`)
+}

@@ -1,0 +1,168 @@
+import { WorkerDiedError } from '../api/errors.js'
+import { randomId } from '../transport/switchboard.js'
+import type { Owner } from './actor-table.js'
+import type { Death, Lease, LeaseRequest, TaskInfo } from './protocol.js'
+import type { Demand, Grant, Scheduler } from './scheduler.js'
+import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
+
+/** Milliseconds that a worker has to finish a cancelled task, or the head to learn of its end. */
+const LAST_MOMENTS = 1000
+
+/** How often the start of a worker is tried. */
+const ATTEMPTS = 3
+
+/** How many lost leases are remembered. */
+const REMEMBERED_DEAD = 1000
+
+interface Held {
+  readonly id: string
+  readonly what: string
+  readonly owner: string
+  readonly driver: string
+  readonly grant: Grant
+  readonly worker: WorkerProcess
+  /** Leases that the task's own calls hold or wait for; while there are some, its resources are lent to others. */
+  children: number
+}
+
+/** The workers that processes run tasks on. */
+export class LeaseTable {
+  readonly #scheduler: Scheduler
+  readonly #workers: WorkerPool
+  readonly #held = new Map<string, Held>()
+  /** Why the workers of the latest lost leases ended. */
+  readonly #deaths = new Map<string, Death>()
+
+  constructor(scheduler: Scheduler, workers: WorkerPool) {
+    this.#scheduler = scheduler
+    this.#workers = workers
+  }
+
+  /**
+   * Gives a process a worker to run tasks on, until it gives it back.
+   *
+   * @throws InvalidInputError if no node could ever have the resources
+   */
+  async lease({ what, resources, nodeId, labels, bundle }: LeaseRequest, owner: Owner): Promise<Lease> {
+    const parent = [...this.#held.values()].find(({ worker }) => worker.processId === owner.processId)
+    this.#lend(parent)
+    try {
+      const demand = { what, resources, nodeId, labels, bundle }
+      const lease = await this.#startSomewhere(demand, owner)
+      const held = this.#held.get(lease.id)
+      if (held && owner.isGone) await this.#discard(held, 'its owner has gone')
+      return lease
+    } catch (error) {
+      this.#reclaim(parent)
+      throw error
+    }
+  }
+
+  /**
+   * Takes a lease back.
+   *
+   * @param how `busy` if a cancelled task may still run there; `lost` if the connection broke
+   * @returns why the worker ended, if it was lost
+   */
+  async end(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined> {
+    const held = this.#held.get(id)
+    if (!held) return this.#deaths.get(id)
+    const { worker, driver } = held
+    if (how === 'lost') {
+      const death = await worker.exitedWithin(LAST_MOMENTS)
+      await this.#discard(held, 'its connection broke')
+      return death
+    }
+    const isIdle =
+      how === 'idle' ||
+      (await within(
+        worker.duties.idle().catch(() => false),
+        LAST_MOMENTS,
+      )) === true
+    if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
+    else if (this.#forget(held)) this.#workers.rest(worker, driver)
+    return undefined
+  }
+
+  /** A process or a driver has gone, and with it those who ran tasks for it. */
+  async endOwnedBy(owner: string): Promise<void> {
+    const owned = [...this.#held.values()].filter((held) => held.owner === owner || held.driver === owner)
+    await Promise.all(owned.map((held) => this.#discard(held, 'its owner has gone')))
+  }
+
+  /** Ends the tasks of a placement group. */
+  async endGroup(group: string): Promise<void> {
+    const held = [...this.#held.values()].filter(({ grant }) => grant.group === group)
+    await Promise.all(held.map((one) => this.#discard(one, 'its placement group was removed')))
+  }
+
+  list(): TaskInfo[] {
+    return [...this.#held.values()].map(({ what, worker }) => ({ name: what, pid: worker.pid, nodeId: worker.node.id }))
+  }
+
+  /** A worker that does not start is tried again, perhaps on another node. */
+  async #startSomewhere(demand: Demand, owner: Owner): Promise<Lease> {
+    for (let attempt = 1; ; attempt++) {
+      const grant = await this.#scheduler.acquire(demand)
+      try {
+        return await this.#start(demand.what, grant, owner)
+      } catch (error) {
+        if (!(error instanceof WorkerExit)) throw error
+        if (attempt === ATTEMPTS) throw new WorkerDiedError(demand.what, error.death.reason)
+      }
+    }
+  }
+
+  async #start(what: string, grant: Grant, owner: Owner): Promise<Lease> {
+    const id = randomId()
+    const { driver, namespace } = owner
+    try {
+      const exited = (death: Death) => {
+        const held = this.#held.get(id)
+        if (!held) return
+        this.#deaths.set(id, death)
+        if (this.#deaths.size > REMEMBERED_DEAD) this.#deaths.delete(this.#deaths.keys().next().value!)
+        this.#forget(held)
+      }
+      const worker = await this.#workers.take(grant.node, { name: what, driver, namespace, exited })
+      await worker.unlessExited(worker.duties.equip(grant.taken.gpus))
+      this.#held.set(id, { id, what, owner: owner.processId, driver, grant, worker, children: 0 })
+      return { id, address: worker.address }
+    } catch (error) {
+      this.#scheduler.release(grant)
+      throw error
+    }
+  }
+
+  async #discard(held: Held, reason: string): Promise<void> {
+    this.#forget(held)
+    await this.#workers.end(held.worker, { reason })
+  }
+
+  #forget(held: Held): boolean {
+    if (!this.#held.delete(held.id)) return false
+    if (held.children === 0) this.#scheduler.release(held.grant)
+    this.#reclaim([...this.#held.values()].find(({ worker }) => worker.processId === held.owner))
+    return true
+  }
+
+  #lend(parent: Held | undefined): void {
+    if (parent && ++parent.children === 1) this.#scheduler.lend(parent.grant)
+  }
+
+  #reclaim(parent: Held | undefined): void {
+    if (parent && parent.children > 0 && --parent.children === 0) this.#scheduler.takeBack(parent.grant)
+  }
+}
+
+async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), milliseconds)
+  })
+  try {
+    return await Promise.race([promise, timeout])
+  } finally {
+    clearTimeout(timer)
+  }
+}

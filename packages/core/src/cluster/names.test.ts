@@ -1,0 +1,42 @@
+import test from 'ava'
+import { connect, describeActor, getActor, InvalidInputError, killActor, withOptions } from '../index.js'
+import { type Counter, RemoteCounter } from '../testing/counter.js'
+import { isAlive, untilGone } from '../testing/leftovers.js'
+import { run } from '../testing/programs.js'
+
+test.serial('a detached actor outlives its driver, and a second driver finds it by name', async (t) => {
+  const head = run(t, 'head-program.js')
+  const address = await head.line()
+  const first = run(t, 'service-program.js', address, 'shop')
+  t.is(await first.line(), '101')
+  t.is(await first.ended, 0)
+  const second = run(t, 'service-program.js', address, 'shop')
+  t.is(await second.line(), '102')
+  const elsewhere = run(t, 'service-program.js', address, 'another')
+  t.is(await elsewhere.line(), '101')
+  await Promise.all([second.ended, elsewhere.ended])
+
+  await using _cluster = await connect({ address, namespace: 'shop' })
+  const hits = await getActor<Counter>('hits')
+  t.is(await hits.add(), 103)
+  const other = await RemoteCounter.get('hits', { namespace: 'another' })
+  t.is(await other.add(), 102)
+  await t.throwsAsync(() => getActor('hits', { namespace: 'third' }), {
+    instanceOf: InvalidInputError,
+    message: /no actor named hits lives in the namespace third/,
+  })
+  const { pid } = describeActor(hits)
+  await killActor(hits)
+  await untilGone(t, () => [pid].filter(isAlive))
+  await t.throwsAsync(() => getActor('hits'), { instanceOf: InvalidInputError })
+  head.child.kill('SIGTERM')
+  await head.ended
+})
+
+test.serial('an actor finds by name what its driver named, and a restarted actor keeps its name', async (t) => {
+  await using _cluster = await connect()
+  const named = await RemoteCounter.options({ name: 'kept', maxRestarts: 1 }).spawn(5)
+  process.kill(describeActor(named).pid, 'SIGKILL')
+  t.is(await withOptions(named, { maxRetries: 1 }).add(0), 5)
+  t.is(await (await getActor<Counter>('kept')).add(1), 6)
+})

@@ -1,0 +1,262 @@
+import { InvalidInputError, QueueFullError } from '../api/errors.js'
+import type { Node } from './head.js'
+import type { BundlePlace, GroupInfo, GroupRequest, PlacementStrategy } from './protocol.js'
+import { ResourcePool, type Resources, type Taken } from './resources.js'
+
+/** Demands that may wait; further ones fail. */
+const MAX_WAITING = 10_000
+/** Milliseconds after which a demand that waits is reported. */
+const WARN_AFTER = 1000
+
+/** What an actor, a task or a placement group needs, and where. */
+export interface Demand {
+  /** Who asks, in messages. */
+  readonly what: string
+  readonly resources: Resources
+  readonly nodeId?: string | undefined
+  /** Labels that its node must have. */
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  /** The bundle it must come out of. */
+  readonly bundle?: BundlePlace | undefined
+  /** The driver to warn while it waits; tasks that wait for others to end are no reason to. */
+  readonly driver?: string | undefined
+  /** The node to prefer where several fit. */
+  readonly preferred?: string | undefined
+}
+
+/** Resources on a node, held until they are released. */
+export interface Grant {
+  readonly node: Node
+  readonly taken: Taken
+  readonly pool: ResourcePool
+  readonly group?: string | undefined
+}
+
+interface Bundle {
+  readonly grant: Grant
+  readonly pool: ResourcePool
+}
+
+interface Waiting {
+  readonly attempt: () => boolean
+  readonly fail: (error: Error) => void
+  readonly timer: NodeJS.Timeout | undefined
+}
+
+/** Hands out the resources of the nodes. What does not fit yet waits; later demands that fit may go before it. */
+export class Scheduler {
+  readonly #nodes: ReadonlyMap<string, Node>
+  readonly #groups = new Map<string, readonly Bundle[]>()
+  readonly #waiting = new Set<Waiting>()
+  readonly #load: (nodeId: string) => number
+  readonly #warn: (message: string, driver: string | undefined) => void
+
+  /** @param load what tells how busy a node is, where several fit */
+  constructor(
+    nodes: ReadonlyMap<string, Node>,
+    load: (nodeId: string) => number,
+    warn: (message: string, driver: string | undefined) => void,
+  ) {
+    this.#nodes = nodes
+    this.#load = load
+    this.#warn = warn
+  }
+
+  /**
+   * Takes resources once they are free.
+   *
+   * @throws InvalidInputError if no node could ever have them, or the node or the group is unknown
+   * @throws QueueFullError if too many demands wait already
+   */
+  async acquire(demand: Demand): Promise<Grant> {
+    return (
+      this.take(demand) ??
+      this.#wait(
+        demand,
+        () => this.take(demand),
+        () => this.#missing(demand),
+      )
+    )
+  }
+
+  /** Takes resources if they are free now; throws as {@link acquire}. */
+  take(demand: Demand): Grant | undefined {
+    const pools = this.#candidates(demand)
+    if (pools.every(({ pool }) => pool.neverHas(demand.resources).length > 0)) {
+      const best = pools.map(({ pool }) => pool.neverHas(demand.resources)).sort((a, b) => a.length - b.length)[0]!
+      throw new InvalidInputError(`${demand.what} can be placed nowhere: the best place lacks ${best.join(', ')}`)
+    }
+    const fitting = pools.filter(({ pool }) => pool.lacks(demand.resources).length === 0)
+    const rank = ({ id }: Node) => (id === demand.preferred ? -1 : this.#load(id))
+    const [best] = fitting.sort((left, right) => rank(left.node) - rank(right.node))
+    if (!best) return undefined
+    const { node, pool } = best
+    return { node, pool, taken: pool.take(demand.resources)!, group: demand.bundle?.group }
+  }
+
+  release({ pool, taken }: Grant): void {
+    pool.give(taken)
+    this.#attempt()
+  }
+
+  /** Lets others use what a holder does not use while it waits. */
+  lend({ pool, taken }: Grant): void {
+    pool.give(taken)
+    this.#attempt()
+  }
+
+  takeBack({ pool, taken }: Grant): void {
+    pool.retake(taken)
+  }
+
+  /** Reserves resources together, once all are free. */
+  async reserve(request: GroupRequest, driver: string): Promise<string[]> {
+    const { id: group, bundles, strategy } = request
+    const what = `the placement group ${group}`
+    const nodes = [...this.#nodes.values()]
+    if (!layOut(nodes.map(emptied), bundles, strategy)) {
+      const asked = bundles.map((bundle) => JSON.stringify(bundle)).join(', ')
+      throw new InvalidInputError(`${what} can be placed nowhere: ${strategy} of ${asked} over ${nodes.length} nodes`)
+    }
+    const attempt = () => this.#reserve(group, bundles, strategy)
+    const reserved =
+      attempt() ?? (await this.#wait({ what, driver }, attempt, () => `${strategy} of ${bundles.length} bundles`))
+    return reserved.map(({ grant }) => grant.node.id)
+  }
+
+  /** Gives the resources of a placement group back. Whoever holds some of them must have been ended before. */
+  remove(group: string): void {
+    const bundles = this.#groups.get(group) ?? []
+    this.#groups.delete(group)
+    for (const { grant } of bundles) grant.pool.give(grant.taken)
+    this.#attempt()
+  }
+
+  /** The placement groups that are reserved, with the nodes of their bundles. */
+  groups(): GroupInfo[] {
+    return [...this.#groups].map(([id, bundles]) => {
+      return { id, bundles: bundles.map(({ grant, pool }) => ({ nodeId: grant.node.id, ...poolInfo(pool) })) }
+    })
+  }
+
+  /** The nodes have changed: what waits may fit now, or never will. */
+  nodesChanged(): void {
+    this.#attempt()
+  }
+
+  #reserve(group: string, bundles: readonly Resources[], strategy: PlacementStrategy): Bundle[] | undefined {
+    const nodes = [...this.#nodes.values()].sort((left, right) => this.#load(left.id) - this.#load(right.id))
+    const places = layOut(nodes.map(current), bundles, strategy)
+    if (!places) return undefined
+    const reserved = places.map((place, index): Bundle => {
+      const node = nodes[place]!
+      const taken = node.pool.take(bundles[index]!)!
+      const gpu = (bundles[index]!.gpu ?? 0) / Math.max(1, taken.gpus.length)
+      const gpus = taken.gpus.map((number) => [number, gpu] as const)
+      return { grant: { node, pool: node.pool, taken }, pool: new ResourcePool(bundles[index]!, gpus) }
+    })
+    this.#groups.set(group, reserved)
+    return reserved
+  }
+
+  #candidates({ what, nodeId, labels, bundle }: Demand): { node: Node; pool: ResourcePool }[] {
+    if (bundle) {
+      const chosen = this.#groups.get(bundle.group)?.[bundle.index]
+      if (!chosen) throw new InvalidInputError(`${what} names bundle ${bundle.index} of a placement group without it`)
+      return [{ node: chosen.grant.node, pool: chosen.pool }]
+    }
+    if (nodeId !== undefined && !this.#nodes.has(nodeId)) {
+      throw new InvalidInputError(`no node ${nodeId} is in the cluster; cluster.nodes() lists them`)
+    }
+    const nodes = [...this.#nodes.values()].filter((node) => {
+      const isLabelled = Object.entries(labels ?? {}).every(([name, value]) => node.labels[name] === value)
+      return isLabelled && (nodeId === undefined || node.id === nodeId)
+    })
+    if (nodes.length === 0) throw new InvalidInputError(`no node has the labels ${JSON.stringify(labels)} of ${what}`)
+    return nodes.map((node) => ({ node, pool: node.pool }))
+  }
+
+  #missing(demand: Demand): string {
+    const lacks = this.#candidates(demand).map(({ pool }) => pool.lacks(demand.resources))
+    return lacks.sort((left, right) => left.length - right.length)[0]!.join(', ')
+  }
+
+  #wait<T>(
+    { what, driver }: Pick<Demand, 'what' | 'driver'>,
+    attempt: () => T | undefined,
+    missing: () => string,
+  ): Promise<T> {
+    if (this.#waiting.size >= MAX_WAITING) {
+      throw new QueueFullError(`${what} cannot be queued: ${MAX_WAITING} others wait for resources already`)
+    }
+    return new Promise((resolve, reject) => {
+      const warn = () => this.#warn(`${what} waits for ${missing()}`, driver)
+      const timer = driver === undefined ? undefined : setTimeout(warn, WARN_AFTER)
+      const waiting: Waiting = {
+        timer,
+        attempt: () => {
+          const result = attempt()
+          if (result !== undefined) resolve(result)
+          return result !== undefined
+        },
+        fail: reject,
+      }
+      this.#waiting.add(waiting)
+    })
+  }
+
+  #attempt(): void {
+    for (const waiting of this.#waiting) {
+      try {
+        if (!waiting.attempt()) continue
+      } catch (error) {
+        waiting.fail(error as Error)
+      }
+      clearTimeout(waiting.timer)
+      this.#waiting.delete(waiting)
+    }
+  }
+}
+
+function poolInfo({ total, free }: ResourcePool): { resources: Resources; free: Resources } {
+  return { resources: total, free }
+}
+
+interface Room {
+  free: Record<string, number>
+}
+
+function current({ pool }: Node): Room {
+  return { free: { ...pool.free } }
+}
+
+function emptied({ pool }: Node): Room {
+  return { free: { ...pool.total } }
+}
+
+/** The node of each bundle, or undefined if they do not fit together. The first nodes are preferred. */
+function layOut(nodes: Room[], bundles: readonly Resources[], strategy: PlacementStrategy): number[] | undefined {
+  if (strategy === 'STRICT_PACK') {
+    const whole = nodes.findIndex((node) => bundles.every((bundle) => put(node, bundle)))
+    return whole < 0 ? undefined : bundles.map(() => whole)
+  }
+  const uses = nodes.map(() => 0)
+  const places: number[] = []
+  for (const bundle of bundles) {
+    const order = nodes.map((_, index) => index).filter((index) => strategy !== 'STRICT_SPREAD' || uses[index] === 0)
+    const sign = strategy === 'PACK' ? -1 : 1
+    order.sort((left, right) => sign * (uses[left]! - uses[right]!))
+    const place = order.find((index) => put(nodes[index]!, bundle))
+    if (place === undefined) return undefined
+    uses[place]! += 1
+    places.push(place)
+  }
+  return places
+}
+
+function put({ free }: Room, bundle: Resources): boolean {
+  const entries = Object.entries(bundle)
+  if (entries.some(([name, amount]) => amount > (free[name] ?? 0) + 1e-9)) return false
+  for (const [name, amount] of entries) free[name] = (free[name] ?? 0) - amount
+  return true
+}

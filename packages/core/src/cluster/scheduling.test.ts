@@ -1,0 +1,110 @@
+import test from 'ava'
+import { ActorDiedError, connect, describeActor, InvalidInputError, killActor, placementGroup } from '../index.js'
+import { RemoteCounter } from '../testing/counter.js'
+import { processesOf, untilGone } from '../testing/leftovers.js'
+import { RemoteProbe } from '../testing/probe.js'
+import { run } from '../testing/programs.js'
+import { remoteWhereAmI } from '../testing/tasks.js'
+
+test.serial('an actor waits for resources that others hold, and is refused what no node could ever give', async (t) => {
+  await using cluster = await connect({ resources: { cpu: 4, gpu: 2, licence: 1 } })
+  const licensed = RemoteCounter.options({ resources: { licence: 1 } })
+  const first = await licensed.spawn(1)
+  let isPlaced = false
+  const second = licensed.spawn(2).then((handle) => {
+    isPlaced = true
+    return handle
+  })
+  t.is(await first.add(1), 2)
+  const [node] = await cluster.nodes()
+  t.is(node!.free.licence, 0)
+  t.false(isPlaced)
+  await killActor(first)
+  t.is(await (await second).add(1), 3)
+  await t.throwsAsync(() => RemoteCounter.options({ name: 'big', resources: { licence: 2 } }).spawn(), {
+    instanceOf: InvalidInputError,
+    message: /big can be placed nowhere: the best place lacks licence: 2 \(of 1\)/,
+  })
+  await t.throwsAsync(() => RemoteCounter.options({ resources: { absent: 1 } }).spawn(), {
+    message: /absent: 1 \(of 0\)/,
+  })
+})
+
+test.serial('actors and tasks see the GPUs that they were given, and parts of one share it', async (t) => {
+  await using _cluster = await connect({ resources: { gpu: 2 } })
+  const visible = async (gpu: number) => {
+    const probe = await RemoteProbe.options({ resources: { gpu } }).spawn()
+    return { probe, gpus: (await probe.environment('CUDA_VISIBLE_DEVICES')) ?? 'none' }
+  }
+  const [half, otherHalf] = [await visible(0.5), await visible(0.5)]
+  t.is(half.gpus, otherHalf.gpus)
+  const whole = await visible(1)
+  t.not(whole.gpus, half.gpus)
+  await Promise.all([half, otherHalf, whole].map(({ probe }) => killActor(probe)))
+  t.deepEqual((await visible(2)).gpus.split(',').sort(), ['0', '1'])
+  t.throws(() => RemoteProbe.options({ resources: { gpu: 1.5 } }), { message: /gpu must be a whole number or below 1/ })
+})
+
+test.serial('placement groups lie as their strategy says, and their removal frees everything', async (t) => {
+  const head = run(t, 'head-program.js', '0', '{"resources":{"cpu":2,"slot":1},"labels":{"zone":"a"}}')
+  const address = await head.line()
+  const node = run(t, 'node-program.js', address, '{"resources":{"cpu":2},"labels":{"zone":"b"}}')
+  await node.line()
+  await using cluster = await connect({ address })
+  const cpu = { cpu: 1 }
+  const layout = async (...args: Parameters<typeof placementGroup>) => {
+    const group = await placementGroup(...args)
+    await group.remove()
+    return new Set(group.nodeIds).size
+  }
+  t.is(await layout([cpu, cpu], 'PACK'), 1)
+  t.is(await layout([cpu, cpu], 'SPREAD'), 2)
+  t.is(await layout([cpu, cpu], 'STRICT_PACK'), 1)
+  t.is(await layout([cpu, cpu], 'STRICT_SPREAD'), 2)
+  t.is(await layout([cpu, cpu, cpu], 'PACK'), 2)
+  for (const strategy of ['STRICT_PACK', 'STRICT_SPREAD'] as const) {
+    const refusal = { instanceOf: InvalidInputError, message: /can be placed nowhere: STRICT/ }
+    await t.throwsAsync(() => placementGroup([cpu, cpu, cpu], strategy), refusal)
+  }
+
+  const group = await placementGroup([cpu, cpu], 'STRICT_SPREAD')
+  const mesh = await RemoteCounter.options({ placementGroup: group, resources: cpu }).spawnMesh({ member: 2 })
+  t.deepEqual(
+    (await mesh.call('where')).map(({ value }) => value?.nodeId),
+    group.nodeIds,
+  )
+  const [info] = await cluster.placementGroups()
+  t.deepEqual(
+    info?.bundles.map(({ free }) => free.cpu),
+    [0, 0],
+  )
+  await group.remove()
+  await t.throwsAsync(() => mesh.call('add', 1), { instanceOf: ActorDiedError, message: /placement group was removed/ })
+  t.deepEqual(
+    (await cluster.nodes()).map(({ free }) => free.cpu),
+    [2, 2],
+  )
+  t.deepEqual(await cluster.placementGroups(), [])
+
+  const [headNode, otherNode] = await cluster.nodes()
+  const labelled = await RemoteCounter.options({ labels: { zone: 'b' } }).spawn()
+  t.is(describeActor(labelled).nodeId, otherNode!.id)
+  const needy = await RemoteCounter.options({ resources: { slot: 1 } }).spawn()
+  t.is(describeActor(needy).nodeId, headNode!.id)
+  t.is(typeof (await remoteWhereAmI.options({ labels: { zone: 'b' } })()).pid, 'number')
+  await t.throwsAsync(() => RemoteCounter.options({ labels: { zone: 'c' } }).spawn(), {
+    message: /no node has the labels/,
+  })
+  const { id } = cluster
+  await cluster.shutdown()
+  head.child.kill('SIGTERM')
+  await head.ended
+  await untilGone(t, () => processesOf(id))
+})
+
+test.serial('what waits for resources is reported, with what is missing', async (t) => {
+  const driver = run(t, 'waiting-program.js')
+  await driver.line()
+  t.regex(await driver.untilError(/waits/), /\[troupe\] second waits for licence: 1 \(0 free\)/)
+  driver.child.kill('SIGKILL')
+})

@@ -1,0 +1,191 @@
+import { control, type Remote } from '../transport/control.js'
+import type { Peer } from '../transport/peer.js'
+import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
+import type { Node } from './head.js'
+import type { Death, ProcessSettings, WorkerDuties } from './protocol.js'
+
+/** Milliseconds a worker process may take to start. */
+const START_TIMEOUT = 30_000
+
+/** Workers without work that a node keeps beyond its CPUs. */
+const SPARE = 2
+
+/** Whose a worker is: under which name its lines are logged, for which driver, and where its names are looked up. */
+export interface WorkerHolder {
+  readonly name: string
+  readonly driver: string
+  readonly namespace: string
+  exited(death: Death): void
+}
+
+/** A worker process of the cluster. */
+export class WorkerProcess {
+  readonly processId = randomId()
+  pid = 0
+  holder: WorkerHolder | undefined
+  /** What it threw outside of a call. */
+  failure: unknown
+  #tcp: string | undefined
+  #peer: Peer | undefined
+  #joined!: () => void
+  readonly joined = new Promise<void>((resolve) => {
+    this.#joined = resolve
+  })
+  #exited!: (death: Death) => void
+  readonly exited = new Promise<Death>((resolve) => {
+    this.#exited = resolve
+  })
+
+  constructor(readonly node: Node) {}
+
+  get address(): ProcessAddress {
+    return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
+  }
+
+  /** Whether its connection with the head has ended, as it does with the process. */
+  get isDisconnected(): boolean {
+    return this.#peer?.isLost ?? false
+  }
+
+  /** Why it ended, if that is known within some milliseconds. */
+  async exitedWithin(milliseconds: number): Promise<Death | undefined> {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), milliseconds)
+    })
+    const death = await Promise.race([this.exited, timeout])
+    clearTimeout(timer)
+    return death
+  }
+
+  /** What it serves to the head; only once it has joined. */
+  get duties(): Remote<WorkerDuties> {
+    return control<WorkerDuties>(this.#peer!)
+  }
+
+  join(peer: Peer, pid: number, tcp: string | undefined): void {
+    this.#peer = peer
+    this.pid = pid
+    this.#tcp = tcp
+    this.#joined()
+  }
+
+  exit(death: Death): void {
+    this.#exited(death)
+    this.holder?.exited(death)
+  }
+
+  /** Settles as a request to the worker does, but says why the process ended if that comes first. */
+  async unlessExited<T>(request: Promise<T>): Promise<T> {
+    const exited = this.exited.then((death) => {
+      throw new WorkerExit(death)
+    })
+    request.catch(() => {})
+    return Promise.race([request.catch((error) => Promise.race([exited, soon(error)])), exited])
+  }
+}
+
+/** A worker process ended before it did what it was asked for. */
+export class WorkerExit extends Error {
+  constructor(readonly death: Death) {
+    super(death.reason)
+  }
+}
+
+/** A connection breaks a little before the exit of its process is known. */
+async function soon(error: unknown): Promise<never> {
+  await new Promise((resolve) => setTimeout(resolve, 1000).unref())
+  throw error
+}
+
+const IDLE: WorkerHolder = { name: 'idle', driver: '', namespace: '', exited() {} }
+
+/** The worker processes of the cluster. */
+export class WorkerPool {
+  readonly #workers = new Map<string, WorkerProcess>()
+  /** Workers without work, with the driver whose tasks they have run; those that have run none are anybody's. */
+  readonly #idle = new Map<WorkerProcess, string | undefined>()
+
+  /**
+   * Starts a worker process on a node.
+   *
+   * @throws WorkerExit if it ends before it has joined, or takes too long
+   */
+  async start(node: Node, settings: ProcessSettings, holder: WorkerHolder): Promise<WorkerProcess> {
+    const worker = new WorkerProcess(node)
+    worker.holder = holder
+    this.#workers.set(worker.processId, worker)
+    const timer = setTimeout(() => {
+      void this.end(worker, { reason: `its process did not start within ${START_TIMEOUT / 1000} s` })
+    }, START_TIMEOUT)
+    try {
+      await worker.unlessExited(
+        Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings })]),
+      )
+      return worker
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  /** A worker on a node: one that waits for work if there is one, else a new one. */
+  async take(node: Node, holder: WorkerHolder, mayHaveRun = true): Promise<WorkerProcess> {
+    for (const [worker, driver] of this.#idle) {
+      if (worker.node !== node || (driver !== undefined && !(mayHaveRun && driver === holder.driver))) continue
+      this.#idle.delete(worker)
+      worker.holder = holder
+      return worker
+    }
+    return this.start(node, {}, holder)
+  }
+
+  /** Starts workers that wait for work, as many as a node has CPUs. */
+  prestart(node: Node): void {
+    const waiting = [...this.#idle].filter(([worker]) => worker.node === node).length
+    for (let count = waiting; count < node.cpus; count++) {
+      const starting = this.start(node, {}, IDLE)
+      starting.then((worker) => this.#idle.set(worker, undefined)).catch(() => {})
+    }
+  }
+
+  /** A worker has no work any more. It is kept for further tasks of its driver unless enough of them wait already. */
+  rest(worker: WorkerProcess, driver: string): void {
+    worker.holder = { ...IDLE, driver }
+    const waiting = [...this.#idle].filter(([idle]) => idle.node === worker.node).length
+    if (waiting < worker.node.cpus + SPARE) this.#idle.set(worker, driver)
+    else void this.end(worker, { reason: 'it was not needed any more' })
+  }
+
+  /** Ends the workers that wait for further tasks of a driver. */
+  async driverGone(driver: string): Promise<void> {
+    const own = [...this.#idle].filter(([, user]) => user === driver).map(([worker]) => worker)
+    await Promise.all(own.map((worker) => this.end(worker, { reason: 'its driver has ended' })))
+  }
+
+  of(processId: string): WorkerProcess | undefined {
+    return this.#workers.get(processId)
+  }
+
+  /** Ends a worker process; resolves when it has ended. */
+  async end(worker: WorkerProcess, death: Death): Promise<void> {
+    this.#idle.delete(worker)
+    // A node that cannot be asked is lost, and its workers with it.
+    await worker.node.agent.endWorker(worker.processId).catch(() => {})
+    this.exited(worker.processId, death)
+  }
+
+  /** A worker process has ended. */
+  exited(processId: string, death: Death): void {
+    const worker = this.#workers.get(processId)
+    if (!worker) return
+    this.#workers.delete(processId)
+    this.#idle.delete(worker)
+    worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+  }
+
+  nodeLost(nodeId: string, reason: string): void {
+    for (const worker of [...this.#workers.values()]) {
+      if (worker.node.id === nodeId) this.exited(worker.processId, { reason })
+    }
+  }
+}

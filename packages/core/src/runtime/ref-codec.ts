@@ -1,0 +1,35 @@
+import { InvalidInputError } from '../api/errors.js'
+import { ObjectRef } from '../api/ref.js'
+import { registerCodec } from '../transport/codec.js'
+import type { ProcessAddress } from '../transport/switchboard.js'
+import { BorrowedRef } from './borrowed-ref.js'
+import { currentRuntime } from './runtime.js'
+
+/** Who owns a ref: a process that can be connected to, or a driver, which is reached through the head. */
+export type OwnerData = { readonly worker: ProcessAddress } | { readonly driver: string }
+
+// A ref inside of a value stays a ref. Its owner knows of every process that holds one, so the sender's is kept until the
+// owner has heard of the receiver's.
+registerCodec<ObjectRef<unknown>, { id: string; owner: OwnerData }>({
+  name: 'troupe.ref',
+  matches: (value): value is ObjectRef<unknown> => value instanceof ObjectRef,
+  encode(ref, context) {
+    if (ref.isReleased) throw new InvalidInputError(`the ref ${ref.id} was released and cannot be sent any more`)
+    const runtime = currentRuntime()
+    if (ref instanceof BorrowedRef) {
+      context.pin(runtime.objects.keep(ref))
+      return { id: ref.id, owner: ref.ownerData as OwnerData }
+    }
+    context.pin(runtime.objects.send(ref))
+    const owner = runtime.address ? { worker: runtime.address } : { driver: runtime.self.processId }
+    return { id: ref.id, owner }
+  },
+  decode({ id, owner }, context) {
+    const runtime = currentRuntime()
+    const self = runtime.objects.own(id)
+    if (self) return self
+    const remote = runtime.ownerOf(owner)
+    context.keep(remote.hold(id))
+    return new BorrowedRef(id, remote, owner)
+  },
+})

@@ -1,0 +1,42 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { ProcessGuard, root } from './support/processes.js'
+
+const folder = join(root, 'examples', 'src')
+
+const outputs: [string, RegExp][] = [
+  ['counter', /^15\n16\n17\n18\n11\n$/],
+  ['map-reduce', /^the 4\ncat 3\na 2\n$/],
+  ['parameter-server', /^2\.00 -3\.00 0\.50\n$/],
+  ['streaming', /^20\.0\ntrue true\n$/],
+  ['supervised-tree', /^11 in life \d\n12 in life 1\n13 in life 2\n2 workers ended with their parent\n$/],
+]
+
+for (const [name, output] of outputs) {
+  test.serial(`the example ${name} runs and prints what it should`, async (t) => {
+    const guard = new ProcessGuard(t)
+    const end = await guard.run(process.execPath, [join(root, 'examples', 'dist', `${name}.js`)]).finished
+    t.is(end.status, 0, end.stderr)
+    t.regex(end.stdout, output)
+  })
+}
+
+test.serial('the example named-service is started by one driver and found by a second', async (t) => {
+  const guard = new ProcessGuard(t)
+  const head = guard.troupe('start', '--head', '--port', '0')
+  const [, address] = await head.printed(/listening on (\S+:\d+)/)
+  const service = join(root, 'examples', 'dist', 'named-service.js')
+  const first = await guard.run(process.execPath, [service, address!, 'ada']).finished
+  t.is(first.stdout, 'ada\n', first.stderr)
+  const second = await guard.run(process.execPath, [service, address!, 'grace']).finished
+  t.is(second.stdout, 'ada, grace\n', second.stderr)
+  head.child.kill('SIGTERM')
+  await head.finished
+})
+
+test('every example is under 60 lines', (t) => {
+  for (const file of readdirSync(folder)) {
+    t.true(readFileSync(join(folder, file), 'utf8').split('\n').length <= 60, file)
+  }
+})
