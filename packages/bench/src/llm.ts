@@ -1,4 +1,4 @@
-import { BlockAllocator, ModelWorker, readConfig, SequenceState } from '@troupe/llm'
+import { BlockAllocator, type ModelConfig, ModelWorker, readConfig, SequenceState } from '@troupe/llm'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { countOf } from './numbers.js'
 
@@ -37,7 +37,7 @@ export const llm: Benchmark = {
 class Text {
   readonly #worker: ModelWorker
   readonly #blocks: BlockAllocator
-  readonly #vocabularySize: number
+  readonly #config: ModelConfig
 
   constructor(
     model: string,
@@ -50,7 +50,7 @@ class Text {
     const place = { plan: ALONE, coordinates: FIRST, token: '', names: ['bench'], acrossNodes: false, spin: true }
     this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
     this.#blocks = new BlockAllocator(cacheBlocks)
-    this.#vocabularySize = readConfig(model).vocabularySize
+    this.#config = readConfig(model)
   }
 
   async load(): Promise<void> {
@@ -59,10 +59,10 @@ class Text {
 
   /** Tokens per second. */
   async measure(prefill: number, decode: number): Promise<{ prefill: number; decode: number }> {
-    const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#vocabularySize)
-    const sequence = new SequenceState([this.#blocks], BLOCK_TOKENS)
+    const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#config.vocabularySize)
+    const sequence = new SequenceState([this.#blocks], BLOCK_TOKENS, this.#config.slidingWindow)
     const step = (ids: readonly number[], last: boolean) =>
-      this.#worker.step(sequence.append(ids, last), GREEDY, 0, false)
+      this.#worker.step(sequence.append(ids, last ? 'last' : 'none'), GREEDY, 0, false)
     try {
       const start = performance.now()
       let token = 0

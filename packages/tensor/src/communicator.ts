@@ -1,6 +1,6 @@
 import { type CollectiveRequest, Communicator as NativeCommunicator, type RankAddress } from '@troupe/native'
-import { bytesPerElement, type DataType } from './data-type.js'
-import { Tensor } from './tensor.js'
+import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
+import { bytesOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
 
@@ -31,7 +31,7 @@ export interface CommunicatorOptions {
 export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
 
 /** A tensor whose elements can be reduced. */
-export type Reducible = Tensor<Exclude<DataType, 'uint8'>>
+export type Reducible = Tensor<Exclude<DataType, 'uint8' | QuantizedType>>
 
 /** The ranks' shares of a tensor, as the first dimension of each. */
 export type Rows = readonly number[]
@@ -108,8 +108,14 @@ export class Communicator {
 
   /** Gives every rank the root's elements, in place. */
   broadcast(tensor: Tensor, root: number): Promise<void> {
-    const { dtype: type, bytes } = tensor
-    return this.#run({ kind: 'broadcast', type, root: this.#known(root), input: bytes, output: bytes })
+    const { bytes } = tensor
+    return this.#run({
+      kind: 'broadcast',
+      type: elementType(tensor),
+      root: this.#known(root),
+      input: bytes,
+      output: bytes,
+    })
   }
 
   /**
@@ -119,19 +125,19 @@ export class Communicator {
    */
   allGather(own: Tensor, rows: Rows, all: Tensor): Promise<void> {
     const sizes = this.#shares('all-gather', own, rows, all)
-    return this.#run({ kind: 'allGather', type: own.dtype, sizes, input: own.bytes, output: all.bytes })
+    return this.#run({ kind: 'allGather', type: elementType(own), sizes, input: own.bytes, output: all.bytes })
   }
 
   /** Collects the ranks' tensors as allGather does, at the root alone, which gives `all`. */
   gather(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
     const sizes = this.#shares('gather', own, rows, this.#atRoot('gather', root, all))
-    return this.#run({ kind: 'gather', type: own.dtype, sizes, root, input: own.bytes, output: all?.bytes })
+    return this.#run({ kind: 'gather', type: elementType(own), sizes, root, input: own.bytes, output: all?.bytes })
   }
 
   /** Gives each rank, in `own`, its rows of what the root holds in `all`. */
   scatter(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
     const sizes = this.#shares('scatter', own, rows, this.#atRoot('scatter', root, all))
-    return this.#run({ kind: 'scatter', type: own.dtype, sizes, root, input: all?.bytes, output: own.bytes })
+    return this.#run({ kind: 'scatter', type: elementType(own), sizes, root, input: all?.bytes, output: own.bytes })
   }
 
   /**
@@ -148,17 +154,17 @@ export class Communicator {
     const even = receivedRows ?? this.#evenRows('all-to-all', received)
     const receiveSizes = this.#rowBytes('all-to-all', even, received)
     const kind = 'allToAll'
-    return this.#run({ kind, type: sent.dtype, sizes, receiveSizes, input: sent.bytes, output: received.bytes })
+    return this.#run({ kind, type: elementType(sent), sizes, receiveSizes, input: sent.bytes, output: received.bytes })
   }
 
   /** Sends a tensor's elements to a rank, which must be receiving as many of the same dtype. */
   send(to: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'send', type: tensor.dtype, peer: this.#other(to), input: tensor.bytes })
+    return this.#run({ kind: 'send', type: elementType(tensor), peer: this.#other(to), input: tensor.bytes })
   }
 
   /** Receives a tensor's elements, in place, from a rank. */
   receive(from: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'receive', type: tensor.dtype, peer: this.#other(from), output: tensor.bytes })
+    return this.#run({ kind: 'receive', type: elementType(tensor), peer: this.#other(from), output: tensor.bytes })
   }
 
   /** Settles once every rank has called it. */
@@ -320,6 +326,12 @@ export interface ReduceOptions {
   output?: Reducible
 }
 
+/** Blocks of quantized numbers are carried as their bytes. */
+function elementType({ dtype }: Tensor): CollectiveRequest['type'] {
+  return isQuantized(dtype) ? 'uint8' : dtype
+}
+
+/** Bytes of one entry of the first dimension. */
 function rowBytesOf(tensor: Tensor): number {
-  return tensor.shape.slice(1).reduce((size, dimension) => size * dimension, bytesPerElement(tensor.dtype))
+  return bytesOf(tensor.dtype, [1, ...tensor.shape.slice(1)])
 }

@@ -87,8 +87,8 @@ export class Tensor<T extends DataType = DataType> {
     shape: readonly number[],
     { fd, offset }: { fd: number; offset: number },
   ): Tensor<T> {
-    const bytes = sizeOf(shape) * bytesPerElement(dtype)
-    return new Tensor(dtype, [...shape], new Storage({ fd, offset, bytes }), 0)
+    const storage = new Storage({ fd, offset, bytes: bytesOf(dtype, shape) })
+    return new Tensor(dtype, [...shape], storage, 0)
   }
 
   /** Number of elements. */
@@ -146,7 +146,7 @@ export class Tensor<T extends DataType = DataType> {
    * @throws RangeError if `shape` takes another number of bytes.
    */
   view<U extends DataType>(dtype: U, shape: readonly number[]): Tensor<U> {
-    if (sizeOf(shape) * bytesPerElement(dtype) !== this.byteLength) {
+    if (bytesOf(dtype, shape) !== this.byteLength) {
       throw new RangeError(`cannot see ${this.byteLength} bytes as ${dtype} of shape [${shape}]`)
     }
     return new Tensor(dtype, [...shape], this.memory, this.offset)
@@ -174,7 +174,8 @@ export class Tensor<T extends DataType = DataType> {
   }
 }
 
-function bytesOf(dtype: DataType, shape: readonly number[]): number {
+/** Bytes that a tensor takes. */
+export function bytesOf(dtype: DataType, shape: readonly number[]): number {
   const columns = shape.at(-1) ?? 1
   const size = sizeOf(shape)
   return bytesOfRows(dtype, columns === 0 ? 0 : size / columns, columns)

@@ -1,3 +1,5 @@
+import type { DataType } from '@troupe/tensor'
+
 /** A format in which weights are stored: blocks of so many elements of a row, each of so many bytes. */
 export interface Format {
   readonly blockElements: number
@@ -28,6 +30,22 @@ export const FORMATS = {
 } as const satisfies Record<string, Format>
 
 export type FormatName = keyof typeof FORMATS
+
+/** What tensors call each format. */
+export const DATA_TYPES = {
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  Q8_0: 'q8_0',
+  Q4_0: 'q4_0',
+  Q4_1: 'q4_1',
+  Q5_0: 'q5_0',
+  Q5_1: 'q5_1',
+  Q4_K: 'q4_k',
+  Q5_K: 'q5_k',
+  Q6_K: 'q6_k',
+} as const satisfies Record<FormatName, DataType>
+
 export type FloatFormat = 'F32' | 'F16' | 'BF16'
 export type QuantizedFormat = Exclude<FormatName, FloatFormat>
 

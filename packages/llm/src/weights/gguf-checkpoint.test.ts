@@ -1,12 +1,15 @@
 import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
+import { isQuantized, type Tensor } from '@troupe/tensor'
 import test, { type ExecutionContext } from 'ava'
 import { readConfig } from '../models/config.js'
 import { openDamaged } from '../testing/damage.js'
 import { temporaryFolder } from '../testing/files.js'
 import { type GgufContent, gguf, type Typed } from '../testing/gguf.js'
 import { openCheckpoint } from './checkpoint.js'
+import { dequantize } from './dequantize.js'
+import type { QuantizedFormat } from './formats.js'
 import { quantize } from './quantize.js'
 import { Weights } from './weights.js'
 
@@ -61,7 +64,11 @@ function weightsOf(t: ExecutionContext, content: GgufContent): Weights {
   return new Weights(checkpoint)
 }
 
-const floats = (tensor: { data: unknown }) => [...(tensor.data as Float32Array)]
+/** A tensor's numbers, whether it holds them as floats or in blocks. */
+function floats({ dtype, data, bytes }: Tensor): number[] {
+  if (!isQuantized(dtype)) return [...(data as Float32Array)]
+  return [...dequantize(dtype.toUpperCase() as QuantizedFormat, bytes)]
+}
 
 test('the configuration is the one in the metadata', (t) => {
   const config = readConfig(write(t, { metadata, tensors }))

@@ -3,7 +3,15 @@ import { Tensor } from '@troupe/tensor'
 import { length, type Range } from '../parallel/plan.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
 import { dequantize } from './dequantize.js'
-import { bytesOf, FORMATS, type FormatName, isQuantized, type QuantizedFormat, unsoundBlock } from './formats.js'
+import {
+  bytesOf,
+  DATA_TYPES,
+  FORMATS,
+  type FormatName,
+  isQuantized,
+  type QuantizedFormat,
+  unsoundBlock,
+} from './formats.js'
 import { type LoadFormat, quantize } from './quantize.js'
 
 /** The part of a matrix that a rank needs; a range left out means all of it. */
@@ -111,21 +119,9 @@ export class Weights {
   }
 }
 
-/**
- * The blocks of a matrix as a program computes on them. Floats are used as they are. Programs have no products with
- * quantized blocks: those are dequantized.
- */
+/** The blocks of a matrix as a program computes on them, in place. */
 function programTensor(format: FormatName, shape: readonly number[], blocks: Tensor<'uint8'>): Tensor {
-  switch (format) {
-    case 'F32':
-      return blocks.view('float32', shape)
-    case 'F16':
-      return blocks.view('float16', shape)
-    case 'BF16':
-      return blocks.view('bfloat16', shape)
-    default:
-      return floatTensor(dequantize(format, blocks.bytes), shape)
-  }
+  return blocks.view(DATA_TYPES[format], shape)
 }
 
 /** The bytes of a slice of whole blocks: in place where they are contiguous and aligned in the file. */
