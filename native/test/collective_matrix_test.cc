@@ -54,7 +54,7 @@ void write(uint8_t* to, DataType type, int rank, size_t i) {
     case DataType::BFloat16: return put(static_cast<uint16_t>((value < 0 ? 0x8000 : 0) | (0x3f00 + i * 37 % 128)));
     case DataType::Int8: return put(static_cast<int8_t>(value));
     case DataType::Int32: return put(value);
-    case DataType::Int64: return put(static_cast<int64_t>(value) << 20);
+    case DataType::Int64: return put(static_cast<int64_t>(value) * (1 << 20));
     case DataType::UInt8: return put(static_cast<uint8_t>(i * 31 + static_cast<size_t>(rank)));
   }
 }

@@ -171,6 +171,23 @@ TEST("a rank that leaves ends the others' operations with its reason") {
   }
 }
 
+TEST("a group that has failed stays unusable and says why") {
+  for (const auto& nodes : {oneNode, nodeEach}) {
+    onRanks(2, nodes, [](Communicator& group) {
+      if (group.rank() == 0) group.abort("had enough");
+      for (int attempt = 0; attempt < 2; attempt++) {
+        std::string reason;
+        try {
+          barrier(group);
+        } catch (const CollectiveError& error) {
+          reason = error.what();
+        }
+        CHECK(reason.find("had enough") != std::string::npos);
+      }
+    });
+  }
+}
+
 TEST("the death of a rank's process ends an operation that waits for it") {
   Communicator::Options options;
   options.name = "test";

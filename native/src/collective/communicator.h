@@ -111,6 +111,8 @@ class Communicator {
   void sleepUntil(Ready&& ready, Check&& check) {
     sleepUntil(ready, check, [&] { inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, kSleep); });
   }
+  /// Throws CollectiveError after an abort.
+  void checkAborted();
   /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
   void checkPresent(int rank, const std::function<bool()>& arrived);
   [[noreturn]] void fail(const std::string& reason);
@@ -149,7 +151,6 @@ class Communicator {
   template <class Visit>
   void forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit);
   void checkTransfers(const std::vector<Transfer>& transfers, bool late);
-  void checkAborted();
   void connectLocal(const std::vector<RankAddress>& ranks);
   void connectRemote(const std::vector<RankAddress>& ranks, const Check& check);
 

@@ -17,6 +17,7 @@ uint8_t* Staging::own(uint64_t step) {
 }
 
 void Staging::announce(uint64_t step, const Signature& signature, uint64_t rounds) {
+  group_.checkAborted();  // what follows looks for an abort only when it has to wait
   const Announcement announcement{signature, rounds};
   std::memcpy(inboxes_[static_cast<size_t>(group_.rank())]->slot(step), &announcement, sizeof announcement);
 }
