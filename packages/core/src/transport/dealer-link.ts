@@ -18,6 +18,8 @@ export interface DealerLinkOptions {
   timeout?: number | undefined
   /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
   mayRest?: (() => boolean) | undefined
+  /** Whether the other end may ask for something while this link rests. */
+  mayBeAsked?: (() => boolean) | undefined
 }
 
 /** What a process calls itself when it connects, and what it is greeted with. */
@@ -42,6 +44,7 @@ export class DealerLink implements Link {
   readonly #early: Parcel[] = []
   readonly #timeout: number
   readonly #mayRest: (() => boolean) | undefined
+  readonly #mayBeAsked: (() => boolean) | undefined
   readonly #deadline: NodeJS.Timeout
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   #resting: (() => void) | undefined
@@ -52,6 +55,7 @@ export class DealerLink implements Link {
     this.#events = events
     this.#timeout = options.timeout ?? CONNECT_TIMEOUT
     this.#mayRest = options.mayRest
+    this.#mayBeAsked = options.mayBeAsked
     this.#socket = new WatchfulDealer(formatIdentity(self, ++connections), endpoint.startsWith('tcp:'))
     this.#outbox = new Outbox(this.#socket)
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
@@ -90,7 +94,7 @@ export class DealerLink implements Link {
   async #rest(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#resting = resolve
-      setTimeout(resolve, LOOK_INTERVAL).unref()
+      if (this.#mayBeAsked?.()) setTimeout(resolve, LOOK_INTERVAL).unref()
     })
   }
 

@@ -106,7 +106,7 @@ export class Switchboard {
       return peer
     }
     const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
-    const link = new DealerLink(endpoint, this.self, peer, { timeout, mayRest })
+    const link = new DealerLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer
