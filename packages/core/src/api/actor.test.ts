@@ -28,6 +28,13 @@ test('an actor runs in a process of its own, which ps shows by the name of the a
   t.is(arguments_.replaceAll('\0', ''), 'troupe worker inspector')
 })
 
+test('an actor gets Node flags and a folder of its own where that is asked for', async (t) => {
+  const probe = await RemoteProbe.options({ nodeFlags: ['--max-old-space-size=256'], cwd: '/' }).spawn()
+  const { flags, folder } = await probe.surroundings()
+  t.is(folder, '/')
+  t.true(flags.includes('--max-old-space-size=256'))
+})
+
 test('actors without a name are numbered by class', async (t) => {
   const names = (await Promise.all([RemoteCounter.spawn(), RemoteCounter.spawn()])).map((it) => describeActor(it).name)
   t.true(names.every((name) => /^Counter#\d+$/.test(name)))

@@ -90,7 +90,8 @@ test.serial('wait returns what is ready, in the order given, and at the latest w
   await t.throwsAsync(() => wait([first], { count: 2 }), { instanceOf: InvalidInputError, message: /2 of 1 refs/ })
 })
 
-test.serial('a task can await the refs inside of its arguments', async (t) => {
+test.serial('a task can await the refs inside of its arguments, and its worker lets go of them', async (t) => {
   const counter = await RemoteCounter.spawn()
   t.is(await remoteSumOf({ refs: [put(20), counter.add(2)] }), 22)
+  await untilHeld(t, 0)
 })

@@ -17,7 +17,15 @@ interface Held {
 /** Lets the owners know of refs that nothing in this process uses any more. */
 const collected = new FinalizationRegistry<Held>(letGo)
 
+let borrowed = 0
+
+/** How many refs of others this process holds. */
+export function borrowedCount(): number {
+  return borrowed
+}
+
 function letGo({ id, owner }: Held): void {
+  borrowed -= 1
   owner.release(id).catch(() => {})
 }
 
@@ -43,6 +51,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
     )
     this.#held = { id, owner }
     this.#start = start
+    borrowed += 1
     collected.register(this, this.#held, this.#held)
   }
 

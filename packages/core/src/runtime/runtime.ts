@@ -87,6 +87,7 @@ export class Runtime {
     const served = { ...notices, ...owning, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
+      mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })

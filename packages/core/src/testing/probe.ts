@@ -99,6 +99,10 @@ export class Probe {
     await this.never()
   }
 
+  surroundings(): { flags: string[]; folder: string } {
+    return { flags: process.execArgv, folder: process.cwd() }
+  }
+
   environment(name: string): string | undefined {
     return process.env[name]
   }

@@ -1,5 +1,5 @@
 import { formatIdentity, parseIdentity } from './identity.js'
-import type { Link, LinkEvents, PeerIdentity } from './link.js'
+import type { Link, LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { LinkLostError } from './link.js'
 import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
 import { type Parcel, PROTOCOL } from './wire.js'
@@ -13,14 +13,6 @@ const REST_INTERVAL = 500
 /** Milliseconds between two looks at what has come in, while a link rests. */
 const LOOK_INTERVAL = 50
 
-/** How a link waits. */
-export interface DealerLinkOptions {
-  /** Milliseconds the other end has to answer. */
-  timeout?: number | undefined
-  /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
-  mayRest?: (() => boolean) | undefined
-}
-
 let connections = 0
 
 /** A connection that this process opened to one of another host. */
@@ -32,16 +24,18 @@ export class DealerLink implements Link {
   readonly #early: Parcel[] = []
   readonly #timeout: number
   readonly #mayRest: (() => boolean) | undefined
+  readonly #mayBeAsked: (() => boolean) | undefined
   readonly #deadline: NodeJS.Timeout
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   #resting: (() => void) | undefined
   #receiveTimeout: number | undefined
 
-  constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: DealerLinkOptions) {
+  constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: LinkOptions) {
     this.#endpoint = endpoint
     this.#events = events
     this.#timeout = options.timeout ?? CONNECT_TIMEOUT
     this.#mayRest = options.mayRest
+    this.#mayBeAsked = options.mayBeAsked
     this.#socket = new WatchfulDealer(formatIdentity(self, ++connections))
     this.#outbox = new Outbox(this.#socket)
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
@@ -80,7 +74,7 @@ export class DealerLink implements Link {
   async #rest(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#resting = resolve
-      setTimeout(resolve, LOOK_INTERVAL).unref()
+      if (this.#mayBeAsked?.()) setTimeout(resolve, LOOK_INTERVAL).unref()
     })
   }
 

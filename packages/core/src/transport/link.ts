@@ -25,3 +25,13 @@ export interface LinkEvents {
   /** Called at most once; nothing is received afterwards. */
   lost(error: LinkLostError): void
 }
+
+/** How a link that this process opens waits. */
+export interface LinkOptions {
+  /** Milliseconds the other end has to answer. */
+  timeout?: number | undefined
+  /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
+  mayRest?: (() => boolean) | undefined
+  /** Whether the other end may ask for something while this link rests. */
+  mayBeAsked?: (() => boolean) | undefined
+}

@@ -2,7 +2,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { debuglog } from 'node:util'
 import { FrameReader, frameMessage } from './frames.js'
 import { formatIdentity, parseIdentity } from './identity.js'
-import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { type Parcel, PROTOCOL } from './wire.js'
 
 const debug = debuglog('troupe')
@@ -64,7 +64,7 @@ export class LocalLink implements Link {
     endpoint: string,
     self: PeerIdentity,
     events: LinkEvents,
-    { timeout = CONNECT_TIMEOUT, mayRest }: { timeout?: number | undefined; mayRest?: (() => boolean) | undefined },
+    { timeout = CONNECT_TIMEOUT, mayRest }: LinkOptions,
   ) {
     this.#endpoint = endpoint
     this.#self = self

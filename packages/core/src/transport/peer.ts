@@ -32,6 +32,8 @@ export interface PeerHandler {
   /** What must have happened before the arguments of a request can be decoded, if anything. */
   prepare?(target: string, method: string): Promise<unknown> | undefined
   call(call: IncomingCall): void
+  /** Whether the other end may ask for something while this process awaits nothing; never by default. */
+  mayBeAsked?(): boolean
   lost?(error: LinkLostError): void
 }
 

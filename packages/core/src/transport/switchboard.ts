@@ -119,7 +119,7 @@ export class Switchboard {
     }
     const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
     const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
-    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest })
+    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer

@@ -1,16 +1,23 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { InvalidInputError } from '../api/errors.js'
 import { registeredFunction } from '../api/remote.js'
+import { borrowedCount } from '../runtime/borrowed-ref.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
 type AnyFunction = (...args: unknown[]) => unknown
 
+/** Milliseconds after its last task that a worker lets go of the refs it was given. */
+const COLLECT_AFTER = 500
+
 /** Runs tasks, one at a time. */
 export class TaskRunner {
   readonly #lane = new Lane(1)
 
   readonly #loaded = new Map<string, AnyFunction>()
+  #collecting: NodeJS.Timeout | undefined
 
   /** Loads the function of a task, where that has not been done. */
   prepare(method: string): Promise<unknown> | undefined {
@@ -23,6 +30,7 @@ export class TaskRunner {
       const task = this.#loaded.get(call.method) ?? (await this.#load(call.method))
       return task(...call.args)
     })
+    if (borrowedCount() > 0) this.#collectLater()
   }
 
   async #load(method: string): Promise<AnyFunction> {
@@ -31,11 +39,23 @@ export class TaskRunner {
     return task
   }
 
+  /** A worker that waits for work allocates nothing, so the refs of its last tasks would never be collected. */
+  #collectLater(): void {
+    clearTimeout(this.#collecting)
+    this.#collecting = setTimeout(collectGarbage, COLLECT_AFTER)
+    this.#collecting.unref()
+  }
+
   /** Resolves when no task runs. */
   async idle(): Promise<true> {
     await this.#lane.drained()
     return true
   }
+}
+
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  runInNewContext('gc')()
 }
 
 function splitMethod(method: string): [module: string, name: string] {
