@@ -43,7 +43,7 @@ export const generate = command({
     temperature: {
       type: 'number',
       min: 0,
-      default: 0.8,
+      default: 0.6,
       help: 'divides the logits before the draw; 0 takes the likeliest token',
     },
     'top-k': { type: 'integer', min: 0, default: 0, help: 'draw from this many likeliest tokens; 0 for all' },
