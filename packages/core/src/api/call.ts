@@ -9,6 +9,9 @@ import { ObjectRef } from './ref.js'
 
 const debug = debuglog('troupe')
 
+/** A failure that nobody awaits is no unhandled rejection. */
+const ignore = () => {}
+
 /** What a call asks of who sends it. */
 export interface CallOwner {
   /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
@@ -32,12 +35,12 @@ export class Call implements Answer {
 
   /**
    * @param label what the call is in messages: `Counter#1.add`
-   * @param origin carries the caller's stack
+   * @param origin carries the caller's stack, where it was noted
    */
   constructor(
     id: string,
     private readonly label: string,
-    private readonly origin: Error,
+    private readonly origin: Error | undefined,
     private readonly owner: CallOwner,
     { signal, deadline }: CallOptions = {},
   ) {
@@ -49,7 +52,7 @@ export class Call implements Answer {
       id,
       { items: () => this.iterate(), cancel: (reason) => this.cancel(reason) },
     )
-    this.ref.catch((error) => debug('%s failed: %s', label, error))
+    this.ref.catch(ignore)
     if (signal || deadline !== undefined) this.#bind(signal, deadline)
   }
 
@@ -93,6 +96,7 @@ export class Call implements Answer {
   failure(error: unknown): void {
     if (this.isSettled) return
     if (error instanceof Error) addOrigin(error, this.label, this.origin)
+    debug('%s failed: %s', this.label, error)
     this.#outcome = 'failed'
     this.#error = error
     this.#reject(error)

@@ -1,6 +1,7 @@
 import { InvalidInputError } from '../api/errors.js'
 import { decodeTree } from './decode.js'
 import { Encoder } from './encode.js'
+import { MARK } from './marks.js'
 
 /** What a codec's `encode` may use. */
 export interface EncodeContext {
@@ -83,6 +84,9 @@ export type Subject = string
  * without a codec. Whatever had been pinned by then is released.
  */
 export function encode(value: unknown, subject: Subject, sameNode: boolean): Encoded {
+  if (isPlain(value) || (Array.isArray(value) && value.every(isPlain) && value[0] !== MARK)) {
+    return { tree: value, marked: false, attachments: [], pins: [] }
+  }
   const encoder = new Encoder(codecs, subject, sameNode)
   try {
     const tree = encoder.encode(value)
@@ -90,6 +94,21 @@ export function encode(value: unknown, subject: Subject, sameNode: boolean): Enc
   } catch (error) {
     for (const release of encoder.pins) release()
     throw error
+  }
+}
+
+/** Whether a value travels as it is; most arguments and results of calls do. */
+function isPlain(value: unknown): boolean {
+  switch (typeof value) {
+    case 'number':
+      return !Object.is(value, -0)
+    case 'string':
+      return value.isWellFormed()
+    case 'boolean':
+    case 'undefined':
+      return true
+    default:
+      return value === null
   }
 }
 

@@ -37,6 +37,14 @@ export interface PeerHandler {
   lost?(error: LinkLostError): void
 }
 
+/** A payload with its attachments, before it is decoded. */
+interface Received {
+  readonly tree: unknown
+  readonly marked: boolean
+  readonly attachments: Uint8Array[]
+  readonly pin: number
+}
+
 /**
  * Requests, answers and streams between this process and one other, in both directions over one link.
  * Every request is answered, or fails when the link is lost.
@@ -194,14 +202,14 @@ export class Peer implements LinkEvents {
     const [target, method, payload, late] = parts as [string, string, Payload, [number, Payload][] | undefined]
     const call = new IncomingCall(this, request, String(target), String(method))
     if (request !== 0) this.#serving.set(request, call)
-    const values = [payload, ...(late ?? []).map(([, value]) => value)].map((value) => {
-      return this.#open(value, attachments)
-    })
+    const received = this.#receive(payload, attachments)
+    const receivedLate = late?.map(([index, value]) => [index, this.#receive(value, attachments)] as const)
     const serve = () => {
       try {
-        const [args, ...lateValues] = values.map((open) => open())
+        const args = this.#open(received)
+        const lateValues = receivedLate?.map(([index, value]) => [index, this.#open(value)] as const)
         if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
-        for (const [position, [index]] of (late ?? []).entries()) args[index] = lateValues[position]
+        for (const [index, value] of lateValues ?? []) args[index] = value
         call.args = args
       } catch (error) {
         call.fail(error)
@@ -215,39 +223,45 @@ export class Peer implements LinkEvents {
   }
 
   #answered(kind: number, request: number, payload: Payload, attachments: AttachmentQueue): void {
-    const open = kind === envelopes.end ? undefined : this.#open(payload, attachments)
+    const received = kind === envelopes.end ? undefined : this.#receive(payload, attachments)
     const answer = this.#answers.get(request)
     if (kind !== envelopes.item && this.#answers.delete(request)) this.#advance()
-    let value: unknown
-    try {
-      value = answer ? open?.() : open?.skip()
-    } catch (error) {
-      answer?.failure(error)
+    if (!answer) {
+      if (received) this.#letGo(received)
       return
     }
-    if (kind === envelopes.result) answer?.result(value)
-    else if (kind === envelopes.failure) answer?.failure(value)
-    else if (kind === envelopes.item) answer?.item(value)
-    else answer?.end()
+    let value: unknown
+    try {
+      if (received) value = this.#open(received)
+    } catch (error) {
+      answer.failure(error)
+      return
+    }
+    if (kind === envelopes.result) answer.result(value)
+    else if (kind === envelopes.failure) answer.failure(value)
+    else if (kind === envelopes.item) answer.item(value)
+    else answer.end()
   }
 
-  /** Takes a payload's attachments; the value is decoded when the returned function is called, and then let go. */
-  #open([tree, marked, count, pin]: Payload, queue: AttachmentQueue): (() => unknown) & { skip: () => void } {
-    const attachments = queue.take(count)
-    const letGo = () => {
-      if (pin === 0) return
-      if (this.#released.push(pin) === 1) queueMicrotask(() => this.#sendReleased())
+  #receive([tree, marked, count, pin]: Payload, queue: AttachmentQueue): Received {
+    return { tree, marked, attachments: queue.take(count), pin }
+  }
+
+  /** Decodes a payload, and lets it go. */
+  #open(received: Received): unknown {
+    if (!received.marked) return received.tree
+    const kept: Promise<unknown>[] = []
+    try {
+      return decode(received.tree, true, received.attachments, this.sameNode, (until) => kept.push(until))
+    } finally {
+      if (kept.length === 0) this.#letGo(received)
+      else void Promise.allSettled(kept).then(() => this.#letGo(received))
     }
-    const open = () => {
-      const kept: Promise<unknown>[] = []
-      try {
-        return decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
-      } finally {
-        if (kept.length === 0) letGo()
-        else void Promise.allSettled(kept).then(letGo)
-      }
-    }
-    return Object.assign(open, { skip: letGo })
+  }
+
+  #letGo({ pin }: Received): void {
+    if (pin === 0) return
+    if (this.#released.push(pin) === 1) queueMicrotask(() => this.#sendReleased())
   }
 
   #sendReleased(): void {

@@ -80,6 +80,8 @@ export function split(frames: Uint8Array[]): Arrival[] {
   return arrivals
 }
 
+const NO_ATTACHMENTS: Uint8Array[] = []
+
 /** The attachments of one message, handed out to its payloads one after the other. */
 export class AttachmentQueue {
   #next = 0
@@ -90,6 +92,7 @@ export class AttachmentQueue {
   }
 
   take(count: number): Uint8Array[] {
+    if (count === 0) return NO_ATTACHMENTS
     if (count > this.#frames.length - this.#next) throw new RangeError('a message with too few attachments')
     this.#next += count
     return this.#frames.slice(this.#next - count, this.#next)

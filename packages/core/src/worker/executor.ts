@@ -41,11 +41,10 @@ export class Executor {
     this.#constructed()
   }
 
-  async run(call: IncomingCall): Promise<void> {
-    await runCall(call, this.#laneOf(call.method), `the result of ${this.#name}.${call.method}`, async () => {
-      if (!this.#instance) await this.#untilConstructed
-      return this.#method(call.method)(...call.args)
-    })
+  run(call: IncomingCall): void {
+    void runCall(call, this.#laneOf(call.method), `the result of ${this.#name}.${call.method}`, () =>
+      this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)),
+    )
   }
 
   /** Resolves when all calls that have come in so far have run, and `onStop` after them. */
@@ -58,11 +57,11 @@ export class Executor {
     return this.#groups.find(({ methods }) => methods.has(method))?.lane ?? this.#lane
   }
 
-  #method(name: string): Method {
+  #invoke({ method: name, args }: IncomingCall): unknown {
     const isHidden = name === 'constructor' || name in Object.prototype || hooks.has(name)
     const method = isHidden ? undefined : this.#instance?.[name]
     if (typeof method !== 'function') throw new InvalidInputError(`${this.#name} has no method named ${name}`)
-    return method.bind(this.#instance)
+    return method.apply(this.#instance, args)
   }
 }
 

@@ -7,23 +7,28 @@ export class Lane {
     this.#free = limit
   }
 
-  /** Waits for a turn; the returned function ends it. */
-  async acquire(): Promise<() => void> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
-    let isHeld = true
-    return () => {
-      if (!isHeld) return
-      isHeld = false
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#free += 1
-    }
+  /** Takes a turn if one is free; each turn that was taken must be ended with {@link leave}. */
+  tryEnter(): boolean {
+    if (this.#free === 0) return false
+    this.#free -= 1
+    return true
+  }
+
+  /** Waits for a turn. */
+  async enter(): Promise<void> {
+    if (!this.tryEnter()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Ends a turn, which the one who has waited longest gets. */
+  leave(): void {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#free += 1
   }
 
   /** Resolves when every call that has come in so far has run. */
   async drained(): Promise<void> {
-    const turns = await Promise.all(Array.from({ length: this.limit }, () => this.acquire()))
-    for (const turn of turns) turn()
+    await Promise.all(Array.from({ length: this.limit }, () => this.enter()))
+    for (let turn = 0; turn < this.limit; turn++) this.leave()
   }
 }

@@ -117,7 +117,7 @@ function take(call: IncomingCall, served: object): void {
   if (call.target === TASK) void tasks.run(call)
   else if (call.target !== actor?.id) void serve(served, call)
   else if (call.method === STOP) void stop(call, actor.executor)
-  else void actor.executor.run(call)
+  else actor.executor.run(call)
 }
 
 /** Answers the calls before, and ends this process. */

@@ -26,9 +26,9 @@ export class TaskRunner {
 
   async run(call: IncomingCall): Promise<void> {
     const [, name] = splitMethod(call.method)
-    await runCall(call, this.#lane, `the result of ${name}`, async () => {
-      const task = this.#loaded.get(call.method) ?? (await this.#load(call.method))
-      return task(...call.args)
+    await runCall(call, this.#lane, `the result of ${name}`, () => {
+      const task = this.#loaded.get(call.method)
+      return task ? task(...call.args) : this.#load(call.method).then((loaded) => loaded(...call.args))
     })
     if (borrowedCount() > 0) this.#collectLater()
   }
