@@ -29,6 +29,15 @@ export class Storage {
   release(): void
 }
 
+/** Watches rings in shared memory, each known by its counters of what was written to it and what was read from it. */
+export class Lookout {
+  /** The counters stand in `control` at these indices; the memory must stay mapped until the ring is removed. */
+  add(control: Int32Array, written: number, read: number): void
+  remove(control: Int32Array, written: number): void
+  /** Whether a ring has something to read, now or within some microseconds. Blocks meanwhile, and lets others run. */
+  watch(microseconds: number): boolean
+}
+
 /** Where the other ranks of a group reach one rank. */
 export interface RankAddress {
   rank: number

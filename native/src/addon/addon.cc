@@ -21,6 +21,7 @@ Napi::Value multiplyAddRate(const Napi::CallbackInfo& info) {
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageFace::define(env));
+  exports.Set("Lookout", LookoutFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));

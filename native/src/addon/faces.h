@@ -4,6 +4,7 @@
 #include <napi.h>
 
 #include "addon/worker_thread.h"
+#include "channel/lookout.h"
 #include "collective/communicator.h"
 #include "device/storage.h"
 #include "program/program.h"
@@ -25,6 +26,20 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
 
   std::shared_ptr<Storage> storage_;
   Napi::Reference<Napi::ArrayBuffer> buffer_;
+};
+
+/// `new Lookout()`, `.add(control, written, read)`, `.remove(control, written)`, `.watch(microseconds)`.
+class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit LookoutFace(const Napi::CallbackInfo& info);
+
+ private:
+  void add(const Napi::CallbackInfo& info);
+  void remove(const Napi::CallbackInfo& info);
+  Napi::Value watch(const Napi::CallbackInfo& info);
+
+  Lookout lookout_;
 };
 
 /// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout})`, `.address`, `.connect(addresses)`,

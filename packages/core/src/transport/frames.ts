@@ -31,16 +31,22 @@ export class FrameReader {
   #frames: Uint8Array[] = []
   /** How much of the frame that is coming has come. */
   #filled = 0
+  #isSkipping = false
 
   /** @param take called with the frames of each message; those after the first may be kept */
   constructor(take: (frames: Uint8Array[]) => void) {
     this.#take = take
   }
 
-  /** @throws RangeError if a message claims to be larger than the limit, or than memory */
+  /**
+   * Takes the next piece, which is not needed afterwards.
+   *
+   * @throws RangeError if a message claims to be larger than the limit, or than memory
+   */
   push(piece: Buffer): void {
     let at = 0
-    while (at < piece.length || this.#isWhole()) {
+    this.#isSkipping = false
+    while ((at < piece.length && !this.#isSkipping) || this.#isWhole()) {
       if (this.#isWhole()) {
         const frames = this.#frames
         this.#frames = []
@@ -52,6 +58,14 @@ export class FrameReader {
         at = this.#readFrame(piece, at)
       }
     }
+    // The first frame of a message whose other frames are yet to come.
+    if (this.#frames.length > 0 && this.#frames[0]!.buffer === piece.buffer)
+      this.#frames[0] = Buffer.from(this.#frames[0]!)
+  }
+
+  /** Passes over the rest of the piece that is being taken. */
+  skip(): void {
+    this.#isSkipping = true
   }
 
   #isWhole(): boolean {

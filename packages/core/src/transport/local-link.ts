@@ -1,8 +1,8 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { debuglog } from 'node:util'
-import { FrameReader, frameMessage } from './frames.js'
 import { formatIdentity, parseIdentity } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
+import { LocalStream } from './local-stream.js'
 import { type Parcel, PROTOCOL } from './wire.js'
 
 const debug = debuglog('troupe')
@@ -13,38 +13,10 @@ const CONNECT_TIMEOUT = 5000
 const RETRY_INTERVAL = 5
 /** A link that could rest finds out within these milliseconds, and then no longer keeps the process alive. */
 const REST_INTERVAL = 250
-/** Bytes that the first message of a connection, the other end's identity, may have. */
-const MOST_IDENTITY_BYTES = 256
 
 /** The abstract socket, which leaves no file behind, of an endpoint `ipc://@NAME`. */
 function pathOf(endpoint: string): string {
   return endpoint.replace('ipc://@', '\0')
-}
-
-/** Sends parcels over a socket; what is posted in one turn of the event loop leaves as one message. */
-class SocketOutbox {
-  #waiting: Parcel[] = []
-
-  constructor(private readonly socket: Socket) {}
-
-  post(parcel: Parcel): void {
-    // After the microtasks of this turn: the answers to a batch of requests leave together.
-    if (this.#waiting.push(parcel) === 1) process.nextTick(() => this.flush())
-  }
-
-  flush(): void {
-    if (this.#waiting.length === 0 || this.socket.destroyed) return
-    const buffers = frameMessage(this.#waiting)
-    this.#waiting = []
-    // Copying small frames together costs less than handing each to the kernel.
-    if (buffers.every((buffer) => buffer.length < 4096)) {
-      this.socket.write(Buffer.concat(buffers))
-      return
-    }
-    this.socket.cork()
-    for (const buffer of buffers) this.socket.write(buffer)
-    this.socket.uncork()
-  }
 }
 
 /** A connection that this process opened to another one of its host. */
@@ -57,7 +29,7 @@ export class LocalLink implements Link {
   readonly #early: Parcel[] = []
   #rest: NodeJS.Timeout | undefined
   #socket: Socket | undefined
-  #outbox: SocketOutbox | undefined
+  #stream: LocalStream | undefined
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
 
   constructor(
@@ -80,7 +52,7 @@ export class LocalLink implements Link {
 
   post(parcel: Parcel): void {
     if (this.#state === 'connecting') this.#early.push(parcel)
-    else this.#outbox?.post(parcel)
+    else this.#stream?.post(parcel)
     this.wake()
   }
 
@@ -102,32 +74,39 @@ export class LocalLink implements Link {
     this.#state = 'closed'
     clearTimeout(this.#deadline)
     clearInterval(this.#rest)
-    this.#outbox?.flush()
-    this.#socket?.destroySoon()
+    this.#stream?.close()
   }
 
   #connect(): void {
     const socket = connect({ path: pathOf(this.#endpoint) })
-    const reader = new FrameReader((frames) => this.#received(frames))
+    let peer: PeerIdentity | undefined
+    const stream = new LocalStream(socket, {
+      greeted: (greeting) => {
+        peer = parseIdentity(greeting)
+        if (!peer) throw new Error(`what answers at ${this.#endpoint} is no Troupe process of version ${PROTOCOL}`)
+      },
+      opened: () => this.#opened(peer!),
+      received: (frames) => {
+        if (this.#state === 'open') this.#events.received(frames)
+      },
+      failed: (error) =>
+        this.#lose(
+          peer ? `the connection to ${this.#endpoint} carries no messages: ${error}` : (error as Error).message,
+        ),
+    })
     this.#socket = socket
-    socket.on('connect', () => {
-      this.#outbox = new SocketOutbox(socket)
-      this.#outbox.post({ bytes: Buffer.from(formatIdentity(this.#self)), attachments: [] })
-    })
-    socket.on('data', (piece) => {
-      try {
-        reader.push(piece)
-      } catch (error) {
-        this.#lose(`the connection to ${this.#endpoint} carries no messages: ${error}`)
-      }
-    })
+    this.#stream = stream
+    socket.on('connect', () => stream.greet(formatIdentity(this.#self)))
     let refused = false
     socket.on('error', (error: NodeJS.ErrnoException) => {
       refused = error.code === 'ECONNREFUSED'
     })
     socket.on('close', () => {
       if (refused && this.#state === 'connecting') setTimeout(() => this.#retry(), RETRY_INTERVAL)
-      else this.#lose(`the connection to ${this.#endpoint} broke`)
+      else {
+        stream.drain()
+        this.#lose(`the connection to ${this.#endpoint} broke`)
+      }
     })
     this.wake()
   }
@@ -136,21 +115,12 @@ export class LocalLink implements Link {
     if (this.#state === 'connecting') this.#connect()
   }
 
-  #received(frames: Uint8Array[]): void {
-    if (this.#state === 'open') this.#events.received(frames)
-    else if (this.#state === 'connecting') this.#greeted(frames)
-  }
-
-  #greeted([greeting]: Uint8Array[]): void {
-    const peer = greeting && parseIdentity(greeting)
-    if (!peer) {
-      this.#lose(`what answers at ${this.#endpoint} is no Troupe process of version ${PROTOCOL}`)
-      return
-    }
+  #opened(peer: PeerIdentity): void {
+    if (this.#state !== 'connecting') return
     clearTimeout(this.#deadline)
     this.#state = 'open'
     this.#events.opened(peer)
-    for (const parcel of this.#early.splice(0)) this.#outbox!.post(parcel)
+    for (const parcel of this.#early.splice(0)) this.#stream!.post(parcel)
   }
 
   #lose(reason: string): void {
@@ -162,14 +132,14 @@ export class LocalLink implements Link {
 
 /** Where other processes of this host reach this one. Each of their connections becomes a link. */
 export class LocalListener {
-  readonly #greeting: Parcel
+  readonly #self: PeerIdentity
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
   readonly #links = new Set<AcceptedLink>()
   readonly #server: Server
 
   /** @param accept called for each new connection; returns who is told of what happens on it */
   constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
-    this.#greeting = { bytes: Buffer.from(formatIdentity(self)), attachments: [] }
+    this.#self = self
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
   }
@@ -186,66 +156,61 @@ export class LocalListener {
   }
 
   #connected(socket: Socket): void {
-    const link = new AcceptedLink(socket, (ended) => this.#links.delete(ended))
+    const link = new AcceptedLink(socket, this.#self, this.#accept, () => this.#links.delete(link))
     this.#links.add(link)
-    const reader = new FrameReader((frames) => {
-      if (link.events) {
-        link.events.received(frames)
-        return
-      }
-      this.#identified(link, frames)
-      reader.limit = Number.POSITIVE_INFINITY
-    })
-    reader.limit = MOST_IDENTITY_BYTES
-    socket.on('error', (error) => debug('a connection failed: %s', error))
-    socket.on('close', () => link.end('its connection ended'))
-    socket.on('data', (piece) => {
-      try {
-        reader.push(piece)
-      } catch (error) {
-        debug('a connection was dropped: %s', error)
-        socket.destroy()
-      }
-    })
-  }
-
-  #identified(link: AcceptedLink, [identity]: Uint8Array[]): void {
-    const peer = identity && parseIdentity(identity)
-    if (!peer) throw new TypeError('what connected is no Troupe process')
-    link.post(this.#greeting)
-    link.events = this.#accept(peer, link)
   }
 }
 
 /** A connection that another process of this host opened. */
 class AcceptedLink implements Link {
   /** Who is told of what happens; unknown until the other end has said who it is. */
-  events: LinkEvents | undefined
-  readonly #outbox: SocketOutbox
+  #events: LinkEvents | undefined
+  readonly #stream: LocalStream
   #closed = false
 
   constructor(
-    private readonly socket: Socket,
-    private readonly forget: (link: AcceptedLink) => void,
+    socket: Socket,
+    self: PeerIdentity,
+    accept: (peer: PeerIdentity, link: Link) => LinkEvents,
+    private readonly forget: () => void,
   ) {
-    this.#outbox = new SocketOutbox(socket)
+    let peer: PeerIdentity | undefined
+    const events = {
+      greeted: (greeting: Uint8Array) => {
+        peer = parseIdentity(greeting)
+        if (!peer) throw new TypeError('what connected is no Troupe process')
+      },
+      opened: () => {
+        this.#events = accept(peer!, this)
+      },
+      received: (frames: Uint8Array[]) => this.#events!.received(frames),
+      failed: (error: unknown) => {
+        debug('a connection was dropped: %s', error)
+        socket.destroy()
+      },
+    }
+    this.#stream = new LocalStream(socket, events, formatIdentity(self))
+    socket.on('error', (error) => debug('a connection failed: %s', error))
+    socket.on('close', () => {
+      this.#stream.drain()
+      this.end('its connection ended')
+    })
   }
 
   post(parcel: Parcel): void {
-    if (!this.#closed) this.#outbox.post(parcel)
+    if (!this.#closed) this.#stream.post(parcel)
   }
 
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.forget(this)
-    this.#outbox.flush()
-    this.socket.destroySoon()
+    this.forget()
+    this.#stream.close()
   }
 
   end(reason: string): void {
     if (this.#closed) return
     this.close()
-    this.events?.lost(new LinkLostError(reason))
+    this.#events?.lost(new LinkLostError(reason))
   }
 }

@@ -41,7 +41,8 @@ export interface Arrival {
 }
 
 const packr = new Packr({ useRecords: false })
-const unpackr = new Unpackr({ useRecords: false })
+// What is unpacked may lie in memory that is soon written over.
+const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
 
 /** Packs an envelope; from here on the values in it may change without changing the message. */
 export function pack(envelope: Envelope, attachments: Uint8Array[]): Parcel {

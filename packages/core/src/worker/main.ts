@@ -1,3 +1,4 @@
+import './tuning.js'
 import '../index.js'
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
