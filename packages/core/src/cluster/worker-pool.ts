@@ -105,6 +105,8 @@ export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
   /** Workers without work, with the driver whose tasks they have run; those that have run none are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
+  /** Workers that were started before there was work for them, and have not joined yet. */
+  readonly #starting = new Map<Promise<WorkerProcess>, Node>()
 
   /**
    * Starts a worker process on a node.
@@ -136,15 +138,28 @@ export class WorkerPool {
       worker.holder = holder
       return worker
     }
+    for (const [starting, place] of this.#starting) {
+      if (place !== node) continue
+      this.#starting.delete(starting)
+      const worker = await starting
+      worker.holder = holder
+      return worker
+    }
     return this.start(node, {}, holder)
   }
 
   /** Starts workers that wait for work, as many as a node has CPUs. */
   prestart(node: Node): void {
-    const waiting = [...this.#idle].filter(([worker]) => worker.node === node).length
-    for (let count = waiting; count < node.cpus; count++) {
+    const idle = [...this.#idle].filter(([worker]) => worker.node === node).length
+    const waiting = [...this.#starting.values()].filter((place) => place === node).length
+    for (let count = idle + waiting; count < node.cpus; count++) {
       const starting = this.start(node, {}, IDLE)
-      starting.then((worker) => this.#idle.set(worker, undefined)).catch(() => {})
+      this.#starting.set(starting, node)
+      starting
+        .then((worker) => {
+          if (this.#starting.delete(starting)) this.#idle.set(worker, undefined)
+        })
+        .catch(() => this.#starting.delete(starting))
     }
   }
 

@@ -3,7 +3,7 @@ import { ByteRing } from './byte-ring.js'
 import { type Polled, type Watching, watch } from './poller.js'
 
 /** Bytes that may be on their way in each direction; what is more waits in the sender. */
-const CAPACITY = 2 ** 18
+export const CAPACITY = 2 ** 18
 
 /** The memory of a new pipe, which the other end opens by its handle. */
 export function allocatePipe(): Storage {

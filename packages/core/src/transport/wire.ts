@@ -51,6 +51,10 @@ export function pack(envelope: Envelope, attachments: Uint8Array[]): Parcel {
 
 /** A deep copy of what an encoded value holds, for a message that leaves later. */
 export function snapshot(encoded: Encoded): Encoded {
+  const { tree } = encoded
+  if (Array.isArray(tree) && !tree.some((item) => typeof item === 'object' && item !== null)) {
+    return { ...encoded, tree: [...tree] }
+  }
   return { ...encoded, tree: unpackr.unpack(packr.pack(encoded.tree)) }
 }
 
