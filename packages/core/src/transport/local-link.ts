@@ -58,9 +58,9 @@ export class LocalLink implements Link {
 
   /** Keeps the process alive again after a rest. */
   wake(): void {
-    if (!this.#mayRest || this.#state === 'closed') return
+    if (this.#rest || !this.#mayRest || this.#state === 'closed') return
     this.#socket?.ref()
-    this.#rest ??= setInterval(() => {
+    this.#rest = setInterval(() => {
       if (this.#state === 'connecting' || !this.#mayRest?.()) return
       this.#socket?.unref()
       clearInterval(this.#rest)

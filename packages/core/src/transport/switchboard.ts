@@ -37,6 +37,8 @@ export class Switchboard {
   readonly #accepted = new Set<Peer>()
   readonly #listeners: { close(): void }[] = []
   #awaited = 0
+  /** Whether links may have gone to rest. */
+  #someRest = false
 
   /** @param mayRest whether this process may end while connections are open on which nothing is awaited */
   constructor(
@@ -117,7 +119,7 @@ export class Switchboard {
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
+    const mayRest = this.#mayRest ? () => this.#mayRestNow() : undefined
     const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
     const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
     peer.link = link
@@ -171,6 +173,12 @@ export class Switchboard {
     for (const listener of this.#listeners) listener.close()
   }
 
+  #mayRestNow(): boolean {
+    const isIdle = this.#isIdle()
+    if (isIdle) this.#someRest = true
+    return isIdle
+  }
+
   #isIdle(): boolean {
     if (this.#awaited > 0) return false
     for (const { peer } of this.#links.values()) if (!peer.isIdle) return false
@@ -178,6 +186,8 @@ export class Switchboard {
   }
 
   #wake(): void {
+    if (!this.#someRest) return
+    this.#someRest = false
     for (const { link } of this.#links.values()) link.wake()
   }
 }
