@@ -1,18 +1,20 @@
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { debuglog } from 'node:util'
 import { FrameReader, frameMessage } from './frames.js'
-import { formatIdentity, parseIdentity } from './identity.js'
+import { introduce, recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
-import { type Parcel, PROTOCOL } from './wire.js'
+import { OpenedLink } from './opened-link.js'
+import type { Secret } from './secret.js'
+import type { Parcel } from './wire.js'
 
 const debug = debuglog('troupe')
 
-/** Milliseconds a process may take to answer a connection. */
-const CONNECT_TIMEOUT = 5000
 /** Milliseconds between attempts to connect to a process that does not listen yet. */
 const RETRY_INTERVAL = 5
 /** A link that could rest finds out within these milliseconds, and then no longer keeps the process alive. */
 const REST_INTERVAL = 250
+/** Milliseconds that who connects may take to say who it is. */
+const IDENTITY_TIMEOUT = 30_000
 /** Bytes that the first message of a connection, the other end's identity, may have. */
 const MOST_IDENTITY_BYTES = 256
 
@@ -48,48 +50,26 @@ class SocketOutbox {
 }
 
 /** A connection that this process opened to another one of its host. */
-export class LocalLink implements Link {
-  readonly #events: LinkEvents
-  readonly #endpoint: string
-  readonly #self: PeerIdentity
+export class LocalLink extends OpenedLink {
+  readonly #introduction: Buffer
   readonly #mayRest: (() => boolean) | undefined
-  readonly #deadline: NodeJS.Timeout
-  readonly #early: Parcel[] = []
   #rest: NodeJS.Timeout | undefined
   #socket: Socket | undefined
   #outbox: SocketOutbox | undefined
-  #state: 'connecting' | 'open' | 'closed' = 'connecting'
 
-  constructor(
-    endpoint: string,
-    self: PeerIdentity,
-    events: LinkEvents,
-    { timeout = CONNECT_TIMEOUT, mayRest }: LinkOptions,
-  ) {
-    this.#endpoint = endpoint
-    this.#self = self
-    this.#events = events
-    this.#mayRest = mayRest
-    const giveUp = () => {
-      if (this.#state === 'connecting') this.#lose(`nothing answers at ${endpoint} within ${timeout / 1000} s`)
-    }
-    // After a look at what has come in, for a process whose own thread was busy all the while.
-    this.#deadline = setTimeout(() => setImmediate(giveUp), timeout)
+  constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
+    super(endpoint, secret, events, options)
+    this.#introduction = Buffer.from(introduce(self, secret, 'connecting', endpoint))
+    this.#mayRest = options.mayRest
     this.#connect()
-  }
-
-  post(parcel: Parcel): void {
-    if (this.#state === 'connecting') this.#early.push(parcel)
-    else this.#outbox?.post(parcel)
-    this.wake()
   }
 
   /** Keeps the process alive again after a rest. */
   wake(): void {
-    if (!this.#mayRest || this.#state === 'closed') return
+    if (!this.#mayRest || this.state === 'closed') return
     this.#socket?.ref()
     this.#rest ??= setInterval(() => {
-      if (this.#state === 'connecting' || !this.#mayRest?.()) return
+      if (this.state === 'connecting' || !this.#mayRest?.()) return
       this.#socket?.unref()
       clearInterval(this.#rest)
       this.#rest = undefined
@@ -97,28 +77,29 @@ export class LocalLink implements Link {
     this.#rest.unref()
   }
 
-  close(): void {
-    if (this.#state === 'closed') return
-    this.#state = 'closed'
-    clearTimeout(this.#deadline)
+  protected send(parcel: Parcel): void {
+    this.#outbox?.post(parcel)
+  }
+
+  protected shut(): void {
     clearInterval(this.#rest)
     this.#outbox?.flush()
     this.#socket?.destroySoon()
   }
 
   #connect(): void {
-    const socket = connect({ path: pathOf(this.#endpoint) })
-    const reader = new FrameReader((frames) => this.#received(frames))
+    const socket = connect({ path: pathOf(this.endpoint) })
+    const reader = new FrameReader((frames) => this.received(frames))
     this.#socket = socket
     socket.on('connect', () => {
       this.#outbox = new SocketOutbox(socket)
-      this.#outbox.post({ bytes: Buffer.from(formatIdentity(this.#self)), attachments: [] })
+      this.#outbox.post({ bytes: this.#introduction, attachments: [] })
     })
     socket.on('data', (piece) => {
       try {
         reader.push(piece)
       } catch (error) {
-        this.#lose(`the connection to ${this.#endpoint} carries no messages: ${error}`)
+        this.lose(`the connection to ${this.endpoint} carries no messages: ${error}`)
       }
     })
     let refused = false
@@ -126,55 +107,36 @@ export class LocalLink implements Link {
       refused = error.code === 'ECONNREFUSED'
     })
     socket.on('close', () => {
-      if (refused && this.#state === 'connecting') setTimeout(() => this.#retry(), RETRY_INTERVAL)
-      else this.#lose(`the connection to ${this.#endpoint} broke`)
+      if (refused && this.state === 'connecting') setTimeout(() => this.#retry(), RETRY_INTERVAL)
+      else this.lose(`the connection to ${this.endpoint} broke`)
     })
     this.wake()
   }
 
   #retry(): void {
-    if (this.#state === 'connecting') this.#connect()
-  }
-
-  #received(frames: Uint8Array[]): void {
-    if (this.#state === 'open') this.#events.received(frames)
-    else if (this.#state === 'connecting') this.#greeted(frames)
-  }
-
-  #greeted([greeting]: Uint8Array[]): void {
-    const peer = greeting && parseIdentity(greeting)
-    if (!peer) {
-      this.#lose(`what answers at ${this.#endpoint} is no Troupe process of version ${PROTOCOL}`)
-      return
-    }
-    clearTimeout(this.#deadline)
-    this.#state = 'open'
-    this.#events.opened(peer)
-    for (const parcel of this.#early.splice(0)) this.#outbox!.post(parcel)
-  }
-
-  #lose(reason: string): void {
-    if (this.#state === 'closed') return
-    this.close()
-    this.#events.lost(new LinkLostError(reason))
+    if (this.state === 'connecting') this.#connect()
   }
 }
 
 /** Where other processes of this host reach this one. Each of their connections becomes a link. */
 export class LocalListener {
-  readonly #greeting: Parcel
+  readonly #self: PeerIdentity
+  readonly #secret: Secret
+  #endpoint = ''
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
   readonly #links = new Set<AcceptedLink>()
   readonly #server: Server
 
   /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
-    this.#greeting = { bytes: Buffer.from(formatIdentity(self)), attachments: [] }
+  constructor(self: PeerIdentity, secret: Secret, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+    this.#self = self
+    this.#secret = secret
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
   }
 
   async bind(endpoint: string): Promise<void> {
+    this.#endpoint = endpoint
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject).listen({ path: pathOf(endpoint) }, resolve)
     })
@@ -197,6 +159,7 @@ export class LocalListener {
       reader.limit = Number.POSITIVE_INFINITY
     })
     reader.limit = MOST_IDENTITY_BYTES
+    socket.setTimeout(IDENTITY_TIMEOUT, () => socket.destroy())
     socket.on('error', (error) => debug('a connection failed: %s', error))
     socket.on('close', () => link.end('its connection ended'))
     socket.on('data', (piece) => {
@@ -210,9 +173,10 @@ export class LocalListener {
   }
 
   #identified(link: AcceptedLink, [identity]: Uint8Array[]): void {
-    const peer = identity && parseIdentity(identity)
-    if (!peer) throw new TypeError('what connected is no Troupe process')
-    link.post(this.#greeting)
+    const peer = recognize(identity, this.#secret, 'connecting', this.#endpoint)
+    link.socket.setTimeout(0)
+    const greeting = introduce(this.#self, this.#secret, 'listening', this.#endpoint)
+    link.post({ bytes: Buffer.from(greeting), attachments: [] })
     link.events = this.#accept(peer, link)
   }
 }
@@ -225,7 +189,7 @@ class AcceptedLink implements Link {
   #closed = false
 
   constructor(
-    private readonly socket: Socket,
+    readonly socket: Socket,
     private readonly forget: (link: AcceptedLink) => void,
   ) {
     this.#outbox = new SocketOutbox(socket)
