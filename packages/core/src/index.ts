@@ -9,6 +9,7 @@ export {
 export type { CallOptions } from './api/call-options.js'
 export { Cluster, type ConnectOptions, connect, type NodeInfo } from './api/cluster.js'
 export {
+  AccessDeniedError,
   ActorDiedError,
   ActorUnreachableError,
   CancelledError,

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
-import { joinHead, type NodeOptions, startHead } from '@troupe/core/cluster'
+import { joinHead, type NodeOptions, startHead, tokenFile } from '@troupe/core/cluster'
 import { readAmounts, readPairs } from '../amounts.js'
 import { command } from '../command.js'
 import { untilSignal } from '../signals.js'
@@ -8,7 +8,9 @@ import { untilSignal } from '../signals.js'
 export const start = command({
   name: 'start',
   summary: 'Start the head of a cluster, or join this host to one',
-  description: 'Runs in the foreground until Ctrl-C or SIGTERM, which ends the workers of this host too.',
+  description:
+    'Runs in the foreground until Ctrl-C or SIGTERM, which ends the workers of this host too. Who joins or connects needs\n' +
+    "the cluster's token: TROUPE_TOKEN, or what the file ~/.troupe/token has. A head that finds neither makes the file.",
   options: {
     head: { type: 'boolean', help: 'start a head' },
     join: { type: 'string', placeholder: 'HOST:PORT', help: 'join the cluster of the head that listens there' },
@@ -46,6 +48,8 @@ async function runHead(host: string, port: number, options: NodeOptions): Promis
   const head = await startHead({ host, port }, options)
   const { address } = head
   process.stdout.write(`troupe head listening on ${address} - join with: troupe start --join ${address}\n`)
+  const token = process.env.TROUPE_TOKEN === undefined ? `the token in ${tokenFile()}` : 'the token in TROUPE_TOKEN'
+  process.stdout.write(`who joins needs ${token}\n`)
   await untilSignal()
   await head.close()
 }

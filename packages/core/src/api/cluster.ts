@@ -3,10 +3,11 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
-import { unreachable } from '../cluster/node.js'
+import { reachHead, unreachable } from '../cluster/node.js'
 import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
+import { joiningSecret, randomSecret } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError } from './errors.js'
@@ -18,6 +19,8 @@ export type { NodeInfo }
 export interface ConnectOptions {
   /** `HOST:PORT` of a head; by default the environment's TROUPE_ADDRESS, and without that a cluster is started. */
   readonly address?: string
+  /** What the head at the address lets in; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
+  readonly token?: string
   /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
   readonly namespace?: string
   /**
@@ -40,7 +43,7 @@ const END_TIMEOUT = 5000
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
  *
  * @throws InvalidInputError if the address is malformed, or this process has joined a cluster already, as workers have
- * @throws NodeUnreachableError if no head answers at the address
+ * @throws NodeUnreachableError if no head answers at the address; AccessDeniedError if it has another token
  * @example
  * ```ts
  * const cluster = await connect()
@@ -135,11 +138,12 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string, { namespace, supervise }: ConnectOptions): Promise<Cluster> {
-  const { host, port } = parseAddress(address)
-  const endpoint = `tcp://${host}:${port}`
+async function joinCluster(address: string, { namespace, supervise, token }: ConnectOptions): Promise<Cluster> {
+  const head = parseAddress(address)
+  const secret = joiningSecret(token)
+  const endpoint = await reachHead(head, secret)
   const id = randomId()
-  const switchboard = new Switchboard({ processId: id, nodeId: id }, true)
+  const switchboard = new Switchboard({ processId: id, nodeId: id }, secret, true)
   const runtime = new Runtime(
     switchboard,
     endpoint,
@@ -150,7 +154,7 @@ async function joinCluster(address: string, { namespace, supervise }: ConnectOpt
     runtime.cluster = await runtime.head.joinDriver({ namespace })
   } catch (error) {
     runtime.close('joining failed')
-    throw error instanceof ClusterLostError ? unreachable({ host, port }, error) : error
+    throw error instanceof ClusterLostError ? unreachable(head, error) : error
   }
   runtime.supervisor = supervise
   enter(runtime)
@@ -159,7 +163,8 @@ async function joinCluster(address: string, { namespace, supervise }: ConnectOpt
 
 async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
+  const secret = randomSecret()
+  const boot: HeadBoot = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid, resources }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,
@@ -170,7 +175,7 @@ async function startCluster({ namespace, resources, supervise }: ConnectOptions)
   const stdin = head.stdin as Socket
   stdin.on('error', () => {})
   stdin.unref()
-  const switchboard = new Switchboard({ processId: randomId(), nodeId }, true)
+  const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
   const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, { timeout: START_TIMEOUT })
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)

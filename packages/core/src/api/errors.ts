@@ -24,6 +24,13 @@ export class NodeUnreachableError extends InvalidInputError {
   }
 }
 
+/** The head of a cluster does not accept the token of who wants to join. */
+export class AccessDeniedError extends InvalidInputError {
+  static {
+    nameErrors(AccessDeniedError)
+  }
+}
+
 /** A head was asked to listen on a port that something else holds. */
 export class PortInUseError extends InvalidInputError {
   static {
@@ -129,6 +136,7 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     TroupeError,
     InvalidInputError,
     NodeUnreachableError,
+    AccessDeniedError,
     PortInUseError,
     ClusterLostError,
     ActorDiedError,

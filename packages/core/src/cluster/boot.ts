@@ -13,6 +13,8 @@ export interface WorkerBoot {
   readonly processId: string
   readonly nodeId: string
   readonly clusterId: string
+  /** What the processes of the cluster know each other by. */
+  readonly secret: string
   readonly parentPid: number
   readonly head: ProcessAddress
   readonly headEndpoint: string

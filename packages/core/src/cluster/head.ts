@@ -5,6 +5,7 @@ import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import type { Sealed } from '../transport/sealed.js'
+import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
 import { LeaseTable } from './lease-table.js'
@@ -34,6 +35,8 @@ export interface HeadOptions {
   readonly processId: string
   readonly nodeId: string
   readonly clusterId: string
+  /** What the processes of the cluster know each other by. */
+  readonly secret: string
   /** Where to listen for other hosts; left out, the cluster stays within this host and ends with its driver. */
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** What its node has beside or instead of what the host has. */
@@ -70,11 +73,10 @@ export class Head {
     )
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
-    const { nodeId, clusterId } = options
-    this.#agent = new NodeAgent(
-      { nodeId, clusterId, host, head: address, headEndpoint: address.ipc, listens: options.listen !== undefined },
-      this.#noticesOf(),
-    )
+    const { nodeId, clusterId, secret } = options
+    const listens = options.listen !== undefined
+    const settings = { nodeId, clusterId, secret, host, head: address, headEndpoint: address.ipc, listens }
+    this.#agent = new NodeAgent(settings, this.#noticesOf())
     const { pid } = process
     const agent: Remote<NodeRequests> = {
       startWorker: async (spec) => this.#agent.startWorker(spec),
@@ -93,7 +95,7 @@ export class Head {
    */
   static async start(options: HeadOptions): Promise<Head> {
     const { processId, nodeId, listen } = options
-    const switchboard = new Switchboard({ processId, nodeId })
+    const switchboard = new Switchboard({ processId, nodeId }, new Secret(options.secret))
     const ipc = ipcEndpoint(processId)
     const tcp = listen && `tcp://${listen.host}:${listen.port === 0 ? '*' : listen.port}`
     let head: Head | undefined

@@ -4,22 +4,30 @@ import { Head } from './head.js'
 import { JoinedNode, type NodeOptions } from './node.js'
 import { checkResources } from './resources.js'
 import { HEAD_TITLE, NODE_TITLE } from './title.js'
+import { headSecret } from './token.js'
 
+export { tokenFile } from './token.js'
 export type { Head, JoinedNode, NodeOptions }
 
 /**
- * Makes this process the head of a cluster that other hosts can join.
+ * Makes this process the head of a cluster that other hosts can join. Where neither the options nor TROUPE_TOKEN nor the file
+ * ~/.troupe/token has a token, it makes one up and keeps it in the file.
  *
  * @param listen where to listen; port 0 takes any free one
  * @param options what its node has
  * @throws PortInUseError if something else listens there
- * @throws InvalidInputError if the host is none of this machine's
+ * @throws InvalidInputError if the host is none of this machine's, the token is too short or others can read its file
  */
-export async function startHead(listen: { host: string; port: number }, options: NodeOptions = {}): Promise<Head> {
-  checkResources(options.resources ?? {})
+export async function startHead(
+  listen: { host: string; port: number },
+  { token, ...node }: NodeOptions = {},
+): Promise<Head> {
+  checkResources(node.resources ?? {})
+  const secret = headSecret(token).text
   process.title = HEAD_TITLE
   const ids = { clusterId: randomId(), nodeId: randomId(), processId: randomId() }
-  return Head.start({ ...ids, listen: { host: await listenAddress(listen.host), port: listen.port }, ...options })
+  const { host, port } = listen
+  return Head.start({ ...ids, secret, listen: { host: await listenAddress(host), port }, ...node })
 }
 
 /**
@@ -28,8 +36,8 @@ export async function startHead(listen: { host: string; port: number }, options:
  * @param address `HOST:PORT` of the head
  * @param host the address of this machine that other hosts reach it at
  * @param options what the node has
- * @throws InvalidInputError if the address is malformed or the host has none
- * @throws NodeUnreachableError if no head answers
+ * @throws InvalidInputError if the address is malformed, the host has none, or there is no token
+ * @throws NodeUnreachableError if no head answers; AccessDeniedError if it has another token
  */
 export async function joinHead(address: string, host: string, options: NodeOptions = {}): Promise<JoinedNode> {
   process.title = NODE_TITLE

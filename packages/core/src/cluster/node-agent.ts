@@ -16,7 +16,10 @@ const LAST_OUTPUT = 100
 const KEPT_LINES = 10
 
 /** What all workers of a node share. */
-export type NodeSettings = Pick<WorkerBoot, 'nodeId' | 'clusterId' | 'head' | 'headEndpoint' | 'host' | 'listens'>
+export type NodeSettings = Pick<
+  WorkerBoot,
+  'nodeId' | 'clusterId' | 'secret' | 'head' | 'headEndpoint' | 'host' | 'listens'
+>
 
 interface Worker {
   readonly child: ChildProcess

@@ -1,11 +1,14 @@
 import { availableParallelism } from 'node:os'
-import { ClusterLostError, NodeUnreachableError } from '../api/errors.js'
+import { AccessDeniedError, ClusterLostError, NodeUnreachableError } from '../api/errors.js'
 import { control, serve } from '../transport/control.js'
-import { LinkLostError } from '../transport/link.js'
+import { knock } from '../transport/knock.js'
+import { LinkLostError, LinkRefusedError } from '../transport/link.js'
+import type { Secret } from '../transport/secret.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
 import { NodeAgent } from './node-agent.js'
 import type { HeadRequests, WorkerSpec } from './protocol.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
+import { joiningSecret, TOKEN_VARIABLE } from './token.js'
 
 /** What a node is declared to have. */
 export interface NodeOptions {
@@ -13,6 +16,8 @@ export interface NodeOptions {
   readonly resources?: Resources
   /** What actors and tasks can ask for, such as `{ zone: 'a' }`. */
   readonly labels?: Readonly<Record<string, string>>
+  /** What lets processes into the cluster; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
+  readonly token?: string
 }
 
 /** A host that has joined a cluster: it starts workers when the head asks for them. */
@@ -40,14 +45,15 @@ export class JoinedNode {
    * Joins this process to the cluster of a head.
    *
    * @param host the address of this machine that other hosts reach it at
-   * @throws NodeUnreachableError if no head answers
+   * @throws NodeUnreachableError if no head answers; AccessDeniedError if it has another token
    */
   static async join(head: { host: string; port: number }, host: string, options: NodeOptions): Promise<JoinedNode> {
     checkResources(options.resources ?? {})
     const [processId, nodeId] = [randomId(), randomId()]
-    const switchboard = new Switchboard({ processId, nodeId })
+    const secret = joiningSecret(options.token)
+    const endpoint = await reachHead(head, secret)
+    const switchboard = new Switchboard({ processId, nodeId }, secret)
     const node = new JoinedNode(switchboard)
-    const endpoint = `tcp://${head.host}:${head.port}`
     const peer = switchboard.open(
       endpoint,
       { processId: 'head', nodeId: '' },
@@ -65,11 +71,14 @@ export class JoinedNode {
         labels: options.labels ?? {},
       })
       const { clusterId } = info
-      const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
-      node.#agent = new NodeAgent(settings, {
-        exited: (id, death) => peer.notify('exited', id, death),
-        log: (id, line) => peer.notify('log', id, line),
-      })
+      const joined = { nodeId, clusterId, secret: secret.text, host, head: info.head }
+      node.#agent = new NodeAgent(
+        { ...joined, headEndpoint: endpoint, listens: true },
+        {
+          exited: (id, death) => peer.notify('exited', id, death),
+          log: (id, line) => peer.notify('log', id, line),
+        },
+      )
       node.#joined(node.#agent)
       return node
     } catch (error) {
@@ -90,6 +99,26 @@ export class JoinedNode {
       endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
     }
   }
+}
+
+/**
+ * The endpoint of a head that accepts a secret.
+ *
+ * @throws NodeUnreachableError if it does not answer; AccessDeniedError if it does not accept the secret
+ */
+export async function reachHead({ host, port }: { host: string; port: number }, secret: Secret): Promise<string> {
+  const endpoint = `tcp://${host}:${port}`
+  try {
+    await knock(endpoint, secret)
+  } catch (error) {
+    if (!(error instanceof LinkRefusedError)) throw unreachable({ host, port }, error as Error)
+    throw new AccessDeniedError(
+      `the head at ${host}:${port} does not accept this token; set ${TOKEN_VARIABLE} to the head's, or copy ~/.troupe/token ` +
+        'from its host',
+      { cause: error },
+    )
+  }
+  return endpoint
 }
 
 /** What a driver or a node reports when no head answers it. */

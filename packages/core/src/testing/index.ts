@@ -1,6 +1,7 @@
 import { type Cluster, connect } from '../api/cluster.js'
 import { clientOf, describeActor } from '../api/handle.js'
 import { type Head, type JoinedNode, joinHead, type NodeOptions, startHead } from '../cluster/index.js'
+import { randomSecret } from '../cluster/token.js'
 import { currentRuntime } from '../runtime/runtime.js'
 import { LinkLostError } from '../transport/link.js'
 
@@ -15,14 +16,17 @@ import { LinkLostError } from '../transport/link.js'
  */
 export class TestCluster {
   readonly #head: Head
+  readonly #token: string
   readonly #nodes: JoinedNode[] = []
 
   private constructor(
     /** What {@link connect} gave. */
     readonly cluster: Cluster,
     head: Head,
+    token: string,
   ) {
     this.#head = head
+    this.#token = token
   }
 
   /**
@@ -33,8 +37,9 @@ export class TestCluster {
   static async start(nodes: readonly NodeOptions[] = [{}]): Promise<TestCluster> {
     const { title } = process
     const [first = {}, ...others] = nodes
-    const head = await startHead({ host: '127.0.0.1', port: 0 }, first)
-    const started = new TestCluster(await connect({ address: head.address }), head)
+    const token = randomSecret().text
+    const head = await startHead({ host: '127.0.0.1', port: 0 }, { ...first, token })
+    const started = new TestCluster(await connect({ address: head.address, token }), head, token)
     for (const node of others) await started.addNode(node)
     process.title = title
     return started
@@ -42,7 +47,7 @@ export class TestCluster {
 
   /** Adds a node. */
   async addNode(options: NodeOptions = {}): Promise<void> {
-    this.#nodes.push(await joinHead(this.#head.address, '127.0.0.1', options))
+    this.#nodes.push(await joinHead(this.#head.address, '127.0.0.1', { ...options, token: this.#token }))
   }
 
   /** Takes away the node that was added last, with all that runs on it. */

@@ -1,11 +1,9 @@
-import { formatIdentity, parseIdentity } from './identity.js'
-import type { Link, LinkEvents, LinkOptions, PeerIdentity } from './link.js'
-import { LinkLostError } from './link.js'
+import { introduce } from './identity.js'
+import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
+import { OpenedLink } from './opened-link.js'
+import type { Secret } from './secret.js'
 import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
-import { type Parcel, PROTOCOL } from './wire.js'
-
-/** Milliseconds a process may take to answer a connection. */
-const CONNECT_TIMEOUT = 5000
+import type { Parcel } from './wire.js'
 
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
 const REST_INTERVAL = 500
@@ -15,40 +13,26 @@ const LOOK_INTERVAL = 50
 
 let connections = 0
 
-/** A connection that this process opened to one of another host. */
-export class DealerLink implements Link {
+/**
+ * A connection that this process opened to one of another host. Nothing is sent before the greeting: the binding would wait
+ * for writability, and a receive that waits at the same time can then miss its wake-up.
+ */
+export class DealerLink extends OpenedLink {
   readonly #socket: WatchfulDealer
   readonly #outbox: Outbox
-  readonly #events: LinkEvents
-  readonly #endpoint: string
-  readonly #early: Parcel[] = []
-  readonly #timeout: number
   readonly #mayRest: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
-  readonly #deadline: NodeJS.Timeout
-  #state: 'connecting' | 'open' | 'closed' = 'connecting'
   #resting: (() => void) | undefined
   #receiveTimeout: number | undefined
 
-  constructor(endpoint: string, self: PeerIdentity, events: LinkEvents, options: LinkOptions) {
-    this.#endpoint = endpoint
-    this.#events = events
-    this.#timeout = options.timeout ?? CONNECT_TIMEOUT
+  constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
+    super(endpoint, secret, events, options)
     this.#mayRest = options.mayRest
     this.#mayBeAsked = options.mayBeAsked
-    this.#socket = new WatchfulDealer(formatIdentity(self, ++connections))
+    this.#socket = new WatchfulDealer(introduce(self, secret, 'connecting', endpoint, ++connections), secret)
     this.#outbox = new Outbox(this.#socket)
-    this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
     this.#socket.connect(endpoint)
     void this.#receive()
-  }
-
-  post(parcel: Parcel): void {
-    // Sending before the greeting would make the binding wait for writability, and a receive that waits at the same time
-    // can then miss its wake-up.
-    if (this.#state === 'connecting') this.#early.push(parcel)
-    else if (this.#state === 'open') this.#send(parcel)
-    this.wake()
   }
 
   /** Goes back to receiving after a rest. */
@@ -57,16 +41,17 @@ export class DealerLink implements Link {
     this.#resting = undefined
   }
 
-  close(): void {
-    if (this.#state === 'closed') return
-    this.#state = 'closed'
-    clearTimeout(this.#deadline)
+  protected send(parcel: Parcel): void {
+    this.#outbox.post(parcel, undefined, (error) => this.lose(String(error)))
+  }
+
+  protected shut(): void {
     this.#socket.close()
     this.wake()
   }
 
   #waitAtMost(milliseconds: number): void {
-    if (this.#state === 'closed' || this.#receiveTimeout === milliseconds) return
+    if (this.state === 'closed' || this.#receiveTimeout === milliseconds) return
     this.#receiveTimeout = milliseconds
     this.#socket.receiveTimeout = milliseconds
   }
@@ -78,13 +63,9 @@ export class DealerLink implements Link {
     })
   }
 
-  #send(parcel: Parcel): void {
-    this.#outbox.post(parcel, undefined, (error) => this.#lose(String(error)))
-  }
-
   async #receive(): Promise<void> {
-    while (this.#state !== 'closed') {
-      if (this.#state === 'open' && this.#mayRest?.()) {
+    while (this.state !== 'closed') {
+      if (this.state === 'open' && this.#mayRest?.()) {
         await this.#rest()
         // Others may ask for what this process owns while it rests, which is no reason for it to go on.
         this.#waitAtMost(0)
@@ -94,37 +75,11 @@ export class DealerLink implements Link {
         frames = await this.#socket.receive()
       } catch (error) {
         if (!this.#socket.closed && (error as NodeJS.ErrnoException).code === 'EAGAIN') continue
-        this.#lose(String(error))
+        this.lose(String(error))
         return
       }
-      if (saysBroken(frames)) this.#lose(`the connection to ${this.#endpoint} broke`)
-      else if (this.#state === 'connecting') this.#greeted(frames)
-      else if (this.#state === 'open') this.#events.received(frames)
+      if (saysBroken(frames)) this.lose(`the connection to ${this.endpoint} broke`)
+      else this.received(frames)
     }
-  }
-
-  /** Runs after a look at what has come in, for a process whose own thread was busy all the while. */
-  #giveUp(): void {
-    if (this.#state === 'connecting') {
-      this.#lose(`nothing answers at ${this.#endpoint} within ${this.#timeout / 1000} s`)
-    }
-  }
-
-  #greeted([greeting]: Uint8Array[]): void {
-    const peer = greeting && parseIdentity(greeting)
-    if (!peer) {
-      this.#lose(`what answers at ${this.#endpoint} is no Troupe process of version ${PROTOCOL}`)
-      return
-    }
-    clearTimeout(this.#deadline)
-    this.#state = 'open'
-    this.#events.opened(peer)
-    for (const parcel of this.#early.splice(0)) this.#send(parcel)
-  }
-
-  #lose(reason: string): void {
-    if (this.#state === 'closed') return
-    this.close()
-    this.#events.lost(new LinkLostError(reason))
   }
 }

@@ -8,7 +8,12 @@ export interface PeerIdentity {
 
 /** Why a connection can no longer be used. */
 export class LinkLostError extends Error {
-  override readonly name = 'LinkLostError'
+  override readonly name: string = 'LinkLostError'
+}
+
+/** The other end does not believe that this process belongs to its cluster. */
+export class LinkRefusedError extends LinkLostError {
+  override readonly name = 'LinkRefusedError'
 }
 
 /** A connection with one other process. Parcels arrive in the order they were posted, each once, or the link is lost. */

@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util'
-import { formatIdentity, parseIdentity } from './identity.js'
+import { introduce, recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import type { Secret } from './secret.js'
 import { GreetingRouter, Outbox, saysEnded } from './sockets.js'
 import type { Parcel } from './wire.js'
 
@@ -8,14 +9,16 @@ const debug = debuglog('troupe')
 
 /** The socket that processes of other hosts reach this one at. Each of their connections becomes a link. */
 export class Listener {
+  readonly #secret: Secret
   readonly #socket: GreetingRouter
   readonly #outbox: Outbox
   readonly #links = new Map<string, RouterLink>()
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
 
   /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
-    this.#socket = new GreetingRouter(formatIdentity(self))
+  constructor(self: PeerIdentity, secret: Secret, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+    this.#secret = secret
+    this.#socket = new GreetingRouter(introduce(self, secret, 'listening', 'tcp://'), secret)
     this.#outbox = new Outbox(this.#socket)
     this.#accept = accept
   }
@@ -59,9 +62,11 @@ export class Listener {
       link.events.received(frames)
       return
     }
-    const peer = parseIdentity(routingId)
-    if (!peer) {
-      debug('a message from something that is no Troupe process was dropped')
+    let peer: PeerIdentity
+    try {
+      peer = recognize(routingId, this.#secret, 'connecting', 'tcp://')
+    } catch (error) {
+      debug('a message was dropped: %s', error)
       return
     }
     const created = new RouterLink(routingId, this.#outbox, () => this.#links.delete(key))

@@ -1,4 +1,5 @@
-import { Dealer, Router } from 'zeromq'
+import { curveKeyPair, Dealer, Router } from 'zeromq'
+import type { Secret } from './secret.js'
 import { join, type Parcel } from './wire.js'
 
 /**
@@ -7,6 +8,9 @@ import { join, type Parcel } from './wire.js'
  * is busy.
  */
 const drafts = { hello: 110, disconnect: 111, hiccup: 114 } as const
+
+/** Options of CURVE that the binding takes as text only. */
+const curve = { secretKey: 49, serverKey: 50 } as const
 
 /** What a ROUTER reads in place of a message when a connection has ended. */
 const ENDED = 'ended'
@@ -23,16 +27,20 @@ const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTi
 const UNBOUNDED = { sendHighWaterMark: 0, receiveHighWaterMark: 0 }
 
 export class GreetingRouter extends Router {
-  constructor(greeting: string) {
-    super({ mandatory: true, linger: 0, ...UNBOUNDED, ...HEARTBEAT })
+  constructor(greeting: string, secret: Secret) {
+    super({ mandatory: true, linger: 0, curveServer: true, ...UNBOUNDED, ...HEARTBEAT })
+    this.setStringOption(curve.secretKey, secret.curve.secretKey)
     this.setStringOption(drafts.hello, greeting)
     this.setStringOption(drafts.disconnect, ENDED)
   }
 }
 
 export class WatchfulDealer extends Dealer {
-  constructor(routingId: string) {
-    super({ routingId, linger: 0, reconnectInterval: 10, ...UNBOUNDED, ...HEARTBEAT })
+  constructor(routingId: string, secret: Secret) {
+    const { publicKey, secretKey } = curveKeyPair()
+    const own = { curvePublicKey: publicKey, curveSecretKey: secretKey }
+    super({ routingId, linger: 0, reconnectInterval: 10, ...own, ...UNBOUNDED, ...HEARTBEAT })
+    this.setStringOption(curve.serverKey, secret.curve.publicKey)
     this.setStringOption(drafts.hiccup, BROKEN)
   }
 }

@@ -5,6 +5,7 @@ import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './
 import { LocalLink, LocalListener } from './local-link.js'
 import { Peer, type PeerHandler } from './peer.js'
 import { Listener } from './router.js'
+import type { Secret } from './secret.js'
 
 /** Where a process is reached: within its node by `ipc`, from other nodes by `tcp`. */
 export interface ProcessAddress extends PeerIdentity {
@@ -40,9 +41,13 @@ export class Switchboard {
   /** Whether links may have gone to rest. */
   #someRest = false
 
-  /** @param mayRest whether this process may end while connections are open on which nothing is awaited */
+  /**
+   * @param secret what the processes of the cluster know each other by
+   * @param mayRest whether this process may end while connections are open on which nothing is awaited
+   */
   constructor(
     readonly self: PeerIdentity,
+    readonly secret: Secret,
     mayRest = false,
   ) {
     this.#mayRest = mayRest
@@ -75,12 +80,12 @@ export class Switchboard {
   /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
   async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
     if (isLocal(endpoint)) {
-      const listener = new LocalListener(this.self, connected)
+      const listener = new LocalListener(this.self, this.secret, connected)
       this.#listeners.push(listener)
       await listener.bind(endpoint)
       return endpoint
     }
-    const listener = new Listener(this.self, connected)
+    const listener = new Listener(this.self, this.secret, connected)
     this.#listeners.push(listener)
     const bound = await listener.bind(endpoint)
     listener.start()
@@ -121,7 +126,11 @@ export class Switchboard {
     }
     const mayRest = this.#mayRest ? () => this.#mayRestNow() : undefined
     const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
-    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
+    const link = new NewLink(endpoint, this.self, this.secret, peer, {
+      timeout,
+      mayRest,
+      mayBeAsked: handler.mayBeAsked,
+    })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer

@@ -17,6 +17,7 @@ import { enter, Runtime } from '../runtime/runtime.js'
 import { serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { unseal } from '../transport/sealed.js'
+import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, Switchboard } from '../transport/switchboard.js'
 import { Executor } from './executor.js'
 import { TaskRunner } from './task-runner.js'
@@ -52,7 +53,7 @@ const requests: WorkerRequests = {
   construct: (args) => constructing(args),
 }
 
-const switchboard = new Switchboard({ processId: boot.processId, nodeId: boot.nodeId })
+const switchboard = new Switchboard({ processId: boot.processId, nodeId: boot.nodeId }, new Secret(boot.secret))
 const runtime = new Runtime(switchboard, boot.headEndpoint, boot.head, {
   onHeadLost: () => process.exit(1),
   duties,

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { InvalidInputError } from '../api/errors.js'
+import { Secret } from '../transport/secret.js'
+
+/** Carries the token of a cluster that spans hosts. */
+export const TOKEN_VARIABLE = 'TROUPE_TOKEN'
+/** A token that can be guessed can be guessed from what goes over the wire. */
+const LEAST_CHARACTERS = 16
+
+/** Where the token is kept, where the environment has none. */
+export function tokenFile(): string {
+  return join(homedir(), '.troupe', 'token')
+}
+
+/**
+ * What lets this process into a cluster that spans hosts: the token given, else TROUPE_TOKEN, else what the file has.
+ *
+ * @throws InvalidInputError if there is none, or it is too short, or others may read the file
+ */
+export function joiningSecret(given?: string): Secret {
+  const token = given ?? process.env[TOKEN_VARIABLE] ?? readToken()
+  if (token !== undefined) return checked(token)
+  throw new InvalidInputError(
+    `joining a cluster needs its token: set ${TOKEN_VARIABLE}, or copy ${tokenFile()} from the host of its head`,
+  )
+}
+
+/** The same for a head, which makes up a token and keeps it in the file where there is none. */
+export function headSecret(given?: string): Secret {
+  return checked(given ?? process.env[TOKEN_VARIABLE] ?? readToken() ?? createToken())
+}
+
+/** A secret for a cluster that nobody has to join by hand. */
+export function randomSecret(): Secret {
+  return new Secret(randomToken())
+}
+
+function checked(token: string): Secret {
+  const text = token.trim()
+  if (text.length >= LEAST_CHARACTERS) return new Secret(text)
+  throw new InvalidInputError(`a token needs at least ${LEAST_CHARACTERS} characters, found ${text.length}`)
+}
+
+function readToken(): string | undefined {
+  const file = tokenFile()
+  const mode = statSync(file, { throwIfNoEntry: false })?.mode
+  if (mode === undefined) return undefined
+  if ((mode & 0o077) === 0) return readFileSync(file, 'utf8')
+  throw new InvalidInputError(`others can read ${file}; make a new token, or trust this one and run: chmod 600 ${file}`)
+}
+
+/** Writes a new token beside its place first: of two heads that start at a time, both get what the first one made up. */
+function createToken(): string {
+  const file = tokenFile()
+  const draft = `${file}.${process.pid}`
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+  writeFileSync(draft, `${randomToken()}\n`, { mode: 0o600 })
+  try {
+    linkSync(draft, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    rmSync(draft)
+  }
+  return readFileSync(file, 'utf8')
+}
+
+function randomToken(): string {
+  return randomBytes(32).toString('base64url')
+}

@@ -1,0 +1,30 @@
+import { LinkLostError, LinkRefusedError } from './link.js'
+import type { Secret } from './secret.js'
+import { WatchfulDealer } from './sockets.js'
+import { randomId } from './switchboard.js'
+
+/** Milliseconds that a listener has to answer. */
+const TIMEOUT = 5000
+
+/**
+ * Finds out whether a listener of another host accepts a secret. A link would not tell: libzmq tries to shake hands for ever.
+ *
+ * @throws LinkRefusedError if the listener cuts this process off; LinkLostError if nothing answers
+ */
+export async function knock(endpoint: string, secret: Secret): Promise<void> {
+  const socket = new WatchfulDealer(`knock ${randomId()}`, secret)
+  const { events } = socket
+  let outcome: 'none' | 'accepted' | 'refused' = 'none'
+  const timer = setTimeout(() => socket.close(), TIMEOUT)
+  socket.connect(endpoint)
+  // They end once the socket is closed for good. To stop reading before would block libzmq's threads.
+  for await (const { type } of events) {
+    if (outcome !== 'none') continue
+    if (type.startsWith('handshake:error')) outcome = 'refused'
+    else if (type === 'handshake') outcome = 'accepted'
+    if (outcome !== 'none') socket.close()
+  }
+  clearTimeout(timer)
+  if (outcome === 'none') throw new LinkLostError(`nothing answers at ${endpoint} within ${TIMEOUT / 1000} s`)
+  if (outcome === 'refused') throw new LinkRefusedError(`what listens at ${endpoint} does not accept this secret`)
+}

@@ -1,0 +1,86 @@
+import { recognize } from './identity.js'
+import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
+import type { Secret } from './secret.js'
+import type { Parcel } from './wire.js'
+
+/** Milliseconds a process may take to answer a connection. */
+const CONNECT_TIMEOUT = 5000
+
+/** A connection that this process opens. What is posted waits until the other end has said who it is. */
+export abstract class OpenedLink implements Link {
+  protected state: 'connecting' | 'open' | 'closed' = 'connecting'
+  readonly #events: LinkEvents
+  readonly #secret: Secret
+  readonly #early: Parcel[] = []
+  readonly #deadline: NodeJS.Timeout
+
+  constructor(
+    protected readonly endpoint: string,
+    secret: Secret,
+    events: LinkEvents,
+    { timeout = CONNECT_TIMEOUT }: LinkOptions,
+  ) {
+    this.#events = events
+    this.#secret = secret
+    const giveUp = () => {
+      if (this.state === 'connecting') this.lose(`nothing answers at ${endpoint} within ${timeout / 1000} s`)
+    }
+    // After a look at what has come in, for a process whose own thread was busy all the while.
+    this.#deadline = setTimeout(() => setImmediate(giveUp), timeout)
+  }
+
+  post(parcel: Parcel): void {
+    if (this.state === 'connecting') this.#early.push(parcel)
+    else if (this.state === 'open') this.send(parcel)
+    this.wake()
+  }
+
+  close(): void {
+    if (this.state === 'closed') return
+    this.state = 'closed'
+    clearTimeout(this.#deadline)
+    this.shut()
+  }
+
+  /** Keeps the process alive, or receives, again after a rest. */
+  abstract wake(): void
+
+  protected abstract send(parcel: Parcel): void
+
+  /** Closes the socket. */
+  protected abstract shut(): void
+
+  protected received(frames: Uint8Array[]): void {
+    if (this.state === 'open') {
+      this.#events.received(frames)
+      return
+    }
+    const peer = this.recognized(frames[0])
+    if (peer) this.opened(peer)
+  }
+
+  /** Who has answered; undefined where that is not believed, and the link is lost. */
+  protected recognized(greeting: Uint8Array | undefined): PeerIdentity | undefined {
+    if (this.state !== 'connecting') return undefined
+    try {
+      return recognize(greeting, this.#secret, 'listening', this.endpoint)
+    } catch (error) {
+      this.lose(`what answers at ${this.endpoint} is not trusted: ${(error as Error).message}`)
+      return undefined
+    }
+  }
+
+  /** From now on what is posted is sent. */
+  protected opened(peer: PeerIdentity): void {
+    this.#events.opened(peer)
+    clearTimeout(this.#deadline)
+    this.state = 'open'
+    for (const parcel of this.#early.splice(0)) this.send(parcel)
+  }
+
+  protected lose(reason: string): void {
+    if (this.state === 'closed') return
+    this.close()
+    this.#events.lost(new LinkLostError(reason))
+  }
+}
