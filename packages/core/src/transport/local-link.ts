@@ -166,12 +166,18 @@ export class LocalListener {
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
   readonly #links = new Set<AcceptedLink>()
   readonly #server: Server
+  readonly #mayRest: boolean
 
-  /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+  /**
+   * @param accept called for each new connection; returns who is told of what happens on it
+   * @param mayRest whether connections that others opened need not keep the process alive
+   */
+  constructor(self: PeerIdentity, accept: (peer: PeerIdentity, link: Link) => LinkEvents, mayRest: boolean) {
+    this.#mayRest = mayRest
     this.#greeting = { bytes: Buffer.from(formatIdentity(self)), attachments: [] }
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
+    if (mayRest) this.#server.unref()
   }
 
   async bind(endpoint: string): Promise<void> {
@@ -186,6 +192,7 @@ export class LocalListener {
   }
 
   #connected(socket: Socket): void {
+    if (this.#mayRest) socket.unref()
     const link = new AcceptedLink(socket, (ended) => this.#links.delete(ended))
     this.#links.add(link)
     const reader = new FrameReader((frames) => {

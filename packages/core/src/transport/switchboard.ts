@@ -1,10 +1,11 @@
+import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
-import { DealerLink } from './dealer-link.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
+import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
+import { type Listening, network, type WakefulLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
-import { Listener } from './router.js'
 
 /** Where a process is reached: within its node by `ipc`, from other nodes by `tcp`. */
 export interface ProcessAddress extends PeerIdentity {
@@ -32,18 +33,28 @@ export function ipcEndpoint(processId: string): string {
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
 export class Switchboard {
-  readonly #links = new Map<string, { peer: Peer; link: DealerLink | LocalLink }>()
+  readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
   readonly #mayRest: boolean
   readonly #accepted = new Set<Peer>()
-  readonly #listeners: { close(): void }[] = []
+  readonly #listeners: Listening[] = []
+  /** The switchboards that keep this process alive together: while one awaits something, all receive. */
+  readonly #household: Set<Switchboard>
+  /** Whatever comes in is handled in the context that this switchboard was made in. */
+  readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
 
-  /** @param mayRest whether this process may end while connections are open on which nothing is awaited */
+  /**
+   * @param mayRest whether this process may end while connections are open on which nothing is awaited
+   * @param host another switchboard of this process
+   */
   constructor(
     readonly self: PeerIdentity,
     mayRest = false,
+    host?: Switchboard,
   ) {
-    this.#mayRest = mayRest
+    this.#mayRest = host ? host.#mayRest : mayRest
+    this.#household = host ? host.#household : new Set()
+    this.#household.add(this)
   }
 
   /**
@@ -73,15 +84,18 @@ export class Switchboard {
   /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
   async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
     if (isLocal(endpoint)) {
-      const listener = new LocalListener(this.self, connected)
-      this.#listeners.push(listener)
+      const listener = new LocalListener(this.self, connected, this.#mayRest)
+      const stop = listenWithin(endpoint, this.self, this.#context, connected)
+      const close = () => {
+        stop()
+        listener.close()
+      }
+      this.#listeners.push({ close, wake() {} })
       await listener.bind(endpoint)
       return endpoint
     }
-    const listener = new Listener(this.self, connected)
-    this.#listeners.push(listener)
-    const bound = await listener.bind(endpoint)
-    listener.start()
+    const { endpoint: bound, ...listening } = await network().listen(endpoint, this.self, connected, this.#resting())
+    this.#listeners.push(listening)
     return bound
   }
 
@@ -117,9 +131,12 @@ export class Switchboard {
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
-    const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
-    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
+    const options = { timeout, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
+    const link = this.#context.runInAsyncScope((): WakefulLink => {
+      if (isWithin(endpoint)) return LoopbackLink.open(endpoint, this.self, peer, this.#context)
+      if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, peer, options)
+      return network().connect(endpoint, this.self, identity, peer, options)
+    })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer
@@ -169,6 +186,12 @@ export class Switchboard {
     }
     this.#links.clear()
     for (const listener of this.#listeners) listener.close()
+    this.#household.delete(this)
+  }
+
+  #resting(): (() => boolean) | undefined {
+    if (!this.#mayRest) return undefined
+    return () => [...this.#household].every((switchboard) => switchboard.#isIdle())
   }
 
   #isIdle(): boolean {
@@ -178,7 +201,11 @@ export class Switchboard {
   }
 
   #wake(): void {
-    for (const { link } of this.#links.values()) link.wake()
+    if (!this.#mayRest) return
+    for (const member of this.#household) {
+      for (const { link } of member.#links.values()) link.wake()
+      for (const listener of member.#listeners) listener.wake()
+    }
   }
 }
 
