@@ -48,6 +48,7 @@ export type {
   Coordinates,
   Dimensions,
   GroupInfo,
+  Isolation,
   PlacementStrategy,
   TaskInfo,
 } from './cluster/protocol.js'

@@ -87,8 +87,9 @@ export class RemoteClass<C extends Constructor> {
    * @throws InvalidInputError if an option is out of range
    */
   options(options: SpawnOptions<InstanceType<C>>): RemoteClass<C> {
-    checkSpawnOptions(options)
-    return new RemoteClass<C>(this.#class, { ...this.#options, ...options })
+    const all = { ...this.#options, ...options }
+    checkSpawnOptions(all)
+    return new RemoteClass<C>(this.#class, all)
   }
 
   /**
@@ -159,6 +160,7 @@ export class RemoteClass<C extends Constructor> {
 
   #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
     const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
+    const { isolation = 'process' } = limits
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
     const isSupervised = currentRuntime().isSupervising()
     return {
@@ -170,6 +172,7 @@ export class RemoteClass<C extends Constructor> {
       getIfExists,
       detached,
       place: placeRequest(limits, {}),
+      isolation,
       settings: { env, nodeFlags, cwd },
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
       maxRestarts,

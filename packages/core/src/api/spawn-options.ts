@@ -1,3 +1,4 @@
+import type { Isolation } from '../cluster/protocol.js'
 import { checkCount } from './call-options.js'
 import { InvalidInputError } from './errors.js'
 import type { MethodName } from './handle.js'
@@ -23,6 +24,13 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
   readonly getIfExists?: boolean
   /** Whether the actor lives on after its driver, until it is stopped or killed or the cluster ends. */
   readonly detached?: boolean
+  /**
+   * What the actor shares with others. `process`, the default: nothing. `thread`: a process with the other threads that its
+   * driver started alike (env, Node flags, folder and GPUs) on the node; threads take less memory, but die together when
+   * their process does. `local`: the thread of the process that spawns it, which costs no process and no copy between two;
+   * it is where that process is, has what that one has, writes where that one writes, and runs only while it is idle.
+   */
+  readonly isolation?: Isolation
   /** Environment variables of its process, beside those of its node. */
   readonly env?: Readonly<Record<string, string>>
   /** Flags of Node.js for its process, such as `--max-old-space-size=4096`. */
@@ -46,9 +54,24 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
   readonly maxPendingCalls?: number
 }
 
-/** @throws InvalidInputError if an option is out of range */
+const isolations: readonly Isolation[] = ['process', 'thread', 'local']
+
+/** What a local actor cannot have of its own. */
+const ownOfProcess = [
+  'detached',
+  'env',
+  'nodeFlags',
+  'cwd',
+  'resources',
+  'nodeId',
+  'labels',
+  'placementGroup',
+] as const satisfies (keyof SpawnOptions)[]
+
+/** @throws InvalidInputError if an option is out of range, or does not go with the others */
 export function checkSpawnOptions(options: SpawnOptions): void {
   checkPlaceOptions(options)
+  checkIsolation(options)
   for (const name of ['maxRestarts', 'maxTaskRetries'] as const) {
     const value = options[name]
     if (value !== undefined) checkCount(name, value, 0)
@@ -68,6 +91,17 @@ export function checkSpawnOptions(options: SpawnOptions): void {
   if (options.getIfExists && options.name === undefined) {
     throw new InvalidInputError('getIfExists needs a name to look for')
   }
+}
+
+function checkIsolation(options: SpawnOptions): void {
+  const { isolation = 'process' } = options
+  if (!isolations.includes(isolation)) {
+    throw new InvalidInputError(`isolation must be one of ${isolations.join(', ')}; found ${isolation}`)
+  }
+  const own = isolation === 'local' ? ownOfProcess.filter((name) => options[name]) : []
+  if (own.length === 0) return
+  const list = own.join(', ')
+  throw new InvalidInputError(`a local actor shares the process that spawns it: ${list} cannot be set; use a thread`)
 }
 
 function checkLimit(name: string, value: number): void {

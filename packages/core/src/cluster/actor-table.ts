@@ -7,7 +7,7 @@ import type { Node } from './head.js'
 import { placeMesh } from './placement.js'
 import type { ActorInfo, ActorRecord, ActorState, Death, HeadNotices, Spawned, SpawnRequest } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
+import { WorkerExit, type WorkerHolder, type WorkerPlace, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
 /** How many dead actors are remembered, with why they died. */
 const REMEMBERED_DEAD = 10_000
@@ -23,6 +23,8 @@ export interface Owner {
   /** The driver at the root of what the process belongs to; empty where that is a detached actor. */
   readonly driver: string
   readonly namespace: string
+  /** Where its local actors are. */
+  readonly place: WorkerPlace
   /** Whether it has ended; what it had asked for by then is nobody's. */
   isGone: boolean
 }
@@ -36,6 +38,8 @@ interface Actor {
   readonly member: number
   readonly owner: string
   readonly driver: string
+  /** The process of the owner, for an actor that is local to it. */
+  readonly local: WorkerPlace | undefined
   readonly watchers: Set<Peer>
   /** The node it would best be on. */
   readonly preferred: string | undefined
@@ -101,6 +105,7 @@ export class ActorTable {
         member,
         owner: request.detached ? '' : owner.processId,
         driver: request.detached ? '' : owner.driver,
+        local: request.isolation === 'local' ? owner.place : undefined,
         watchers: new Set(),
         state: 'starting',
         grant: undefined,
@@ -116,7 +121,7 @@ export class ActorTable {
       return actor
     })
     // Those that fit at once are all placed before any of them starts.
-    for (const actor of actors) {
+    for (const actor of actors.filter(({ local }) => !local)) {
       try {
         actor.grant = this.#scheduler.take(this.#demandOf(actor))
       } catch (error) {
@@ -194,27 +199,38 @@ export class ActorTable {
       const pid = worker?.pid ?? 0
       const { resources } = request.place
       const { className } = request.actorClass
-      const nodeId = grant?.node.id ?? ''
-      return { id, name, namespace, className, state, pid, nodeId, restarts, resources, reason: death?.reason }
+      const nodeId = (grant ?? worker)?.node.id ?? ''
+      const { isolation } = request
+      return {
+        id,
+        name,
+        namespace,
+        className,
+        isolation,
+        state,
+        pid,
+        nodeId,
+        restarts,
+        resources,
+        reason: death?.reason,
+      }
     })
   }
 
   /** Starts the actor's process. */
   async #launch(actor: Actor): Promise<void> {
-    const { actorClass, members, dimensions, concurrency, settings } = actor.request
+    const { actorClass, members, dimensions, concurrency } = actor.request
     const { id: actorId, name, driver, namespace } = actor
     let worker: WorkerProcess | undefined
     const exited = (death: Death) => {
       if (worker && actor.worker === worker) this.#exited(actor, death)
     }
     try {
-      actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
-      const { node, taken } = actor.grant
+      if (!actor.local) actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
+      const gpus = actor.grant?.taken.gpus ?? []
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       const holder = { name, driver, namespace, exited }
-      const isPlain = Object.values(settings).every((setting) => setting === undefined)
-      worker = await (isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder))
-      const { gpus } = taken
+      worker = await this.#startWorker(actor, holder)
       const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, ...members[actor.member] }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
@@ -227,6 +243,16 @@ export class ActorTable {
     }
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
+  }
+
+  #startWorker({ request, local, grant, driver, id }: Actor, holder: WorkerHolder): Promise<WorkerProcess> {
+    const { settings, isolation } = request
+    if (local) return this.#workers.start(local, settings, holder)
+    const { node, taken } = grant!
+    const thread = { group: driver || id, gpus: taken.gpus }
+    if (isolation === 'thread') return this.#workers.start(node, settings, holder, thread)
+    const isPlain = Object.values(settings).every((setting) => setting === undefined)
+    return isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder)
   }
 
   /** The process of a living actor has ended. */

@@ -9,6 +9,7 @@ import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
 import { LeaseTable } from './lease-table.js'
+import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
 import { NodeAgent } from './node-agent.js'
 import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
@@ -140,7 +141,8 @@ export class Head {
 
   #driver(peer: Peer, namespace?: string) {
     const { processId } = peer.identity
-    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId, isGone: false }
+    const place = new LocalPlace(peer, this.#workers)
+    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId, place, isGone: false }
     this.#drivers.set(processId, peer)
     const leave = async () => {
       owner.isGone = true
@@ -175,6 +177,7 @@ export class Head {
     worker.join(peer, pid, tcp)
     const owner: Owner = {
       processId,
+      place: new LocalPlace(peer, this.#workers),
       isGone: false,
       get driver() {
         return worker.holder!.driver
@@ -195,6 +198,7 @@ export class Head {
       this.#actors.forget(peer)
       for (const driver of this.#drivers.values()) driver.notify('holderGone' satisfies keyof DriverDuties, processId)
       void this.#ended(processId, `its owner ${worker.holder?.name} died`)
+      if (worker.node instanceof LocalPlace) worker.node.workerLost(worker)
     }
     return { methods, lost }
   }

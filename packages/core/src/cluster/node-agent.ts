@@ -1,64 +1,61 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { CLUSTER_VARIABLE, WORKER_VARIABLE, type WorkerBoot } from './boot.js'
-import { LineReader } from './line-reader.js'
-import type { Death, NodeNotices, NodeRequests, WorkerSpec } from './protocol.js'
+import { CLUSTER_VARIABLE, THREADS_VARIABLE, WORKER_VARIABLE, type WorkerBoot, type WorkerSettings } from './boot.js'
+import type { Death, NodeNotices, NodeRequests, ProcessSettings, ThreadPlace, WorkerSpec } from './protocol.js'
+import { visibleDevices } from './resources.js'
+import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
+import { LastLines, readLines } from './worker-output.js'
 
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
+const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.meta.url))
 
 /** Milliseconds a worker has between the request to end and being killed. */
 const GRACE = 500
 /** Milliseconds that the last output of an ended worker may take. */
 const LAST_OUTPUT = 100
-/** Lines of a worker's stderr that are kept for the report of its death. */
-const KEPT_LINES = 10
 
 /** What all workers of a node share. */
-export type NodeSettings = Pick<
-  WorkerBoot,
-  'nodeId' | 'clusterId' | 'secret' | 'head' | 'headEndpoint' | 'host' | 'listens'
->
+export type NodeSettings = Omit<WorkerSettings, 'processId'>
 
-interface Worker {
-  readonly child: ChildProcess
-  readonly ended: Promise<void>
-}
-
-/** Starts and ends the worker processes of one node. */
+/** Starts and ends the workers of one node. */
 export class NodeAgent implements NodeRequests {
   readonly #settings: NodeSettings
   readonly #notices: NodeNotices
-  readonly #workers = new Map<string, Worker>()
+  /** How each worker is ended. */
+  readonly #workers = new Map<string, () => Promise<void>>()
+  readonly #threads = new Map<string, ThreadGroup>()
 
   constructor(settings: NodeSettings, notices: NodeNotices) {
     this.#settings = settings
     this.#notices = notices
   }
 
-  startWorker({ processId, env, nodeFlags = [], cwd }: WorkerSpec): void {
+  startWorker({ processId, thread, ...settings }: WorkerSpec): void {
+    if (thread) this.#startThread(processId, thread, settings)
+    else this.#startProcess(processId, settings)
+  }
+
+  async endWorker(processId: string): Promise<void> {
+    await this.#workers.get(processId)?.()
+    this.#workers.delete(processId)
+  }
+
+  /** Ends all workers; resolves when their processes have ended. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#workers.keys()].map((processId) => this.endWorker(processId)))
+  }
+
+  #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
-    // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...nodeFlags, workerMain, TITLE_ROOM], {
-      detached: true,
-      cwd,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: {
-        ...process.env,
-        ...env,
-        [CLUSTER_VARIABLE]: this.#settings.clusterId,
-        [WORKER_VARIABLE]: JSON.stringify(boot),
-      },
-    })
-    const lastLines: string[] = []
+    const child = this.#spawn(workerMain, settings, { [WORKER_VARIABLE]: JSON.stringify(boot) })
+    const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
     readLines(child.stderr!, (line) => {
-      if (lastLines.push(line) > KEPT_LINES) lastLines.shift()
+      lastLines.add(line)
       log(line)
     })
-    child.stdin!.on('error', () => {})
     const ended = new Promise<void>((resolve) => {
       const report = (death: Death) => {
         if (!this.#workers.delete(processId)) return
@@ -67,41 +64,50 @@ export class NodeAgent implements NodeRequests {
       }
       child.on('error', (error) => report({ reason: `its process could not be started: ${error.message}` }))
       child.on('exit', (code, signal) => {
-        const done = () => report(describeExit(code, signal, lastLines))
+        const done = () => report(lastLines.describe('process', code, signal))
         child.on('close', done)
         setTimeout(done, LAST_OUTPUT)
       })
     })
-    this.#workers.set(processId, { child, ended })
+    this.#workers.set(processId, async () => {
+      child.kill('SIGTERM')
+      const timer = setTimeout(() => child.kill('SIGKILL'), GRACE)
+      await ended
+      clearTimeout(timer)
+    })
   }
 
-  async endWorker(processId: string): Promise<void> {
-    const worker = this.#workers.get(processId)
-    if (!worker) return
-    worker.child.kill('SIGTERM')
-    const timer = setTimeout(() => worker.child.kill('SIGKILL'), GRACE)
-    await worker.ended
-    clearTimeout(timer)
+  #startThread(processId: string, { group, gpus }: ThreadPlace, settings: ProcessSettings): void {
+    const key = JSON.stringify([group, gpus, settings])
+    let threads = this.#threads.get(key)
+    if (!threads || threads.isEmpty) {
+      const devices = gpus.length > 0 && {
+        CUDA_VISIBLE_DEVICES: visibleDevices(gpus, process.env.CUDA_VISIBLE_DEVICES),
+      }
+      const boot = JSON.stringify({ parentPid: process.pid })
+      const child = this.#spawn(threadsMain, settings, { ...devices, [THREADS_VARIABLE]: boot }, 'ipc')
+      threads = new ThreadGroup(child, this.#notices)
+      this.#threads.set(key, threads)
+    }
+    const started = threads
+    started.start({ ...this.#settings, processId })
+    this.#workers.set(processId, () => started.end(processId))
   }
 
-  /** Ends all workers; resolves when their processes have ended. */
-  async close(): Promise<void> {
-    await Promise.all([...this.#workers.keys()].map((processId) => this.endWorker(processId)))
+  #spawn(
+    script: string,
+    { env, nodeFlags = [], cwd }: ProcessSettings,
+    variables: Record<string, string>,
+    ...channel: 'ipc'[]
+  ): ChildProcess {
+    // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
+    const child = spawn(process.execPath, [...nodeFlags, script, TITLE_ROOM], {
+      detached: true,
+      cwd,
+      stdio: ['pipe', 'pipe', 'pipe', ...channel],
+      env: { ...process.env, ...env, [CLUSTER_VARIABLE]: this.#settings.clusterId, ...variables },
+    })
+    child.stdin!.on('error', () => {})
+    return child
   }
-}
-
-function readLines(stream: Readable, take: (line: string) => void): void {
-  const reader = new LineReader(take)
-  stream.setEncoding('utf8')
-  stream.on('data', (text: string) => reader.read(text)).on('end', () => reader.end())
-}
-
-function describeExit(code: number | null, signal: string | null, lines: string[]): Death {
-  const lastLines = [...lines]
-  if (signal) return { reason: `its process was killed by ${signal}`, lines: lastLines }
-  const error = lastLines.find((line) => /^(Uncaught )?[\w.]*(Error|Exception)\b.*: /.test(line))
-  const output = lastLines.filter((line) => line.trim() !== '')
-  const tail = output.length > 0 && code !== 0 ? `\nlast lines on its stderr:\n${output.join('\n')}` : ''
-  const reason = `its process exited with code ${code}${error && code !== 0 ? ` (${error})` : ''}${tail}`
-  return { reason, lines: lastLines }
 }

@@ -62,6 +62,12 @@ export interface Concurrency {
   readonly groups: readonly ConcurrencyGroup[]
 }
 
+/**
+ * What an actor shares with others: nothing (`process`), a process with threads that were started alike (`thread`), or the
+ * thread of the process that spawned it (`local`).
+ */
+export type Isolation = 'process' | 'thread' | 'local'
+
 /** What a process is started with beside what its node gives it. */
 export interface ProcessSettings {
   readonly env?: Readonly<Record<string, string>> | undefined
@@ -124,6 +130,7 @@ export interface ActorInfo {
   readonly name: string
   readonly namespace: string
   readonly className: string
+  readonly isolation: Isolation
   readonly state: 'starting' | 'alive' | 'restarting' | 'dead'
   readonly pid: number
   readonly nodeId: string
@@ -163,6 +170,7 @@ export interface SpawnRequest {
   readonly members: MemberRequest[]
   readonly dimensions?: Dimensions | undefined
   readonly place: PlaceRequest
+  readonly isolation: Isolation
   readonly settings: ProcessSettings
   readonly concurrency: Concurrency
   readonly maxRestarts: number
@@ -186,6 +194,15 @@ export interface Spawned {
 /** What a node agent needs to start a worker. */
 export interface WorkerSpec extends ProcessSettings {
   readonly processId: string
+  /** Makes it a thread, in a process that it shares with the others of the same group. */
+  readonly thread?: ThreadPlace | undefined
+}
+
+/** The process that a thread is started in. */
+export interface ThreadPlace {
+  /** Threads of one group, settings and GPUs share a process. */
+  readonly group: string
+  readonly gpus: readonly number[]
 }
 
 /** What a worker needs to become an actor. */
@@ -277,6 +294,8 @@ export interface WorkerDuties {
   idle(): Promise<true>
   /** Constructs an actor anew after a death. */
   reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
+  /** Ends a worker that is no process or thread of its own. */
+  leave(): void
 }
 
 /** What a worker serves to the process that spawned its actor. */
@@ -298,6 +317,11 @@ export interface DriverDuties {
   fetchSealed(id: string): Promise<Sealed>
   holderGone(holder: string): void
   supervise(failure: ActorFailure): Promise<Decision | undefined>
+}
+
+/** What every process serves to the head, for the actors that are to live in its own thread. */
+export interface LocalDuties {
+  startLocal(processId: string): Promise<void>
 }
 
 /** The target of calls that run tasks; their method is the module and the export of the function. */

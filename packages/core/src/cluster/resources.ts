@@ -20,6 +20,12 @@ function countGpus(): number {
   }
 }
 
+/** What CUDA_VISIBLE_DEVICES is for some GPUs of a node, whose own value tells which ones of its host it has. */
+export function visibleDevices(gpus: readonly number[], nodesValue: string | undefined): string {
+  const devices = nodesValue?.split(',')
+  return gpus.map((index) => devices?.[index] ?? index).join(',')
+}
+
 /** @throws InvalidInputError if an amount is negative or no number, or asks for a GPU and a part of another */
 export function checkResources(resources: Resources): void {
   for (const [name, amount] of Object.entries(resources)) {

@@ -1,8 +1,9 @@
 import { control, type Remote } from '../transport/control.js'
+import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
 import type { Node } from './head.js'
-import type { Death, ProcessSettings, WorkerDuties } from './protocol.js'
+import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties } from './protocol.js'
 
 /** Milliseconds a worker process may take to start. */
 const START_TIMEOUT = 30_000
@@ -18,7 +19,15 @@ export interface WorkerHolder {
   exited(death: Death): void
 }
 
-/** A worker process of the cluster. */
+/** Where workers are started and ended: a node, or the process that a local worker is in. */
+export interface WorkerPlace {
+  /** The node's. */
+  readonly id: string
+  readonly cpus: number
+  readonly agent: Pick<Remote<NodeRequests>, 'startWorker' | 'endWorker'>
+}
+
+/** A worker of the cluster. */
 export class WorkerProcess {
   readonly processId = randomId()
   pid = 0
@@ -36,7 +45,7 @@ export class WorkerProcess {
     this.#exited = resolve
   })
 
-  constructor(readonly node: Node) {}
+  constructor(readonly node: WorkerPlace) {}
 
   get address(): ProcessAddress {
     return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
@@ -61,6 +70,16 @@ export class WorkerProcess {
   /** What it serves to the head; only once it has joined. */
   get duties(): Remote<WorkerDuties> {
     return control<WorkerDuties>(this.#peer!)
+  }
+
+  /** Asks it to end by itself. */
+  async leave(): Promise<void> {
+    if (this.#peer) await this.duties.leave().catch(() => {})
+  }
+
+  /** Ends its connection with the head, for a worker that does not end by itself. */
+  disconnect(reason: string): void {
+    this.#peer?.disconnect(new LinkLostError(reason))
   }
 
   join(peer: Peer, pid: number, tcp: string | undefined): void {
@@ -109,11 +128,17 @@ export class WorkerPool {
   readonly #starting = new Map<Promise<WorkerProcess>, Node>()
 
   /**
-   * Starts a worker process on a node.
+   * Starts a worker.
    *
+   * @param thread makes it a thread of a process
    * @throws WorkerExit if it ends before it has joined, or takes too long
    */
-  async start(node: Node, settings: ProcessSettings, holder: WorkerHolder): Promise<WorkerProcess> {
+  async start(
+    node: WorkerPlace,
+    settings: ProcessSettings,
+    holder: WorkerHolder,
+    thread?: ThreadPlace,
+  ): Promise<WorkerProcess> {
     const worker = new WorkerProcess(node)
     worker.holder = holder
     this.#workers.set(worker.processId, worker)
@@ -122,7 +147,7 @@ export class WorkerPool {
     }, START_TIMEOUT)
     try {
       await worker.unlessExited(
-        Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings })]),
+        Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings, thread })]),
       )
       return worker
     } finally {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type {
@@ -8,6 +9,7 @@ import type {
   DriverDuties,
   HeadNotices,
   HeadRequests,
+  LocalDuties,
   OwnerRequests,
   WorkerDuties,
 } from '../cluster/protocol.js'
@@ -50,7 +52,10 @@ export class Runtime {
   /** The refs of this process that others hold. */
   readonly objects = new ObjectTable()
   actor: CurrentActor | undefined
+  /** Where other hosts reach this process, if they can; undefined for drivers. */
+  network: { readonly host: string; readonly listens: boolean } | undefined
   readonly #head: Peer
+  #hasLocals = false
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
   #ending: string | undefined
@@ -58,12 +63,12 @@ export class Runtime {
   readonly isWorker: boolean
 
   /**
-   * @param endpoint where the head listens
+   * @param headEndpoint where the head listens
    * @param onHeadLost called when the head has gone without having been left
    */
   constructor(
     readonly switchboard: Switchboard,
-    endpoint: string,
+    readonly headEndpoint: string,
     head: PeerIdentity,
     options: {
       timeout?: number
@@ -84,17 +89,24 @@ export class Runtime {
       holderGone: (holder) => this.objects.holderGone(holder),
       supervise: async (failure) => this.supervisor?.(failure),
     }
-    const served = { ...notices, ...owning, ...options.duties }
+    const hosting: LocalDuties = {
+      startLocal: async (processId) => {
+        const { startLocal } = await import('../worker/local.js')
+        this.#hasLocals = true
+        await startLocal(processId, this)
+      },
+    }
+    const served = { ...notices, ...owning, ...hosting, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
-      mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined,
+      mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined || this.#hasLocals || this.isWorker,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })
         if (this.#ending === undefined) options.onHeadLost?.(lost)
       },
     }
-    this.#head = switchboard.open(endpoint, head, handler, options.timeout)
+    this.#head = switchboard.open(headEndpoint, head, handler, options.timeout)
     this.head = this.#explained(control<HeadRequests>(this.#head))
   }
 
@@ -203,17 +215,31 @@ export function onEnter(key: string, act: (runtime: Runtime) => void): void {
   if (current) act(current)
 }
 
+/** The runtimes of local actors: what their code does goes through theirs, not through that of the process. */
+const scopes = new AsyncLocalStorage<{ runtime: Runtime | undefined }>()
+
+/** Runs a function, all that it starts, and all that becomes of that, in the runtime that it enters. */
+export function inRuntime<T>(run: (enter: (runtime: Runtime) => void) => T): T {
+  const scope: { runtime: Runtime | undefined } = { runtime: undefined }
+  const enter = (runtime: Runtime) => {
+    scope.runtime = runtime
+  }
+  return scopes.run(scope, () => run(enter))
+}
+
 export function runtimeOrNone(): Runtime | undefined {
-  return current
+  const scope = scopes.getStore()
+  return scope ? scope.runtime : current
 }
 
 /** @throws InvalidInputError if this process has not joined a cluster */
 export function currentRuntime(): Runtime {
-  if (!current) throw new InvalidInputError('this process is in no cluster; call connect() first')
-  return current
+  const runtime = runtimeOrNone()
+  if (!runtime) throw new InvalidInputError('this process is in no cluster; call connect() first')
+  return runtime
 }
 
-/** The actor that this process runs; undefined in a driver. */
+/** The actor that this code is part of; undefined in a driver. */
 export function currentActor(): CurrentActor | undefined {
-  return current?.actor
+  return runtimeOrNone()?.actor
 }

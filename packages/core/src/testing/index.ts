@@ -4,6 +4,7 @@ import { type Head, type JoinedNode, joinHead, type NodeOptions, startHead } fro
 import { randomSecret } from '../cluster/token.js'
 import { currentRuntime } from '../runtime/runtime.js'
 import { LinkLostError } from '../transport/link.js'
+import { crashLocal } from '../worker/local.js'
 
 /**
  * A cluster for tests whose head, nodes and driver are all in this process; its actors are in processes of their own.
@@ -63,8 +64,9 @@ export class TestCluster {
   }
 }
 
-/** Kills the process of an actor as a crash would. */
+/** Kills the process of an actor as a crash would; of an actor that is local to this one, it ends only the actor. */
 export function crashActor(handle: object): void {
+  if (crashLocal(clientOf(handle).record.address.processId)) return
   process.kill(describeActor(handle).pid, 'SIGKILL')
 }
 

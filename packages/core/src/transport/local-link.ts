@@ -101,13 +101,24 @@ export class LocalListener {
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
   readonly #links = new Set<AcceptedLink>()
   readonly #server: Server
+  readonly #mayRest: boolean
 
-  /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, secret: Secret, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+  /**
+   * @param accept called for each new connection; returns who is told of what happens on it
+   * @param mayRest whether connections that others opened need not keep the process alive
+   */
+  constructor(
+    self: PeerIdentity,
+    secret: Secret,
+    accept: (peer: PeerIdentity, link: Link) => LinkEvents,
+    mayRest: boolean,
+  ) {
     this.#self = self
     this.#secret = secret
+    this.#mayRest = mayRest
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
+    if (mayRest) this.#server.unref()
   }
 
   async bind(endpoint: string): Promise<void> {
@@ -123,6 +134,7 @@ export class LocalListener {
   }
 
   #connected(socket: Socket): void {
+    if (this.#mayRest) socket.unref()
     socket.setTimeout(IDENTITY_TIMEOUT, () => socket.destroy())
     let peer: PeerIdentity | undefined
     const stream = new LocalStream(

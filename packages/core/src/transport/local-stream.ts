@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks'
 import type { Socket } from 'node:net'
 import { debuglog } from 'node:util'
 import type { SharedMemoryHandle, Storage } from '@troupe/native'
@@ -33,6 +34,8 @@ export interface LocalStreamEvents {
  */
 export class LocalStream {
   readonly #reader = new FrameReader((frames) => this.#take(frames))
+  /** What comes in through a pipe is handled in the context that the socket's events would be. */
+  readonly #context = new AsyncResource('TROUPE')
   #waiting: Parcel[] = []
   #isScheduled = false
   #offered: Storage | undefined
@@ -123,7 +126,8 @@ export class LocalStream {
     // The rest of what the socket has brought can only be a wake-up.
     this.#reader.skip()
     const wake = () => this.socket.destroyed || this.socket.write(DOORBELL)
-    this.#pipe = new SharedPipe(memory, isFirst, (piece) => this.#read(piece), wake)
+    const take = (piece: Buffer) => this.#context.runInAsyncScope(this.#read, this, piece)
+    this.#pipe = new SharedPipe(memory, isFirst, take, wake)
   }
 
   /** Maps the memory that the other end offers, if that is possible. */

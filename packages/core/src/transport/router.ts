@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util'
 import { introduce, recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { Rest } from './rest.js'
 import type { Secret } from './secret.js'
 import { GreetingRouter, Outbox, saysEnded } from './sockets.js'
 import type { Parcel } from './wire.js'
@@ -14,13 +15,23 @@ export class Listener {
   readonly #outbox: Outbox
   readonly #links = new Map<string, RouterLink>()
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
+  readonly #rest: Rest | undefined
 
-  /** @param accept called for each new connection; returns who is told of what happens on it */
-  constructor(self: PeerIdentity, secret: Secret, accept: (peer: PeerIdentity, link: Link) => LinkEvents) {
+  /**
+   * @param accept called for each new connection; returns who is told of what happens on it
+   * @param mayRest whether nothing is awaited, so that listening need not keep the process alive; never by default
+   */
+  constructor(
+    self: PeerIdentity,
+    secret: Secret,
+    accept: (peer: PeerIdentity, link: Link) => LinkEvents,
+    mayRest: (() => boolean) | undefined,
+  ) {
     this.#secret = secret
     this.#socket = new GreetingRouter(introduce(self, secret, 'listening', 'tcp://'), secret)
     this.#outbox = new Outbox(this.#socket)
     this.#accept = accept
+    this.#rest = mayRest && new Rest(this.#socket, mayRest)
   }
 
   /** Starts to listen at an endpoint, and returns the endpoint with the port that was chosen for `*`. */
@@ -40,14 +51,22 @@ export class Listener {
     for (const link of this.#links.values()) link.end('this process stopped listening')
   }
 
+  /** Ends a rest, because something is awaited again. */
+  wake(): void {
+    this.#rest?.wake()
+  }
+
   async #receive(): Promise<void> {
-    try {
-      for await (const [routingId, ...frames] of this.#socket) {
+    while (!this.#socket.closed) {
+      await this.#rest?.before()
+      try {
+        const [routingId, ...frames] = await this.#socket.receive()
         if (routingId) this.#take(routingId, frames)
+      } catch (error) {
+        if (!this.#socket.closed && (error as NodeJS.ErrnoException).code === 'EAGAIN') continue
+        this.close()
+        debug('listening ended: %s', error)
       }
-    } catch (error) {
-      this.close()
-      debug('listening ended: %s', error)
     }
   }
 

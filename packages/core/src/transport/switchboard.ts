@@ -1,10 +1,11 @@
+import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
-import { DealerLink } from './dealer-link.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
+import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
+import { type Listening, network, type WakefulLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
-import { Listener } from './router.js'
 import type { Secret } from './secret.js'
 
 /** Where a process is reached: within its node by `ipc`, from other nodes by `tcp`. */
@@ -33,24 +34,30 @@ export function ipcEndpoint(processId: string): string {
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
 export class Switchboard {
-  readonly #links = new Map<string, { peer: Peer; link: DealerLink | LocalLink }>()
+  readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
   readonly #mayRest: boolean
   readonly #accepted = new Set<Peer>()
-  readonly #listeners: { close(): void }[] = []
+  readonly #listeners: Listening[] = []
+  /** The switchboards that keep this process alive together: while one awaits something, all receive. */
+  readonly #household: { readonly members: Set<Switchboard>; someRest: boolean }
+  /** Whatever comes in is handled in the context that this switchboard was made in. */
+  readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
-  /** Whether links may have gone to rest. */
-  #someRest = false
 
   /**
    * @param secret what the processes of the cluster know each other by
    * @param mayRest whether this process may end while connections are open on which nothing is awaited
+   * @param host another switchboard of this process
    */
   constructor(
     readonly self: PeerIdentity,
     readonly secret: Secret,
     mayRest = false,
+    host?: Switchboard,
   ) {
-    this.#mayRest = mayRest
+    this.#mayRest = host ? host.#mayRest : mayRest
+    this.#household = host ? host.#household : { members: new Set(), someRest: false }
+    this.#household.members.add(this)
   }
 
   /**
@@ -80,15 +87,24 @@ export class Switchboard {
   /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
   async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
     if (isLocal(endpoint)) {
-      const listener = new LocalListener(this.self, this.secret, connected)
-      this.#listeners.push(listener)
+      const listener = new LocalListener(this.self, this.secret, connected, this.#mayRest)
+      const stop = listenWithin(endpoint, this.self, this.#context, connected)
+      const close = () => {
+        stop()
+        listener.close()
+      }
+      this.#listeners.push({ close, wake() {} })
       await listener.bind(endpoint)
       return endpoint
     }
-    const listener = new Listener(this.self, this.secret, connected)
-    this.#listeners.push(listener)
-    const bound = await listener.bind(endpoint)
-    listener.start()
+    const { endpoint: bound, ...listening } = await network().listen(
+      endpoint,
+      this.self,
+      this.secret,
+      connected,
+      this.#resting(),
+    )
+    this.#listeners.push(listening)
     return bound
   }
 
@@ -124,12 +140,11 @@ export class Switchboard {
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const mayRest = this.#mayRest ? () => this.#mayRestNow() : undefined
-    const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
-    const link = new NewLink(endpoint, this.self, this.secret, peer, {
-      timeout,
-      mayRest,
-      mayBeAsked: handler.mayBeAsked,
+    const options = { timeout, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
+    const link = this.#context.runInAsyncScope((): WakefulLink => {
+      if (isWithin(endpoint)) return LoopbackLink.open(endpoint, this.self, peer, this.#context)
+      if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, this.secret, peer, options)
+      return network().connect(endpoint, this.self, this.secret, identity, peer, options)
     })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
@@ -180,12 +195,16 @@ export class Switchboard {
     }
     this.#links.clear()
     for (const listener of this.#listeners) listener.close()
+    this.#household.members.delete(this)
   }
 
-  #mayRestNow(): boolean {
-    const isIdle = this.#isIdle()
-    if (isIdle) this.#someRest = true
-    return isIdle
+  #resting(): (() => boolean) | undefined {
+    if (!this.#mayRest) return undefined
+    return () => {
+      for (const member of this.#household.members) if (!member.#isIdle()) return false
+      this.#household.someRest = true
+      return true
+    }
   }
 
   #isIdle(): boolean {
@@ -195,9 +214,12 @@ export class Switchboard {
   }
 
   #wake(): void {
-    if (!this.#someRest) return
-    this.#someRest = false
-    for (const { link } of this.#links.values()) link.wake()
+    if (!this.#household.someRest) return
+    this.#household.someRest = false
+    for (const member of this.#household.members) {
+      for (const { link } of member.#links.values()) link.wake()
+      for (const listener of member.#listeners) listener.wake()
+    }
   }
 }
 

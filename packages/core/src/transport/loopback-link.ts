@@ -1,0 +1,86 @@
+import type { AsyncResource } from 'node:async_hooks'
+import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { join, type Parcel } from './wire.js'
+
+type Accept = (peer: PeerIdentity, link: Link) => LinkEvents
+
+/** Who listens in this thread, by endpoint, and what its handlers run in. */
+const listeners = new Map<string, { identity: PeerIdentity; accept: Accept; context: AsyncResource }>()
+
+/** Makes an endpoint of this thread reachable from within it without a socket, until the returned function is called. */
+export function listenWithin(
+  endpoint: string,
+  identity: PeerIdentity,
+  context: AsyncResource,
+  accept: Accept,
+): () => void {
+  listeners.set(endpoint, { identity, accept, context })
+  return () => listeners.delete(endpoint)
+}
+
+export function isWithin(endpoint: string): boolean {
+  return listeners.has(endpoint)
+}
+
+/**
+ * One end of a connection between two identities of the same thread. What is posted is packed already, so the ends share
+ * nothing; it arrives in a later turn of the event loop, as over a socket.
+ */
+export class LoopbackLink implements Link {
+  #other!: LoopbackLink
+  #events: LinkEvents
+  readonly #context: AsyncResource
+  #waiting: Parcel[] = []
+  #isClosed = false
+
+  private constructor(events: LinkEvents, context: AsyncResource) {
+    this.#events = events
+    this.#context = context
+  }
+
+  /** Connects to an endpoint of this thread. */
+  static open(endpoint: string, self: PeerIdentity, events: LinkEvents, context: AsyncResource): LoopbackLink {
+    const { identity, accept, context: listening } = listeners.get(endpoint)!
+    const opened = new LoopbackLink(events, context)
+    const accepted = new LoopbackLink(events, listening)
+    opened.#other = accepted
+    accepted.#other = opened
+    setImmediate(() => {
+      listening.runInAsyncScope(() => {
+        accepted.#events = accept(self, accepted)
+      })
+      context.runInAsyncScope(() => events.opened(identity))
+    })
+    return opened
+  }
+
+  post(parcel: Parcel): void {
+    if (!this.#isClosed && this.#waiting.push(parcel) === 1) setImmediate(() => this.#flush())
+  }
+
+  wake(): void {}
+
+  close(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    setImmediate(() => {
+      this.#flush()
+      this.#other.#lose()
+    })
+  }
+
+  #flush(): void {
+    const parcels = this.#waiting.splice(0)
+    if (parcels.length === 0 || this.#other.#isClosed) return
+    const [bytes, ...attachments] = join(parcels)
+    // The receiver may keep an attachment, and the sender may change it.
+    const frames = [bytes!, ...attachments.map((attachment) => Uint8Array.from(attachment))]
+    this.#other.#context.runInAsyncScope(() => this.#other.#events.received(frames))
+  }
+
+  #lose(): void {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#context.runInAsyncScope(() => this.#events.lost(new LinkLostError('the other end closed the connection')))
+  }
+}

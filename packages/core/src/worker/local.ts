@@ -1,0 +1,64 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import type { WorkerSettings } from '../cluster/boot.js'
+import { inRuntime, type Runtime } from '../runtime/runtime.js'
+import { Switchboard } from '../transport/switchboard.js'
+import { Worker } from './worker.js'
+
+const locals = new Map<string, Runtime>()
+
+/**
+ * Starts a worker in this thread, with connections of its own, so that to the rest of the cluster it is like any other.
+ *
+ * @param owner the runtime of this thread whose actor it becomes
+ */
+export async function startLocal(processId: string, owner: Runtime): Promise<void> {
+  const { nodeId } = owner.self
+  const settings: WorkerSettings = {
+    ...owner.cluster,
+    ...(await networkOf(owner)),
+    processId,
+    nodeId,
+    secret: owner.switchboard.secret.text,
+  }
+  await inRuntime(async (enter) => {
+    const switchboard = new Switchboard({ processId, nodeId }, owner.switchboard.secret, false, owner.switchboard)
+    const worker: Worker = new Worker(settings, switchboard, { exit: () => end(processId), name() {}, equip() {} })
+    locals.set(processId, worker.runtime)
+    enter(worker.runtime)
+    await worker.join()
+  })
+}
+
+/** Ends a local worker as a crash would; false if it is none of this thread's. */
+export function crashLocal(processId: string): boolean {
+  const isOwn = locals.has(processId)
+  end(processId)
+  return isOwn
+}
+
+function end(processId: string): void {
+  locals.get(processId)?.close('it was ended')
+  locals.delete(processId)
+}
+
+async function networkOf({ headEndpoint, network }: Runtime): Promise<Omit<WorkerSettings, keyof ClusterPart>> {
+  if (network) return { headEndpoint, ...network }
+  if (!headEndpoint.startsWith('tcp:')) return { headEndpoint, host: '127.0.0.1', listens: false }
+  const { hostname, port } = new URL(headEndpoint)
+  return { headEndpoint, host: await addressTowards(hostname, Number(port)), listens: true }
+}
+
+type ClusterPart = Pick<WorkerSettings, 'processId' | 'nodeId' | 'clusterId' | 'head' | 'secret'>
+
+/** The address of this machine on the way to another one. */
+async function addressTowards(host: string, port: number): Promise<string> {
+  const socket = createSocket('udp4')
+  try {
+    socket.connect(port, host)
+    await once(socket, 'connect')
+    return socket.address().address
+  } finally {
+    socket.close()
+  }
+}

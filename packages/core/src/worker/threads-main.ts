@@ -1,0 +1,50 @@
+import { Worker } from 'node:worker_threads'
+import { THREADS_VARIABLE, type WorkerSettings } from '../cluster/boot.js'
+import { followParent } from '../cluster/lifeline.js'
+import type { ThreadOrder, ThreadReport } from '../cluster/thread-group.js'
+import { workerTitle } from '../cluster/title.js'
+import { readLines } from '../cluster/worker-output.js'
+import { Secret } from '../transport/secret.js'
+import { Relay } from './relay.js'
+import type { HostRequest } from './thread.js'
+
+// The entry of a process whose threads are workers. Its node tells it over the channel between them what to start and end.
+
+const { parentPid } = JSON.parse(process.env[THREADS_VARIABLE] ?? '') as { parentPid: number }
+delete process.env[THREADS_VARIABLE]
+process.title = workerTitle('threads')
+
+const threads = new Map<string, Worker>()
+
+function report(message: ThreadReport): void {
+  process.send!(message)
+}
+
+function start(settings: WorkerSettings): void {
+  const { processId } = settings
+  const thread = new Worker(new URL('main.js', import.meta.url), { workerData: settings, stdout: true, stderr: true })
+  const relay = new Relay(new Secret(settings.secret), (answer) => thread.postMessage(answer))
+  threads.set(processId, thread)
+  thread.on('message', (request: HostRequest) => relay.take(request))
+  for (const name of ['stdout', 'stderr'] as const) {
+    readLines(thread[name], (line) => report({ line, of: processId, isError: name === 'stderr' }))
+  }
+  let error: NodeJS.ErrnoException | undefined
+  thread.on('error', (failure: NodeJS.ErrnoException) => {
+    error = failure
+  })
+  thread.on('exit', (code) => {
+    threads.delete(processId)
+    relay.close()
+    // Its streams end a little later.
+    setImmediate(() => {
+      report({ ended: processId, code, error: error && `${error.code ?? error.name}: ${error.message}` })
+    })
+  })
+}
+
+process.on('message', (order: ThreadOrder) => {
+  if ('start' in order) start(order.start)
+  else void threads.get(order.end)?.terminate()
+})
+await followParent(parentPid)

@@ -1,0 +1,146 @@
+import { registeredClass } from '../api/actor.js'
+import { InvalidInputError } from '../api/errors.js'
+import type { WorkerSettings } from '../cluster/boot.js'
+import {
+  type ActorClass,
+  type ActorSpec,
+  STOP,
+  TASK,
+  type WorkerDuties,
+  type WorkerRequests,
+} from '../cluster/protocol.js'
+import { Runtime } from '../runtime/runtime.js'
+import { serve } from '../transport/control.js'
+import type { IncomingCall } from '../transport/incoming-call.js'
+import { unseal } from '../transport/sealed.js'
+import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
+import { Executor } from './executor.js'
+import { TaskRunner } from './task-runner.js'
+
+type Class = new (...args: unknown[]) => object
+
+/** What a worker does to the process or the thread it is, or to its place in one that it shares. */
+export interface Body {
+  exit(code: number): void
+  /** Shows the name of its actor. */
+  name(name: string): void
+  /** Lets it see these GPUs of its node and no others. */
+  equip(gpus: readonly number[]): void
+}
+
+/** What runs actors and tasks: one actor, or one task at a time. */
+export class Worker {
+  readonly runtime: Runtime
+  readonly #settings: WorkerSettings
+  readonly #switchboard: Switchboard
+  readonly #body: Body
+  readonly #tasks = new TaskRunner()
+  #actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
+
+  constructor(settings: WorkerSettings, switchboard: Switchboard, body: Body) {
+    this.#settings = settings
+    this.#switchboard = switchboard
+    this.#body = body
+    const duties: WorkerDuties = {
+      become: (actor) => this.#become(actor),
+      equip: (gpus) => this.#equip(gpus),
+      supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
+      idle: () => this.#tasks.idle(),
+      reconstruct: async (args, restarts, reason) => {
+        await this.#actor?.loaded
+        await this.#construct(unseal(args) as unknown[], { restarts, reason })
+      },
+      leave: () => body.exit(0),
+    }
+    const { clusterId, head, headEndpoint, host, listens } = settings
+    this.runtime = new Runtime(switchboard, headEndpoint, head, { onHeadLost: () => body.exit(1), duties })
+    this.runtime.cluster = { clusterId, head }
+    this.runtime.network = { host, listens }
+  }
+
+  /** Starts to listen, and tells the head that it is ready for work. */
+  async join(): Promise<void> {
+    const { processId, nodeId, host, listens } = this.#settings
+    const requests: WorkerRequests = { construct: (args) => this.#construct(args) }
+    const ipc = ipcEndpoint(processId)
+    const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
+    const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
+      const holder = peer.identity.processId
+      const served = { ...requests, ...this.runtime.servedTo(holder) }
+      return {
+        prepare: (target, method) => this.#prepare(target, method),
+        call: (call) => this.#take(call, served),
+        lost: () => this.runtime.objects.holderGone(holder),
+      }
+    })
+    this.runtime.address = { processId, nodeId, ipc, tcp }
+    await this.runtime.head.joinWorker({ pid: process.pid, tcp })
+  }
+
+  #equip(gpus: readonly number[]): void {
+    if (gpus.length > 0) this.#body.equip(gpus)
+  }
+
+  #become({ actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus }: ActorSpec): void {
+    const { nodeId, host } = this.#settings
+    this.#equip(gpus)
+    this.#body.name(name)
+    this.runtime.actor = {
+      id: actorId,
+      name,
+      pid: process.pid,
+      nodeId,
+      host,
+      ...(coordinates && { coordinates, dimensions: dimensions ?? {}, rank: rank ?? 0 }),
+    }
+    const loaded = load(actorClass)
+    loaded.catch(() => {})
+    const executor = new Executor(name, concurrency)
+    this.runtime.isSupervising = () => executor.supervise !== undefined
+    this.#actor = { id: actorId, executor, loaded }
+  }
+
+  /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
+  #prepare(target: string, method: string): Promise<unknown> | undefined {
+    if (target === TASK) return this.#tasks.prepare(method)
+    return method === ('construct' satisfies keyof WorkerRequests) && target === '' ? this.#actor?.loaded : undefined
+  }
+
+  async #construct(args: unknown[], restart?: { restarts: number; reason: string }): Promise<void> {
+    if (!this.#actor) throw new InvalidInputError('this worker has not become an actor')
+    const { executor, loaded } = this.#actor
+    await executor.construct(() => loaded, args, restart)
+  }
+
+  #take(call: IncomingCall, served: object): void {
+    if (call.target === TASK) void this.#tasks.run(call)
+    else if (!this.#actor || call.target !== this.#actor.id) void serve(served, call)
+    else if (call.method === STOP) void this.#stop(call, this.#actor.executor)
+    else this.#actor.executor.run(call)
+  }
+
+  /** Answers the calls before, and ends the worker. */
+  async #stop(call: IncomingCall, executor: Executor): Promise<void> {
+    try {
+      await executor.stop()
+    } catch (error) {
+      console.error(error)
+    }
+    await this.runtime.head.stopping()
+    call.reply(null)
+    await this.#switchboard.delivered()
+    this.#body.exit(0)
+  }
+}
+
+/** A local actor's module is loaded already, and may still wait for the spawn of the actor. */
+async function load({ module, exportName }: ActorClass): Promise<Class> {
+  const known = registeredClass(module, exportName)
+  if (known) return known as Class
+  const namespace = (await import(module)) as Record<string, unknown>
+  const actorClass = registeredClass(module, exportName) ?? namespace[exportName]
+  if (typeof actorClass === 'function') return actorClass as Class
+  throw new InvalidInputError(
+    `${module} makes no actor of a class named ${exportName}; call actor(import.meta.url, ${exportName}) in it`,
+  )
+}
