@@ -20,6 +20,7 @@ export {
   PortInUseError,
   QueueFullError,
   TroupeError,
+  UnhandledFailureError,
   WorkerDiedError,
 } from './api/errors.js'
 export {

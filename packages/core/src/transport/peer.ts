@@ -203,6 +203,7 @@ export class Peer implements LinkEvents {
         if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
         for (const [position, [index]] of (late ?? []).entries()) args[index] = lateValues[position]
         call.args = args
+        call.mayLack = late !== undefined
       } catch (error) {
         call.fail(error)
         return

@@ -6,15 +6,19 @@ import { followParent } from '../cluster/lifeline.js'
 import {
   type ActorClass,
   type ActorSpec,
+  type CallerDuties,
   STOP,
   TASK,
+  TASK_OF_SEVERAL,
   type WorkerDuties,
   type WorkerRequests,
 } from '../cluster/protocol.js'
 import { workerTitle } from '../cluster/title.js'
+import { fetchArguments } from '../runtime/remote-argument.js'
 import { enter, Runtime } from '../runtime/runtime.js'
-import { serve } from '../transport/control.js'
+import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, Switchboard } from '../transport/switchboard.js'
 import { Executor } from './executor.js'
@@ -22,6 +26,8 @@ import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
+/** Milliseconds that the owners of results have to bring them over before the process of a stopped actor ends. */
+const HAND_OVER = 10_000
 /** Milliseconds that the report of a fatal error may take. */
 const LAST_REPORT = 500
 
@@ -37,11 +43,19 @@ let actor: { readonly id: string; readonly executor: Executor; readonly loaded: 
 
 const tasks = new TaskRunner()
 
+/** The latest call of each caller that waits for its arguments or for such a call. */
+const fetching = new Map<Peer, Promise<void>>()
+
 const duties: WorkerDuties = {
   become,
   equip,
   supervise: async (failure) => actor?.executor.supervise?.(failure),
   idle: () => tasks.idle(),
+  isSpare() {
+    const isSpare = runtime.objects.size === 0
+    if (!isSpare) runtime.objects.onEmpty = () => void runtime.head.spare().catch(() => {})
+    return isSpare
+  },
   reconstruct: async (args, restarts, reason) => {
     await actor?.loaded
     await constructing(unseal(args) as unknown[], { restarts, reason })
@@ -83,7 +97,8 @@ function equip(gpus: readonly number[]): void {
   process.env.CUDA_VISIBLE_DEVICES = own.join(',')
 }
 
-function become({ actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus }: ActorSpec): void {
+function become(spec: ActorSpec): void {
+  const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, isSupervised } = spec
   equip(gpus)
   process.title = workerTitle(name)
   runtime.actor = {
@@ -97,27 +112,53 @@ function become({ actorId, name, actorClass, concurrency, coordinates, dimension
   const loaded = load(actorClass)
   loaded.catch(() => {})
   const executor = new Executor(name, concurrency)
-  runtime.isSupervising = () => executor.supervise !== undefined
+  runtime.isSupervising = () => isSupervised || executor.supervise !== undefined
   actor = { id: actorId, executor, loaded }
 }
 
 /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
 function prepare(target: string, method: string): Promise<unknown> | undefined {
-  if (target === TASK) return tasks.prepare(method)
+  if (target === TASK || target === TASK_OF_SEVERAL) return tasks.prepare(method)
   return method === ('construct' satisfies keyof WorkerRequests) && target === '' ? actor?.loaded : undefined
 }
 
 async function constructing(args: unknown[], restart?: { restarts: number; reason: string }): Promise<void> {
   if (!actor) throw new InvalidInputError('this worker has not become an actor')
   const { executor, loaded } = actor
+  await fetchArguments(runtime, args, true)
   await executor.construct(() => loaded, args, restart)
 }
 
 function take(call: IncomingCall, served: object): void {
-  if (call.target === TASK) void tasks.run(call)
+  if (call.target === TASK || call.target === TASK_OF_SEVERAL) void tasks.run(call, runtime)
   else if (call.target !== actor?.id) void serve(served, call)
-  else if (call.method === STOP) void stop(call, actor.executor)
-  else void actor.executor.run(call)
+  else if (call.mayLack || fetching.size > 0) void takeInTurn(call, actor.executor)
+  else begin(call, actor.executor)
+}
+
+function begin(call: IncomingCall, executor: Executor): void {
+  if (call.method === STOP) void stop(call, executor)
+  else void executor.run(call)
+}
+
+/** Fetches the arguments of a call that live elsewhere. Calls of the same caller wait for that, those of others do not. */
+async function takeInTurn(call: IncomingCall, executor: Executor): Promise<void> {
+  const before = fetching.get(call.peer)
+  const fetched = call.mayLack ? fetchArguments(runtime, call.args, true) : undefined
+  fetched?.catch(() => {})
+  const turn = (async () => {
+    await before
+    try {
+      await fetched
+    } catch (error) {
+      call.fail(error)
+      return
+    }
+    begin(call, executor)
+  })()
+  fetching.set(call.peer, turn)
+  await turn
+  if (fetching.get(call.peer) === turn) fetching.delete(call.peer)
 }
 
 /** Answers the calls before, and ends this process. */
@@ -127,10 +168,23 @@ async function stop(call: IncomingCall, executor: Executor): Promise<void> {
   } catch (error) {
     console.error(error)
   }
+  await handOver()
   await runtime.head.stopping()
   call.reply(null)
   await switchboard.delivered()
   process.exit(0)
+}
+
+/** Has those who own results that are held here bring them over. */
+async function handOver(): Promise<void> {
+  const brought = switchboard.accepted.map(async (peer) => {
+    const results = runtime.objects.heldBy(peer.identity.processId)
+    if (results.length > 0) await control<CallerDuties>(peer).bring(results)
+  })
+  const timeout = new Promise<void>((resolve) => {
+    setTimeout(resolve, HAND_OVER).unref()
+  })
+  await Promise.race([Promise.allSettled(brought), timeout])
 }
 
 async function load({ module, exportName }: ActorClass): Promise<Class> {

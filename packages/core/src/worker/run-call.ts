@@ -1,16 +1,29 @@
 import { within } from '../runtime/current-call.js'
+import { replyAcrossNodes } from '../runtime/held-result.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Lane } from './lane.js'
 
-/** Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream. */
-export async function runCall(call: IncomingCall, lane: Lane, subject: string, run: () => unknown): Promise<void> {
+/**
+ * Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream.
+ *
+ * @param subject what errors call the result
+ * @param isSeveral whether the result is an array of several
+ */
+export async function runCall(
+  call: IncomingCall,
+  lane: Lane,
+  subject: string,
+  run: () => unknown,
+  isSeveral = false,
+): Promise<void> {
   let turn = await lane.acquire()
   try {
     if (call.isCancelled) return
     const result = await within(call, run)
     const iterator = iteratorOf(result)
     if (!iterator) {
-      call.reply(result, subject)
+      if (call.peer.sameNode) call.reply(result, subject)
+      else replyAcrossNodes(call, result, subject, isSeveral)
       return
     }
     for (;;) {
