@@ -21,6 +21,7 @@ export {
   PortInUseError,
   QueueFullError,
   TroupeError,
+  UnhandledFailureError,
   WorkerDiedError,
 } from './api/errors.js'
 export {

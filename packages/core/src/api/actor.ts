@@ -1,12 +1,15 @@
-import type { ActorClass, Coordinates, Dimensions, MemberRequest, SpawnRequest } from '../cluster/protocol.js'
+import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
+import { pinRef } from '../runtime/ref-codec.js'
+import { argumentOf } from '../runtime/remote-argument.js'
 import { currentRuntime } from '../runtime/runtime.js'
-import { seal } from '../transport/sealed.js'
+import { type Sealed, seal } from '../transport/sealed.js'
 import { InvalidInputError } from './errors.js'
 import { isGenerator } from './generators.js'
 import { type Handle, handleOf, type RemoteArguments } from './handle.js'
 import { Mesh } from './mesh.js'
 import { placeRequest } from './place-options.js'
+import { ObjectRef } from './ref.js'
 import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions } from './spawn-options.js'
 
 /** A class whose instances can be actors. */
@@ -147,22 +150,48 @@ export class RemoteClass<C extends Constructor> {
     argsOf: (index: number) => unknown[],
   ): Promise<ActorClient[]> {
     const runtime = currentRuntime()
-    const args = await Promise.all(members.map((_, index) => Promise.all(argsOf(index))))
-    const spawned = await runtime.head.spawn(this.#request(members, dimensions, args))
-    const clients = spawned.map(({ record }) => runtime.client(record, true))
+    const isSupervised = runtime.isSupervising()
+    const isKept = isSupervised || (this.#options.maxRestarts ?? 0) > 0
+    const given = members.map((_, index) => argsOf(index))
+    const unused = given.flat().flatMap((arg) => (arg instanceof ObjectRef ? [arg.use(), pinRef(arg)] : []))
+    const sealed: ReturnType<typeof seal>[] = []
+    try {
+      // What may be needed for a restart must not depend on the process that computed it.
+      const resolved = (arg: unknown) => (arg instanceof ObjectRef && !isKept ? argumentOf(arg, false) : arg)
+      const args = await Promise.all(given.map((list) => Promise.all(list.map(resolved))))
+      if (isKept) for (const list of args) sealed.push(seal(list, 'arguments'))
+      const creation = isKept ? sealed.map((one) => one.sealed) : undefined
+      const spawned = await runtime.head.spawn(this.#request(members, dimensions, isSupervised, creation))
+      const clients = spawned.map(({ record }) => runtime.client(record, true))
+      for (const [index, { existed }] of spawned.entries()) {
+        if (!existed) clients[index]!.pin(sealed[index]?.pins.splice(0) ?? [])
+      }
+      await this.#construct(spawned, clients, args)
+      return clients
+    } finally {
+      for (const release of [...unused, ...sealed.flatMap(({ pins }) => pins)]) release()
+    }
+  }
+
+  async #construct(spawned: readonly Spawned[], clients: readonly ActorClient[], args: unknown[][]): Promise<void> {
+    const { head } = currentRuntime()
     const constructions = clients.map((client, index) => !spawned[index]!.existed && client.construct(args[index]!))
     const outcomes = await Promise.allSettled(constructions)
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (!failure) return clients
-    await Promise.all(spawned.map(({ record }) => runtime.head.end(record.id, 'its constructor failed')))
+    if (!failure) return
+    await Promise.all(spawned.map(({ record }) => head.end(record.id, 'its constructor failed')))
     throw failure.reason
   }
 
-  #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
+  #request(
+    members: MemberRequest[],
+    dimensions: Dimensions | undefined,
+    isSupervised: boolean,
+    creation: readonly Sealed[] | undefined,
+  ): SpawnRequest {
     const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
     const { isolation = 'process' } = limits
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
-    const isSupervised = currentRuntime().isSupervising()
     return {
       actorClass: this.#class,
       members,
@@ -180,7 +209,7 @@ export class RemoteClass<C extends Constructor> {
       strategy,
       maxTaskRetries: limits.maxTaskRetries ?? 0,
       maxPendingCalls: limits.maxPendingCalls ?? MAX_PENDING_CALLS,
-      creation: maxRestarts > 0 || isSupervised ? args.map((list) => seal(list, 'arguments')) : undefined,
+      creation,
     }
   }
 }

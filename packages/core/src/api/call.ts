@@ -1,11 +1,13 @@
 import { debuglog } from 'node:util'
+import { Elsewhere, type RemoteValue } from '../runtime/elsewhere.js'
+import { HeldResult } from '../runtime/held-result.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { CallOptions } from './call-options.js'
 import { CancelledError, DeadlineExceededError, InvalidInputError } from './errors.js'
 import { addOrigin } from './origin.js'
-import { ObjectRef } from './ref.js'
+import { ObjectRef, type RefSource } from './ref.js'
 
 const debug = debuglog('troupe')
 
@@ -16,12 +18,16 @@ const ignore = () => {}
 export interface CallOwner {
   /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
   lost(call: Call, error: LinkLostError, peer: Peer): void
+  /** The call's result stays with the process that computed it; undefined if the ref is to give it as it is. */
+  adopt(call: Call, held: HeldResult): RemoteValue | undefined
   /** The call has its final outcome. */
   settled(call: Call): void
+  /** The call failed, and somebody has learned of that. */
+  noticed?(error: unknown): void
 }
 
 /** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
-export class Call implements Answer {
+export class Call implements Answer, RefSource {
   readonly ref: ObjectRef<unknown>
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void
@@ -30,6 +36,7 @@ export class Call implements Answer {
   #error: unknown
   readonly #items: unknown[] = []
   #taken = 0
+  #isIterated = false
   #waiting: (() => void) | undefined
   #unbind: (() => void) | undefined
 
@@ -39,7 +46,7 @@ export class Call implements Answer {
    */
   constructor(
     id: string,
-    private readonly label: string,
+    readonly label: string,
     private readonly origin: Error | undefined,
     private readonly owner: CallOwner,
     { signal, deadline }: CallOptions = {},
@@ -50,9 +57,9 @@ export class Call implements Answer {
         this.#reject = reject
       },
       id,
-      { items: () => this.iterate(), cancel: (reason) => this.cancel(reason) },
+      this,
     )
-    this.ref.catch(ignore)
+    this.ref.quietly(ignore)
     if (signal || deadline !== undefined) this.#bind(signal, deadline)
   }
 
@@ -89,7 +96,8 @@ export class Call implements Answer {
   result(value: unknown): void {
     if (this.isSettled) return
     this.#outcome = 'value'
-    this.#resolve(value)
+    if (value instanceof HeldResult) this.#held(value)
+    else this.#resolve(value)
     this.#settled()
   }
 
@@ -101,6 +109,11 @@ export class Call implements Answer {
     this.#error = error
     this.#reject(error)
     this.#settled()
+    if (this.ref.isWanted || this.#isIterated) this.owner.noticed?.(error)
+  }
+
+  wanted(): void {
+    if (this.#outcome === 'failed') this.owner.noticed?.(this.#error)
   }
 
   item(value: unknown): void {
@@ -134,6 +147,12 @@ export class Call implements Answer {
     if (signal?.aborted) abort()
   }
 
+  #held(held: HeldResult): void {
+    const remote = this.owner.adopt(this, held)
+    if (remote) this.ref.locate(new Elsewhere(remote, this.#resolve, this.#reject))
+    else this.#resolve(held)
+  }
+
   #cancelled(reason: unknown): CancelledError {
     const why = reason instanceof Error && reason.name !== 'AbortError' ? `: ${reason.message}` : ''
     return new CancelledError(`${this.label} was cancelled${why}`, reason === undefined ? {} : { cause: reason })
@@ -156,6 +175,8 @@ export class Call implements Answer {
 
   /** The items of a stream; each can be read once. */
   iterate(): AsyncIterator<unknown> {
+    this.#isIterated = true
+    if (this.#outcome === 'failed') this.wanted()
     return {
       next: async () => {
         while (this.#items.length === 0) {

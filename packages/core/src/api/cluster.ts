@@ -10,7 +10,7 @@ import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
-import { ClusterLostError, InvalidInputError } from './errors.js'
+import { ClusterLostError, InvalidInputError, UnhandledFailureError } from './errors.js'
 import type { ActorFailure, Decision } from './hooks.js'
 
 export type { NodeInfo }
@@ -23,11 +23,13 @@ export interface ConnectOptions {
   readonly token?: string
   /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
   readonly namespace?: string
-  /**
-   * Decides what becomes of an actor that died and has no restarts left, if no actor that owns it has decided. Without it
-   * such an actor stays dead.
-   */
+  /** Decides what becomes of an actor that failed and has no restarts left, if no actor that owns it has decided. */
   readonly supervise?: (failure: ActorFailure) => Decision | Promise<Decision>
+  /**
+   * Called in place of ending this process when an actor failed and nobody has handled that; {@link Decision} says when that
+   * is. The actor stays dead.
+   */
+  readonly onFailure?: (failure: ActorFailure) => void
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
 }
@@ -138,7 +140,8 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string, { namespace, supervise, token }: ConnectOptions): Promise<Cluster> {
+async function joinCluster(address: string, options: ConnectOptions): Promise<Cluster> {
+  const { namespace, supervise, onFailure, token } = options
   const head = parseAddress(address)
   const secret = joiningSecret(token)
   const endpoint = await reachHead(head, secret)
@@ -148,7 +151,7 @@ async function joinCluster(address: string, { namespace, supervise, token }: Con
     switchboard,
     endpoint,
     { processId: `head at ${address}`, nodeId: '' },
-    { onLog: printLog },
+    { onLog: printLog, onUnhandled: onFailure ?? endByFailure },
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
@@ -161,7 +164,7 @@ async function joinCluster(address: string, { namespace, supervise, token }: Con
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
+async function startCluster({ namespace, resources, supervise, onFailure }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const secret = randomSecret()
   const boot: HeadBoot = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid, resources }
@@ -176,7 +179,8 @@ async function startCluster({ namespace, resources, supervise }: ConnectOptions)
   stdin.on('error', () => {})
   stdin.unref()
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, { timeout: START_TIMEOUT })
+  const options = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
+  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, options)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)
     head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
@@ -202,6 +206,19 @@ async function ended(head: ChildProcess): Promise<void> {
     head.once('exit', () => resolve())
   })
   clearTimeout(timer)
+}
+
+/** Ends this process as an error does that nothing catches. */
+function endByFailure({ name, reason, lines }: ActorFailure): void {
+  const error = new UnhandledFailureError(name, reason, lines)
+  if (process.listenerCount('uncaughtException') > 0) {
+    setImmediate(() => {
+      throw error
+    })
+    return
+  }
+  process.stderr.write(`${error.name}: ${error.message}\n`)
+  process.exit(1)
 }
 
 function printLog(name: string, line: string): void {

@@ -69,6 +69,32 @@ export class ActorDiedError extends TroupeError {
   }
 }
 
+/** An actor failed, and neither a supervisor nor a caller has handled that; it ends the driver. */
+export class UnhandledFailureError extends TroupeError {
+  static {
+    nameErrors(UnhandledFailureError)
+  }
+
+  /**
+   * @param actor the actor's name
+   * @param reason what ended it
+   * @param lines the last lines that its process wrote to stderr
+   */
+  constructor(
+    readonly actor: string,
+    readonly reason: string,
+    readonly lines: readonly string[],
+  ) {
+    // The reason of an exit has the lines already.
+    const output = lines.length > 0 && !reason.includes('\n') ? `\nlast lines on its stderr:\n${lines.join('\n')}` : ''
+    super(
+      `actor ${actor} died, and nobody handled that: ${reason}${output}\nTo handle it, await a call of the actor and catch ` +
+        'the ActorDiedError; or spawn it with maxRestarts, or from an actor with a supervise method; or give connect() ' +
+        'supervise, which decides, or onFailure, which is told instead of ending this process.',
+    )
+  }
+}
+
 /** The process that ran a task died, and no retries were left. */
 export class WorkerDiedError extends TroupeError {
   static {
@@ -94,10 +120,25 @@ export class ActorUnreachableError extends TroupeError {
   }
 }
 
-/** The value of a ref is gone: its owner has died, or had freed it. */
+/**
+ * The value of a ref is gone: its owner has died or had freed it, or it was the result of an actor, or of a task that may not
+ * be run again, and was lost with the process that held it.
+ */
 export class ObjectLostError extends TroupeError {
   static {
     nameErrors(ObjectLostError)
+  }
+}
+
+/** A task was given an argument that was lost before it could begin. @internal */
+export class LostArgumentError extends TroupeError {
+  static {
+    nameErrors(LostArgumentError)
+  }
+
+  /** @param holder the process where the argument could not be reached */
+  constructor(readonly holder: string) {
+    super(`an argument was lost with the process ${holder} that held it`)
   }
 }
 
@@ -143,6 +184,7 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     ActorUnreachableError,
     WorkerDiedError,
     ObjectLostError,
+    LostArgumentError,
     QueueFullError,
     CancelledError,
     DeadlineExceededError,

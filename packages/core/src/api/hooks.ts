@@ -15,8 +15,9 @@ export interface ActorHooks {
   /** Runs after `onStart` when the actor has come back from a death. What it kept in its fields is lost. */
   onRestart?(restart: Restart): void | Promise<void>
   /**
-   * Decides what becomes of an actor that this one spawned, when it died and has no restarts left. Runs at once, also while
-   * calls run. Without it, and where it throws, the failure goes on to the owner of this actor, and at last to the driver.
+   * Decides what becomes of an actor that this one spawned, when it failed and has no restarts left. Runs at once, also while
+   * calls run. Without it, and where it throws, the failure goes on to the owner of this actor, and at last to the driver;
+   * see {@link Decision}.
    */
   supervise?(failure: ActorFailure): Decision | Promise<Decision>
   /** Runs when the actor is stopped, after the calls before; not when it is killed or its process dies. */
@@ -24,10 +25,18 @@ export interface ActorHooks {
 }
 
 /**
- * What a supervisor decides: to start the actor again on its node, to start it again wherever there is room, or to leave
- * the decision to the next owner up the tree. A failure that nobody handles leaves the actor dead.
+ * What a supervisor decides about an actor that failed: `restart` starts it again on its node, `replace` wherever there is
+ * room, `stop` leaves it dead and the matter settled, and `escalate` leaves the decision to the next owner up the tree.
+ *
+ * An actor fails when its process ends without having been asked to and it has no restarts left, or when it cannot be
+ * constructed anew. It does not fail when it is ended on purpose: by `stopActor` or `killActor`, with its owner, its placement
+ * group or the cluster, or because its constructor threw, which the spawn reports.
+ *
+ * A failure is handled when a supervisor up the tree has decided on it, or when a caller has learned of it: when a call that
+ * is awaited, in any process, has failed with the ActorDiedError within two seconds. One that nobody has handled by then ends
+ * the driver, unless its `onFailure` says otherwise. Detached actors, which have no driver, stay dead.
  */
-export type Decision = 'restart' | 'replace' | 'escalate'
+export type Decision = 'restart' | 'replace' | 'stop' | 'escalate'
 
 /** The death of an actor, as its supervisor sees it. */
 export interface ActorFailure {
@@ -37,6 +46,8 @@ export interface ActorFailure {
   /** How often it has been restarted already. */
   readonly restarts: number
   readonly reason: string
+  /** The last lines that its process wrote to stderr. */
+  readonly lines: readonly string[]
 }
 
 /** What `onRestart` is told. */

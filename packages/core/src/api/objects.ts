@@ -38,7 +38,7 @@ export interface Waited<T> {
 }
 
 /**
- * Waits until some refs have an outcome.
+ * Waits until some refs have an outcome. That does not bring over a value which lives on another node.
  *
  * @param options `count`: how many to wait for, 1 by default; `timeout`: milliseconds after which to return what there is
  * @throws InvalidInputError if there are fewer refs than to wait for
@@ -65,10 +65,7 @@ export async function wait<T>(
       if (done.size >= count) resolve()
     }
     for (const ref of refs) {
-      ref.then(
-        () => settled(ref),
-        () => settled(ref),
-      )
+      void ref.ready().then(() => settled(ref))
     }
     if (timeout !== undefined) timer = setTimeout(resolve, timeout)
   })

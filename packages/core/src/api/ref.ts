@@ -1,14 +1,28 @@
-/** What the ref of a call can do beside giving its value. */
+import type { Elsewhere, Location } from '../runtime/elsewhere.js'
+
+/** What stands behind a ref: the call that computes its value, or the process that owns it. */
 export interface RefSource {
-  readonly items?: () => AsyncIterator<unknown>
-  readonly cancel?: (reason?: unknown) => void
-  readonly release?: () => void
+  iterate?(): AsyncIterator<unknown>
+  cancel?(reason?: unknown): void
+  /** Somebody asks for the value for the first time. */
+  wanted?(): void
+  /** Somebody asks whether there is an outcome. */
+  asked?(): void
+  /** The ref was released, and nothing in this process uses it any more. */
+  freed?(): void
 }
+
+/** What a process that asks for a ref's value is given: the value, or where it lives. */
+export type Outcome = { readonly value: unknown } | { readonly at: Location }
 
 /**
  * A typed, awaitable reference to the value that a remote call will have computed. It may be awaited any number of times,
  * and passed as an argument of another call, where it arrives as its value; inside of an argument it stays a ref, which the
  * receiver can await. A failure that nobody awaits is not an unhandled rejection.
+ *
+ * A result of 1 MiB and more, encoded, that was computed on another node stays with the process that computed it: awaiting
+ * the ref brings it over, and a call that it is passed to fetches it from there. Lost with that process, the result of a task
+ * is computed anew, and that of an actor is an ObjectLostError.
  */
 export class ObjectRef<T> extends Promise<T> {
   /** `then` gives plain promises. */
@@ -19,7 +33,11 @@ export class ObjectRef<T> extends Promise<T> {
   /** Names the value in the cluster. */
   readonly id: string
   readonly #source: RefSource
+  #isWanted = false
   #isReleased = false
+  #uses = 0
+  #elsewhere: Elsewhere | undefined
+  #located: (() => void)[] | undefined
 
   /** @internal */
   constructor(
@@ -30,6 +48,19 @@ export class ObjectRef<T> extends Promise<T> {
     super(executor)
     this.id = id
     this.#source = source
+  }
+
+  // biome-ignore lint/suspicious/noThenProperty: the ref is a promise whose value may have to be brought over
+  override then<A = T, B = never>(
+    fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
+    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    if (!this.#isWanted) {
+      this.#isWanted = true
+      this.#source.wanted?.()
+      if (this.#elsewhere) this.#bring()
+    }
+    return super.then(fulfilled, rejected)
   }
 
   /**
@@ -49,7 +80,7 @@ export class ObjectRef<T> extends Promise<T> {
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
-    this.#source.release?.()
+    this.#freeIfUnused()
   }
 
   /** Whether {@link release} was called. */
@@ -57,9 +88,80 @@ export class ObjectRef<T> extends Promise<T> {
     return this.#isReleased
   }
 
+  /** @internal Whether somebody has asked for the value. */
+  get isWanted(): boolean {
+    return this.#isWanted
+  }
+
+  /** @internal Where the value lives, if it has not come to this process with the answer. */
+  get elsewhere(): Elsewhere | undefined {
+    return this.#elsewhere
+  }
+
+  /** @internal Observes a failure without asking for the value. */
+  quietly(rejected: (reason: unknown) => void): void {
+    super.then(undefined, rejected)
+  }
+
+  /** @internal Keeps the value, also after a release, until the returned function is called. */
+  use(): () => void {
+    this.#uses += 1
+    let isUsed = true
+    return () => {
+      if (!isUsed) return
+      isUsed = false
+      this.#uses -= 1
+      this.#freeIfUnused()
+    }
+  }
+
+  /** @internal The value is there, in another process. */
+  locate(elsewhere: Elsewhere): void {
+    this.#elsewhere = elsewhere
+    for (const located of this.#located?.splice(0) ?? []) located()
+    if (this.#isWanted) this.#bring()
+    else this.#freeIfUnused()
+  }
+
+  /** @internal Resolves once there is an outcome; that does not bring a value over. */
+  async ready(): Promise<void> {
+    if (this.#elsewhere) return
+    await new Promise<void>((resolve) => {
+      this.#located ??= []
+      this.#located.push(resolve)
+      this.#source.asked?.()
+      super.then(
+        () => resolve(),
+        () => resolve(),
+      )
+    })
+  }
+
+  /**
+   * @internal Waits for what another process is told about the value.
+   *
+   * @param lost a process where the value could not be reached any more
+   */
+  async outcome(lost?: string): Promise<Outcome> {
+    await this.ready()
+    const at = await this.#elsewhere?.location(lost)
+    return at ? { at } : { value: await this }
+  }
+
   /** @internal What makes the ref of a generator method iterable; its type is AsyncIterable then. */
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
-    if (!this.#source.items) throw new TypeError('this ref is not iterable')
-    return this.#source.items()
+    if (!this.#source.iterate) throw new TypeError('this ref is not iterable')
+    return this.#source.iterate()
+  }
+
+  #bring(): void {
+    const done = this.use()
+    void this.#elsewhere?.bring().then(done)
+  }
+
+  #freeIfUnused(): void {
+    if (!this.#isReleased || this.#uses > 0) return
+    this.#source.freed?.()
+    this.#elsewhere?.free()
   }
 }

@@ -14,6 +14,9 @@ const REMEMBERED_DEAD = 10_000
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
 
+/** Milliseconds after the death of an actor within which somebody must learn of it, or it is nobody's to handle. */
+const NOTICE = 2000
+
 /** Milliseconds from the end of a process's connection to the report of its end. */
 const EXIT_REPORT = 5000
 
@@ -27,6 +30,14 @@ export interface Owner {
   readonly place: WorkerPlace
   /** Whether it has ended; what it had asked for by then is nobody's. */
   isGone: boolean
+}
+
+/** Who is asked and told about the failures of actors. */
+export interface Supervision {
+  /** Asks a process what becomes of an actor that it owns. */
+  supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined>
+  /** Tells a driver of a failure that nobody has handled. */
+  unhandled(driver: string, failure: ActorFailure): void
 }
 
 /** An actor as the head keeps it, while it lives. */
@@ -66,16 +77,12 @@ export class ActorTable {
   readonly #actors = new Map<string, Actor>()
   readonly #dead = new Map<string, Death>()
   readonly #names = new ActorNames()
-  readonly #askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>
+  readonly #supervision: Supervision
+  /** Failures that nobody has handled or learned of so far, by actor. */
+  readonly #unhandled = new Map<string, { readonly driver: string; readonly timer: NodeJS.Timeout }>()
 
-  /** @param askSupervisor asks a process what becomes of an actor that it owns */
-  constructor(
-    nodes: ReadonlyMap<string, Node>,
-    scheduler: Scheduler,
-    workers: WorkerPool,
-    askSupervisor: (processId: string, failure: ActorFailure) => Promise<Decision | undefined>,
-  ) {
-    this.#askSupervisor = askSupervisor
+  constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool, supervision: Supervision) {
+    this.#supervision = supervision
     this.#nodes = nodes
     this.#scheduler = scheduler
     this.#workers = workers
@@ -163,14 +170,23 @@ export class ActorTable {
 
   /** Ends an actor for good; resolves when its process has ended. */
   async end(actorId: string, reason: string): Promise<void> {
+    this.noticed(actorId)
     const actor = this.#actors.get(actorId)
     if (!actor) return
     actor.ending ??= reason
+    this.#scheduler.drop((demand) => demand.actor === actorId)
     if (actor.worker) await this.#workers.end(actor.worker, { reason })
     this.#died(actor, { reason: actor.ending })
   }
 
+  /** Somebody has learned that an actor died: it is theirs to handle. */
+  noticed(actorId: string): void {
+    clearTimeout(this.#unhandled.get(actorId)?.timer)
+    this.#unhandled.delete(actorId)
+  }
+
   async endOwnedBy(owner: string, reason: string): Promise<void> {
+    for (const [id, { driver }] of this.#unhandled) if (driver === owner) this.noticed(id)
     const owned = [...this.#actors.values()].filter((actor) => actor.owner === owner || actor.driver === owner)
     await Promise.all(owned.map((actor) => this.end(actor.id, reason)))
   }
@@ -231,7 +247,8 @@ export class ActorTable {
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       const holder = { name, driver, namespace, exited }
       worker = await this.#startWorker(actor, holder)
-      const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, ...members[actor.member] }
+      const { isSupervised } = actor.request
+      const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, isSupervised, ...members[actor.member] }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
     } catch (error) {
@@ -264,8 +281,8 @@ export class ActorTable {
     if (actor.ending === undefined && actor.restarts < actor.allowed) {
       if (!isJoining) this.#restartSiblings(actor)
       void this.#restart(actor, death)
-    } else if (actor.ending === undefined && actor.request.isSupervised) void this.#supervise(actor, death)
-    else this.#died(actor, actor.ending === undefined ? death : { reason: actor.ending })
+    } else if (actor.ending === undefined) void this.#supervise(actor, death)
+    else this.#died(actor, { reason: actor.ending })
   }
 
   /** In a mesh whose strategy is all-for-one, the others are restarted with a member that is. */
@@ -281,22 +298,23 @@ export class ActorTable {
 
   /** Asks those who own the actor, from the nearest one up, whether it shall live again. */
   async #supervise(actor: Actor, death: Death): Promise<void> {
+    if (!actor.request.isSupervised) {
+      this.#fail(actor, death)
+      return
+    }
     actor.state = 'restarting'
     this.#bury(actor, death)
     this.#tell(actor, { state: 'restarting', death })
-    const { id, name, request, restarts } = actor
-    const failure = { id, name, className: request.actorClass.className, restarts, reason: death.reason }
     let decision: Decision | undefined
     for (let owner: string | undefined = actor.owner; owner && !isHandled(decision); ) {
       const processId: string = owner
-      decision = await this.#askSupervisor(processId, failure)
+      decision = await this.#supervision.supervise(processId, failureOf(actor, death))
       owner = [...this.#actors.values()].find(({ worker }) => worker?.processId === processId)?.owner
     }
     if (actor.ending !== undefined) return
-    if (!isHandled(decision)) {
-      this.#died(actor, death)
-      return
-    }
+    if (decision === 'stop') this.#died(actor, death)
+    else if (!isHandled(decision)) this.#fail(actor, death)
+    if (decision !== 'restart' && decision !== 'replace') return
     if (decision === 'replace' && actor.grant) {
       this.#scheduler.release(actor.grant)
       actor.grant = undefined
@@ -312,7 +330,7 @@ export class ActorTable {
     this.#tell(actor, { state: 'restarting', death })
     while (actor.ending === undefined) {
       if (actor.restarts >= actor.allowed) {
-        this.#died(actor, actor.death!)
+        await this.#supervise(actor, actor.death!)
         return
       }
       if (actor.restarts > 0) {
@@ -333,7 +351,10 @@ export class ActorTable {
         if (error instanceof WorkerExit) this.#bury(actor, error.death)
         else if (error instanceof ActorDiedError) this.#bury(actor, error)
         else {
-          await this.end(actor.id, `it could not be constructed anew: ${error}`)
+          const { worker } = actor
+          actor.worker = undefined
+          if (worker) await this.#workers.end(worker, { reason: 'it could not be constructed anew' })
+          this.#fail(actor, { reason: `it could not be constructed anew: ${error}`, cause: error })
           return
         }
         continue
@@ -346,6 +367,20 @@ export class ActorTable {
 
   #bury(actor: Actor, { reason, lines, cause }: Death): void {
     actor.death = { reason, lines, cause }
+  }
+
+  /** An actor has died, and nobody up the tree has decided about it. */
+  #fail(actor: Actor, death: Death): void {
+    const { id, driver } = actor
+    const failure = failureOf(actor, death)
+    this.#died(actor, death)
+    if (driver === '') return
+    const timer = setTimeout(() => {
+      this.#unhandled.delete(id)
+      this.#supervision.unhandled(driver, failure)
+    }, NOTICE)
+    timer.unref()
+    this.#unhandled.set(id, { driver, timer })
   }
 
   #died(actor: Actor, death: Death): void {
@@ -362,10 +397,10 @@ export class ActorTable {
     for (const peer of actor.watchers) peer.notify('actorChanged' satisfies keyof HeadNotices, actor.id, state)
   }
 
-  #demandOf({ name, driver, member, preferred, request: { place } }: Actor): Demand {
+  #demandOf({ id, name, driver, owner, member, preferred, request: { place } }: Actor): Demand {
     const { bundle, bundles = 1, ...where } = place
     const own = bundle && { group: bundle.group, index: bundle.index + (member % bundles) }
-    return { what: name, driver, preferred, ...where, bundle: own }
+    return { what: name, actor: id, driver, owner, preferred, ...where, bundle: own }
   }
 
   /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */
@@ -394,7 +429,11 @@ function recordOf(actor: Actor): ActorRecord {
 }
 
 function isHandled(decision: Decision | undefined): boolean {
-  return decision === 'restart' || decision === 'replace'
+  return decision === 'restart' || decision === 'replace' || decision === 'stop'
+}
+
+function failureOf({ id, name, request, restarts }: Actor, { reason, lines = [] }: Death): ActorFailure {
+  return { id, name, className: request.actorClass.className, restarts, reason, lines }
 }
 
 function stateOf(actor: Actor): ActorState {

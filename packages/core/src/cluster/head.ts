@@ -4,7 +4,6 @@ import type { ActorFailure, Decision } from '../api/hooks.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
-import type { Sealed } from '../transport/sealed.js'
 import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
@@ -29,7 +28,10 @@ export interface Node {
 }
 
 /** What the head serves to drivers and workers alike. */
-type CommonRequests = Omit<HeadRequests, 'joinDriver' | 'joinNode' | 'joinWorker' | 'stopping' | 'failing' | 'leave'>
+type CommonRequests = Omit<
+  HeadRequests,
+  'joinDriver' | 'joinNode' | 'joinWorker' | 'stopping' | 'failing' | 'spare' | 'leave'
+>
 
 /** How a head is started. */
 export interface HeadOptions {
@@ -69,9 +71,12 @@ export class Head {
     this.#info = { clusterId: options.clusterId, head: address }
     const load = (id: string) => this.#actors.countOn(id)
     this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print('troupe', text, driver))
-    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, (processId, failure) =>
-      this.#askSupervisor(processId, failure),
-    )
+    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, {
+      supervise: (processId, failure) => this.#askSupervisor(processId, failure),
+      unhandled: (driver, failure) => {
+        this.#drivers.get(driver)?.notify('unhandled' satisfies keyof DriverDuties, failure)
+      },
+    })
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId, secret } = options
@@ -189,6 +194,7 @@ export class Head {
     const methods = {
       ...this.#common(peer, owner),
       stopping: () => this.#actors.stopping(processId),
+      spare: () => this.#workers.spared(worker),
       failing: (error: unknown) => {
         worker.failure = error
       },
@@ -212,12 +218,17 @@ export class Head {
       lease: (request) => this.#leases.lease(request, owner),
       endLease: (id, how) => this.#leases.end(id, how),
       askDriver: (driver, what, id) => this.#askDriver(driver, what, id, peer.identity.processId),
+      fetchFromDriver: (driver, id, lost) => {
+        return this.#withDriver(driver, id, (duties) => duties.fetchSealed(id, peer.identity.processId, lost))
+      },
+      openedFromDriver: (driver, pin) => this.#drivers.get(driver)?.notify('opened' satisfies keyof DriverDuties, pin),
+      noticed: (actorId) => this.#actors.noticed(actorId),
       prestart: () => {
         for (const node of this.#nodes.values()) this.#workers.prestart(node)
       },
       reserve: async (request) => {
         const { processId, driver } = owner
-        const nodes = await this.#scheduler.reserve(request, driver)
+        const nodes = await this.#scheduler.reserve(request, owner)
         this.#groups.set(request.id, { processId, driver })
         if (owner.isGone) await this.#removeGroup(request.id)
         return nodes
@@ -242,23 +253,21 @@ export class Head {
     return supervisor?.supervise(failure).catch(() => undefined)
   }
 
-  async #askDriver(
-    driver: string,
-    what: 'hold' | 'release' | 'fetch',
-    id: string,
-    holder: string,
-  ): Promise<Sealed | undefined> {
+  async #askDriver(driver: string, what: 'hold' | 'release', id: string, holder: string): Promise<void> {
+    await this.#withDriver(driver, id, (duties) => {
+      return what === 'hold' ? duties.holdFor(id, holder) : duties.releaseFor(id, holder)
+    })
+  }
+
+  async #withDriver<T>(driver: string, id: string, ask: (duties: Remote<DriverDuties>) => Promise<T>): Promise<T> {
     const peer = this.#drivers.get(driver)
     if (!peer) throw new ObjectLostError(`the value of the ref ${id} was lost with the driver that owned it`)
-    const duties = control<DriverDuties>(peer)
     try {
-      if (what === 'fetch') return await duties.fetchSealed(id)
-      await (what === 'hold' ? duties.holdFor(id, holder) : duties.releaseFor(id, holder))
+      return await ask(control<DriverDuties>(peer))
     } catch (error) {
       if (!(error instanceof LinkLostError)) throw error
       throw new ObjectLostError(`the value of the ref ${id} was lost with the driver that owned it`)
     }
-    return undefined
   }
 
   async #removeGroup(id: string): Promise<void> {
@@ -271,6 +280,7 @@ export class Head {
   /** A process has gone: what it owned goes with it. */
   async #ended(processId: string, reason: string): Promise<void> {
     const groups = [...this.#groups].filter(([, owner]) => owner.processId === processId || owner.driver === processId)
+    this.#scheduler.drop((demand) => demand.owner === processId || demand.driver === processId)
     await Promise.all([
       this.#actors.endOwnedBy(processId, reason),
       this.#leases.endOwnedBy(processId),

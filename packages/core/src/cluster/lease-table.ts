@@ -47,7 +47,9 @@ export class LeaseTable {
     const parent = [...this.#held.values()].find(({ worker }) => worker.processId === owner.processId)
     this.#lend(parent)
     try {
-      const demand = { what, resources, nodeId, labels, bundle }
+      const { processId, driver } = owner
+      const isNested = parent !== undefined
+      const demand = { what, resources, nodeId, labels, bundle, owner: processId, driver, isNested }
       const lease = await this.#startSomewhere(demand, owner)
       const held = this.#held.get(lease.id)
       if (held && owner.isGone) await this.#discard(held, 'its owner has gone')

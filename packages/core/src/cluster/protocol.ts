@@ -1,6 +1,7 @@
 import type { ActorFailure, Decision } from '../api/hooks.js'
+import type { Outcome } from '../api/ref.js'
 import type { Sealed } from '../transport/sealed.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
+import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
 import type { Resources } from './resources.js'
 
 /** Places of an actor along the dimensions of its mesh. */
@@ -213,6 +214,8 @@ export interface ActorSpec extends MemberRequest {
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
   readonly gpus: readonly number[]
+  /** Whether those that own it decide about actors that it spawns. */
+  readonly isSupervised: boolean
 }
 
 /** A node, as `cluster.nodes()` lists it. */
@@ -251,14 +254,21 @@ export interface HeadRequests {
   end(actorId: string, reason: string): Promise<void>
   /** A worker is about to end by request. */
   stopping(): void
+  /** Somebody has learned that an actor died: a call that was awaited failed for that. */
+  noticed(actorId: string): void
+  /** A worker that could not be spared holds nothing any more that others need. */
+  spare(): void
   /** A worker is about to end because of an error that no call can report. */
   failing(error: unknown): void
   /** Gives a worker to run tasks on. */
   lease(request: LeaseRequest): Promise<Lease>
   /** Takes a worker back; returns why it ended, if it was lost. */
   endLease(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined>
-  /** Asks a driver that owns a ref, as {@link OwnerRequests} does a worker; a value comes sealed. */
-  askDriver(driver: string, what: 'hold' | 'release' | 'fetch', id: string): Promise<Sealed | undefined>
+  /** Asks a driver that owns a ref, as {@link OwnerRequests} does a worker. */
+  askDriver(driver: string, what: 'hold' | 'release', id: string): Promise<void>
+  fetchFromDriver(driver: string, id: string, lost?: string): Promise<SealedOutcome>
+  /** Tells a driver that what it sealed has been opened. */
+  openedFromDriver(driver: string, pin: number): void
   /** Starts workers for tasks that are to come. */
   prestart(): void
   /** Reserves resources together; returns the node of each bundle. */
@@ -292,6 +302,8 @@ export interface WorkerDuties {
   equip(gpus: readonly number[]): void
   /** Resolves when no task runs. */
   idle(): Promise<true>
+  /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
+  isSpare(): boolean
   /** Constructs an actor anew after a death. */
   reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
   /** Ends a worker that is no process or thread of its own. */
@@ -303,20 +315,39 @@ export interface WorkerRequests {
   construct(args: unknown[]): Promise<void>
 }
 
+/** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */
+export interface SealedOutcome {
+  readonly sealed: Sealed
+  /** Undefined where nothing has to be kept. */
+  readonly pin: number | undefined
+}
+
 /** What the owner of refs serves to the processes that hold some of them. */
 export interface OwnerRequests {
   hold(id: string): void
   release(id: string): void
-  fetch(id: string): Promise<unknown>
+  /** `lost` names a process where the value could not be reached. */
+  fetch(id: string, lost?: string): Promise<Outcome>
 }
 
 /** The same for a driver, which others cannot connect to: the head asks it for them. */
 export interface DriverDuties {
   holdFor(id: string, holder: string): void
   releaseFor(id: string, holder: string): void
-  fetchSealed(id: string): Promise<Sealed>
+  /** Gives the value, or where it is, sealed. */
+  fetchSealed(id: string, holder: string, lost?: string): Promise<SealedOutcome>
+  /** What was sealed has been opened. */
+  opened(pin: number): void
   holderGone(holder: string): void
   supervise(failure: ActorFailure): Promise<Decision | undefined>
+  /** Nobody has handled the failure of an actor that the driver, or one that it spawned, owned. */
+  unhandled(failure: ActorFailure): void
+}
+
+/** What a process serves to those that it connected to. */
+export interface CallerDuties extends Receipts {
+  /** The process is about to end, and holds these results of calls. Resolves when they have been brought over. */
+  bring(results: readonly string[]): Promise<void>
 }
 
 /** What every process serves to the head, for the actors that are to live in its own thread. */
@@ -326,6 +357,8 @@ export interface LocalDuties {
 
 /** The target of calls that run tasks; their method is the module and the export of the function. */
 export const TASK = 'task'
+/** The same for functions whose results are several values in an array. */
+export const TASK_OF_SEVERAL = 'tasks'
 
 /** The method that stops an actor: no method of a class has this name, and as a call it keeps its place in the order. */
 export const STOP = ''

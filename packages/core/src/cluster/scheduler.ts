@@ -1,12 +1,9 @@
-import { InvalidInputError, QueueFullError } from '../api/errors.js'
+import { InvalidInputError } from '../api/errors.js'
+import type { Owner } from './actor-table.js'
 import type { Node } from './head.js'
 import type { BundlePlace, GroupInfo, GroupRequest, PlacementStrategy } from './protocol.js'
 import { ResourcePool, type Resources, type Taken } from './resources.js'
-
-/** Demands that may wait; further ones fail. */
-const MAX_WAITING = 10_000
-/** Milliseconds after which a demand that waits is reported. */
-const WARN_AFTER = 1000
+import { type Waiter, WaitingLine } from './waiting-line.js'
 
 /** What an actor, a task or a placement group needs, and where. */
 export interface Demand {
@@ -18,8 +15,13 @@ export interface Demand {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** The bundle it must come out of. */
   readonly bundle?: BundlePlace | undefined
-  /** The driver to warn while it waits; tasks that wait for others to end are no reason to. */
+  /** The process that asks, and the driver that it belongs to. */
+  readonly owner?: string | undefined
   readonly driver?: string | undefined
+  /** The actor that it is for. */
+  readonly actor?: string | undefined
+  /** Whether it is for a task that another one waits for. */
+  readonly isNested?: boolean | undefined
   /** The node to prefer where several fit. */
   readonly preferred?: string | undefined
 }
@@ -37,19 +39,12 @@ interface Bundle {
   readonly pool: ResourcePool
 }
 
-interface Waiting {
-  readonly attempt: () => boolean
-  readonly fail: (error: Error) => void
-  readonly timer: NodeJS.Timeout | undefined
-}
-
-/** Hands out the resources of the nodes. What does not fit yet waits; later demands that fit may go before it. */
+/** Hands out the resources of the nodes. What does not fit yet waits; {@link WaitingLine} says who may go before it. */
 export class Scheduler {
   readonly #nodes: ReadonlyMap<string, Node>
   readonly #groups = new Map<string, readonly Bundle[]>()
-  readonly #waiting = new Set<Waiting>()
+  readonly #line: WaitingLine
   readonly #load: (nodeId: string) => number
-  readonly #warn: (message: string, driver: string | undefined) => void
 
   /** @param load what tells how busy a node is, where several fit */
   constructor(
@@ -59,7 +54,7 @@ export class Scheduler {
   ) {
     this.#nodes = nodes
     this.#load = load
-    this.#warn = warn
+    this.#line = new WaitingLine(warn)
   }
 
   /**
@@ -69,24 +64,30 @@ export class Scheduler {
    * @throws QueueFullError if too many demands wait already
    */
   async acquire(demand: Demand): Promise<Grant> {
-    return (
-      this.take(demand) ??
-      this.#wait(
-        demand,
-        () => this.take(demand),
-        () => this.#missing(demand),
-      )
-    )
+    const granted = this.take(demand)
+    if (granted) return granted
+    const isReported = demand.actor !== undefined
+    return this.#line.wait(demand, isReported, {
+      attempt: (place) => this.take(demand, place),
+      missing: () => this.#missing(demand),
+      wanted: () => this.#nearest(demand),
+    })
   }
 
-  /** Takes resources if they are free now; throws as {@link acquire}. */
-  take(demand: Demand): Grant | undefined {
+  /**
+   * Takes resources if they are free now; throws as {@link acquire}.
+   *
+   * @param place where the demand stands in line, if it waits
+   */
+  take(demand: Demand, place?: number): Grant | undefined {
     const pools = this.#candidates(demand)
     if (pools.every(({ pool }) => pool.neverHas(demand.resources).length > 0)) {
       const best = pools.map(({ pool }) => pool.neverHas(demand.resources)).sort((a, b) => a.length - b.length)[0]!
       throw new InvalidInputError(`${demand.what} can be placed nowhere: the best place lacks ${best.join(', ')}`)
     }
-    const fitting = pools.filter(({ pool }) => pool.lacks(demand.resources).length === 0)
+    const fitting = pools.filter(({ pool }) => {
+      return pool.lacks(demand.resources).length === 0 && !this.#line.keeps(pool, demand, place)
+    })
     const rank = ({ id }: Node) => (id === demand.preferred ? -1 : this.#load(id))
     const [best] = fitting.sort((left, right) => rank(left.node) - rank(right.node))
     if (!best) return undefined
@@ -96,21 +97,29 @@ export class Scheduler {
 
   release({ pool, taken }: Grant): void {
     pool.give(taken)
-    this.#attempt()
+    this.#line.attempt()
   }
 
   /** Lets others use what a holder does not use while it waits. */
   lend({ pool, taken }: Grant): void {
     pool.give(taken)
-    this.#attempt()
+    this.#line.attempt()
   }
 
   takeBack({ pool, taken }: Grant): void {
     pool.retake(taken)
   }
 
+  /** Gives up the demands that wait and that the function chooses. */
+  drop(isDropped: (demand: Waiter) => boolean): void {
+    this.#line.drop(isDropped)
+  }
+
   /** Reserves resources together, once all are free. */
-  async reserve(request: GroupRequest, driver: string): Promise<string[]> {
+  async reserve(
+    request: GroupRequest,
+    { processId: owner, driver }: Pick<Owner, 'processId' | 'driver'>,
+  ): Promise<string[]> {
     const { id: group, bundles, strategy } = request
     const what = `the placement group ${group}`
     const nodes = [...this.#nodes.values()]
@@ -118,9 +127,16 @@ export class Scheduler {
       const asked = bundles.map((bundle) => JSON.stringify(bundle)).join(', ')
       throw new InvalidInputError(`${what} can be placed nowhere: ${strategy} of ${asked} over ${nodes.length} nodes`)
     }
-    const attempt = () => this.#reserve(group, bundles, strategy)
+    const resources: Record<string, number> = Object.assign({}, ...bundles)
+    const waiter = { what, owner, driver, resources }
+    const attempt = (place?: number) => this.#reserve(request, waiter, place)
     const reserved =
-      attempt() ?? (await this.#wait({ what, driver }, attempt, () => `${strategy} of ${bundles.length} bundles`))
+      attempt() ??
+      (await this.#line.wait(waiter, true, {
+        attempt,
+        missing: () => `${strategy} of ${bundles.length} bundles`,
+        wanted: () => [...this.#nodes.values()].map(({ pool }) => pool),
+      }))
     return reserved.map(({ grant }) => grant.node.id)
   }
 
@@ -129,7 +145,7 @@ export class Scheduler {
     const bundles = this.#groups.get(group) ?? []
     this.#groups.delete(group)
     for (const { grant } of bundles) grant.pool.give(grant.taken)
-    this.#attempt()
+    this.#line.attempt()
   }
 
   /** The placement groups that are reserved, with the nodes of their bundles. */
@@ -141,11 +157,12 @@ export class Scheduler {
 
   /** The nodes have changed: what waits may fit now, or never will. */
   nodesChanged(): void {
-    this.#attempt()
+    this.#line.attempt()
   }
 
-  #reserve(group: string, bundles: readonly Resources[], strategy: PlacementStrategy): Bundle[] | undefined {
-    const nodes = [...this.#nodes.values()].sort((left, right) => this.#load(left.id) - this.#load(right.id))
+  #reserve({ id: group, bundles, strategy }: GroupRequest, waiter: Waiter, place?: number): Bundle[] | undefined {
+    const free = [...this.#nodes.values()].filter(({ pool }) => !this.#line.keeps(pool, waiter, place))
+    const nodes = free.sort((left, right) => this.#load(left.id) - this.#load(right.id))
     const places = layOut(nodes.map(current), bundles, strategy)
     if (!places) return undefined
     const reserved = places.map((place, index): Bundle => {
@@ -176,45 +193,28 @@ export class Scheduler {
     return nodes.map((node) => ({ node, pool: node.pool }))
   }
 
+  /** None where the demand names what has gone since it was made. */
+  #candidatesOrNone(demand: Demand): { node: Node; pool: ResourcePool }[] {
+    try {
+      return this.#candidates(demand)
+    } catch {
+      return []
+    }
+  }
+
   #missing(demand: Demand): string {
-    const lacks = this.#candidates(demand).map(({ pool }) => pool.lacks(demand.resources))
-    return lacks.sort((left, right) => left.length - right.length)[0]!.join(', ')
+    const lacks = this.#candidatesOrNone(demand).map(({ pool }) => pool.lacks(demand.resources))
+    return lacks.sort((left, right) => left.length - right.length)[0]?.join(', ') ?? 'a node that has gone'
   }
 
-  #wait<T>(
-    { what, driver }: Pick<Demand, 'what' | 'driver'>,
-    attempt: () => T | undefined,
-    missing: () => string,
-  ): Promise<T> {
-    if (this.#waiting.size >= MAX_WAITING) {
-      throw new QueueFullError(`${what} cannot be queued: ${MAX_WAITING} others wait for resources already`)
-    }
-    return new Promise((resolve, reject) => {
-      const warn = () => this.#warn(`${what} waits for ${missing()}`, driver)
-      const timer = driver === undefined ? undefined : setTimeout(warn, WARN_AFTER)
-      const waiting: Waiting = {
-        timer,
-        attempt: () => {
-          const result = attempt()
-          if (result !== undefined) resolve(result)
-          return result !== undefined
-        },
-        fail: reject,
-      }
-      this.#waiting.add(waiting)
-    })
-  }
-
-  #attempt(): void {
-    for (const waiting of this.#waiting) {
-      try {
-        if (!waiting.attempt()) continue
-      } catch (error) {
-        waiting.fail(error as Error)
-      }
-      clearTimeout(waiting.timer)
-      this.#waiting.delete(waiting)
-    }
+  /** Where a demand could be met soonest, by the number of resources that it lacks. */
+  #nearest(demand: Demand): ResourcePool[] {
+    const able = this.#candidatesOrNone(demand).filter(({ pool }) => pool.neverHas(demand.resources).length === 0)
+    const lacks = ({ pool }: { pool: ResourcePool }) => pool.lacks(demand.resources).length
+    return able
+      .sort((left, right) => lacks(left) - lacks(right))
+      .slice(0, 1)
+      .map(({ pool }) => pool)
   }
 }
 

@@ -192,13 +192,31 @@ export class WorkerPool {
   rest(worker: WorkerProcess, driver: string): void {
     worker.holder = { ...IDLE, driver }
     const waiting = [...this.#idle].filter(([idle]) => idle.node === worker.node).length
-    if (waiting < worker.node.cpus + SPARE) this.#idle.set(worker, driver)
-    else void this.end(worker, { reason: 'it was not needed any more' })
+    this.#idle.set(worker, driver)
+    if (waiting >= worker.node.cpus + SPARE) void this.#retire(worker)
+  }
+
+  /** A worker that was not ended because of what it held holds nothing any more. */
+  spared(worker: WorkerProcess): void {
+    const waiting = [...this.#idle].filter(([idle]) => idle.node === worker.node).length
+    if (this.#idle.has(worker) && waiting > worker.node.cpus + SPARE) void this.#retire(worker)
+  }
+
+  /** Ends a worker that waits for work, unless others need what it holds. */
+  async #retire(worker: WorkerProcess): Promise<void> {
+    const driver = this.#idle.get(worker)
+    // Nobody may take it while it is asked.
+    this.#idle.delete(worker)
+    const isSpare = await worker.duties.isSpare().catch(() => true)
+    if (isSpare) await this.end(worker, { reason: 'it was not needed any more' })
+    else if (this.#workers.has(worker.processId)) this.#idle.set(worker, driver)
   }
 
   /** Ends the workers that wait for further tasks of a driver. */
   async driverGone(driver: string): Promise<void> {
-    const own = [...this.#idle].filter(([, user]) => user === driver).map(([worker]) => worker)
+    const own = [...this.#workers.values()].filter(
+      ({ holder }) => holder?.name === IDLE.name && holder.driver === driver,
+    )
     await Promise.all(own.map((worker) => this.end(worker, { reason: 'its driver has ended' })))
   }
 

@@ -1,6 +1,12 @@
 import { Call, type CallOwner } from '../api/call.js'
 import type { CallOptions } from '../api/call-options.js'
-import { ActorDiedError, ActorUnreachableError, ClusterLostError, QueueFullError } from '../api/errors.js'
+import {
+  ActorDiedError,
+  ActorUnreachableError,
+  ClusterLostError,
+  ObjectLostError,
+  QueueFullError,
+} from '../api/errors.js'
 import { addOrigin, callerOf } from '../api/origin.js'
 import { ObjectRef } from '../api/ref.js'
 import { type ActorRecord, type ActorState, type Death, STOP, type WorkerRequests } from '../cluster/protocol.js'
@@ -8,6 +14,8 @@ import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
+import type { Location, RemoteValue } from './elsewhere.js'
+import type { HeldResult } from './held-result.js'
 import { Outgoing } from './outgoing.js'
 import type { Runtime } from './runtime.js'
 
@@ -43,6 +51,9 @@ export class ActorClient implements CallOwner {
   /** Calls that may have to be sent again. */
   readonly #kept = new Map<Call, Outgoing>()
   #pending = 0
+  readonly #pins: (() => void)[] = []
+  /** Whether the head knows that somebody has learned of the actor's death. */
+  #hasTold = false
 
   /** @param isFresh whether the record has just come from the head */
   constructor(
@@ -100,7 +111,14 @@ export class ActorClient implements CallOwner {
     if (this.#state === 'dead') return
     this.#left('dead', death)
     this.runtime.forget(this.record.id)
+    for (const release of this.#pins.splice(0)) release()
     for (const { call } of this.#queue.splice(0)) call.failure(this.#deathError())
+  }
+
+  /** Holds what is in the arguments it may be constructed from again, until it is dead. */
+  pin(pins: readonly (() => void)[]): void {
+    this.#pins.push(...pins)
+    if (this.#state === 'dead') for (const release of this.#pins.splice(0)) release()
   }
 
   /** The runtime has learned of this actor anew, perhaps from a newer record. */
@@ -118,6 +136,24 @@ export class ActorClient implements CallOwner {
       return
     }
     void this.#explain(error, peer).then((reason) => call.failure(reason))
+  }
+
+  /** What an actor computed is not computed again: its state may have changed since. */
+  adopt(call: Call, held: HeldResult): RemoteValue {
+    const again = async ({ holder }: Location) => {
+      const why = this.#death ? `: ${this.#death.reason}` : ''
+      throw new ObjectLostError(
+        `the result of ${call.label} was lost with the actor's process on node ${holder.nodeId}${why}; results of ` +
+          'actors are not computed again, so await or copy those that must outlive the actor',
+      )
+    }
+    return this.runtime.results.adopt(call.ref, held, { again, done() {} })
+  }
+
+  noticed(error: unknown): void {
+    if (!(error instanceof ActorDiedError) || this.#state !== 'dead' || this.#hasTold) return
+    this.#hasTold = true
+    void this.runtime.head.noticed(this.record.id).catch(() => {})
   }
 
   settled(call: Call): void {

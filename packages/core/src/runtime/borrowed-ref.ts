@@ -1,13 +1,17 @@
 import { ObjectLostError } from '../api/errors.js'
-import { ObjectRef } from '../api/ref.js'
+import { ObjectRef, type Outcome } from '../api/ref.js'
 import { LinkLostError } from '../transport/link.js'
+import { Elsewhere, type Location, type RemoteValue } from './elsewhere.js'
 
 /** What the owner of a ref does for this process. */
 export interface RefOwner {
   hold(id: string): Promise<void>
   release(id: string): Promise<void>
-  fetch(id: string): Promise<unknown>
+  fetch(id: string, lost?: string): Promise<Outcome>
 }
+
+/** Fetches a value from where it lives. */
+export type FetchAt = (location: Location) => Promise<unknown>
 
 interface Held {
   readonly id: string
@@ -33,48 +37,82 @@ function letGo({ id, owner }: Held): void {
 export class BorrowedRef<T> extends ObjectRef<T> {
   readonly #held: Held
   readonly #start: () => void
-  #isStarted = false
 
   constructor(
     id: string,
     readonly owner: RefOwner,
     /** What stands for the owner when the ref is passed on. */
     readonly ownerData: unknown,
+    fetchAt: FetchAt,
   ) {
-    let start!: () => void
+    let settle!: { resolve: (value: unknown) => void; reject: (error: unknown) => void }
     super(
       (resolve, reject) => {
-        start = () => void fetchFrom(owner, id).then((value) => resolve(value as T), reject)
+        settle = { resolve: (value) => resolve(value as T), reject }
       },
       id,
-      { release: () => this.#release() },
+      {
+        asked: () => this.#ask(),
+        wanted: () => this.#ask(),
+        freed: () => {
+          if (collected.unregister(this.#held)) letGo(this.#held)
+        },
+      },
     )
     this.#held = { id, owner }
-    this.#start = start
+    this.#start = () => {
+      const unused = this.use()
+      const started = askOwner(owner, id).then((outcome) => {
+        if ('value' in outcome) settle.resolve(outcome.value)
+        else
+          this.locate(new Elsewhere(new BorrowedValue(owner, id, outcome.at, fetchAt), settle.resolve, settle.reject))
+      }, settle.reject)
+      void started.then(unused)
+    }
     borrowed += 1
     collected.register(this, this.#held, this.#held)
   }
 
-  // biome-ignore lint/suspicious/noThenProperty: the ref is a promise whose value is fetched when it is first asked for
-  override then<A = T, B = never>(
-    fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
-    rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
-  ): Promise<A | B> {
-    if (!this.#isStarted) {
-      this.#isStarted = true
-      this.#start()
-    }
-    return super.then(fulfilled, rejected)
-  }
+  #isAsked = false
 
-  #release(): void {
-    if (collected.unregister(this.#held)) letGo(this.#held)
+  #ask(): void {
+    if (this.#isAsked) return
+    this.#isAsked = true
+    this.#start()
   }
 }
 
-async function fetchFrom(owner: RefOwner, id: string): Promise<unknown> {
+/** What a borrower knows of a value that lives neither here nor with its owner. */
+class BorrowedValue implements RemoteValue {
+  readonly isLost = false
+
+  constructor(
+    private readonly owner: RefOwner,
+    private readonly id: string,
+    public location: Location,
+    private readonly fetchAt: FetchAt,
+  ) {}
+
+  fetch(): Promise<unknown> {
+    return this.fetchAt(this.location)
+  }
+
+  async recover(): Promise<{ readonly value: unknown } | undefined> {
+    const outcome = await askOwner(this.owner, this.id, this.location.holder.processId)
+    if ('value' in outcome) return outcome
+    this.location = outcome.at
+    return undefined
+  }
+
+  arrived(): void {}
+
+  free(): void {}
+}
+
+/** Asks the owner of a ref for its value, which may be told to be elsewhere. */
+export async function askOwner(owner: RefOwner, id: string, lost?: string): Promise<Outcome> {
   try {
-    return await owner.fetch(id)
+    return await owner.fetch(id, lost)
   } catch (error) {
     if (!(error instanceof LinkLostError)) throw error
     throw new ObjectLostError(`the value of the ref ${id} was lost with the process that owned it: ${error.message}`)

@@ -1,5 +1,5 @@
 import { ObjectLostError } from '../api/errors.js'
-import type { ObjectRef } from '../api/ref.js'
+import type { ObjectRef, Outcome } from '../api/ref.js'
 
 /** A ref that other processes hold. */
 interface Entry {
@@ -8,6 +8,8 @@ interface Entry {
   travelling: number
   /** How many refs of it each process holds. */
   readonly holders: Map<string, number>
+  /** Lets the value be freed. */
+  readonly unused: () => void
 }
 
 /**
@@ -17,6 +19,8 @@ interface Entry {
 export class ObjectTable {
   readonly #entries = new Map<string, Entry>()
   readonly #kept = new Map<object, ObjectRef<unknown>>()
+  /** Called when others hold no ref any more. */
+  onEmpty: () => void = () => {}
 
   /** How many refs others hold. */
   get size(): number {
@@ -28,18 +32,27 @@ export class ObjectTable {
     return this.#entries.get(id)?.ref
   }
 
+  /** The refs that a process holds. */
+  heldBy(holder: string): string[] {
+    return [...this.#entries].filter(([, { holders }]) => holders.has(holder)).map(([id]) => id)
+  }
+
   /** Holds a ref that is another's until the returned function is called. */
   keep(ref: ObjectRef<unknown>): () => void {
     const key = {}
+    const unused = ref.use()
     this.#kept.set(key, ref)
-    return () => this.#kept.delete(key)
+    return () => {
+      this.#kept.delete(key)
+      unused()
+    }
   }
 
   /** A ref goes into a message; the returned function is called when the message has been taken in. */
   send(ref: ObjectRef<unknown>): () => void {
     let entry = this.#entries.get(ref.id)
     if (!entry) {
-      entry = { ref, travelling: 0, holders: new Map() }
+      entry = { ref, travelling: 0, holders: new Map(), unused: ref.use() }
       this.#entries.set(ref.id, entry)
     }
     const sent = entry
@@ -71,9 +84,13 @@ export class ObjectTable {
     for (const [id, entry] of this.#entries) if (entry.holders.delete(holder)) this.#drop(id, entry)
   }
 
-  /** The value of a ref, or its failure. */
-  async fetch(id: string): Promise<unknown> {
-    return await this.#entry(id).ref
+  /**
+   * The value of a ref or where it lives, or its failure.
+   *
+   * @param lost a process where the value could not be reached
+   */
+  async fetch(id: string, lost?: string): Promise<Outcome> {
+    return await this.#entry(id).ref.outcome(lost)
   }
 
   #entry(id: string): Entry {
@@ -83,6 +100,9 @@ export class ObjectTable {
   }
 
   #drop(id: string, entry: Entry): void {
-    if (entry.travelling === 0 && entry.holders.size === 0 && this.#entries.get(id) === entry) this.#entries.delete(id)
+    if (entry.travelling > 0 || entry.holders.size > 0 || this.#entries.get(id) !== entry) return
+    this.#entries.delete(id)
+    entry.unused()
+    if (this.#entries.size === 0) this.onEmpty()
   }
 }

@@ -1,21 +1,27 @@
 import type { Call } from '../api/call.js'
 import { ObjectRef } from '../api/ref.js'
 import { type Encoded, encode } from '../transport/codec.js'
-import { snapshot } from '../transport/wire.js'
+import { packedBytes, snapshot } from '../transport/wire.js'
+import { pinRef } from './ref-codec.js'
+import { argumentOf, RemoteArgument } from './remote-argument.js'
 
 /**
  * A call that is not yet sent, or may have to be sent again: its arguments as they were when it was made. What they pin is
- * held until the call has an outcome.
+ * held until the call has an outcome, or longer if its result may have to be computed again.
  */
 export class Outgoing {
-  /** Whether all refs among the arguments have their values. */
+  /** Whether all refs among the arguments have outcomes. */
   isReady: boolean
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
-  #args: unknown[]
-  #encoded: Encoded | undefined
-  #late: [number, Encoded][] = []
+  readonly #args: unknown[]
+  #encoded: Encoded
+  /** What the refs have resolved to, in their order. */
+  #values: unknown[] = []
+  #late: Encoded[] = []
   #sameNode: boolean
+  readonly #uses: (() => void)[]
+  #pins: (() => void)[] = []
 
   /**
    * @param retries how often it may be sent again
@@ -24,18 +30,30 @@ export class Outgoing {
    */
   constructor(
     readonly number: number,
-    readonly call: Call,
+    public call: Call,
     readonly method: string,
     args: unknown[],
     sameNode: boolean,
     public retries: number,
-    private readonly settled: () => void,
+    private settled: () => void,
   ) {
     this.refs = args.flatMap((arg, index) => (arg instanceof ObjectRef ? [[index, arg] as const] : []))
     this.#args = this.refs.length === 0 ? args : args.map((arg) => (arg instanceof ObjectRef ? null : arg))
     this.isReady = this.refs.length === 0
     this.#sameNode = sameNode
     this.#encoded = snapshot(encode(this.#args, 'arguments', sameNode))
+    this.#uses = this.refs.map(([, ref]) => ref.use())
+  }
+
+  /** Whether the receiver has to fetch some of the arguments. */
+  get hasRemote(): boolean {
+    return this.#values.some((value) => value instanceof RemoteArgument)
+  }
+
+  /** About how many bytes it keeps. */
+  get bytes(): number {
+    const encoded = [this.#encoded, ...this.#late]
+    return encoded.reduce((sum, one) => sum + packedBytes(one, 2 ** 16), 0)
   }
 
   /**
@@ -44,37 +62,69 @@ export class Outgoing {
    * @throws the failure of the first ref that fails; InvalidInputError if a value cannot be sent
    */
   async resolve(): Promise<void> {
-    const values = await Promise.all(this.refs.map(([, ref]) => ref))
-    this.#args = [...this.#args]
-    for (const [position, [index]] of this.refs.entries()) {
-      this.#args[index] = values[position]
-      this.#late.push([index, encode(values[position], `argument ${index + 1}`, this.#sameNode)])
-    }
+    const values = await Promise.all(this.refs.map(([, ref]) => argumentOf(ref, this.#sameNode)))
+    this.#release(this.#late)
+    for (const unpin of this.#pins.splice(0)) unpin()
+    this.#values = values
+    this.#late = this.#encodeLate()
+    this.refs.forEach(([, ref], position) => {
+      // The receiver may have to ask for it.
+      if (values[position] instanceof RemoteArgument) this.#pins.push(pinRef(ref))
+    })
     this.isReady = true
+  }
+
+  /**
+   * Resolves the arguments anew after one could not be reached.
+   *
+   * @param holder the process that it could not be reached in
+   */
+  async recover(holder: string): Promise<void> {
+    await Promise.all(this.refs.map(([, ref]) => ref.elsewhere?.location(holder)))
+    await this.resolve()
   }
 
   /** The arguments for a receiver. Tensors travel differently to another node, so they may have to be encoded anew. */
   encoded(sameNode: boolean): { args: Encoded; late?: [number, Encoded][] } {
     if (sameNode !== this.#sameNode) {
-      this.#release()
+      this.#release([this.#encoded, ...this.#late])
       this.#sameNode = sameNode
       this.#encoded = snapshot(encode(this.#args, 'arguments', sameNode))
-      this.#late = []
+      this.#late = this.#encodeLate()
     }
-    const args = { ...this.#encoded!, pins: [] }
+    const args = { ...this.#encoded, pins: [] }
     if (this.#late.length === 0) return { args }
-    return { args, late: this.#late.map(([index, value]) => [index, { ...value, pins: [] }]) }
+    return { args, late: this.#late.map((value, position) => [this.refs[position]![0], { ...value, pins: [] }]) }
   }
 
-  /** The call has an outcome. */
-  done(): void {
-    this.#release()
+  /** The call has an outcome, and is kept all the same. */
+  answered(): void {
     this.settled()
+    this.settled = () => {}
   }
 
-  #release(): void {
-    for (const { pins } of [this.#encoded, ...this.#late.map(([, value]) => value)].filter((it) => it !== undefined)) {
-      for (const release of pins.splice(0)) release()
-    }
+  /** The call is made again for its result. */
+  again(call: Call, retries: number, settled: () => void): void {
+    this.call = call
+    this.retries = retries
+    this.settled = settled
+  }
+
+  /** The call has an outcome, and is not needed any more. */
+  done(): void {
+    this.#release([this.#encoded, ...this.#late])
+    for (const unpin of this.#pins.splice(0)) unpin()
+    for (const unused of this.#uses.splice(0)) unused()
+    this.answered()
+  }
+
+  #encodeLate(): Encoded[] {
+    return this.#values.map((value, position) => {
+      return encode(value, `argument ${this.refs[position]![0] + 1}`, this.#sameNode)
+    })
+  }
+
+  #release(list: Encoded[]): void {
+    for (const { pins } of list) for (const release of pins.splice(0)) release()
   }
 }

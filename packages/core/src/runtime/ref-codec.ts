@@ -8,6 +8,19 @@ import { currentRuntime } from './runtime.js'
 /** Who owns a ref: a process that can be connected to, or a driver, which is reached through the head. */
 export type OwnerData = { readonly worker: ProcessAddress } | { readonly driver: string }
 
+/** What stands for the owner of a ref when it is sent. */
+export function ownerDataOf(ref: ObjectRef<unknown>): OwnerData {
+  if (ref instanceof BorrowedRef) return ref.ownerData as OwnerData
+  const { address, self } = currentRuntime()
+  return address ? { worker: address } : { driver: self.processId }
+}
+
+/** Keeps a ref until the returned function is called, so that others can ask its owner for it. */
+export function pinRef(ref: ObjectRef<unknown>): () => void {
+  const { objects } = currentRuntime()
+  return ref instanceof BorrowedRef ? objects.keep(ref) : objects.send(ref)
+}
+
 // A ref inside of a value stays a ref. Its owner knows of every process that holds one, so the sender's is kept until the
 // owner has heard of the receiver's.
 registerCodec<ObjectRef<unknown>, { id: string; owner: OwnerData }>({
@@ -15,14 +28,8 @@ registerCodec<ObjectRef<unknown>, { id: string; owner: OwnerData }>({
   matches: (value): value is ObjectRef<unknown> => value instanceof ObjectRef,
   encode(ref, context) {
     if (ref.isReleased) throw new InvalidInputError(`the ref ${ref.id} was released and cannot be sent any more`)
-    const runtime = currentRuntime()
-    if (ref instanceof BorrowedRef) {
-      context.pin(runtime.objects.keep(ref))
-      return { id: ref.id, owner: ref.ownerData as OwnerData }
-    }
-    context.pin(runtime.objects.send(ref))
-    const owner = runtime.address ? { worker: runtime.address } : { driver: runtime.self.processId }
-    return { id: ref.id, owner }
+    context.pin(pinRef(ref))
+    return { id: ref.id, owner: ownerDataOf(ref) }
   },
   decode({ id, owner }, context) {
     const runtime = currentRuntime()
@@ -30,6 +37,6 @@ registerCodec<ObjectRef<unknown>, { id: string; owner: OwnerData }>({
     if (self) return self
     const remote = runtime.ownerOf(owner)
     context.keep(remote.hold(id))
-    return new BorrowedRef(id, remote, owner)
+    return new BorrowedRef(id, remote, owner, (location) => runtime.fetchAt(location))
   },
 })

@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
+import type { Outcome } from '../api/ref.js'
 import type {
   ActorRecord,
+  CallerDuties,
   ClusterInfo,
   Coordinates,
   Dimensions,
@@ -11,15 +13,20 @@ import type {
   HeadRequests,
   LocalDuties,
   OwnerRequests,
+  SealedOutcome,
   WorkerDuties,
 } from '../cluster/protocol.js'
+import { encode } from '../transport/codec.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import { seal, unseal } from '../transport/sealed.js'
-import type { ProcessAddress, Receipts, Switchboard } from '../transport/switchboard.js'
+import type { ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorClient } from './actor-client.js'
 import type { RefOwner } from './borrowed-ref.js'
+import type { Location } from './elsewhere.js'
+import { copyOf } from './held-result.js'
+import { HeldResults } from './held-results.js'
 import { ObjectTable } from './object-table.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
@@ -51,6 +58,11 @@ export class Runtime {
   isSupervising: () => boolean = () => this.supervisor !== undefined
   /** The refs of this process that others hold. */
   readonly objects = new ObjectTable()
+  /** The results of its calls that others hold. */
+  readonly results = new HeldResults(this)
+  /** What was sealed for others and not opened yet, with whom it is for. */
+  readonly #sealed = new Map<number, { readonly holder: string; readonly pins: (() => void)[] }>()
+  #seals = 0
   actor: CurrentActor | undefined
   /** Where other hosts reach this process, if they can; undefined for drivers. */
   network: { readonly host: string; readonly listens: boolean } | undefined
@@ -74,6 +86,7 @@ export class Runtime {
       timeout?: number
       onHeadLost?: (error: ClusterLostError) => void
       onLog?: HeadNotices['log']
+      onUnhandled?: (failure: ActorFailure) => void
       duties?: WorkerDuties
     } = {},
   ) {
@@ -85,9 +98,14 @@ export class Runtime {
     const owning: DriverDuties = {
       holdFor: (id, holder) => this.objects.hold(id, holder),
       releaseFor: (id, holder) => this.objects.release(id, holder),
-      fetchSealed: async (id) => seal(await this.objects.fetch(id), 'the value of a ref'),
-      holderGone: (holder) => this.objects.holderGone(holder),
+      fetchSealed: (id, holder, lost) => this.#seal(id, holder, lost),
+      opened: (pin) => this.#unpin(pin),
+      holderGone: (holder) => {
+        this.objects.holderGone(holder)
+        for (const [pin, sealed] of this.#sealed) if (sealed.holder === holder) this.#unpin(pin)
+      },
       supervise: async (failure) => this.supervisor?.(failure),
+      unhandled: (failure) => options.onUnhandled?.(failure),
     }
     const hosting: LocalDuties = {
       startLocal: async (processId) => {
@@ -99,7 +117,7 @@ export class Runtime {
     const served = { ...notices, ...owning, ...hosting, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
-      mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined || this.#hasLocals || this.isWorker,
+      mayBeAsked: () => this.objects.size > 0 || this.#clients.size > 0 || this.#hasLocals || this.isWorker,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })
@@ -146,12 +164,33 @@ export class Runtime {
 
   /** Asks the owner of a ref that this process holds. */
   ownerOf(owner: OwnerData): RefOwner {
-    if ('worker' in owner) return control<OwnerRequests>(this.reach(owner.worker))
+    if ('worker' in owner) {
+      if (owner.worker.processId !== this.self.processId) return control<OwnerRequests>(this.reach(owner.worker))
+      const own = this.servedTo(owner.worker.processId)
+      return { hold: async (id) => own.hold(id), release: async (id) => own.release(id), fetch: own.fetch }
+    }
     return {
       hold: async (id) => void (await this.head.askDriver(owner.driver, 'hold', id)),
       release: async (id) => void (await this.head.askDriver(owner.driver, 'release', id)),
-      fetch: async (id) => unseal((await this.head.askDriver(owner.driver, 'fetch', id))!),
+      fetch: async (id, lost) => {
+        const { sealed, pin } = await this.head.fetchFromDriver(owner.driver, id, lost)
+        const kept: Promise<unknown>[] = []
+        const outcome = unseal(sealed, (until) => kept.push(until)) as Outcome
+        const opened = () => this.head.openedFromDriver(owner.driver, pin!).catch(() => {})
+        if (pin !== undefined) void Promise.allSettled(kept).then(opened)
+        return outcome
+      },
     }
+  }
+
+  /** Fetches a value from the process that holds it. */
+  async fetchAt({ id, holder }: Location): Promise<unknown> {
+    if (holder.processId !== this.self.processId) {
+      const outcome = await control<OwnerRequests>(this.reach(holder)).fetch(id)
+      return 'value' in outcome ? outcome.value : undefined
+    }
+    const outcome = await this.objects.fetch(id)
+    return 'value' in outcome ? copyOf(encode(outcome.value, 'the value of a ref', false)) : undefined
   }
 
   /** What this process serves to one that connected to it and holds refs of its. */
@@ -159,14 +198,32 @@ export class Runtime {
     return {
       hold: (id) => this.objects.hold(id, holder),
       release: (id) => this.objects.release(id, holder),
-      fetch: (id) => this.objects.fetch(id),
+      fetch: (id, lost) => this.objects.fetch(id, lost),
     }
   }
 
   /** The connection to a process. */
   reach(address: ProcessAddress): Peer {
-    const receipts: Receipts = { receipt() {} }
-    return this.switchboard.reach(address, { call: (call) => void serve(receipts, call) })
+    const duties: CallerDuties = { receipt() {}, bring: (results) => this.results.bring(results) }
+    const handler: PeerHandler = {
+      call: (call) => void serve(duties, call),
+      mayBeAsked: () => this.results.size > 0,
+    }
+    return this.switchboard.reach(address, handler)
+  }
+
+  async #seal(id: string, holder: string, lost?: string): Promise<SealedOutcome> {
+    const { sealed, pins } = seal(await this.objects.fetch(id, lost), 'the value of a ref')
+    if (pins.length === 0) return { sealed, pin: undefined }
+    const pin = ++this.#seals
+    this.#sealed.set(pin, { holder, pins })
+    return { sealed, pin }
+  }
+
+  #unpin(pin: number): void {
+    const sealed = this.#sealed.get(pin)
+    this.#sealed.delete(pin)
+    for (const release of sealed?.pins ?? []) release()
   }
 
   /** Closes all connections; pending calls fail with the reason. */

@@ -1,12 +1,22 @@
 import { Call, type CallOwner } from '../api/call.js'
-import { InvalidInputError, QueueFullError, WorkerDiedError } from '../api/errors.js'
+import {
+  InvalidInputError,
+  LostArgumentError,
+  ObjectLostError,
+  QueueFullError,
+  WorkerDiedError,
+} from '../api/errors.js'
 import { callerOf } from '../api/origin.js'
 import { placeRequest } from '../api/place-options.js'
 import { ObjectRef } from '../api/ref.js'
 import type { TaskOptions } from '../api/remote.js'
-import { type Lease, TASK } from '../cluster/protocol.js'
+import { type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
+import { Elsewhere, type RemoteValue } from './elsewhere.js'
+import { HeldResult } from './held-result.js'
+import type { Origin } from './held-results.js'
+import { Lineage } from './lineage.js'
 import { Outgoing } from './outgoing.js'
 import type { Runtime } from './runtime.js'
 
@@ -18,6 +28,8 @@ const MAX_LEASES = 256
 const MAX_ASKED = 8
 /** Milliseconds that a worker is kept for the next task of the same function. */
 const KEEP = 100
+/** Milliseconds after which a worker is given back although more tasks wait, so that others get their turn. */
+const TURN = 1000
 const MAX_RETRIES = 3
 
 let tasks = 0
@@ -26,6 +38,8 @@ let tasks = 0
 interface Worker {
   readonly lease: Lease
   readonly peer: Peer
+  /** When it was leased. */
+  readonly since: number
   timer?: NodeJS.Timeout
 }
 
@@ -35,6 +49,10 @@ export class TaskClient implements CallOwner {
   readonly #kept = new Map<Call, Outgoing>()
   readonly #running = new Map<Call, Worker>()
   readonly #idle: Worker[] = []
+  /** Calls that compute a lost result again; their results go to its lineage as they come. */
+  readonly #again = new Set<Call>()
+  /** Of calls with several results. */
+  readonly #lineages = new WeakMap<Call, Lineage>()
   #asked = 0
 
   constructor(
@@ -55,33 +73,50 @@ export class TaskClient implements CallOwner {
 
   /** A ref of each of the values that the function returns in an array. */
   callMany(args: unknown[], count: number): ObjectRef<unknown>[] {
-    const { ref } = this.#start(args)
+    const call = this.#start(args)
+    const { ref } = call
     const values = ref.then((value) => {
-      if (Array.isArray(value) && value.length === count) return value
+      if (Array.isArray(value) && value.length === count) return value as unknown[]
       const found = Array.isArray(value) ? `${value.length} values` : typeof value
       throw new InvalidInputError(`${this.name} must return an array of numReturns: ${count} values, found ${found}`)
     })
     return Array.from({ length: count }, (_, index) => {
-      const part = values.then((all) => all[index])
+      let settle!: { resolve: (value: unknown) => void; reject: (error: unknown) => void }
       const cancel = (reason?: unknown) => ref.cancel(reason)
-      const one = new ObjectRef<unknown>((resolve, reject) => part.then(resolve, reject), `${ref.id}.${index}`, {
-        cancel,
-      })
-      one.catch(() => {})
+      const executor = (resolve: (value: unknown) => void, reject: (error: unknown) => void) => {
+        settle = { resolve, reject }
+      }
+      const one = new ObjectRef<unknown>(executor, `${ref.id}.${index}`, { cancel })
+      values.then((all) => {
+        const value = all[index]
+        if (!(value instanceof HeldResult)) settle.resolve(value)
+        else {
+          const origin = this.#lineages.get(call)?.part(index) ?? this.#lostForGood()
+          const remote = this.runtime.results.adopt(one, value, origin)
+          one.locate(new Elsewhere(remote, settle.resolve, settle.reject))
+        }
+      }, settle.reject)
+      one.quietly(() => {})
       return one
     })
+  }
+
+  adopt(call: Call, held: HeldResult): RemoteValue | undefined {
+    if (this.#again.has(call)) return undefined
+    return this.runtime.results.adopt(call.ref, held, this.#lineageOf(call)?.part() ?? this.#lostForGood())
   }
 
   lost(call: Call, error: LinkLostError): void {
     const worker = this.#running.get(call)
     this.#running.delete(call)
     void this.#reason(worker, error).then((reason) => {
-      if (!this.#again(call)) call.failure(new WorkerDiedError(this.name, reason))
+      if (!this.#retry(call)) call.failure(new WorkerDiedError(this.name, reason))
     })
   }
 
   settled(call: Call): void {
-    this.#kept.get(call)?.done()
+    if (!this.#again.delete(call)) this.#kept.get(call)?.done()
+    else this.#kept.get(call)?.answered()
     this.#kept.delete(call)
     const worker = this.#running.get(call)
     this.#running.delete(call)
@@ -99,9 +134,8 @@ export class TaskClient implements CallOwner {
       if (this.#queue.length >= MAX_QUEUED) {
         throw new QueueFullError(`${MAX_QUEUED} tasks of ${this.name} wait already; await some of them first`)
       }
-      const retries = this.options.maxRetries ?? MAX_RETRIES
       const letGo = this.runtime.switchboard.hold()
-      const outgoing = new Outgoing(number, call, this.key, args, true, retries, letGo)
+      const outgoing = new Outgoing(number, call, this.key, args, true, this.#maxRetries, letGo)
       this.#kept.set(call, outgoing)
       if (outgoing.isReady) this.#enqueue(outgoing)
       else {
@@ -116,13 +150,46 @@ export class TaskClient implements CallOwner {
     return call
   }
 
+  get #maxRetries(): number {
+    return this.options.maxRetries ?? MAX_RETRIES
+  }
+
+  /** Keeps a call beyond its outcome, for results that may be lost; undefined if it may not be made again. */
+  #lineageOf(call: Call): Lineage | undefined {
+    const outgoing = this.#kept.get(call)
+    if (!outgoing || this.#maxRetries === 0) return undefined
+    this.#kept.delete(call)
+    outgoing.answered()
+    return new Lineage(this.name, outgoing, this.#maxRetries, (lost, retries) => this.#recompute(lost, retries))
+  }
+
+  #lostForGood(): Origin {
+    return {
+      again: async ({ holder }) => {
+        const where = `the process ${holder.processId} of node ${holder.nodeId}`
+        throw new ObjectLostError(`a result of the task ${this.name} was lost with ${where}, and maxRetries is 0`)
+      },
+      done() {},
+    }
+  }
+
+  /** Runs a task again for a result that was lost. */
+  #recompute(outgoing: Outgoing, retries: number): Promise<unknown> {
+    const call = new Call(outgoing.call.ref.id, this.name, callerOf(), this)
+    outgoing.again(call, retries, this.runtime.switchboard.hold())
+    this.#again.add(call)
+    this.#kept.set(call, outgoing)
+    this.#enqueue(outgoing)
+    return Promise.resolve(call.ref)
+  }
+
   #enqueue(outgoing: Outgoing): void {
     this.#queue.push(outgoing)
     this.#pump()
   }
 
   /** Queues a task again if it has retries left. */
-  #again(call: Call): boolean {
+  #retry(call: Call): boolean {
     const outgoing = this.#kept.get(call)
     if (!outgoing || outgoing.retries <= 0 || call.isStreaming || call.isSettled) return false
     outgoing.retries -= 1
@@ -149,29 +216,52 @@ export class TaskClient implements CallOwner {
     this.#running.set(call, worker)
     try {
       const encoded = outgoing.encoded(worker.peer.sameNode)
-      const answer = this.#retrying(call, worker)
-      call.sent(worker.peer, worker.peer.request({ target: TASK, method: this.key, ...encoded }, answer))
+      const target = this.options.numReturns === undefined ? TASK : TASK_OF_SEVERAL
+      const answer = this.#answerTo(outgoing, worker)
+      call.sent(worker.peer, worker.peer.request({ target, method: this.key, ...encoded }, answer))
     } catch (error) {
       call.failure(error)
     }
   }
 
-  /** Runs the task again where it threw and retries were asked for. */
-  #retrying(call: Call, worker: Worker): Answer {
-    const { retryExceptions = false } = this.options
-    if (!retryExceptions) return call
+  /** Runs the task again where it threw and retries were asked for, or where an argument was lost before it began. */
+  #answerTo(outgoing: Outgoing, worker: Worker): Answer {
+    const { call } = outgoing
+    const { retryExceptions = false, numReturns } = this.options
+    if (!retryExceptions && numReturns === undefined && !outgoing.hasRemote) return call
     const failure = (error: unknown) => {
-      const applies = retryExceptions === true || retryExceptions(error)
       this.#running.delete(call)
-      if (!applies || !this.#again(call)) call.failure(error)
+      if (error instanceof LostArgumentError) void this.#recoverArguments(outgoing, error)
+      else {
+        const applies = typeof retryExceptions === 'function' ? retryExceptions(error) : retryExceptions
+        if (!applies || !this.#retry(call)) call.failure(error)
+      }
       this.#free(worker, 'idle')
     }
+    const result = (value: unknown) => {
+      const isHeld =
+        Array.isArray(value) && value.length === numReturns && value.some((item) => item instanceof HeldResult)
+      const lineage = isHeld && !this.#again.has(call) && !call.isSettled ? this.#lineageOf(call) : undefined
+      if (lineage) this.#lineages.set(call, lineage)
+      call.result(value)
+    }
     return {
-      result: (value) => call.result(value),
+      result,
       item: (value) => call.item(value),
       end: () => call.end(),
       lost: (error) => call.lost(error),
       failure,
+    }
+  }
+
+  /** The task has not begun; it is queued again once the argument can be had. */
+  async #recoverArguments(outgoing: Outgoing, { holder }: LostArgumentError): Promise<void> {
+    const { call } = outgoing
+    try {
+      await this.runtime.switchboard.awaiting(outgoing.recover(holder))
+      if (!call.isSettled) this.#enqueue(outgoing)
+    } catch (error) {
+      call.failure(error)
     }
   }
 
@@ -182,7 +272,7 @@ export class TaskClient implements CallOwner {
       const lease = await this.runtime.head.lease(request)
       this.#asked -= 1
       if (this.#queue.length === 0) void this.runtime.head.endLease(lease.id, 'idle').catch(() => {})
-      else this.#free({ lease, peer: this.runtime.reach(lease.address) }, 'idle')
+      else this.#free({ lease, peer: this.runtime.reach(lease.address), since: Date.now() }, 'idle')
     } catch (error) {
       this.#asked -= 1
       for (const { call } of this.#queue.splice(0)) call.failure(error)
@@ -192,6 +282,11 @@ export class TaskClient implements CallOwner {
   #free(worker: Worker, how: 'idle' | 'busy'): void {
     if (how === 'busy' || worker.peer.isLost) {
       void this.runtime.head.endLease(worker.lease.id, worker.peer.isLost ? 'lost' : 'busy').catch(() => {})
+      this.#pump()
+      return
+    }
+    if (this.#queue.length > 0 && Date.now() - worker.since > TURN) {
+      void this.runtime.head.endLease(worker.lease.id, 'idle').catch(() => {})
       this.#pump()
       return
     }

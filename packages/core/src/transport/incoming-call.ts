@@ -1,10 +1,12 @@
-import { encode } from './codec.js'
+import { type Encoded, encode } from './codec.js'
 import type { Peer } from './peer.js'
 import { envelopes, STREAM_WINDOW } from './wire.js'
 
 /** A request of another process, while it is being served. Only the first final answer is sent. */
 export class IncomingCall {
   args: unknown[] = []
+  /** Whether arguments may have to be fetched from where they live. */
+  mayLack = false
   #credit = STREAM_WINDOW
   #settled = false
   #cancelled = false
@@ -37,6 +39,16 @@ export class IncomingCall {
 
   reply(value: unknown, subject = `the result of ${this.method}`): void {
     this.#settle(envelopes.result, value, subject)
+  }
+
+  /** Answers with what {@link encode} made for the node of the caller. */
+  send(encoded: Encoded): void {
+    if (this.#settled || this.#cancelled || this.number === 0) {
+      for (const release of encoded.pins) release()
+      return
+    }
+    this.#settled = true
+    this.peer.respond(envelopes.result, this.number, encoded)
   }
 
   fail(error: unknown): void {

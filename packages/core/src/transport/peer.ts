@@ -211,6 +211,7 @@ export class Peer implements LinkEvents {
         if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
         for (const [index, value] of lateValues ?? []) args[index] = value
         call.args = args
+        call.mayLack = late !== undefined
       } catch (error) {
         call.fail(error)
         return

@@ -151,6 +151,11 @@ export class Switchboard {
     return peer
   }
 
+  /** The connections that others opened to this process. */
+  get accepted(): Peer[] {
+    return [...this.#accepted]
+  }
+
   /** Keeps receiving until a promise has settled that the other ends do not know of. */
   async awaiting<T>(promise: Promise<T>): Promise<T> {
     const letGo = this.hold()

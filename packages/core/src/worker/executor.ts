@@ -42,9 +42,9 @@ export class Executor {
   }
 
   run(call: IncomingCall): void {
-    void runCall(call, this.#laneOf(call.method), `the result of ${this.#name}.${call.method}`, () =>
-      this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)),
-    )
+    const subject = `the result of ${this.#name}.${call.method}`
+    const run = () => (this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)))
+    void runCall({ call, subject, run }, this.#laneOf(call.method))
   }
 
   /** Resolves when all calls that have come in so far have run, and `onStop` after them. */

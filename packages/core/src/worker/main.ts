@@ -14,6 +14,8 @@ import { type Body, Worker } from './worker.js'
 
 // The entry of a worker that is a process or a thread.
 
+/** Milliseconds that the owners of results have to bring them over before the process of a stopped actor ends. */
+const HAND_OVER = 10_000
 /** Milliseconds that the report of a fatal error may take. */
 const LAST_REPORT = 500
 

@@ -1,29 +1,36 @@
 import { within } from '../runtime/current-call.js'
+import { replyAcrossNodes } from '../runtime/held-result.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Lane } from './lane.js'
+
+/** A call that is to be run. */
+export interface Job {
+  readonly call: IncomingCall
+  /** What errors call the result. */
+  readonly subject: string
+  /** Whether the result is an array of several. */
+  readonly isSeveral?: boolean
+  readonly run: () => unknown
+}
 
 /**
  * Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream. What
  * need not wait is answered at once; otherwise the returned promise resolves when the call has ended.
  */
-export function runCall(
-  call: IncomingCall,
-  lane: Lane,
-  subject: string,
-  run: () => unknown,
-): Promise<void> | undefined {
-  if (lane.tryEnter()) return runInTurn(call, lane, subject, run)
-  return lane.enter().then(() => runInTurn(call, lane, subject, run))
+export function runCall(job: Job, lane: Lane): Promise<void> | undefined {
+  if (lane.tryEnter()) return runInTurn(job, lane)
+  return lane.enter().then(() => runInTurn(job, lane))
 }
 
 /** Runs a call in a turn that was taken for it, and ends the turn. */
-function runInTurn(call: IncomingCall, lane: Lane, subject: string, run: () => unknown): Promise<void> | undefined {
+function runInTurn(job: Job, lane: Lane): Promise<void> | undefined {
+  const { call } = job
   try {
-    const result = call.isCancelled ? undefined : within(call, run)
-    if (typeof result === 'object' && result !== null && (isThenable(result) || iteratorOf(result))) {
-      return finish(call, lane, subject, result)
+    if (!call.isCancelled) {
+      const result = within(call, job.run)
+      if (mayTakeTime(result)) return finish(job, lane, result)
+      answer(job, result)
     }
-    call.reply(result, subject)
   } catch (error) {
     call.fail(error)
   }
@@ -31,13 +38,14 @@ function runInTurn(call: IncomingCall, lane: Lane, subject: string, run: () => u
   return undefined
 }
 
-async function finish(call: IncomingCall, lane: Lane, subject: string, result: unknown): Promise<void> {
+async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
+  const { call, subject } = job
   let hasTurn = true
   try {
     const value = await result
     const iterator = iteratorOf(value)
     if (!iterator) {
-      call.reply(value, subject)
+      answer(job, value)
       return
     }
     for (;;) {
@@ -65,11 +73,19 @@ async function finish(call: IncomingCall, lane: Lane, subject: string, result: u
   }
 }
 
-type AnyIterator = { next(): unknown; return?(): unknown } & Record<symbol, unknown>
-
-function isThenable(value: object): boolean {
-  return typeof (value as { then?: unknown }).then === 'function'
+function answer({ call, subject, isSeveral = false }: Job, value: unknown): void {
+  if (call.peer.sameNode) call.reply(value, subject)
+  else replyAcrossNodes(call, value, subject, isSeveral)
 }
+
+/** Whether a result is a promise or a generator. */
+function mayTakeTime(result: unknown): boolean {
+  if (typeof result !== 'object' || result === null) return false
+  const { then, next, [Symbol.asyncIterator]: iterate } = result as Record<PropertyKey, unknown>
+  return typeof then === 'function' || typeof next === 'function' || typeof iterate === 'function'
+}
+
+type AnyIterator = { next(): unknown; return?(): unknown } & Record<symbol, unknown>
 
 /** The iterator of what a generator returned; undefined for other values. */
 function iteratorOf(value: unknown): AsyncIterator<unknown> | undefined {

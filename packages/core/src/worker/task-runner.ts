@@ -1,8 +1,10 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { InvalidInputError } from '../api/errors.js'
 import { registeredFunction } from '../api/remote.js'
+import { TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
+import { collectGarbage } from '../runtime/collect-garbage.js'
+import { fetchArguments } from '../runtime/remote-argument.js'
+import type { Runtime } from '../runtime/runtime.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
@@ -24,13 +26,21 @@ export class TaskRunner {
     return this.#loaded.has(method) ? undefined : this.#load(method)
   }
 
-  async run(call: IncomingCall): Promise<void> {
+  async run(call: IncomingCall, runtime: Runtime): Promise<void> {
     const [, name] = splitMethod(call.method)
-    await runCall(call, this.#lane, `the result of ${name}`, () => {
+    const run = () => {
       const task = this.#loaded.get(call.method)
-      return task ? task(...call.args) : this.#load(call.method).then((loaded) => loaded(...call.args))
-    })
+      return task && !call.mayLack ? task(...call.args) : this.#prepared(call, runtime)
+    }
+    const isSeveral = call.target === TASK_OF_SEVERAL
+    await runCall({ call, subject: `the result of ${name}`, isSeveral, run }, this.#lane)
     if (borrowedCount() > 0) this.#collectLater()
+  }
+
+  async #prepared(call: IncomingCall, runtime: Runtime): Promise<unknown> {
+    const task = this.#loaded.get(call.method) ?? (await this.#load(call.method))
+    if (call.mayLack) await fetchArguments(runtime, call.args, false)
+    return task(...call.args)
   }
 
   async #load(method: string): Promise<AnyFunction> {
@@ -51,11 +61,6 @@ export class TaskRunner {
     await this.#lane.drained()
     return true
   }
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 function splitMethod(method: string): [module: string, name: string] {

@@ -4,20 +4,27 @@ import type { WorkerSettings } from '../cluster/boot.js'
 import {
   type ActorClass,
   type ActorSpec,
+  type CallerDuties,
   STOP,
   TASK,
+  TASK_OF_SEVERAL,
   type WorkerDuties,
   type WorkerRequests,
 } from '../cluster/protocol.js'
+import { fetchArguments } from '../runtime/remote-argument.js'
 import { Runtime } from '../runtime/runtime.js'
-import { serve } from '../transport/control.js'
+import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
 import { Executor } from './executor.js'
 import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
+
+/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends. */
+const HAND_OVER = 10_000
 
 /** What a worker does to the process or the thread it is, or to its place in one that it shares. */
 export interface Body {
@@ -35,6 +42,8 @@ export class Worker {
   readonly #switchboard: Switchboard
   readonly #body: Body
   readonly #tasks = new TaskRunner()
+  /** The latest call of each caller that waits for its arguments or for such a call. */
+  readonly #fetching = new Map<Peer, Promise<void>>()
   #actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
 
   constructor(settings: WorkerSettings, switchboard: Switchboard, body: Body) {
@@ -46,6 +55,12 @@ export class Worker {
       equip: (gpus) => this.#equip(gpus),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
+      isSpare: () => {
+        const { objects, head } = this.runtime
+        const isSpare = objects.size === 0
+        if (!isSpare) objects.onEmpty = () => void head.spare().catch(() => {})
+        return isSpare
+      },
       reconstruct: async (args, restarts, reason) => {
         await this.#actor?.loaded
         await this.#construct(unseal(args) as unknown[], { restarts, reason })
@@ -81,7 +96,8 @@ export class Worker {
     if (gpus.length > 0) this.#body.equip(gpus)
   }
 
-  #become({ actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus }: ActorSpec): void {
+  #become(spec: ActorSpec): void {
+    const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, isSupervised } = spec
     const { nodeId, host } = this.#settings
     this.#equip(gpus)
     this.#body.name(name)
@@ -96,27 +112,53 @@ export class Worker {
     const loaded = load(actorClass)
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)
-    this.runtime.isSupervising = () => executor.supervise !== undefined
+    this.runtime.isSupervising = () => isSupervised || executor.supervise !== undefined
     this.#actor = { id: actorId, executor, loaded }
   }
 
   /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
   #prepare(target: string, method: string): Promise<unknown> | undefined {
-    if (target === TASK) return this.#tasks.prepare(method)
+    if (target === TASK || target === TASK_OF_SEVERAL) return this.#tasks.prepare(method)
     return method === ('construct' satisfies keyof WorkerRequests) && target === '' ? this.#actor?.loaded : undefined
   }
 
   async #construct(args: unknown[], restart?: { restarts: number; reason: string }): Promise<void> {
     if (!this.#actor) throw new InvalidInputError('this worker has not become an actor')
     const { executor, loaded } = this.#actor
+    await fetchArguments(this.runtime, args, true)
     await executor.construct(() => loaded, args, restart)
   }
 
   #take(call: IncomingCall, served: object): void {
-    if (call.target === TASK) void this.#tasks.run(call)
+    if (call.target === TASK || call.target === TASK_OF_SEVERAL) void this.#tasks.run(call, this.runtime)
     else if (!this.#actor || call.target !== this.#actor.id) void serve(served, call)
-    else if (call.method === STOP) void this.#stop(call, this.#actor.executor)
-    else this.#actor.executor.run(call)
+    else if (call.mayLack || this.#fetching.size > 0) void this.#takeInTurn(call, this.#actor.executor)
+    else this.#begin(call, this.#actor.executor)
+  }
+
+  #begin(call: IncomingCall, executor: Executor): void {
+    if (call.method === STOP) void this.#stop(call, executor)
+    else executor.run(call)
+  }
+
+  /** Fetches the arguments of a call that live elsewhere. Calls of the same caller wait for that, those of others do not. */
+  async #takeInTurn(call: IncomingCall, executor: Executor): Promise<void> {
+    const before = this.#fetching.get(call.peer)
+    const fetched = call.mayLack ? fetchArguments(this.runtime, call.args, true) : undefined
+    fetched?.catch(() => {})
+    const turn = (async () => {
+      await before
+      try {
+        await fetched
+      } catch (error) {
+        call.fail(error)
+        return
+      }
+      this.#begin(call, executor)
+    })()
+    this.#fetching.set(call.peer, turn)
+    await turn
+    if (this.#fetching.get(call.peer) === turn) this.#fetching.delete(call.peer)
   }
 
   /** Answers the calls before, and ends the worker. */
@@ -126,10 +168,23 @@ export class Worker {
     } catch (error) {
       console.error(error)
     }
+    await this.#handOver()
     await this.runtime.head.stopping()
     call.reply(null)
     await this.#switchboard.delivered()
     this.#body.exit(0)
+  }
+
+  /** Has those who own results that are held here bring them over. */
+  async #handOver(): Promise<void> {
+    const brought = this.#switchboard.accepted.map(async (peer) => {
+      const results = this.runtime.objects.heldBy(peer.identity.processId)
+      if (results.length > 0) await control<CallerDuties>(peer).bring(results)
+    })
+    const timeout = new Promise<void>((resolve) => {
+      setTimeout(resolve, HAND_OVER).unref()
+    })
+    await Promise.race([Promise.allSettled(brought), timeout])
   }
 }
 

@@ -1,0 +1,84 @@
+import { ObjectRef } from '../api/ref.js'
+import { decode, type Encoded, encode, registerCodec } from '../transport/codec.js'
+import type { IncomingCall } from '../transport/incoming-call.js'
+import type { ProcessAddress } from '../transport/switchboard.js'
+import { packedBytes, snapshot } from '../transport/wire.js'
+import type { BorrowedRef } from './borrowed-ref.js'
+import type { Location } from './elsewhere.js'
+import type { OwnerData } from './ref-codec.js'
+import { currentRuntime } from './runtime.js'
+
+/** Encoded bytes from which a result for another node stays with the process that computed it. */
+export const LARGE_RESULT = 2 ** 20
+
+/** What is sent in place of a large result: a ref that the process owns which computed it. */
+export class HeldResult {
+  constructor(
+    readonly ref: ObjectRef<unknown>,
+    readonly bytes: number,
+  ) {}
+
+  /** Where the receiver finds the value. */
+  get location(): Location {
+    const { id, ownerData } = this.ref as BorrowedRef<unknown>
+    return { id, holder: (ownerData as OwnerData & { worker: ProcessAddress }).worker }
+  }
+}
+
+registerCodec<HeldResult, { ref: ObjectRef<unknown>; bytes: number }>({
+  name: 'troupe.held-result',
+  matches: (value): value is HeldResult => value instanceof HeldResult,
+  encode: ({ ref, bytes }) => ({ ref, bytes }),
+  decode: ({ ref, bytes }) => new HeldResult(ref, bytes),
+})
+
+let results = 0
+
+/**
+ * Answers a call of another node: with its result, or where that is large with where it is.
+ *
+ * @param parts whether the result is an array whose items are held on their own
+ */
+export function replyAcrossNodes(call: IncomingCall, result: unknown, subject: string, parts: boolean): void {
+  if (call.isCancelled) return
+  if (parts && Array.isArray(result)) {
+    call.reply(
+      result.map((item) => heldIfLarge(item, subject)),
+      subject,
+    )
+    return
+  }
+  const encoded = encode(result, subject, false)
+  const bytes = packedBytes(encoded, LARGE_RESULT)
+  if (bytes < LARGE_RESULT) call.send(encoded)
+  else call.reply(hold(encoded, bytes), subject)
+}
+
+function heldIfLarge(item: unknown, subject: string): unknown {
+  const encoded = encode(item, subject, false)
+  const bytes = packedBytes(encoded, LARGE_RESULT)
+  if (bytes >= LARGE_RESULT) return hold(encoded, bytes)
+  for (const release of encoded.pins) release()
+  return item
+}
+
+/** Keeps a copy of the result: what it was made of may change after the answer. */
+function hold(encoded: Encoded, bytes: number): HeldResult {
+  const value = copyOf(encoded)
+  const id = `${currentRuntime().self.processId}:result:${++results}`
+  return new HeldResult(new ObjectRef<unknown>((resolve) => resolve(value), id), bytes)
+}
+
+/** A deep copy of what was encoded for another node; lets go of what it pinned. */
+export function copyOf(encoded: Encoded): unknown {
+  const { tree, marked, attachments, pins } = snapshot(encoded)
+  const kept: Promise<unknown>[] = []
+  const own = attachments.map((bytes) => Uint8Array.from(bytes))
+  try {
+    return decode(tree, marked, own, false, (until) => kept.push(until))
+  } finally {
+    void Promise.allSettled(kept).then(() => {
+      for (const release of pins) release()
+    })
+  }
+}
