@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { formatIdentity, parseIdentity } from './identity.js'
 import type { Link, LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { LinkLostError } from './link.js'
@@ -6,6 +7,9 @@ import { type Parcel, PROTOCOL } from './wire.js'
 
 /** Milliseconds a process may take to answer a connection. */
 const CONNECT_TIMEOUT = 5000
+
+/** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
+const PROBE_AFTER = 100
 
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
 const REST_INTERVAL = 500
@@ -41,6 +45,7 @@ export class DealerLink implements Link {
     this.#deadline = setTimeout(() => setImmediate(() => this.#giveUp()), this.#timeout)
     this.#socket.connect(endpoint)
     void this.#receive()
+    if (options.hasListened) setTimeout(() => this.#probe(), PROBE_AFTER).unref()
   }
 
   post(parcel: Parcel): void {
@@ -101,6 +106,19 @@ export class DealerLink implements Link {
       else if (this.#state === 'connecting') this.#greeted(frames)
       else if (this.#state === 'open') this.#events.received(frames)
     }
+  }
+
+  /** ZeroMQ goes on trying where nothing listens any more. */
+  #probe(): void {
+    if (this.#state !== 'connecting') return
+    const { hostname, port } = new URL(this.#endpoint)
+    const probe = connect({ host: hostname, port: Number(port) }, () => probe.destroy())
+    probe.unref()
+    probe.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.#state === 'connecting' && error.code === 'ECONNREFUSED') {
+        this.#lose(`nothing listens at ${this.#endpoint} any more`)
+      }
+    })
   }
 
   /** Runs after a look at what has come in, for a process whose own thread was busy all the while. */

@@ -53,6 +53,7 @@ export class LocalLink implements Link {
   readonly #endpoint: string
   readonly #self: PeerIdentity
   readonly #mayRest: (() => boolean) | undefined
+  readonly #hasListened: boolean
   readonly #deadline: NodeJS.Timeout
   readonly #early: Parcel[] = []
   #rest: NodeJS.Timeout | undefined
@@ -64,12 +65,13 @@ export class LocalLink implements Link {
     endpoint: string,
     self: PeerIdentity,
     events: LinkEvents,
-    { timeout = CONNECT_TIMEOUT, mayRest }: LinkOptions,
+    { timeout = CONNECT_TIMEOUT, mayRest, hasListened }: LinkOptions,
   ) {
     this.#endpoint = endpoint
     this.#self = self
     this.#events = events
     this.#mayRest = mayRest
+    this.#hasListened = hasListened ?? false
     const giveUp = () => {
       if (this.#state === 'connecting') this.#lose(`nothing answers at ${endpoint} within ${timeout / 1000} s`)
     }
@@ -123,7 +125,7 @@ export class LocalLink implements Link {
     })
     let refused = false
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      refused = error.code === 'ECONNREFUSED'
+      refused = error.code === 'ECONNREFUSED' && !this.#hasListened
     })
     socket.on('close', () => {
       if (refused && this.#state === 'connecting') setTimeout(() => this.#retry(), RETRY_INTERVAL)

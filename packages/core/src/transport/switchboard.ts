@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
 import { DealerLink } from './dealer-link.js'
-import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
 import { Peer, type PeerHandler } from './peer.js'
 import { Listener } from './router.js'
@@ -90,16 +90,21 @@ export class Switchboard {
     const known = this.#links.get(address.processId)
     if (known) return known.peer
     const endpoint = address.nodeId === this.self.nodeId ? address.ipc : address.tcp
-    return this.open(endpoint, address, handler)
+    return this.open(endpoint, address, handler, { hasListened: true })
   }
 
   /**
    * Opens a connection to an endpoint.
    *
    * @param identity who is expected there
-   * @param timeout milliseconds the other end has to answer
+   * @param options `timeout`: milliseconds the other end has to answer; `hasListened`: whether it is known to have listened
    */
-  open(endpoint: string | undefined, identity: PeerIdentity, handler: PeerHandler, timeout?: number): Peer {
+  open(
+    endpoint: string | undefined,
+    identity: PeerIdentity,
+    handler: PeerHandler,
+    options: Pick<LinkOptions, 'timeout' | 'hasListened'> = {},
+  ): Peer {
     const peer: Peer = new Peer(
       this.self,
       identity,
@@ -119,7 +124,7 @@ export class Switchboard {
     }
     const mayRest = this.#mayRest ? () => this.#isIdle() : undefined
     const NewLink = isLocal(endpoint) ? LocalLink : DealerLink
-    const link = new NewLink(endpoint, this.self, peer, { timeout, mayRest, mayBeAsked: handler.mayBeAsked })
+    const link = new NewLink(endpoint, this.self, peer, { ...options, mayRest, mayBeAsked: handler.mayBeAsked })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })
     return peer
