@@ -139,15 +139,17 @@ export class ActorClient implements CallOwner {
   }
 
   /** What an actor computed is not computed again: its state may have changed since. */
-  adopt(call: Call, held: HeldResult): RemoteValue {
+  adopt({ ref, label }: Call, held: HeldResult): RemoteValue {
     const again = async ({ holder }: Location) => {
+      // The head knows why the process ended.
+      if (this.#state === 'alive') await this.#changed(REASON_TIMEOUT)
       const why = this.#death ? `: ${this.#death.reason}` : ''
       throw new ObjectLostError(
-        `the result of ${call.label} was lost with the actor's process on node ${holder.nodeId}${why}; results of ` +
+        `the result of ${label} was lost with the actor's process on node ${holder.nodeId}${why}; results of ` +
           'actors are not computed again, so await or copy those that must outlive the actor',
       )
     }
-    return this.runtime.results.adopt(call.ref, held, { again, done() {} })
+    return this.runtime.results.adopt(ref, held, { again, done() {} })
   }
 
   noticed(error: unknown): void {

@@ -14,6 +14,7 @@ export class Outgoing {
   isReady: boolean
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
+  #call: Call | undefined
   readonly #args: unknown[]
   #encoded: Encoded
   /** What the refs have resolved to, in their order. */
@@ -30,19 +31,24 @@ export class Outgoing {
    */
   constructor(
     readonly number: number,
-    public call: Call,
+    call: Call,
     readonly method: string,
     args: unknown[],
     sameNode: boolean,
     public retries: number,
     private settled: () => void,
   ) {
+    this.#call = call
     this.refs = args.flatMap((arg, index) => (arg instanceof ObjectRef ? [[index, arg] as const] : []))
     this.#args = this.refs.length === 0 ? args : args.map((arg) => (arg instanceof ObjectRef ? null : arg))
     this.isReady = this.refs.length === 0
     this.#sameNode = sameNode
     this.#encoded = snapshot(encode(this.#args, 'arguments', sameNode))
     this.#uses = this.refs.map(([, ref]) => ref.use())
+  }
+
+  get call(): Call {
+    return this.#call!
   }
 
   /** Whether the receiver has to fetch some of the arguments. */
@@ -97,15 +103,15 @@ export class Outgoing {
     return { args, late: this.#late.map((value, position) => [this.refs[position]![0], { ...value, pins: [] }]) }
   }
 
-  /** The call has an outcome, and is kept all the same. */
-  answered(): void {
-    this.settled()
-    this.settled = () => {}
+  /** The call has an outcome. The arguments are kept for its result, which must not be kept by them. */
+  keep(): void {
+    this.#answered()
+    this.#call = undefined
   }
 
   /** The call is made again for its result. */
   again(call: Call, retries: number, settled: () => void): void {
-    this.call = call
+    this.#call = call
     this.retries = retries
     this.settled = settled
   }
@@ -115,7 +121,12 @@ export class Outgoing {
     this.#release([this.#encoded, ...this.#late])
     for (const unpin of this.#pins.splice(0)) unpin()
     for (const unused of this.#uses.splice(0)) unused()
-    this.answered()
+    this.#answered()
+  }
+
+  #answered(): void {
+    this.settled()
+    this.settled = () => {}
   }
 
   #encodeLate(): Encoded[] {

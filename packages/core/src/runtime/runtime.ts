@@ -124,7 +124,7 @@ export class Runtime {
         if (this.#ending === undefined) options.onHeadLost?.(lost)
       },
     }
-    this.#head = switchboard.open(headEndpoint, head, handler, options.timeout)
+    this.#head = switchboard.open(headEndpoint, head, handler, { timeout: options.timeout })
     this.head = this.#explained(control<HeadRequests>(this.#head))
   }
 

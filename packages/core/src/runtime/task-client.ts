@@ -116,7 +116,7 @@ export class TaskClient implements CallOwner {
 
   settled(call: Call): void {
     if (!this.#again.delete(call)) this.#kept.get(call)?.done()
-    else this.#kept.get(call)?.answered()
+    else this.#kept.get(call)?.keep()
     this.#kept.delete(call)
     const worker = this.#running.get(call)
     this.#running.delete(call)
@@ -159,7 +159,7 @@ export class TaskClient implements CallOwner {
     const outgoing = this.#kept.get(call)
     if (!outgoing || this.#maxRetries === 0) return undefined
     this.#kept.delete(call)
-    outgoing.answered()
+    outgoing.keep()
     return new Lineage(this.name, outgoing, this.#maxRetries, (lost, retries) => this.#recompute(lost, retries))
   }
 
@@ -175,7 +175,7 @@ export class TaskClient implements CallOwner {
 
   /** Runs a task again for a result that was lost. */
   #recompute(outgoing: Outgoing, retries: number): Promise<unknown> {
-    const call = new Call(outgoing.call.ref.id, this.name, callerOf(), this)
+    const call = new Call(`${this.runtime.self.processId}:task:${++tasks}`, this.name, callerOf(), this)
     outgoing.again(call, retries, this.runtime.switchboard.hold())
     this.#again.add(call)
     this.#kept.set(call, outgoing)

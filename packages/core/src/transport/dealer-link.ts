@@ -1,9 +1,13 @@
+import { connect } from 'node:net'
 import { introduce } from './identity.js'
 import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
 import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
 import type { Parcel } from './wire.js'
+
+/** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
+const PROBE_AFTER = 100
 
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
 const REST_INTERVAL = 500
@@ -33,6 +37,7 @@ export class DealerLink extends OpenedLink {
     this.#outbox = new Outbox(this.#socket)
     this.#socket.connect(endpoint)
     void this.#receive()
+    if (options.hasListened) setTimeout(() => this.#probe(), PROBE_AFTER).unref()
   }
 
   /** Goes back to receiving after a rest. */
@@ -81,5 +86,18 @@ export class DealerLink extends OpenedLink {
       if (saysBroken(frames)) this.lose(`the connection to ${this.endpoint} broke`)
       else this.received(frames)
     }
+  }
+
+  /** ZeroMQ goes on trying where nothing listens any more. */
+  #probe(): void {
+    if (this.state !== 'connecting') return
+    const { hostname, port } = new URL(this.endpoint)
+    const probe = connect({ host: hostname, port: Number(port) }, () => probe.destroy())
+    probe.unref()
+    probe.on('error', (error: NodeJS.ErrnoException) => {
+      if (this.state === 'connecting' && error.code === 'ECONNREFUSED') {
+        this.lose(`nothing listens at ${this.endpoint} any more`)
+      }
+    })
   }
 }

@@ -39,4 +39,6 @@ export interface LinkOptions {
   mayRest?: (() => boolean) | undefined
   /** Whether the other end may ask for something while this link rests. */
   mayBeAsked?: (() => boolean) | undefined
+  /** Whether the other end is known to have listened, so that it has gone if nothing listens there. */
+  hasListened?: boolean | undefined
 }

@@ -25,6 +25,7 @@ function pathOf(endpoint: string): string {
 export class LocalLink extends OpenedLink {
   readonly #introduction: string
   readonly #mayRest: (() => boolean) | undefined
+  readonly #hasListened: boolean
   #rest: NodeJS.Timeout | undefined
   #socket: Socket | undefined
   #stream: LocalStream | undefined
@@ -33,6 +34,7 @@ export class LocalLink extends OpenedLink {
     super(endpoint, secret, events, options)
     this.#introduction = introduce(self, secret, 'connecting', endpoint)
     this.#mayRest = options.mayRest
+    this.#hasListened = options.hasListened ?? false
     this.#connect()
   }
 
@@ -75,7 +77,7 @@ export class LocalLink extends OpenedLink {
     socket.on('connect', () => stream.greet(this.#introduction))
     let refused = false
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      refused = error.code === 'ECONNREFUSED'
+      refused = error.code === 'ECONNREFUSED' && !this.#hasListened
     })
     socket.on('close', () => {
       if (refused && this.state === 'connecting') {

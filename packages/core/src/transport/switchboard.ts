@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
-import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
 import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
 import { type Listening, network, type WakefulLink } from './network.js'
@@ -113,16 +113,21 @@ export class Switchboard {
     const known = this.#links.get(address.processId)
     if (known) return known.peer
     const endpoint = address.nodeId === this.self.nodeId ? address.ipc : address.tcp
-    return this.open(endpoint, address, handler)
+    return this.open(endpoint, address, handler, { hasListened: true })
   }
 
   /**
    * Opens a connection to an endpoint.
    *
    * @param identity who is expected there
-   * @param timeout milliseconds the other end has to answer
+   * @param options `timeout`: milliseconds the other end has to answer; `hasListened`: whether it is known to have listened
    */
-  open(endpoint: string | undefined, identity: PeerIdentity, handler: PeerHandler, timeout?: number): Peer {
+  open(
+    endpoint: string | undefined,
+    identity: PeerIdentity,
+    handler: PeerHandler,
+    options: Pick<LinkOptions, 'timeout' | 'hasListened'> = {},
+  ): Peer {
     const peer: Peer = new Peer(
       this.self,
       identity,
@@ -140,11 +145,11 @@ export class Switchboard {
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const options = { timeout, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
+    const all = { ...options, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
     const link = this.#context.runInAsyncScope((): WakefulLink => {
       if (isWithin(endpoint)) return LoopbackLink.open(endpoint, this.self, peer, this.#context)
-      if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, this.secret, peer, options)
-      return network().connect(endpoint, this.self, this.secret, identity, peer, options)
+      if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, this.secret, peer, all)
+      return network().connect(endpoint, this.self, this.secret, identity, peer, all)
     })
     peer.link = link
     this.#links.set(identity.processId, { peer, link })

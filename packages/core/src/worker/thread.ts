@@ -37,7 +37,7 @@ export const networkOfHost: Network = {
   connect(endpoint, self, secret, expected, events, options) {
     const via = ipcEndpoint(randomId())
     ask({ connect: endpoint, via, self, expected })
-    return new LocalLink(via, self, secret, events, options)
+    return new LocalLink(via, self, secret, events, { ...options, hasListened: false })
   },
   async listen(endpoint, self) {
     const number = ++requests
