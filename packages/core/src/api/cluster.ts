@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
+import { loaderFlags } from '../cluster/loader-flags.js'
 import { unreachable } from '../cluster/node.js'
 import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
@@ -159,7 +160,8 @@ async function joinCluster(address: string, { namespace, supervise }: ConnectOpt
 
 async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
+  const nodeFlags = loaderFlags(process.execArgv)
+  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources, nodeFlags }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,

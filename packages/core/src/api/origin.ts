@@ -1,5 +1,7 @@
-/** Where this file and its neighbours are: their frames say nothing to a caller. */
-const own = ['api', 'runtime'].map((folder) => new URL(`../${folder}/`, import.meta.url).href)
+/** Where this file and its neighbours are, or their sources in stacks that are mapped: their frames say nothing to a caller. */
+const own = ['api', 'runtime']
+  .map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
+  .flatMap((path) => [path, path.replace(/\/dist\/(?=\w+\/$)/, '/src/')])
 
 /** Notes where a remote call is made; the stack is only written out when it is needed. */
 export function callerOf(): Error {

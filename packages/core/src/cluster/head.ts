@@ -40,6 +40,8 @@ export interface HeadOptions {
   /** What its node has beside or instead of what the host has. */
   readonly resources?: Resources | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Flags of Node.js for the workers of its node. */
+  readonly nodeFlags?: readonly string[] | undefined
 }
 
 /** The node that keeps the cluster's registry: who its nodes, drivers and actors are. */
@@ -75,6 +77,7 @@ export class Head {
     this.#agent = new NodeAgent(
       { nodeId, clusterId, host, head: address, headEndpoint: address.ipc, listens: options.listen !== undefined },
       this.#noticesOf(),
+      options.nodeFlags,
     )
     const { pid } = process
     const agent: Remote<NodeRequests> = {

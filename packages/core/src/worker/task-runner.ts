@@ -4,6 +4,7 @@ import { InvalidInputError } from '../api/errors.js'
 import { registeredFunction } from '../api/remote.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import { importModule } from './import-module.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
@@ -66,7 +67,7 @@ function splitMethod(method: string): [module: string, name: string] {
 async function load(module: string, name: string): Promise<AnyFunction> {
   const known = registeredFunction(module, name)
   if (known) return known
-  const namespace = (await import(module)) as Record<string, unknown>
+  const namespace = await importModule(module)
   const task = registeredFunction(module, name) ?? namespace[name]
   if (typeof task === 'function') return task as AnyFunction
   throw new InvalidInputError(`${module} makes no task of ${name}; call remote(import.meta.url, ${name}) in it`)
