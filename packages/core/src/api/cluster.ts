@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
+import { loaderFlags } from '../cluster/loader-flags.js'
 import { reachHead, unreachable } from '../cluster/node.js'
 import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
@@ -166,8 +167,10 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
 
 async function startCluster({ namespace, resources, supervise, onFailure }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
+  const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
-  const boot: HeadBoot = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid, resources }
+  const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid }
+  const boot: HeadBoot = { ...ids, resources, nodeFlags }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,

@@ -1,5 +1,7 @@
-/** Where this file and its neighbours are: their frames say nothing to a caller. */
-const own = ['api', 'runtime'].map((folder) => new URL(`../${folder}/`, import.meta.url).href)
+/** Where this file and its neighbours are, or their sources in stacks that are mapped: their frames say nothing to a caller. */
+const own = ['api', 'runtime']
+  .map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
+  .flatMap((path) => [path, path.replace(/\/dist\/(?=\w+\/$)/, '/src/')])
 
 /** Noting a stack costs microseconds, more than the rest of a call. So of calls in quick succession only some are noted. */
 const MOST_AT_ONCE = 16

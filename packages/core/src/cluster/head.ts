@@ -45,6 +45,8 @@ export interface HeadOptions {
   /** What its node has beside or instead of what the host has. */
   readonly resources?: Resources | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
+  /** Flags of Node.js for the workers of its node. */
+  readonly nodeFlags?: readonly string[] | undefined
 }
 
 /** The node that keeps the cluster's registry: who its nodes, drivers and actors are. */
@@ -82,7 +84,7 @@ export class Head {
     const { nodeId, clusterId, secret } = options
     const listens = options.listen !== undefined
     const settings = { nodeId, clusterId, secret, host, head: address, headEndpoint: address.ipc, listens }
-    this.#agent = new NodeAgent(settings, this.#noticesOf())
+    this.#agent = new NodeAgent(settings, this.#noticesOf(), options.nodeFlags)
     const { pid } = process
     const agent: Remote<NodeRequests> = {
       startWorker: async (spec) => this.#agent.startWorker(spec),

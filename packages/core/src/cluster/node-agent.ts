@@ -22,12 +22,15 @@ export type NodeSettings = Omit<WorkerSettings, 'processId'>
 export class NodeAgent implements NodeRequests {
   readonly #settings: NodeSettings
   readonly #notices: NodeNotices
+  readonly #nodeFlags: readonly string[]
   /** How each worker is ended. */
   readonly #workers = new Map<string, () => Promise<void>>()
   readonly #threads = new Map<string, ThreadGroup>()
 
-  constructor(settings: NodeSettings, notices: NodeNotices) {
+  /** @param nodeFlags flags of Node.js for all workers */
+  constructor(settings: NodeSettings, notices: NodeNotices, nodeFlags: readonly string[] = []) {
     this.#settings = settings
+    this.#nodeFlags = nodeFlags
     this.#notices = notices
   }
 
@@ -101,7 +104,7 @@ export class NodeAgent implements NodeRequests {
     ...channel: 'ipc'[]
   ): ChildProcess {
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...nodeFlags, script, TITLE_ROOM], {
+    const child = spawn(process.execPath, [...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],

@@ -6,6 +6,7 @@ import { collectGarbage } from '../runtime/collect-garbage.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import type { Runtime } from '../runtime/runtime.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import { importModule } from './import-module.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
@@ -71,7 +72,7 @@ function splitMethod(method: string): [module: string, name: string] {
 async function load(module: string, name: string): Promise<AnyFunction> {
   const known = registeredFunction(module, name)
   if (known) return known
-  const namespace = (await import(module)) as Record<string, unknown>
+  const namespace = await importModule(module)
   const task = registeredFunction(module, name) ?? namespace[name]
   if (typeof task === 'function') return task as AnyFunction
   throw new InvalidInputError(`${module} makes no task of ${name}; call remote(import.meta.url, ${name}) in it`)

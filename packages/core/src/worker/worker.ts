@@ -19,6 +19,7 @@ import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
 import { Executor } from './executor.js'
+import { importModule } from './import-module.js'
 import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
@@ -192,7 +193,7 @@ export class Worker {
 async function load({ module, exportName }: ActorClass): Promise<Class> {
   const known = registeredClass(module, exportName)
   if (known) return known as Class
-  const namespace = (await import(module)) as Record<string, unknown>
+  const namespace = await importModule(module)
   const actorClass = registeredClass(module, exportName) ?? namespace[exportName]
   if (typeof actorClass === 'function') return actorClass as Class
   throw new InvalidInputError(
