@@ -45,10 +45,14 @@ export { type AnyFunction, type RefsOf, type RemoteFunction, remote, type TaskOp
 export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
 export type {
   ActorInfo,
+  ActorStack,
   Coordinates,
   Dimensions,
   GroupInfo,
+  ObjectInfo,
   PlacementStrategy,
+  ProcessInfo,
+  Stack,
   TaskInfo,
 } from './cluster/protocol.js'
 export type { Resources } from './cluster/resources.js'

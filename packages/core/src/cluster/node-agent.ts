@@ -1,9 +1,11 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { InvalidInputError } from '../api/errors.js'
 import { CLUSTER_VARIABLE, WORKER_VARIABLE, type WorkerBoot } from './boot.js'
 import { LineReader } from './line-reader.js'
-import type { Death, NodeNotices, NodeRequests, WorkerSpec } from './protocol.js'
+import type { Death, NodeNotices, NodeRequests, Stack, WorkerSpec } from './protocol.js'
+import { STACK_FLAGS, StackProbe } from './stack-probe.js'
 import { TITLE_ROOM } from './title.js'
 
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
@@ -23,6 +25,7 @@ export type NodeSettings = Pick<
 
 interface Worker {
   readonly child: ChildProcess
+  readonly probe: StackProbe
   readonly ended: Promise<void>
 }
 
@@ -40,7 +43,7 @@ export class NodeAgent implements NodeRequests {
   startWorker({ processId, env, nodeFlags = [], cwd }: WorkerSpec): void {
     const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...nodeFlags, workerMain, TITLE_ROOM], {
+    const child = spawn(process.execPath, [...STACK_FLAGS, ...nodeFlags, workerMain, TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -54,7 +57,9 @@ export class NodeAgent implements NodeRequests {
     const lastLines: string[] = []
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
+    const probe = new StackProbe(child)
     readLines(child.stderr!, (line) => {
+      if (probe.takes(line)) return
       if (lastLines.push(line) > KEPT_LINES) lastLines.shift()
       log(line)
     })
@@ -72,7 +77,7 @@ export class NodeAgent implements NodeRequests {
         setTimeout(done, LAST_OUTPUT)
       })
     })
-    this.#workers.set(processId, { child, ended })
+    this.#workers.set(processId, { child, probe, ended })
   }
 
   async endWorker(processId: string): Promise<void> {
@@ -82,6 +87,12 @@ export class NodeAgent implements NodeRequests {
     const timer = setTimeout(() => worker.child.kill('SIGKILL'), GRACE)
     await worker.ended
     clearTimeout(timer)
+  }
+
+  async stackOf(processId: string): Promise<Stack> {
+    const worker = this.#workers.get(processId)
+    if (!worker) throw new InvalidInputError(`the process ${processId} has ended`)
+    return worker.probe.read()
   }
 
   /** Ends all workers; resolves when their processes have ended. */

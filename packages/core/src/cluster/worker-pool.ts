@@ -42,6 +42,11 @@ export class WorkerProcess {
     return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
   }
 
+  /** Its connection with the head, once it has joined. */
+  get peer(): Peer | undefined {
+    return this.#peer
+  }
+
   /** Whether its connection with the head has ended, as it does with the process. */
   get isDisconnected(): boolean {
     return this.#peer?.isLost ?? false
@@ -181,6 +186,11 @@ export class WorkerPool {
     this.#workers.delete(processId)
     this.#idle.delete(worker)
     worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+  }
+
+  /** The connections of those that have joined, by their process ids. */
+  peers(): [processId: string, peer: Peer][] {
+    return [...this.#workers].flatMap(([id, { peer }]) => (peer ? [[id, peer]] : []))
   }
 
   nodeLost(nodeId: string, reason: string): void {

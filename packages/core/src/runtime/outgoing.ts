@@ -10,6 +10,8 @@ import { snapshot } from '../transport/wire.js'
 export class Outgoing {
   /** Whether all refs among the arguments have their values. */
   isReady: boolean
+  /** When it was called, as `performance.now()` tells. */
+  readonly since = performance.now()
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
   #args: unknown[]

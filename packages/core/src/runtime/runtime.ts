@@ -18,6 +18,7 @@ import { seal, unseal } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts, Switchboard } from '../transport/switchboard.js'
 import { ActorClient } from './actor-client.js'
 import type { RefOwner } from './borrowed-ref.js'
+import { takeInventory } from './inventory.js'
 import { ObjectTable } from './object-table.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
@@ -53,6 +54,8 @@ export class Runtime {
   readonly #head: Peer
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
+  /** Those whose tasks have not all got an outcome. */
+  readonly busyTasks = new Set<TaskClient>()
   #ending: string | undefined
   /** Whether this process was started to run actors and tasks. */
   readonly isWorker: boolean
@@ -83,11 +86,12 @@ export class Runtime {
       fetchSealed: async (id) => seal(await this.objects.fetch(id), 'the value of a ref'),
       holderGone: (holder) => this.objects.holderGone(holder),
       supervise: async (failure) => this.supervisor?.(failure),
+      inventory: () => takeInventory(this),
     }
     const served = { ...notices, ...owning, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
-      mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined,
+      mayBeAsked: () => !this.objects.isEmpty || this.supervisor !== undefined,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })

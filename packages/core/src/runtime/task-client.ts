@@ -4,7 +4,7 @@ import { callerOf } from '../api/origin.js'
 import { placeRequest } from '../api/place-options.js'
 import { ObjectRef } from '../api/ref.js'
 import type { TaskOptions } from '../api/remote.js'
-import { type Lease, TASK } from '../cluster/protocol.js'
+import { type Inventory, type Lease, TASK } from '../cluster/protocol.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Outgoing } from './outgoing.js'
@@ -72,6 +72,15 @@ export class TaskClient implements CallOwner {
     })
   }
 
+  /** The tasks that have no outcome yet. */
+  list(): Inventory['tasks'] {
+    return [...this.#kept.values()].map(({ call, isReady, since }) => {
+      const lease = this.#running.get(call)?.lease.id
+      const state = lease !== undefined ? 'running' : isReady ? 'queued' : 'waiting'
+      return { name: this.name, state, age: (performance.now() - since) / 1000, lease }
+    })
+  }
+
   lost(call: Call, error: LinkLostError): void {
     const worker = this.#running.get(call)
     this.#running.delete(call)
@@ -83,6 +92,7 @@ export class TaskClient implements CallOwner {
   settled(call: Call): void {
     this.#kept.get(call)?.done()
     this.#kept.delete(call)
+    if (this.#kept.size === 0) this.runtime.busyTasks.delete(this)
     const worker = this.#running.get(call)
     this.#running.delete(call)
     // A cancelled task may still run; a worker is used again only when it is known to be free.
@@ -103,6 +113,7 @@ export class TaskClient implements CallOwner {
       const letGo = this.runtime.switchboard.hold()
       const outgoing = new Outgoing(number, call, this.key, args, true, retries, letGo)
       this.#kept.set(call, outgoing)
+      this.runtime.busyTasks.add(this)
       if (outgoing.isReady) this.#enqueue(outgoing)
       else {
         outgoing.resolve().then(

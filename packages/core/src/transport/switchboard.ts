@@ -115,7 +115,7 @@ export class Switchboard {
           handler.lost?.(error)
         },
       },
-      () => this.#wake(),
+      () => this.wake(),
     )
     if (!endpoint) {
       peer.link = { post() {}, close() {} }
@@ -147,7 +147,7 @@ export class Switchboard {
   /** Keeps receiving until the returned function is called, once. */
   hold(): () => void {
     this.#awaited += 1
-    this.#wake()
+    this.wake()
     return () => {
       this.#awaited -= 1
     }
@@ -186,7 +186,8 @@ export class Switchboard {
     return true
   }
 
-  #wake(): void {
+  /** Has the connections look anew whether they may rest. */
+  wake(): void {
     for (const { link } of this.#links.values()) link.wake()
   }
 }

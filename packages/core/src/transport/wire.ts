@@ -53,6 +53,11 @@ export function snapshot(encoded: Encoded): Encoded {
   return { ...encoded, tree: unpackr.unpack(packr.pack(encoded.tree)) }
 }
 
+/** The bytes that an encoded value takes in a message. */
+export function byteLengthOf({ tree, attachments }: Encoded): number {
+  return attachments.reduce((sum, { length }) => sum + length, packr.pack(tree).length)
+}
+
 /** Joins parcels into the frames of one ZeroMQ message: the envelopes back to back, then all attachments. */
 export function join(parcels: Parcel[]): Uint8Array[] {
   const [first] = parcels
