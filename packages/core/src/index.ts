@@ -46,11 +46,15 @@ export { type AnyFunction, type RefsOf, type RemoteFunction, remote, type TaskOp
 export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
 export type {
   ActorInfo,
+  ActorStack,
   Coordinates,
   Dimensions,
   GroupInfo,
   Isolation,
+  ObjectInfo,
   PlacementStrategy,
+  ProcessInfo,
+  Stack,
   TaskInfo,
 } from './cluster/protocol.js'
 export type { Resources } from './cluster/resources.js'

@@ -4,6 +4,7 @@ import { bytesOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
 
+/** Which rank of which group a communicator is. */
 export interface CommunicatorOptions {
   /** This member's number, from 0 to size - 1. */
   rank: number
@@ -95,7 +96,7 @@ export class Communicator {
 
   /**
    * Reduces `all` over all ranks and gives each rank its rows of the result, in `own`.
-   * @param options.rows How many rows each rank gets; as many each by default.
+   * @param options `rows`: how many rows each rank gets; as many each by default.
    */
   reduceScatter(
     all: Reducible,
@@ -142,7 +143,7 @@ export class Communicator {
 
   /**
    * Sends each rank its rows of `sent`; what the ranks send here is stacked in `received` in rank order.
-   * @param options.rows How many rows each rank is sent, and `receivedRows` how many it sends here; as many each by default.
+   * @param options `rows`: how many rows each rank is sent; `receivedRows`: how many it sends here; as many each by default.
    */
   allToAll(
     sent: Tensor,
@@ -320,6 +321,7 @@ export class Communicator {
   }
 }
 
+/** How a reduction is done. */
 export interface ReduceOptions {
   reduction?: Reduction
   /** Where the result goes; the tensor itself by default. */

@@ -41,6 +41,7 @@ const blocks: Record<QuantizedType, { elements: number; bytes: number }> = {
   q6_k: { elements: 256, bytes: 210 },
 }
 
+/** Whether numbers of a type are stored in blocks that share a scale. */
 export function isQuantized(type: DataType): type is QuantizedType {
   return type in blocks
 }

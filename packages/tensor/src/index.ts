@@ -19,4 +19,11 @@ export {
 } from './data-type.js'
 export { type Output, Program } from './program.js'
 export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
-export { type AttentionBatch, type CacheShape, type RowSymbol, Trace, type Value } from './trace.js'
+export {
+  type AttentionBatch,
+  type CacheShape,
+  type RowSymbol,
+  Trace,
+  type TracedOperation,
+  type Value,
+} from './trace.js'

@@ -4,6 +4,7 @@ import { bytesOfRows, type DataType, type ElementArray, isQuantized, viewElement
 /** Where a tensor's elements are. */
 export type Device = 'cpu'
 
+/** Where a tensor's memory is taken from. */
 export interface TensorOptions {
   /** `shared` memory (the default) can be mapped by the other processes of the host; `private` memory cannot. */
   memory?: 'shared' | 'private'
@@ -96,6 +97,7 @@ export class Tensor<T extends DataType = DataType> {
     return sizeOf(this.shape)
   }
 
+  /** Bytes that the elements take. */
   get byteLength(): number {
     return bytesOf(this.dtype, this.shape)
   }
@@ -122,6 +124,7 @@ export class Tensor<T extends DataType = DataType> {
     return new Uint8Array(this.memory.buffer, this.offset, this.byteLength)
   }
 
+  /** The memory that the elements lie in, perhaps with those of other tensors. */
   get storage(): Storage {
     return this.memory
   }

@@ -1,4 +1,4 @@
-import { type Cluster, InvalidInputError } from '@troupe/core'
+import { type Cluster, InvalidInputError, type ProcessInfo } from '@troupe/core'
 import { command } from '../command.js'
 import { observe, observing, show } from '../observe.js'
 import { formatFree, table } from '../table.js'
@@ -28,8 +28,27 @@ const kinds: Readonly<Record<string, Kind<unknown>>> = {
   }),
   tasks: kind({
     list: (cluster) => cluster.tasks(),
-    heading: ['function', 'pid', 'node'],
-    row: ({ name, pid, nodeId }) => [name, pid, nodeId],
+    heading: ['function', 'state', 'seconds', 'pid', 'node', 'called by'],
+    row: ({ name, state, age, pid, nodeId, owner }) => [
+      name,
+      state,
+      Number(age.toFixed(1)),
+      pid,
+      nodeId,
+      formatProcess(owner),
+    ],
+  }),
+  objects: kind({
+    list: (cluster) => cluster.objects(),
+    heading: ['object', 'state', 'bytes', 'owner', 'node', 'held by'],
+    row: ({ id, state, size, owner, holders }) => [
+      id,
+      state,
+      size ?? '',
+      formatProcess(owner),
+      owner.nodeId,
+      holders.map(formatProcess).join(', '),
+    ],
   }),
   'placement-groups': kind({
     list: (cluster) => cluster.placementGroups(),
@@ -38,11 +57,15 @@ const kinds: Readonly<Record<string, Kind<unknown>>> = {
   }),
 }
 
+function formatProcess({ name, pid }: ProcessInfo): string {
+  return `${name} (${pid})`
+}
+
 /** `troupe list`: what lives in a cluster. */
 export const list = command({
   name: 'list',
-  argument: 'actors|nodes|tasks|placement-groups',
-  summary: 'List the actors, nodes, running tasks or placement groups of a cluster',
+  argument: 'actors|nodes|tasks|objects|placement-groups',
+  summary: 'List the actors, nodes, tasks, shared objects or placement groups of a cluster',
   options: observing,
   async run({ address, json }, what) {
     const chosen = kinds[what ?? '']

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import { connect, placementGroup } from '@troupe/core'
+import { connect, placementGroup, put } from '@troupe/core'
 import { startHead } from '@troupe/core/cluster'
 import test from 'ava'
 import { RemoteTalker } from '../testing/talker.js'
@@ -44,10 +44,20 @@ test('the state of a cluster can be read from the command line', async (t) => {
   t.is((await json('list', 'placement-groups'))[0].id, group.id)
   t.deepEqual(await json('logs', 'parrot'), ['one', 'two', 'two'])
   t.is((await run('logs', 'parrot', '--address', address)).stdout, 'one\ntwo\ntwo\n')
+  const kept = put(Uint8Array.of(1))
+  t.like((await json('list', 'objects'))[0], {
+    id: kept.id,
+    state: 'ready',
+    owner: { name: 'driver', pid: process.pid },
+  })
+  t.regex((await run('list', 'objects', '--address', address)).stdout, /^object +state +bytes[\s\S]*ready[\s\S]*driver/)
+  t.like(await json('stack', 'parrot'), { name: 'parrot', state: 'idle', frames: [] })
+  t.regex((await run('stack', 'parrot', '--address', address)).stdout, /^parrot \(process \d+\) is idle/)
 
   const refused: [string[], RegExp][] = [
     [['logs', 'nobody', '--address', address], /^error: no actor named nobody has lived lately/],
     [['list', 'things', '--address', address], /^error: expected one of actors, nodes.*found things/],
+    [['stack', 'nobody', '--address', address], /^error: no actor named nobody lives/],
     [['status'], /^error: expected --address HOST:PORT/],
   ]
   for (const [args, message] of refused) {

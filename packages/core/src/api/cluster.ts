@@ -5,7 +5,7 @@ import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
 import { reachHead, unreachable } from '../cluster/node.js'
-import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protocol.js'
+import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret } from '../cluster/token.js'
@@ -104,9 +104,31 @@ export class Cluster {
     return this.#runtime.head.actors()
   }
 
-  /** The tasks that run, of all drivers; those that wait are not among them. */
+  /**
+   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that is too busy to answer within a
+   * second tells only of those that run.
+   */
   async tasks(): Promise<TaskInfo[]> {
     return this.#runtime.head.tasks()
+  }
+
+  /**
+   * The values that were put, and those whose refs are shared between processes: 10,000 of each owner at most. Those of an
+   * owner that is too busy to answer within a second are left out.
+   */
+  async objects(): Promise<ObjectInfo[]> {
+    return this.#runtime.head.objects()
+  }
+
+  /**
+   * What the process of an actor does at this moment, also when it is stuck in a loop. The process runs on; its inspector
+   * (`node --inspect`) is open meanwhile, on an address of this host that only the cluster knows.
+   *
+   * @param actor its name, or its id
+   * @throws InvalidInputError if no actor of that name lives, or several
+   */
+  async stack(actor: string): Promise<ActorStack> {
+    return this.#runtime.head.stack(actor)
   }
 
   /** The latest lines, a thousand at most, that an actor or the tasks of a function wrote to stdout and stderr. */

@@ -1,4 +1,5 @@
 import type { Coordinates, Dimensions } from '../cluster/protocol.js'
+import { Multicast } from '../transport/multicast.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
 import {
   clientOf,
@@ -9,6 +10,7 @@ import {
   type RemoteResult,
   stopActor,
 } from './handle.js'
+import { ObjectRef } from './ref.js'
 
 /** One actor of a mesh. */
 export interface MeshMember<T> {
@@ -90,24 +92,24 @@ export class Mesh<T> {
   }
 
   /**
-   * Calls a method of every member, and resolves with their answers in the order of the members.
+   * Calls a method of every member, and resolves with their answers in the order of the members. The arguments are encoded
+   * once for all members of a node: they map the same memory of a tensor.
    *
    * @throws the first failure; the message of an error that a member threw begins with the member's name
    */
   async call<K extends MethodName<T>>(method: K, ...args: ArgumentsOf<T, K>): Promise<MeshAnswer<AnswerOf<T, K>>[]> {
-    return Promise.all(
-      this.members.map(async ({ coordinates, handle }) => {
-        const client = clientOf(handle)
-        try {
-          return { coordinates, value: (await client.call(method, args)) as AnswerOf<T, K> }
-        } catch (error) {
-          if (error instanceof Error && !(error instanceof ActorDiedError)) {
-            error.message = `${client.record.name}.${method}: ${error.message}`
-          }
-          throw error
+    const answers = this.#callAll(method, args).map(async (ref, index) => {
+      const { coordinates, handle } = this.members[index]!
+      try {
+        return { coordinates, value: (await ref) as AnswerOf<T, K> }
+      } catch (error) {
+        if (error instanceof Error && !(error instanceof ActorDiedError)) {
+          error.message = `${clientOf(handle).record.name}.${method}: ${error.message}`
         }
-      }),
-    )
+        throw error
+      }
+    })
+    return Promise.all(answers)
   }
 
   /**
@@ -127,9 +129,20 @@ export class Mesh<T> {
     return chosen(...args)
   }
 
-  /** Calls a method of every member without waiting for answers. */
+  /** Calls a method of every member without waiting for answers. The arguments are encoded as for {@link call}. */
   broadcast<K extends MethodName<T>>(method: K, ...args: ArgumentsOf<T, K>): void {
-    for (const { handle } of this.members) clientOf(handle).call(method, args)
+    this.#callAll(method, args)
+  }
+
+  #callAll(method: string, args: readonly unknown[]): ObjectRef<unknown>[] {
+    const shared = args.map((arg, index) => {
+      const isShared = typeof arg === 'object' && arg !== null && !(arg instanceof ObjectRef)
+      return isShared ? new Multicast(arg, `argument ${index + 1}`) : arg
+    })
+    const uses = shared.flatMap((arg) => (arg instanceof Multicast ? [arg.use()] : []))
+    const refs = this.members.map(({ handle }) => clientOf(handle).call(method, shared))
+    for (const done of uses) done()
+    return refs
   }
 
   /** Stops every member once the calls that this process made before have been answered. */

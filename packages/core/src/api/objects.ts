@@ -24,7 +24,11 @@ export function put<T>(value: T): ObjectRef<T> {
   try {
     const { tree, marked, attachments } = snapshot(encoded)
     const copy = decode(tree, marked, attachments, true) as T
-    return new ObjectRef<T>((resolve) => resolve(copy), `${runtime.self.processId}:put:${++puts}`)
+    const id = `${runtime.self.processId}:put:${++puts}`
+    const ref = new ObjectRef<T>((resolve) => resolve(copy), id, { freed: () => runtime.objects.unput(id) })
+    runtime.objects.put(ref)
+    runtime.switchboard.wake()
+    return ref
   } finally {
     for (const release of encoded.pins) release()
   }

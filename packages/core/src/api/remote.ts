@@ -7,6 +7,7 @@ import type { RemoteArguments, RemoteResult } from './handle.js'
 import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 import type { ObjectRef } from './ref.js'
 
+/** A function of any shape. */
 // biome-ignore lint/suspicious/noExplicitAny: any function is accepted
 export type AnyFunction = (...args: any[]) => any
 
@@ -34,6 +35,7 @@ export interface RemoteFunction<F extends AnyFunction> {
   options(
     options: TaskOptions & { readonly numReturns: number },
   ): (...args: RemoteArguments<Parameters<F>>) => RefsOf<Awaited<ReturnType<F>>>
+  /** The same function with other options, for calls that give one ref each. */
   options(options: TaskOptions): RemoteFunction<F>
 }
 

@@ -9,7 +9,9 @@ export const MAX_PENDING_CALLS = 100_000
 
 /** Methods of an actor that have a limit of their own on how many of their calls run at a time. */
 export interface MethodGroup<T> {
+  /** How many calls of them may run at a time. */
   readonly limit: number
+  /** Their names; each method is in one group at most. */
   readonly methods: readonly MethodName<T>[]
 }
 

@@ -1,4 +1,4 @@
-import { ActorDiedError, TroupeError } from '../api/errors.js'
+import { ActorDiedError, InvalidInputError, TroupeError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
@@ -231,6 +231,23 @@ export class ActorTable {
         reason: death?.reason,
       }
     })
+  }
+
+  /**
+   * The process of a living actor, by the actor's name or id.
+   *
+   * @throws InvalidInputError if there is none, or several of that name
+   */
+  processOf(nameOrId: string): { name: string; worker: WorkerProcess } {
+    const found = [...this.#actors.values()].filter(({ id, name }) => id === nameOrId || name === nameOrId)
+    const [actor] = found
+    if (found.length === 1 && actor?.worker) return { name: actor.name, worker: actor.worker }
+    const ids = found.map(({ id }) => id).join(', ')
+    if (found.length > 1)
+      throw new InvalidInputError(`several actors are named ${nameOrId}; give the id of one: ${ids}`)
+    throw new InvalidInputError(
+      `no actor named ${nameOrId} ${actor ? 'has a process now' : 'lives'}; \`troupe list actors\` shows those that do`,
+    )
   }
 
   /** Starts the actor's process. */

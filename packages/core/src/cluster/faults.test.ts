@@ -2,12 +2,14 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { connect as connectSocket } from 'node:net'
 import test from 'ava'
-import { Dealer } from 'zeromq'
 import { ActorDiedError, connect, describeActor, InvalidInputError, NodeUnreachableError } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { isAlive, processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
+import { introduce } from '../transport/identity.js'
+import { Secret } from '../transport/secret.js'
+import { WatchfulDealer } from '../transport/sockets.js'
 
 test.serial('kill -9 of a worker fails its pending calls and later ones, naming the actor', async (t) => {
   await using cluster = await connect()
@@ -192,10 +194,12 @@ test.serial('bytes from strangers do not harm the head', async (t) => {
     socket.on('error', () => {})
     socket.end(randomBytes(1 + round * 500))
   }
-  const stranger = new Dealer({ linger: 0, routingId: 'troupe1 stranger nowhere 1' })
+  const secret = new Secret(process.env.TROUPE_TOKEN!)
+  const self = { processId: 'stranger', nodeId: 'nowhere' }
+  const stranger = new WatchfulDealer(introduce(self, secret, 'connecting', `tcp://${address}`), secret)
   stranger.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await stranger.send([randomBytes(round), randomBytes(10)])
-  const unknown = new Dealer({ linger: 0 })
+  const unknown = new WatchfulDealer('unknown', secret)
   unknown.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await unknown.send(randomBytes(round))
   await using cluster = await connect({ address })

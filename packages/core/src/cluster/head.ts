@@ -7,11 +7,20 @@ import type { Peer, PeerHandler } from '../transport/peer.js'
 import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
+import { Census } from './census.js'
 import { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
 import { NodeAgent } from './node-agent.js'
-import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
+import type {
+  ActorStack,
+  ClusterInfo,
+  DriverDuties,
+  HeadRequests,
+  NodeDeclaration,
+  NodeNotices,
+  NodeRequests,
+} from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
 import { Scheduler } from './scheduler.js'
 import { WorkerPool } from './worker-pool.js'
@@ -60,6 +69,7 @@ export class Head {
   readonly #actors: ActorTable
   readonly #scheduler: Scheduler
   readonly #leases: LeaseTable
+  readonly #census: Census
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
   readonly #agent: NodeAgent
@@ -80,6 +90,7 @@ export class Head {
       },
     })
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
+    this.#census = new Census(this.#drivers, this.#workers, this.#leases)
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId, secret } = options
     const listens = options.listen !== undefined
@@ -89,6 +100,7 @@ export class Head {
     const agent: Remote<NodeRequests> = {
       startWorker: async (spec) => this.#agent.startWorker(spec),
       endWorker: (processId) => this.#agent.endWorker(processId),
+      stackOf: (processId) => this.#agent.stackOf(processId),
     }
     const pool = new ResourcePool(resourcesOfHost(options.resources))
     const labels = options.labels ?? {}
@@ -237,7 +249,9 @@ export class Head {
       },
       removeGroup: (id) => this.#removeGroup(id),
       actors: () => this.#actors.list(),
-      tasks: () => this.#leases.list(),
+      tasks: () => this.#census.tasks(),
+      objects: () => this.#census.objects(),
+      stack: (actor) => this.#stack(actor),
       groups: () => this.#scheduler.groups(),
       logs: (name) => this.#logs.lines(name),
       nodes: () =>
@@ -246,6 +260,12 @@ export class Head {
           return { id, host, pid, cpus, actors: this.#actors.countOn(id), resources, free, labels }
         }),
     }
+  }
+
+  async #stack(actor: string): Promise<ActorStack> {
+    const { name, worker } = this.#actors.processOf(actor)
+    const stack = await worker.unlessExited(worker.node.agent.stackOf(worker.processId))
+    return { name, pid: worker.pid, nodeId: worker.node.id, ...stack }
   }
 
   /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */

@@ -1,7 +1,7 @@
 import { WorkerDiedError } from '../api/errors.js'
 import { randomId } from '../transport/switchboard.js'
 import type { Owner } from './actor-table.js'
-import type { Death, Lease, LeaseRequest, TaskInfo } from './protocol.js'
+import type { Death, Lease, LeaseRequest } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
@@ -21,6 +21,7 @@ interface Held {
   readonly driver: string
   readonly grant: Grant
   readonly worker: WorkerProcess
+  readonly since: number
   /** Leases that the task's own calls hold or wait for; while there are some, its resources are lent to others. */
   children: number
 }
@@ -98,8 +99,16 @@ export class LeaseTable {
     await Promise.all(held.map((one) => this.#discard(one, 'its placement group was removed')))
   }
 
-  list(): TaskInfo[] {
-    return [...this.#held.values()].map(({ what, worker }) => ({ name: what, pid: worker.pid, nodeId: worker.node.id }))
+  /** The worker of a lease. */
+  workerOf(id: string): WorkerProcess | undefined {
+    return this.#held.get(id)?.worker
+  }
+
+  /** What is held, with the processes that hold it and the seconds since they got it. */
+  list(): { name: string; age: number; pid: number; nodeId: string; owner: string }[] {
+    return [...this.#held.values()].map(({ what, since, worker, owner }) => {
+      return { name: what, age: (performance.now() - since) / 1000, pid: worker.pid, nodeId: worker.node.id, owner }
+    })
   }
 
   /** A worker that does not start is tried again, perhaps on another node. */
@@ -128,7 +137,8 @@ export class LeaseTable {
       }
       const worker = await this.#workers.take(grant.node, { name: what, driver, namespace, exited })
       await worker.unlessExited(worker.duties.equip(grant.taken.gpus))
-      this.#held.set(id, { id, what, owner: owner.processId, driver, grant, worker, children: 0 })
+      const since = performance.now()
+      this.#held.set(id, { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 })
       return { id, address: worker.address }
     } catch (error) {
       this.#scheduler.release(grant)

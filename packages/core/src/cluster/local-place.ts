@@ -1,3 +1,4 @@
+import { InvalidInputError } from '../api/errors.js'
 import { control } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import type { LocalDuties, WorkerSpec } from './protocol.js'
@@ -19,6 +20,9 @@ export class LocalPlace implements WorkerPlace {
     this.agent = {
       startWorker: ({ processId }: WorkerSpec) => control<LocalDuties>(peer).startLocal(processId),
       endWorker: (processId: string) => this.#end(processId),
+      stackOf: async () => {
+        throw new InvalidInputError('it runs in the thread of its caller; read the stack of that process')
+      },
     }
   }
 

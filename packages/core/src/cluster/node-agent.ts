@@ -1,8 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import { InvalidInputError } from '../api/errors.js'
 import { CLUSTER_VARIABLE, THREADS_VARIABLE, WORKER_VARIABLE, type WorkerBoot, type WorkerSettings } from './boot.js'
-import type { Death, NodeNotices, NodeRequests, ProcessSettings, ThreadPlace, WorkerSpec } from './protocol.js'
+import type { Death, NodeNotices, NodeRequests, ProcessSettings, Stack, ThreadPlace, WorkerSpec } from './protocol.js'
 import { visibleDevices } from './resources.js'
+import { STACK_FLAGS, StackProbe } from './stack-probe.js'
 import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
 import { LastLines, readLines } from './worker-output.js'
@@ -26,6 +28,7 @@ export class NodeAgent implements NodeRequests {
   /** How each worker is ended. */
   readonly #workers = new Map<string, () => Promise<void>>()
   readonly #threads = new Map<string, ThreadGroup>()
+  readonly #probes = new Map<string, StackProbe>()
 
   /** @param nodeFlags flags of Node.js for all workers */
   constructor(settings: NodeSettings, notices: NodeNotices, nodeFlags: readonly string[] = []) {
@@ -42,6 +45,7 @@ export class NodeAgent implements NodeRequests {
   async endWorker(processId: string): Promise<void> {
     await this.#workers.get(processId)?.()
     this.#workers.delete(processId)
+    this.#probes.delete(processId)
   }
 
   /** Ends all workers; resolves when their processes have ended. */
@@ -55,12 +59,15 @@ export class NodeAgent implements NodeRequests {
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
+    const probe = new StackProbe(child)
     readLines(child.stderr!, (line) => {
+      if (probe.takes(line)) return
       lastLines.add(line)
       log(line)
     })
     const ended = new Promise<void>((resolve) => {
       const report = (death: Death) => {
+        this.#probes.delete(processId)
         if (!this.#workers.delete(processId)) return
         this.#notices.exited(processId, death)
         resolve()
@@ -72,6 +79,7 @@ export class NodeAgent implements NodeRequests {
         setTimeout(done, LAST_OUTPUT)
       })
     })
+    this.#probes.set(processId, probe)
     this.#workers.set(processId, async () => {
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), GRACE)
@@ -97,6 +105,12 @@ export class NodeAgent implements NodeRequests {
     this.#workers.set(processId, () => started.end(processId))
   }
 
+  async stackOf(processId: string): Promise<Stack> {
+    const probe = this.#probes.get(processId)
+    if (!probe) throw new InvalidInputError('its process has ended, or it is a thread, whose stack cannot be read')
+    return probe.read()
+  }
+
   #spawn(
     script: string,
     { env, nodeFlags = [], cwd }: ProcessSettings,
@@ -104,7 +118,7 @@ export class NodeAgent implements NodeRequests {
     ...channel: 'ipc'[]
   ): ChildProcess {
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
+    const child = spawn(process.execPath, [...STACK_FLAGS, ...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],

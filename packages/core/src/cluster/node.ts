@@ -97,6 +97,7 @@ export class JoinedNode {
     return {
       startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
       endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
+      stackOf: async (processId: string) => (await this.#untilJoined).stackOf(processId),
     }
   }
 }

@@ -141,12 +141,64 @@ export interface ActorInfo {
   readonly reason?: string | undefined
 }
 
-/** A task that runs, as `cluster.tasks()` lists it. */
-export interface TaskInfo {
+/** A process of the cluster, in the lists of what it owns. */
+export interface ProcessInfo {
+  /** The name of its actor or of the function of its task; `driver` for a driver. */
   readonly name: string
+  /** 0 where it is not known. */
   readonly pid: number
   readonly nodeId: string
 }
+
+/** A task that has no outcome yet, as `cluster.tasks()` lists it. */
+export interface TaskInfo {
+  /** The name of its function. */
+  readonly name: string
+  /** `waiting` for its arguments, `queued` until a worker is free for it, or `running`. */
+  readonly state: 'waiting' | 'queued' | 'running'
+  /** Seconds since it was called. */
+  readonly age: number
+  /** Where it runs; 0 and empty before. */
+  readonly pid: number
+  readonly nodeId: string
+  /** Who called it. */
+  readonly owner: ProcessInfo
+}
+
+/** A value that is shared by refs, as `cluster.objects()` lists it. */
+export interface ObjectInfo {
+  readonly id: string
+  readonly state: 'pending' | 'ready' | 'failed'
+  /** The bytes that it takes in a message to another host, where it is there and can be sent. */
+  readonly size?: number | undefined
+  /** The process that owns it, where its value is. */
+  readonly owner: ProcessInfo
+  /** The other processes that hold refs of it, with how many. */
+  readonly holders: readonly (ProcessInfo & { readonly refs: number })[]
+}
+
+/** What a process tells of what it owns. */
+export interface Inventory {
+  readonly pid: number
+  readonly objects: readonly (Pick<ObjectInfo, 'id' | 'state' | 'size'> & {
+    readonly holders: readonly (readonly [processId: string, refs: number])[]
+  })[]
+  readonly tasks: readonly (Pick<TaskInfo, 'name' | 'state' | 'age'> & {
+    /** The lease of the worker that it runs on. */
+    readonly lease?: string | undefined
+  })[]
+}
+
+/** What the main thread of a process does. */
+export interface Stack {
+  /** `idle`: it runs no JavaScript. `blocked`: it is in native code or a system call, and lets nobody look. */
+  readonly state: 'running' | 'idle' | 'blocked'
+  /** Its calls, the innermost first. */
+  readonly frames: readonly string[]
+}
+
+/** The stack of an actor's process, as `cluster.stack()` gives it. */
+export interface ActorStack extends Stack, ProcessInfo {}
 
 /** What a node declares when it joins. */
 export interface NodeDeclaration {
@@ -277,10 +329,13 @@ export interface HeadRequests {
   removeGroup(id: string): Promise<void>
   nodes(): NodeInfo[]
   actors(): ActorInfo[]
-  tasks(): TaskInfo[]
+  tasks(): Promise<TaskInfo[]>
+  objects(): Promise<ObjectInfo[]>
   groups(): GroupInfo[]
   /** The latest lines that an actor, or the tasks of a function, wrote. */
   logs(name: string): string[]
+  /** What the process of an actor does; the actor goes by its name or its id. */
+  stack(actor: string): Promise<ActorStack>
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
 }
@@ -290,9 +345,15 @@ export interface NodeRequests {
   startWorker(spec: WorkerSpec): void
   /** Resolves when the process has ended. */
   endWorker(processId: string): Promise<void>
+  stackOf(processId: string): Promise<Stack>
 }
 
-/** What a worker serves to the head. */
+/** What every process that can own something serves to the head. */
+export interface OwnerDuties {
+  inventory(): Promise<Inventory>
+}
+
+/** What a worker serves to the head, beside {@link OwnerDuties}. */
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
@@ -331,7 +392,7 @@ export interface OwnerRequests {
 }
 
 /** The same for a driver, which others cannot connect to: the head asks it for them. */
-export interface DriverDuties {
+export interface DriverDuties extends OwnerDuties {
   holdFor(id: string, holder: string): void
   releaseFor(id: string, holder: string): void
   /** Gives the value, or where it is, sealed. */

@@ -24,7 +24,7 @@ export interface WorkerPlace {
   /** The node's. */
   readonly id: string
   readonly cpus: number
-  readonly agent: Pick<Remote<NodeRequests>, 'startWorker' | 'endWorker'>
+  readonly agent: Pick<Remote<NodeRequests>, 'startWorker' | 'endWorker' | 'stackOf'>
 }
 
 /** A worker of the cluster. */
@@ -49,6 +49,11 @@ export class WorkerProcess {
 
   get address(): ProcessAddress {
     return { processId: this.processId, nodeId: this.node.id, ipc: ipcEndpoint(this.processId), tcp: this.#tcp }
+  }
+
+  /** Its connection with the head, once it has joined. */
+  get peer(): Peer | undefined {
+    return this.#peer
   }
 
   /** Whether its connection with the head has ended, as it does with the process. */
@@ -239,6 +244,11 @@ export class WorkerPool {
     this.#workers.delete(processId)
     this.#idle.delete(worker)
     worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+  }
+
+  /** The connections of those that have joined, by their process ids. */
+  peers(): [processId: string, peer: Peer][] {
+    return [...this.#workers].flatMap(([id, { peer }]) => (peer ? [[id, peer]] : []))
   }
 
   nodeLost(nodeId: string, reason: string): void {

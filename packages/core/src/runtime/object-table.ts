@@ -21,10 +21,38 @@ export class ObjectTable {
   readonly #kept = new Map<object, ObjectRef<unknown>>()
   /** Called when others hold no ref any more. */
   onEmpty: () => void = () => {}
+  /** The values that this process has put and still has refs of. */
+  readonly #puts = new Map<string, WeakRef<ObjectRef<unknown>>>()
+  readonly #collected = new FinalizationRegistry<string>((id) => this.#puts.delete(id))
 
   /** How many refs others hold. */
   get size(): number {
     return this.#entries.size
+  }
+
+  /** Whether there is anything that others may ask for. */
+  get isEmpty(): boolean {
+    return this.#entries.size === 0 && this.#puts.size === 0
+  }
+
+  /** Notes a value that was put, until its ref is collected or {@link unput}. */
+  put(ref: ObjectRef<unknown>): void {
+    this.#puts.set(ref.id, new WeakRef(ref))
+    this.#collected.register(ref, ref.id)
+  }
+
+  unput(id: string): void {
+    this.#puts.delete(id)
+  }
+
+  /** The values that were put, and those whose refs others hold or are to get. */
+  list(): { ref: ObjectRef<unknown>; holders: ReadonlyMap<string, number> }[] {
+    const shared = [...this.#entries.values()]
+    const own = [...this.#puts].flatMap(([id, weak]) => {
+      const ref = this.#entries.has(id) ? undefined : weak.deref()
+      return ref ? [{ ref, holders: new Map<string, number>() }] : []
+    })
+    return [...shared, ...own]
   }
 
   /** This process's own ref, if it is one that others know of. */

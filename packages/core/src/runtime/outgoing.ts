@@ -12,6 +12,8 @@ import { argumentOf, RemoteArgument } from './remote-argument.js'
 export class Outgoing {
   /** Whether all refs among the arguments have outcomes. */
   isReady: boolean
+  /** When it was called, as `performance.now()` tells. */
+  readonly since = performance.now()
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
   #call: Call | undefined

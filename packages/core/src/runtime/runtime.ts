@@ -27,6 +27,7 @@ import type { RefOwner } from './borrowed-ref.js'
 import type { Location } from './elsewhere.js'
 import { copyOf } from './held-result.js'
 import { HeldResults } from './held-results.js'
+import { takeInventory } from './inventory.js'
 import { ObjectTable } from './object-table.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
@@ -70,6 +71,8 @@ export class Runtime {
   #hasLocals = false
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
+  /** Those whose tasks have not all got an outcome. */
+  readonly busyTasks = new Set<TaskClient>()
   #ending: string | undefined
   /** Whether this process was started to run actors and tasks. */
   readonly isWorker: boolean
@@ -106,6 +109,7 @@ export class Runtime {
       },
       supervise: async (failure) => this.supervisor?.(failure),
       unhandled: (failure) => options.onUnhandled?.(failure),
+      inventory: () => takeInventory(this),
     }
     const hosting: LocalDuties = {
       startLocal: async (processId) => {
@@ -117,7 +121,7 @@ export class Runtime {
     const served = { ...notices, ...owning, ...hosting, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
-      mayBeAsked: () => this.objects.size > 0 || this.#clients.size > 0 || this.#hasLocals || this.isWorker,
+      mayBeAsked: () => !this.objects.isEmpty || this.#clients.size > 0 || this.#hasLocals || this.isWorker,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })

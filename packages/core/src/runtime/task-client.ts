@@ -10,7 +10,7 @@ import { callerOf } from '../api/origin.js'
 import { placeRequest } from '../api/place-options.js'
 import { ObjectRef } from '../api/ref.js'
 import type { TaskOptions } from '../api/remote.js'
-import { type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
+import { type Inventory, type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Elsewhere, type RemoteValue } from './elsewhere.js'
@@ -106,6 +106,15 @@ export class TaskClient implements CallOwner {
     return this.runtime.results.adopt(call.ref, held, this.#lineageOf(call)?.part() ?? this.#lostForGood())
   }
 
+  /** The tasks that have no outcome yet. */
+  list(): Inventory['tasks'] {
+    return [...this.#kept.values()].map(({ call, isReady, since }) => {
+      const lease = this.#running.get(call)?.lease.id
+      const state = lease !== undefined ? 'running' : isReady ? 'queued' : 'waiting'
+      return { name: this.name, state, age: (performance.now() - since) / 1000, lease }
+    })
+  }
+
   lost(call: Call, error: LinkLostError): void {
     const worker = this.#running.get(call)
     this.#running.delete(call)
@@ -118,6 +127,7 @@ export class TaskClient implements CallOwner {
     if (!this.#again.delete(call)) this.#kept.get(call)?.done()
     else this.#kept.get(call)?.keep()
     this.#kept.delete(call)
+    if (this.#kept.size === 0) this.runtime.busyTasks.delete(this)
     const worker = this.#running.get(call)
     this.#running.delete(call)
     // A cancelled task may still run; a worker is used again only when it is known to be free.
@@ -137,6 +147,7 @@ export class TaskClient implements CallOwner {
       const letGo = this.runtime.switchboard.hold()
       const outgoing = new Outgoing(number, call, this.key, args, true, this.#maxRetries, letGo)
       this.#kept.set(call, outgoing)
+      this.runtime.busyTasks.add(this)
       if (outgoing.isReady) this.#enqueue(outgoing)
       else {
         outgoing.resolve().then(

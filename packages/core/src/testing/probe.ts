@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { actor, currentActor, describeActor, type Handle } from '../index.js'
 import { type Counter, RemoteCounter } from './counter.js'
 
@@ -86,6 +87,11 @@ export class Probe {
 
   async never(): Promise<void> {
     await new Promise(() => {})
+  }
+
+  /** Keeps its thread busy until a file is there. */
+  spinUntil(file: string): void {
+    while (!existsSync(file));
   }
 
   exit(code: number): void {

@@ -39,6 +39,7 @@ export interface Codec<T = unknown, D = unknown> {
   matches(value: object): value is T & object
   /** Returns the data that stands for the value: anything that can itself be sent. */
   encode(value: T, context: EncodeContext): D
+  /** Makes the value of what `encode` returned, in the receiver. */
   decode(data: D, context: DecodeContext): T
 }
 

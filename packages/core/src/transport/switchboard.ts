@@ -138,7 +138,7 @@ export class Switchboard {
           handler.lost?.(error)
         },
       },
-      () => this.#wake(),
+      () => this.wake(),
     )
     if (!endpoint) {
       peer.link = { post() {}, close() {} }
@@ -174,7 +174,7 @@ export class Switchboard {
   /** Keeps receiving until the returned function is called, once. */
   hold(): () => void {
     this.#awaited += 1
-    this.#wake()
+    this.wake()
     return () => {
       this.#awaited -= 1
     }
@@ -223,7 +223,8 @@ export class Switchboard {
     return true
   }
 
-  #wake(): void {
+  /** Has the connections look anew whether they may rest. */
+  wake(): void {
     if (!this.#household.someRest) return
     this.#household.someRest = false
     for (const member of this.#household.members) {

@@ -58,6 +58,11 @@ export function snapshot(encoded: Encoded): Encoded {
   return { ...encoded, tree: unpackr.unpack(packr.pack(encoded.tree)) }
 }
 
+/** The bytes that an encoded value takes in a message. */
+export function byteLengthOf({ tree, attachments }: Encoded): number {
+  return attachments.reduce((sum, { length }) => sum + length, packr.pack(tree).length)
+}
+
 /** How many bytes an encoded value takes; exact where it may be `limit` or more, else perhaps too many but below that. */
 export function packedBytes({ tree, attachments }: Encoded, limit: number): number {
   const beside = attachments.reduce((sum, { length }) => sum + length, 0)

@@ -13,6 +13,7 @@ export class BlockAllocator {
     return block
   }
 
+  /** Gives blocks back. */
   free(blocks: readonly number[]): void {
     this.#free.push(...blocks)
   }

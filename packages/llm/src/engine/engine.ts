@@ -23,6 +23,7 @@ type Worker = Mesh<ModelWorker>['members'][number]['handle']
 
 const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
 
+/** Which model is run, and how it is split and stored. */
 export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
@@ -47,6 +48,7 @@ export interface EngineWorker extends WorkerInfo {
   nodeId: string
 }
 
+/** How a text is continued. */
 export interface GenerateOptions extends Partial<Sampling> {
   /** The most tokens to generate; fewer if the context is full or the text ends. */
   maxTokens: number

@@ -3,6 +3,7 @@ import { toFloat16 } from './half.js'
 
 /** The formats that weights can be quantized to when they are loaded. */
 export const LOAD_FORMATS = ['Q8_0', 'Q4_0'] as const
+/** One of {@link LOAD_FORMATS}. */
 export type LoadFormat = (typeof LOAD_FORMATS)[number]
 
 /** Quantizes the 32 elements of `x` from index `from` on, to the block at byte `at`. */
