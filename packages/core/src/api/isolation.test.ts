@@ -15,7 +15,8 @@ import { ActorDiedError, CancelledError, DeadlineExceededError, InvalidInputErro
 import { describeActor, killActor, stopActor, withOptions } from './handle.js'
 import { put } from './objects.js'
 
-const cluster = useCluster(test)
+// Threads that share a process die together, also those of other tests.
+const cluster = useCluster(test, { onFailure() {} })
 
 async function died(t: ExecutionContext, call: () => PromiseLike<unknown>, message: RegExp): Promise<void> {
   await t.throwsAsync(async () => await call(), { instanceOf: ActorDiedError, message })

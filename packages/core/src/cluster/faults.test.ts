@@ -45,7 +45,7 @@ test.serial('an exit and an error outside of a call are in the message of the de
   const [quitter, thrower] = [await RemoteProbe.spawn(), await RemoteProbe.spawn()]
   await t.throwsAsync(async () => await quitter.exit(3), { message: /its process exited with code 3/ })
   const message =
-    /its process exited with code 1 \(Error: thrown outside of a call\)[\s\S]*last lines on its stderr:[\s\S]*probe\.js/
+    /its process exited with code 1 \(Error: thrown outside of a call\)[\s\S]*last lines on its stderr:[\s\S]*probe\.[jt]s/
   await t.throwsAsync(async () => await thrower.throwOutsideOfACall(), { message })
 })
 

@@ -55,7 +55,8 @@ export class NodeAgent implements NodeRequests {
 
   #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
-    const child = this.#spawn(workerMain, settings, { [WORKER_VARIABLE]: JSON.stringify(boot) })
+    const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
+    const child = this.#spawn(workerMain, { ...settings, nodeFlags }, { [WORKER_VARIABLE]: JSON.stringify(boot) })
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
@@ -118,7 +119,7 @@ export class NodeAgent implements NodeRequests {
     ...channel: 'ipc'[]
   ): ChildProcess {
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...STACK_FLAGS, ...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
+    const child = spawn(process.execPath, [...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],

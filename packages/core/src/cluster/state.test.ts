@@ -54,7 +54,7 @@ test.serial('the stack of an actor that is stuck in a loop is read, and leaves n
   )
   t.like(stack, { name: 'stuck', pid, state: 'running' })
   t.true(
-    stack.frames.some((frame) => /^Probe\.spinUntil .*probe\.js:\d+:\d+/.test(frame)),
+    stack.frames.some((frame) => /^Probe\.spinUntil .*probe\.[jt]s:\d+:\d+/.test(frame)),
     stack.frames.join('\n'),
   )
   t.false(existsSync(file))
