@@ -164,7 +164,7 @@ export class RemoteClass<C extends Constructor> {
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
     const isSupervised = currentRuntime().isSupervising()
     return {
-      actorClass: this.#class,
+      actorClass: { ...this.#class, module: currentRuntime().portable(this.#class.module) },
       members,
       dimensions,
       name,

@@ -3,6 +3,7 @@ import { ClusterLostError, NodeUnreachableError } from '../api/errors.js'
 import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import { NodeAgent } from './node-agent.js'
 import type { HeadRequests, WorkerSpec } from './protocol.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
@@ -66,10 +67,14 @@ export class JoinedNode {
       })
       const { clusterId } = info
       const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
-      node.#agent = new NodeAgent(settings, {
-        exited: (id, death) => peer.notify('exited', id, death),
-        log: (id, line) => peer.notify('log', id, line),
-      })
+      node.#agent = new NodeAgent(
+        settings,
+        {
+          exited: (id, death) => peer.notify('exited', id, death),
+          log: (id, line) => peer.notify('log', id, line),
+        },
+        (id, offset) => control<HeadRequests>(peer).readDirectory(id, offset),
+      )
       node.#joined(node.#agent)
       return node
     } catch (error) {
@@ -88,6 +93,8 @@ export class JoinedNode {
     return {
       startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
       endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
+      prepareDirectory: async (id: DirectoryId) => (await this.#untilJoined).prepareDirectory(id),
+      dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
     }
   }
 }

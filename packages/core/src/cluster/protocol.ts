@@ -1,6 +1,7 @@
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import type { Resources } from './resources.js'
 
 /** Places of an actor along the dimensions of its mesh. */
@@ -213,6 +214,15 @@ export interface ActorSpec extends MemberRequest {
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
   readonly gpus: readonly number[]
+  readonly folders?: WorkerFolders | undefined
+}
+
+/** Where a worker is to be, if its driver has a working directory. */
+export interface WorkerFolders {
+  /** Where the working directory is on its node. */
+  readonly root: string
+  /** The folder to work in. */
+  readonly cwd: string
 }
 
 /** A node, as `cluster.nodes()` lists it. */
@@ -273,6 +283,14 @@ export interface HeadRequests {
   logs(name: string): string[]
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
+  /** Whether a driver is to send its working directory, because the head does not have it. */
+  offerDirectory(id: DirectoryId): Promise<boolean>
+  /** A part of it; the parts are appended in the order they come. */
+  sendDirectory(id: DirectoryId, bytes: Uint8Array): Promise<void>
+  /** From here on the actors and tasks of the driver run in it. */
+  enterDirectory(id: DirectoryId): Promise<void>
+  /** A part of its archive for a node; empty at its end. */
+  readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
 }
 
 /** What a node agent serves to the head. */
@@ -280,6 +298,10 @@ export interface NodeRequests {
   startWorker(spec: WorkerSpec): void
   /** Resolves when the process has ended. */
   endWorker(processId: string): Promise<void>
+  /** Gets a working directory, if the node does not have it, and tells where it is. */
+  prepareDirectory(id: DirectoryId): Promise<string>
+  /** Nobody uses a working directory any more. */
+  dropDirectory(id: DirectoryId): Promise<void>
 }
 
 /** What a worker serves to the head. */
@@ -289,7 +311,7 @@ export interface WorkerDuties {
   /** What its actor decides about one that it spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks, on these GPUs. */
-  equip(gpus: readonly number[]): void
+  equip(gpus: readonly number[], folders?: WorkerFolders): void
   /** Resolves when no task runs. */
   idle(): Promise<true>
   /** Constructs an actor anew after a death. */
