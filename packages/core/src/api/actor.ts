@@ -193,7 +193,7 @@ export class RemoteClass<C extends Constructor> {
     const { isolation = 'process' } = limits
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
     return {
-      actorClass: this.#class,
+      actorClass: { ...this.#class, module: currentRuntime().portable(this.#class.module) },
       members,
       dimensions,
       name,

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
+import { packDirectory } from '../cluster/directory/packing.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
 import { reachHead, unreachable } from '../cluster/node.js'
 import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
@@ -10,6 +11,7 @@ import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { WorkingDirectory } from '../runtime/working-directory.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError, UnhandledFailureError } from './errors.js'
 import type { ActorFailure, Decision } from './hooks.js'
@@ -33,6 +35,13 @@ export interface ConnectOptions {
   readonly onFailure?: (failure: ActorFailure) => void
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
+  /**
+   * The directory with the code of this driver. Its files are sent to each node that actors or tasks of the driver run on,
+   * once for as long as they do not change, and those work in the copy: modules in it are imported from there. Left out are
+   * `.git`, `node_modules` and what a file `.troupeignore` in it names as a .gitignore would; packages are found where a node
+   * was started, unless `!node_modules` in that file has them sent.
+   */
+  readonly workingDirectory?: string | URL
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -45,7 +54,8 @@ const END_TIMEOUT = 5000
 /**
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
  *
- * @throws InvalidInputError if the address is malformed, or this process has joined a cluster already, as workers have
+ * @throws InvalidInputError if the address is malformed, this process has joined a cluster already, as workers have, or the
+ * working directory is none or too large
  * @throws NodeUnreachableError if no head answers at the address; AccessDeniedError if it has another token
  * @example
  * ```ts
@@ -178,6 +188,7 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
+    await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? unreachable(head, error) : error
@@ -187,7 +198,8 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster({ namespace, resources, supervise, onFailure }: ConnectOptions): Promise<Cluster> {
+async function startCluster(options: ConnectOptions): Promise<Cluster> {
+  const { namespace, resources, supervise, onFailure } = options
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
@@ -204,8 +216,8 @@ async function startCluster({ namespace, resources, supervise, onFailure }: Conn
   stdin.on('error', () => {})
   stdin.unref()
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const options = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
-  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, options)
+  const duties = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
+  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)
     head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
@@ -213,6 +225,7 @@ async function startCluster({ namespace, resources, supervise, onFailure }: Conn
   failed.catch(() => {})
   try {
     runtime.cluster = await Promise.race([runtime.head.joinDriver({ namespace }), failed])
+    await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('the head did not start')
     head.kill('SIGKILL')
@@ -221,6 +234,18 @@ async function startCluster({ namespace, resources, supervise, onFailure }: Conn
   runtime.supervisor = supervise
   enter(runtime)
   return new Cluster(runtime, head)
+}
+
+/** Sends the working directory where the head does not have it, and has what this driver starts run in it. */
+async function sendDirectory(runtime: Runtime, { workingDirectory }: ConnectOptions): Promise<void> {
+  if (workingDirectory === undefined) return
+  const path = workingDirectory instanceof URL ? fileURLToPath(workingDirectory) : workingDirectory
+  const { id, root, archive } = await packDirectory(path)
+  if (await runtime.head.offerDirectory(id)) {
+    for await (const bytes of archive()) await runtime.head.sendDirectory(id, bytes)
+  }
+  await runtime.head.enterDirectory(id)
+  runtime.directory = new WorkingDirectory(root)
 }
 
 async function ended(head: ChildProcess): Promise<void> {

@@ -72,11 +72,11 @@ export function remote<F extends AnyFunction>(module: string, task: F, options: 
   onEnter('tasks', (runtime) => {
     if (!runtime.isWorker) void runtime.head.prestart().catch(() => {})
   })
-  return callerOfTask<F>(key, name, isGenerator(task), options)
+  return callerOfTask<F>(module, name, isGenerator(task), options)
 }
 
 function callerOfTask<F extends AnyFunction>(
-  key: string,
+  module: string,
   name: string,
   streams: boolean,
   options: TaskOptions,
@@ -84,11 +84,13 @@ function callerOfTask<F extends AnyFunction>(
   checkTaskOptions(options)
   const identity = {}
   const call = (...args: unknown[]) => {
-    const client = currentRuntime().tasks(identity, (runtime) => new TaskClient(runtime, key, name, options))
+    const client = currentRuntime().tasks(identity, (runtime) => {
+      return new TaskClient(runtime, `${runtime.portable(module)}#${name}`, name, options)
+    })
     if (streams) return client.stream(args)
     return options.numReturns === undefined ? client.call(args) : client.callMany(args, options.numReturns)
   }
-  const withOptions = (more: TaskOptions) => callerOfTask<F>(key, name, streams, { ...options, ...more })
+  const withOptions = (more: TaskOptions) => callerOfTask<F>(module, name, streams, { ...options, ...more })
   return Object.assign(call, { options: withOptions }) as unknown as RemoteFunction<F>
 }
 

@@ -3,11 +3,28 @@ import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
 import { ActorNames } from './actor-names.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import type { Node } from './head.js'
 import { placeMesh } from './placement.js'
-import type { ActorInfo, ActorRecord, ActorState, Death, HeadNotices, Spawned, SpawnRequest } from './protocol.js'
+import type {
+  ActorInfo,
+  ActorRecord,
+  ActorState,
+  Death,
+  HeadNotices,
+  Spawned,
+  SpawnRequest,
+  WorkerFolders,
+} from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { WorkerExit, type WorkerHolder, type WorkerPlace, type WorkerPool, type WorkerProcess } from './worker-pool.js'
+import {
+  prepareFolders,
+  WorkerExit,
+  type WorkerHolder,
+  type WorkerPlace,
+  type WorkerPool,
+  type WorkerProcess,
+} from './worker-pool.js'
 
 /** How many dead actors are remembered, with why they died. */
 const REMEMBERED_DEAD = 10_000
@@ -26,6 +43,8 @@ export interface Owner {
   /** The driver at the root of what the process belongs to; empty where that is a detached actor. */
   readonly driver: string
   readonly namespace: string
+  /** The working directory of that driver. */
+  readonly directory?: DirectoryId | undefined
   /** Where its local actors are. */
   readonly place: WorkerPlace
   /** Whether it has ended; what it had asked for by then is nobody's. */
@@ -51,6 +70,7 @@ interface Actor {
   readonly driver: string
   /** The process of the owner, for an actor that is local to it. */
   readonly local: WorkerPlace | undefined
+  readonly directory: DirectoryId | undefined
   readonly watchers: Set<Peer>
   /** The node it would best be on. */
   readonly preferred: string | undefined
@@ -112,6 +132,7 @@ export class ActorTable {
         member,
         owner: request.detached ? '' : owner.processId,
         driver: request.detached ? '' : owner.driver,
+        directory: owner.directory,
         local: request.isolation === 'local' ? owner.place : undefined,
         watchers: new Set(),
         state: 'starting',
@@ -208,6 +229,11 @@ export class ActorTable {
     await Promise.all(members.map((actor) => this.end(actor.id, 'its placement group was removed')))
   }
 
+  /** The working directories that living actors are in. */
+  directories(): DirectoryId[] {
+    return [...this.#actors.values()].flatMap(({ directory }) => directory ?? [])
+  }
+
   /** The living actors. */
   list(): ActorInfo[] {
     return [...this.#actors.values()].map((actor) => {
@@ -253,7 +279,7 @@ export class ActorTable {
   /** Starts the actor's process. */
   async #launch(actor: Actor): Promise<void> {
     const { actorClass, members, dimensions, concurrency } = actor.request
-    const { id: actorId, name, driver, namespace } = actor
+    const { id: actorId, name, driver, namespace, directory } = actor
     let worker: WorkerProcess | undefined
     const exited = (death: Death) => {
       if (worker && actor.worker === worker) this.#exited(actor, death)
@@ -262,10 +288,12 @@ export class ActorTable {
       if (!actor.local) actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
       const gpus = actor.grant?.taken.gpus ?? []
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
-      const holder = { name, driver, namespace, exited }
-      worker = await this.#startWorker(actor, holder)
+      const holder = { name, driver, namespace, directory, exited }
+      const folders = actor.grant && (await prepareFolders(actor.grant.node, directory, actor.request.settings.cwd))
+      worker = await this.#startWorker(actor, holder, folders)
       const { isSupervised } = actor.request
-      const spec = { actorId, name, actorClass, concurrency, dimensions, gpus, isSupervised, ...members[actor.member] }
+      const place = { dimensions, gpus, folders, ...members[actor.member] }
+      const spec = { actorId, name, actorClass, concurrency, isSupervised, ...place }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
     } catch (error) {
@@ -279,12 +307,19 @@ export class ActorTable {
     if (actor.state === 'starting') actor.state = 'alive'
   }
 
-  #startWorker({ request, local, grant, driver, id }: Actor, holder: WorkerHolder): Promise<WorkerProcess> {
-    const { settings, isolation } = request
+  #startWorker(
+    { request, local, grant, driver, id }: Actor,
+    holder: WorkerHolder,
+    folders: WorkerFolders | undefined,
+  ): Promise<WorkerProcess> {
+    const isThread = request.isolation === 'thread'
+    // A process goes to its folder by itself, so that one which has been started already will do.
+    const cwd = isThread ? folders?.cwd : undefined
+    const settings = folders ? { ...request.settings, cwd } : request.settings
     if (local) return this.#workers.start(local, settings, holder)
     const { node, taken } = grant!
     const thread = { group: driver || id, gpus: taken.gpus }
-    if (isolation === 'thread') return this.#workers.start(node, settings, holder, thread)
+    if (isThread) return this.#workers.start(node, settings, holder, thread)
     const isPlain = Object.values(settings).every((setting) => setting === undefined)
     return isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder)
   }

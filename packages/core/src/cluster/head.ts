@@ -8,6 +8,10 @@ import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable, type Owner } from './actor-table.js'
 import { Census } from './census.js'
+import type { ReadDirectory } from './directory/directory-cache.js'
+import type { DirectoryId } from './directory/directory-id.js'
+import { DirectoryStore } from './directory/directory-store.js'
+import { OwnFolder } from './directory/own-folder.js'
 import { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
@@ -39,7 +43,17 @@ export interface Node {
 /** What the head serves to drivers and workers alike. */
 type CommonRequests = Omit<
   HeadRequests,
-  'joinDriver' | 'joinNode' | 'joinWorker' | 'stopping' | 'failing' | 'spare' | 'leave'
+  | 'joinDriver'
+  | 'joinNode'
+  | 'joinWorker'
+  | 'stopping'
+  | 'failing'
+  | 'spare'
+  | 'leave'
+  | 'offerDirectory'
+  | 'sendDirectory'
+  | 'enterDirectory'
+  | 'readDirectory'
 >
 
 /** How a head is started. */
@@ -73,6 +87,10 @@ export class Head {
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
   readonly #agent: NodeAgent
+  readonly #folder = new OwnFolder()
+  readonly #directories = new DirectoryStore(this.#folder)
+  /** The working directory of each driver that has one. */
+  readonly #entered = new Map<string, DirectoryId>()
   readonly #info: ClusterInfo
   /** Called when the driver that owns the cluster leaves. */
   onLeft: () => void = () => {}
@@ -95,12 +113,15 @@ export class Head {
     const { nodeId, clusterId, secret } = options
     const listens = options.listen !== undefined
     const settings = { nodeId, clusterId, secret, host, head: address, headEndpoint: address.ipc, listens }
-    this.#agent = new NodeAgent(settings, this.#noticesOf(), options.nodeFlags)
+    const readDirectory: ReadDirectory = (id, offset) => this.#directories.read(id, offset)
+    this.#agent = new NodeAgent(settings, this.#noticesOf(), readDirectory, options.nodeFlags)
     const { pid } = process
     const agent: Remote<NodeRequests> = {
       startWorker: async (spec) => this.#agent.startWorker(spec),
       endWorker: (processId) => this.#agent.endWorker(processId),
       stackOf: (processId) => this.#agent.stackOf(processId),
+      prepareDirectory: (id) => this.#agent.prepareDirectory(id),
+      dropDirectory: (id) => this.#agent.dropDirectory(id),
     }
     const pool = new ResourcePool(resourcesOfHost(options.resources))
     const labels = options.labels ?? {}
@@ -138,6 +159,7 @@ export class Head {
   /** Ends all workers of this node, and then lets go of the other nodes, which end theirs. */
   async close(): Promise<void> {
     await this.#agent.close()
+    this.#folder.remove()
     await this.#switchboard.delivered()
     this.#switchboard.close()
   }
@@ -161,7 +183,17 @@ export class Head {
   #driver(peer: Peer, namespace?: string) {
     const { processId } = peer.identity
     const place = new LocalPlace(peer, this.#workers)
-    const owner: Owner = { processId, driver: processId, namespace: namespace ?? processId, place, isGone: false }
+    const directory = () => this.#entered.get(processId)
+    const owner: Owner = {
+      processId,
+      driver: processId,
+      namespace: namespace ?? processId,
+      place,
+      isGone: false,
+      get directory() {
+        return directory()
+      },
+    }
     this.#drivers.set(processId, peer)
     const leave = async () => {
       owner.isGone = true
@@ -169,12 +201,25 @@ export class Head {
       this.#actors.forget(peer)
       await this.#ended(processId, 'its driver has ended')
       await this.#workers.driverGone(processId)
+      this.#entered.delete(processId)
+      await this.#directories.senderGone(processId)
+      await this.#dropDirectories()
     }
     const leaving = async () => {
       await leave()
       if (!this.#options.listen) setImmediate(this.onLeft)
     }
-    return { methods: { ...this.#common(peer, owner), leave: leaving }, lost: () => void leave() }
+    const methods = {
+      ...this.#common(peer, owner),
+      leave: leaving,
+      offerDirectory: (id: DirectoryId) => this.#directories.offer(id, processId),
+      sendDirectory: (id: DirectoryId, bytes: Uint8Array) => this.#directories.append(id, processId, bytes),
+      enterDirectory: async (id: DirectoryId) => {
+        if (!this.#directories.has(id)) await this.#directories.finish(id, processId)
+        this.#entered.set(processId, id)
+      },
+    }
+    return { methods, lost: () => void leave() }
   }
 
   #node(peer: Peer, { host, pid, cpus, resources, labels }: NodeDeclaration) {
@@ -186,7 +231,8 @@ export class Head {
       this.#workers.nodeLost(id, `its node (${host}, process ${pid}) was lost`)
       this.#scheduler.nodesChanged()
     }
-    return { methods: this.#noticesOf(), lost }
+    const readDirectory = (id: DirectoryId, offset: number) => this.#directories.read(id, offset)
+    return { methods: { ...this.#noticesOf(), readDirectory }, lost }
   }
 
   #worker(peer: Peer, { pid, tcp }: { pid: number; tcp?: string }) {
@@ -203,6 +249,9 @@ export class Head {
       },
       get namespace() {
         return worker.holder!.namespace
+      },
+      get directory() {
+        return worker.holder!.directory
       },
     }
     const methods = {
@@ -266,6 +315,14 @@ export class Head {
     const { name, worker } = this.#actors.processOf(actor)
     const stack = await worker.unlessExited(worker.node.agent.stackOf(worker.processId))
     return { name, pid: worker.pid, nodeId: worker.node.id, ...stack }
+  }
+
+  /** Drops the working directories that nobody is in, but for the latest. */
+  async #dropDirectories(): Promise<void> {
+    const entered = new Set([...this.#entered.values(), ...this.#actors.directories()])
+    for (const id of await this.#directories.trim((id) => entered.has(id))) {
+      for (const { agent } of this.#nodes.values()) void agent.dropDirectory(id).catch(() => {})
+    }
   }
 
   /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */

@@ -3,7 +3,7 @@ import { randomId } from '../transport/switchboard.js'
 import type { Owner } from './actor-table.js'
 import type { Death, Lease, LeaseRequest } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
+import { prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
 /** Milliseconds that a worker has to finish a cancelled task, or the head to learn of its end. */
 const LAST_MOMENTS = 1000
@@ -70,7 +70,7 @@ export class LeaseTable {
   async end(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined> {
     const held = this.#held.get(id)
     if (!held) return this.#deaths.get(id)
-    const { worker, driver } = held
+    const { worker } = held
     if (how === 'lost') {
       const death = await worker.exitedWithin(LAST_MOMENTS)
       await this.#discard(held, 'its connection broke')
@@ -83,7 +83,7 @@ export class LeaseTable {
         LAST_MOMENTS,
       )) === true
     if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
-    else if (this.#forget(held)) this.#workers.rest(worker, driver)
+    else if (this.#forget(held)) this.#workers.rest(worker)
     return undefined
   }
 
@@ -126,7 +126,7 @@ export class LeaseTable {
 
   async #start(what: string, grant: Grant, owner: Owner): Promise<Lease> {
     const id = randomId()
-    const { driver, namespace } = owner
+    const { driver, namespace, directory } = owner
     try {
       const exited = (death: Death) => {
         const held = this.#held.get(id)
@@ -135,8 +135,9 @@ export class LeaseTable {
         if (this.#deaths.size > REMEMBERED_DEAD) this.#deaths.delete(this.#deaths.keys().next().value!)
         this.#forget(held)
       }
-      const worker = await this.#workers.take(grant.node, { name: what, driver, namespace, exited })
-      await worker.unlessExited(worker.duties.equip(grant.taken.gpus))
+      const folders = await prepareFolders(grant.node, directory)
+      const worker = await this.#workers.take(grant.node, { name: what, driver, namespace, directory, exited })
+      await worker.unlessExited(worker.duties.equip(grant.taken.gpus, folders))
       const since = performance.now()
       this.#held.set(id, { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 })
       return { id, address: worker.address }

@@ -2,6 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { InvalidInputError } from '../api/errors.js'
 import { CLUSTER_VARIABLE, THREADS_VARIABLE, WORKER_VARIABLE, type WorkerBoot, type WorkerSettings } from './boot.js'
+import { DirectoryCache, type ReadDirectory } from './directory/directory-cache.js'
+import type { DirectoryId } from './directory/directory-id.js'
+import { OwnFolder } from './directory/own-folder.js'
 import type { Death, NodeNotices, NodeRequests, ProcessSettings, Stack, ThreadPlace, WorkerSpec } from './protocol.js'
 import { visibleDevices } from './resources.js'
 import { STACK_FLAGS, StackProbe } from './stack-probe.js'
@@ -30,8 +33,20 @@ export class NodeAgent implements NodeRequests {
   readonly #threads = new Map<string, ThreadGroup>()
   readonly #probes = new Map<string, StackProbe>()
 
-  /** @param nodeFlags flags of Node.js for all workers */
-  constructor(settings: NodeSettings, notices: NodeNotices, nodeFlags: readonly string[] = []) {
+  readonly #folder = new OwnFolder()
+  readonly #directories: DirectoryCache
+
+  /**
+   * @param readDirectory asks the head for working directories
+   * @param nodeFlags flags of Node.js for all workers
+   */
+  constructor(
+    settings: NodeSettings,
+    notices: NodeNotices,
+    readDirectory: ReadDirectory,
+    nodeFlags: readonly string[] = [],
+  ) {
+    this.#directories = new DirectoryCache(this.#folder, readDirectory)
     this.#settings = settings
     this.#nodeFlags = nodeFlags
     this.#notices = notices
@@ -48,9 +63,18 @@ export class NodeAgent implements NodeRequests {
     this.#probes.delete(processId)
   }
 
+  prepareDirectory(id: DirectoryId): Promise<string> {
+    return this.#directories.root(id)
+  }
+
+  dropDirectory(id: DirectoryId): Promise<void> {
+    return this.#directories.drop(id)
+  }
+
   /** Ends all workers; resolves when their processes have ended. */
   async close(): Promise<void> {
     await Promise.all([...this.#workers.keys()].map((processId) => this.endWorker(processId)))
+    this.#folder.remove()
   }
 
   #startProcess(processId: string, settings: ProcessSettings): void {

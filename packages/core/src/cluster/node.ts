@@ -5,6 +5,7 @@ import { knock } from '../transport/knock.js'
 import { LinkLostError, LinkRefusedError } from '../transport/link.js'
 import type { Secret } from '../transport/secret.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import { NodeAgent } from './node-agent.js'
 import type { HeadRequests, WorkerSpec } from './protocol.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
@@ -78,6 +79,7 @@ export class JoinedNode {
           exited: (id, death) => peer.notify('exited', id, death),
           log: (id, line) => peer.notify('log', id, line),
         },
+        (id, offset) => control<HeadRequests>(peer).readDirectory(id, offset),
       )
       node.#joined(node.#agent)
       return node
@@ -98,6 +100,8 @@ export class JoinedNode {
       startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
       endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
       stackOf: async (processId: string) => (await this.#untilJoined).stackOf(processId),
+      prepareDirectory: async (id: DirectoryId) => (await this.#untilJoined).prepareDirectory(id),
+      dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
     }
   }
 }

@@ -2,6 +2,7 @@ import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import type { Resources } from './resources.js'
 
 /** Places of an actor along the dimensions of its mesh. */
@@ -268,6 +269,15 @@ export interface ActorSpec extends MemberRequest {
   readonly gpus: readonly number[]
   /** Whether those that own it decide about actors that it spawns. */
   readonly isSupervised: boolean
+  readonly folders?: WorkerFolders | undefined
+}
+
+/** Where a worker is to be, if its driver has a working directory. */
+export interface WorkerFolders {
+  /** Where the working directory is on its node. */
+  readonly root: string
+  /** The folder to work in. */
+  readonly cwd: string
 }
 
 /** A node, as `cluster.nodes()` lists it. */
@@ -338,6 +348,14 @@ export interface HeadRequests {
   stack(actor: string): Promise<ActorStack>
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
+  /** Whether a driver is to send its working directory, because the head does not have it. */
+  offerDirectory(id: DirectoryId): Promise<boolean>
+  /** A part of it; the parts are appended in the order they come. */
+  sendDirectory(id: DirectoryId, bytes: Uint8Array): Promise<void>
+  /** From here on the actors and tasks of the driver run in it. */
+  enterDirectory(id: DirectoryId): Promise<void>
+  /** A part of its archive for a node; empty at its end. */
+  readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
 }
 
 /** What a node agent serves to the head. */
@@ -346,6 +364,10 @@ export interface NodeRequests {
   /** Resolves when the process has ended. */
   endWorker(processId: string): Promise<void>
   stackOf(processId: string): Promise<Stack>
+  /** Gets a working directory, if the node does not have it, and tells where it is. */
+  prepareDirectory(id: DirectoryId): Promise<string>
+  /** Nobody uses a working directory any more. */
+  dropDirectory(id: DirectoryId): Promise<void>
 }
 
 /** What every process that can own something serves to the head. */
@@ -360,7 +382,7 @@ export interface WorkerDuties {
   /** What its actor decides about one that it spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks, on these GPUs. */
-  equip(gpus: readonly number[]): void
+  equip(gpus: readonly number[], folders?: WorkerFolders): void
   /** Resolves when no task runs. */
   idle(): Promise<true>
   /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */

@@ -1,9 +1,11 @@
+import { resolve } from 'node:path'
 import { control, type Remote } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
+import type { DirectoryId } from './directory/directory-id.js'
 import type { Node } from './head.js'
-import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties } from './protocol.js'
+import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties, WorkerFolders } from './protocol.js'
 
 /** Milliseconds a worker process may take to start. */
 const START_TIMEOUT = 30_000
@@ -16,6 +18,8 @@ export interface WorkerHolder {
   readonly name: string
   readonly driver: string
   readonly namespace: string
+  /** The working directory of that driver. */
+  readonly directory?: DirectoryId | undefined
   exited(death: Death): void
 }
 
@@ -122,12 +126,28 @@ async function soon(error: unknown): Promise<never> {
   throw error
 }
 
+/** Workers are used again by the same driver in the same directory. */
+function userOf({ driver, directory = '' }: Pick<WorkerHolder, 'driver' | 'directory'>): string {
+  return `${driver} ${directory}`
+}
+
+/** Has a node get a working directory; where a worker of its driver then is. */
+export async function prepareFolders(
+  { agent }: Node,
+  directory: DirectoryId | undefined,
+  cwd = '',
+): Promise<WorkerFolders | undefined> {
+  if (directory === undefined) return undefined
+  const root = await agent.prepareDirectory(directory)
+  return { root, cwd: resolve(root, cwd) }
+}
+
 const IDLE: WorkerHolder = { name: 'idle', driver: '', namespace: '', exited() {} }
 
 /** The worker processes of the cluster. */
 export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
-  /** Workers without work, with the driver whose tasks they have run; those that have run none are anybody's. */
+  /** Workers without work, with who has used them; those that have run no tasks are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
   /** Workers that were started before there was work for them, and have not joined yet. */
   readonly #starting = new Map<Promise<WorkerProcess>, Node>()
@@ -161,9 +181,9 @@ export class WorkerPool {
   }
 
   /** A worker on a node: one that waits for work if there is one, else a new one. */
-  async take(node: Node, holder: WorkerHolder, mayHaveRun = true): Promise<WorkerProcess> {
-    for (const [worker, driver] of this.#idle) {
-      if (worker.node !== node || (driver !== undefined && !(mayHaveRun && driver === holder.driver))) continue
+  async take(node: WorkerPlace, holder: WorkerHolder, mayHaveRun = true): Promise<WorkerProcess> {
+    for (const [worker, user] of this.#idle) {
+      if (worker.node !== node || (user !== undefined && !(mayHaveRun && user === userOf(holder)))) continue
       this.#idle.delete(worker)
       worker.holder = holder
       return worker
@@ -194,10 +214,11 @@ export class WorkerPool {
   }
 
   /** A worker has no work any more. It is kept for further tasks of its driver unless enough of them wait already. */
-  rest(worker: WorkerProcess, driver: string): void {
-    worker.holder = { ...IDLE, driver }
+  rest(worker: WorkerProcess): void {
+    const user = userOf(worker.holder!)
+    worker.holder = { ...IDLE, driver: worker.holder!.driver }
     const waiting = [...this.#idle].filter(([idle]) => idle.node === worker.node).length
-    this.#idle.set(worker, driver)
+    this.#idle.set(worker, user)
     if (waiting >= worker.node.cpus + SPARE) void this.#retire(worker)
   }
 

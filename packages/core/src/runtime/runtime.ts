@@ -31,6 +31,7 @@ import { takeInventory } from './inventory.js'
 import { ObjectTable } from './object-table.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
+import type { WorkingDirectory } from './working-directory.js'
 
 /** What a worker's code can learn about the actor it is part of. */
 export interface CurrentActor {
@@ -67,6 +68,8 @@ export class Runtime {
   actor: CurrentActor | undefined
   /** Where other hosts reach this process, if they can; undefined for drivers. */
   network: { readonly host: string; readonly listens: boolean } | undefined
+  /** The working directory of the driver, where this process has it. */
+  directory: WorkingDirectory | undefined
   readonly #head: Peer
   #hasLocals = false
   readonly #clients = new Map<string, ActorClient>()
@@ -204,6 +207,11 @@ export class Runtime {
       release: (id) => this.objects.release(id, holder),
       fetch: (id, lost) => this.objects.fetch(id, lost),
     }
+  }
+
+  /** The URL of a module for other processes, which may have the working directory elsewhere. */
+  portable(url: string): string {
+    return this.directory ? this.directory.toPortable(url) : url
   }
 
   /** The connection to a process. */

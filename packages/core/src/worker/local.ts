@@ -23,8 +23,14 @@ export async function startLocal(processId: string, owner: Runtime): Promise<voi
   }
   await inRuntime(async (enter) => {
     const switchboard = new Switchboard({ processId, nodeId }, owner.switchboard.secret, false, owner.switchboard)
-    const worker: Worker = new Worker(settings, switchboard, { exit: () => end(processId), name() {}, equip() {} })
+    const worker: Worker = new Worker(settings, switchboard, {
+      exit: () => end(processId),
+      name() {},
+      equip() {},
+      enter() {},
+    })
     locals.set(processId, worker.runtime)
+    worker.runtime.directory = owner.directory
     enter(worker.runtime)
     await worker.join()
   })

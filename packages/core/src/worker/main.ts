@@ -27,10 +27,11 @@ const processBody: Body = {
   equip: (gpus) => {
     process.env.CUDA_VISIBLE_DEVICES = visibleDevices(gpus, nodesDevices)
   },
+  enter: (folder) => process.chdir(folder),
 }
 
-/** A thread shares its title and its GPUs with the others of its process. */
-const threadBody: Body = { exit: (code) => process.exit(code), name() {}, equip() {} }
+/** A thread shares its title, its GPUs and its folder with the others of its process. */
+const threadBody: Body = { exit: (code) => process.exit(code), name() {}, equip() {}, enter() {} }
 
 /** The GPUs that the node was given, where not all of its host's. */
 const nodesDevices = process.env.CUDA_VISIBLE_DEVICES

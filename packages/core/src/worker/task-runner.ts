@@ -20,7 +20,13 @@ export class TaskRunner {
   readonly #lane = new Lane(1)
 
   readonly #loaded = new Map<string, AnyFunction>()
+  readonly #localUrl: (url: string) => string
   #collecting: NodeJS.Timeout | undefined
+
+  /** @param localUrl what this process knows a module by */
+  constructor(localUrl: (url: string) => string) {
+    this.#localUrl = localUrl
+  }
 
   /** Loads the function of a task, where that has not been done. */
   prepare(method: string): Promise<unknown> | undefined {
@@ -45,7 +51,8 @@ export class TaskRunner {
   }
 
   async #load(method: string): Promise<AnyFunction> {
-    const task = await load(...splitMethod(method))
+    const [module, name] = splitMethod(method)
+    const task = await load(this.#localUrl(module), name)
     this.#loaded.set(method, task)
     return task
   }

@@ -2,17 +2,18 @@ import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
 import type { WorkerSettings } from '../cluster/boot.js'
 import {
-  type ActorClass,
   type ActorSpec,
   type CallerDuties,
   STOP,
   TASK,
   TASK_OF_SEVERAL,
   type WorkerDuties,
+  type WorkerFolders,
   type WorkerRequests,
 } from '../cluster/protocol.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import { Runtime } from '../runtime/runtime.js'
+import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
 import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Peer } from '../transport/peer.js'
@@ -34,6 +35,8 @@ export interface Body {
   name(name: string): void
   /** Lets it see these GPUs of its node and no others. */
   equip(gpus: readonly number[]): void
+  /** Makes a folder the one that it works in. */
+  enter(folder: string): void
 }
 
 /** What runs actors and tasks: one actor, or one task at a time. */
@@ -42,7 +45,7 @@ export class Worker {
   readonly #settings: WorkerSettings
   readonly #switchboard: Switchboard
   readonly #body: Body
-  readonly #tasks = new TaskRunner()
+  readonly #tasks = new TaskRunner((url) => localUrl(url, this.runtime.directory))
   /** The latest call of each caller that waits for its arguments or for such a call. */
   readonly #fetching = new Map<Peer, Promise<void>>()
   #actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
@@ -53,7 +56,7 @@ export class Worker {
     this.#body = body
     const duties: WorkerDuties = {
       become: (actor) => this.#become(actor),
-      equip: (gpus) => this.#equip(gpus),
+      equip: (gpus, folders) => this.#equip(gpus, folders),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
       isSpare: () => {
@@ -93,14 +96,17 @@ export class Worker {
     await this.runtime.head.joinWorker({ pid: process.pid, tcp })
   }
 
-  #equip(gpus: readonly number[]): void {
+  #equip(gpus: readonly number[], folders?: WorkerFolders): void {
     if (gpus.length > 0) this.#body.equip(gpus)
+    if (!folders) return
+    this.runtime.directory = new WorkingDirectory(folders.root)
+    this.#body.enter(folders.cwd)
   }
 
   #become(spec: ActorSpec): void {
-    const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, isSupervised } = spec
+    const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, folders, isSupervised } = spec
     const { nodeId, host } = this.#settings
-    this.#equip(gpus)
+    this.#equip(gpus, folders)
     this.#body.name(name)
     this.runtime.actor = {
       id: actorId,
@@ -110,7 +116,7 @@ export class Worker {
       host,
       ...(coordinates && { coordinates, dimensions: dimensions ?? {}, rank: rank ?? 0 }),
     }
-    const loaded = load(actorClass)
+    const loaded = load(localUrl(actorClass.module, this.runtime.directory), actorClass.exportName)
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)
     this.runtime.isSupervising = () => isSupervised || executor.supervise !== undefined
@@ -190,7 +196,7 @@ export class Worker {
 }
 
 /** A local actor's module is loaded already, and may still wait for the spawn of the actor. */
-async function load({ module, exportName }: ActorClass): Promise<Class> {
+async function load(module: string, exportName: string): Promise<Class> {
   const known = registeredClass(module, exportName)
   if (known) return known as Class
   const namespace = await importModule(module)
