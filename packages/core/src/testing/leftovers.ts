@@ -28,9 +28,13 @@ export async function untilGone(t: ExecutionContext, left: () => number[]): Prom
   )
 }
 
-/** Files of Troupe's in shared memory and among the temporary files, without the folders that other tests make. */
+/**
+ * Files of Troupe's in shared memory and among the temporary files, without the folders that other tests make and those of
+ * processes that live.
+ */
 export function files(): string[] {
-  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter((name) => /^troupe(?!-test-)/.test(name)))
+  const names = ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder))
+  return names.filter((name) => /^troupe(?!-test-)/.test(name) && !isAlive(Number(/-(\d+)-\w+$/.exec(name)?.[1])))
 }
 
 function readProc(pid: number, file: string): string {
