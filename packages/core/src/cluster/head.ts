@@ -8,8 +8,17 @@ import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/swit
 import { ActorTable, type Owner } from './actor-table.js'
 import { LeaseTable } from './lease-table.js'
 import { LogBook } from './log-book.js'
+import { LogSender } from './log-sender.js'
 import { NodeAgent } from './node-agent.js'
-import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
+import type {
+  ClusterInfo,
+  DriverDuties,
+  HeadNotices,
+  HeadRequests,
+  NodeDeclaration,
+  NodeNotices,
+  NodeRequests,
+} from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
 import { Scheduler } from './scheduler.js'
 import { WorkerPool } from './worker-pool.js'
@@ -56,6 +65,7 @@ export class Head {
   readonly #leases: LeaseTable
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
+  readonly #logSenders = new WeakMap<Peer, LogSender>()
   readonly #agent: NodeAgent
   readonly #info: ClusterInfo
   /** Called when the driver that owns the cluster leaves. */
@@ -295,9 +305,18 @@ export class Head {
     this.#logs.take(name, line, driver)
   }
 
+  #logTo(peer: Peer): LogSender {
+    let sender = this.#logSenders.get(peer)
+    if (!sender) {
+      sender = new LogSender((name, line) => control<HeadNotices>(peer).log(name, line))
+      this.#logSenders.set(peer, sender)
+    }
+    return sender
+  }
+
   #print(name: string, line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
-    if (peer) peer.notify('log', name, line)
+    if (peer) this.#logTo(peer).send(name, line)
     else process.stderr.write(`[${name}] ${line}\n`)
   }
 }

@@ -3,8 +3,9 @@ import { ClusterLostError, NodeUnreachableError } from '../api/errors.js'
 import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
+import { LogSender } from './log-sender.js'
 import { NodeAgent } from './node-agent.js'
-import type { HeadRequests, WorkerSpec } from './protocol.js'
+import type { HeadRequests, NodeNotices, WorkerSpec } from './protocol.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
 
 /** What a node is declared to have. */
@@ -66,9 +67,10 @@ export class JoinedNode {
       })
       const { clusterId } = info
       const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
+      const logs = new LogSender((id, line) => control<NodeNotices>(peer).log(id, line))
       node.#agent = new NodeAgent(settings, {
         exited: (id, death) => peer.notify('exited', id, death),
-        log: (id, line) => peer.notify('log', id, line),
+        log: (id, line) => logs.send(id, line),
       })
       node.#joined(node.#agent)
       return node
