@@ -1,11 +1,12 @@
 import test, { type ExecutionContext } from 'ava'
 import { currentRuntime } from '../runtime/runtime.js'
 import { RemoteCounter } from '../testing/counter.js'
-import { RemoteHolder, remoteSumOf } from '../testing/holder.js'
+import { RemoteHolder, remoteSumOf, remoteSumOfBox } from '../testing/holder.js'
+import { crashActor } from '../testing/index.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { InvalidInputError, ObjectLostError } from './errors.js'
-import { killActor } from './handle.js'
+import { killActor, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
 
 useCluster(test)
@@ -95,3 +96,20 @@ test.serial('a task can await the refs inside of its arguments, and its worker l
   t.is(await remoteSumOf({ refs: [put(20), counter.add(2)] }), 22)
   await untilHeld(t, 0)
 })
+
+test.serial(
+  'refs inside of a value that was fetched from its driver, and in the arguments of a constructor, are let go',
+  async (t) => {
+    const box = put({ refs: [put(3), put(4)] })
+    t.is(await remoteSumOfBox({ box }), 7)
+    box.release()
+    await untilHeld(t, 0)
+    const holder = await RemoteHolder.options({ maxRestarts: 1 }).spawn({ refs: [put(5)] })
+    t.is(await holder.sum(), 5)
+    crashActor(holder)
+    t.is(await withOptions(holder, { maxRetries: 1 }).sum(), 5, 'kept for a restart')
+    t.is(currentRuntime().objects.size, 1)
+    await killActor(holder)
+    await untilHeld(t, 0)
+  },
+)

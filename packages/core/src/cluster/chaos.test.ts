@@ -1,6 +1,25 @@
-import test from 'ava'
-import { connect, describeActor, type Handle, InvalidInputError, put, TroupeError } from '../index.js'
+import test, { type ExecutionContext } from 'ava'
+import {
+  connect,
+  describeActor,
+  type Handle,
+  InvalidInputError,
+  type ObjectRef,
+  put,
+  TroupeError,
+  wait,
+} from '../index.js'
+import { borrowedCount } from '../runtime/borrowed-ref.js'
+import { collectGarbage } from '../runtime/collect-garbage.js'
 import { currentRuntime } from '../runtime/runtime.js'
+import {
+  type BlockStore,
+  RemoteBlockStore,
+  remoteAddToBlock,
+  remoteFirstOf,
+  remoteFirstOfRef,
+  remoteMakeBlock,
+} from '../testing/blocks.js'
 import { type Counter, RemoteCounter } from '../testing/counter.js'
 import { type Holder, RemoteHolder } from '../testing/holder.js'
 import { files, processesOf, untilGone } from '../testing/leftovers.js'
@@ -19,15 +38,19 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
   const below = (limit: number) => Math.floor(random() * limit)
   const head = run(t, 'head-program.js')
   const address = await head.line()
-  const cluster = await connect({ address })
+  // Kills are no failures that this test has to handle.
+  const cluster = await connect({ address, onFailure() {} })
   let node = run(t, 'node-program.js', address)
   await node.line()
   let [answered, failed] = [0, 0]
 
-  for (let round = 0; round < ROUNDS; round++) {
+  const playRound = async () => {
     const counters: Handle<Counter>[] = []
     const holders: Handle<Holder>[] = []
+    const stores: Handle<BlockStore>[] = []
+    const blocks: { readonly ref: ObjectRef<Float64Array>; readonly value: number }[] = []
     const spawn = async () => {
+      if (below(3) === 0) stores.push(await RemoteBlockStore.spawn())
       counters.push(await RemoteCounter.options({ maxRestarts: below(3), maxTaskRetries: below(2) }).spawn())
       if (below(2) === 0) holders.push(await RemoteHolder.spawn())
     }
@@ -37,7 +60,20 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
     for (let count = 10 + below(30); count > 0; count--) {
       const counter = counters[below(counters.length)]
       const holder = holders[below(holders.length)]
-      const kind = below(5)
+      const kind = below(8)
+      const store = stores[below(stores.length)]
+      const block = blocks[below(blocks.length)]
+      if (kind > 4) {
+        // Large results, which stay with the workers that are killed.
+        if (kind === 5 && store) calls.push(same(t, remoteFirstOf(store.block()), 0))
+        else if (kind === 5 || !block) blocks.push(makeBlock(below(100)))
+        else if (kind === 6) blocks.push(addTo(block, below(100)))
+        else if (below(2) === 0) calls.push(same(t, remoteFirstOfRef({ ref: block.ref }), block.value))
+        else if (store) calls.push(same(t, store.first(block.ref), block.value))
+        if (below(4) === 0 && block) calls.push(wait([block.ref]))
+        if (below(8) === 0 && block && store) calls.push(store.keep({ ref: block.ref }), store.kept())
+        continue
+      }
       if (kind === 0) calls.push(remoteSquare(below(100)))
       else if (kind === 1 && holder) calls.push(holder.keep({ refs: [put(below(9))] }))
       else if (kind === 2 && holder) calls.push(holder.sum())
@@ -45,6 +81,11 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
     }
     const victim = counters[below(counters.length)]
     if (victim) kill(describeActor(victim).pid)
+    const tasks = await cluster.tasks()
+    const worker = tasks[below(tasks.length)]
+    if (worker) kill(worker.pid)
+    const store = stores[below(stores.length)]
+    if (store && below(3) === 0) kill(describeActor(store).pid)
     if (below(4) === 0) {
       node.child.kill('SIGKILL')
       await node.ended
@@ -52,6 +93,9 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
       calls.push(node.line())
     }
     if (counters[0]) calls.push(counters[0].add(1))
+    for (const { ref, value } of blocks) calls.push(same(t, remoteFirstOf(ref), value))
+    const [fetched] = blocks
+    if (fetched) calls.push(fetched.ref)
     for (const outcome of await Promise.allSettled(calls)) {
       if (outcome.status === 'fulfilled') answered++
       else {
@@ -61,15 +105,20 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
         t.true(isKnown, `${error}`)
       }
     }
-    const handles = [...counters, ...holders]
+    for (const { ref } of blocks) if (below(2) === 0) ref.release()
+    const handles = [...counters, ...holders, ...stores]
     await Promise.all(handles.map((handle) => currentRuntime().head.end(describeActor(handle).id, 'the round is over')))
   }
+  for (let round = 0; round < ROUNDS; round++) await playRound()
 
   t.true(answered > failed, `${answered} answered, ${failed} failed`)
-  for (let left = 500; left > 0 && currentRuntime().objects.size > 0; left--) {
+  const { objects, results } = currentRuntime()
+  const counts = () => [objects.size, results.size, borrowedCount()]
+  for (let left = 500; left > 0 && counts().some((count) => count > 0); left--) {
     await new Promise((resolve) => setTimeout(resolve, 10))
+    collectGarbage()
   }
-  t.is(currentRuntime().objects.size, 0, 'nobody holds a ref any more')
+  t.deepEqual(counts(), [0, 0, 0], 'nobody holds a ref any more')
   t.deepEqual(await cluster.actors(), [])
   const { id } = cluster
   await cluster.shutdown()
@@ -80,6 +129,19 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
   t.deepEqual(files(), before)
   t.log(`${answered} answered, ${failed} failed`)
 })
+
+function makeBlock(value: number) {
+  return { ref: remoteMakeBlock('/dev/null', value), value }
+}
+
+function addTo(block: { readonly ref: ObjectRef<Float64Array>; readonly value: number }, by: number) {
+  return { ref: remoteAddToBlock('/dev/null', block.ref, by), value: block.value + by }
+}
+
+/** Resolves as a call does, once its answer has been compared with what it must be. */
+async function same(t: ExecutionContext, call: ObjectRef<number>, expected: number): Promise<void> {
+  t.is(await call, expected)
+}
 
 function kill(pid: number): void {
   try {

@@ -15,11 +15,13 @@ import { OwnFolder } from './directory/own-folder.js'
 import { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
+import { LogSender } from './log-sender.js'
 import { NodeAgent } from './node-agent.js'
 import type {
   ActorStack,
   ClusterInfo,
   DriverDuties,
+  HeadNotices,
   HeadRequests,
   NodeDeclaration,
   NodeNotices,
@@ -86,6 +88,7 @@ export class Head {
   readonly #census: Census
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
+  readonly #logSenders = new WeakMap<Peer, LogSender>()
   readonly #agent: NodeAgent
   readonly #folder = new OwnFolder()
   readonly #directories = new DirectoryStore(this.#folder)
@@ -380,9 +383,18 @@ export class Head {
     this.#logs.take(name, line, driver)
   }
 
+  #logTo(peer: Peer): LogSender {
+    let sender = this.#logSenders.get(peer)
+    if (!sender) {
+      sender = new LogSender((name, line) => control<HeadNotices>(peer).log(name, line))
+      this.#logSenders.set(peer, sender)
+    }
+    return sender
+  }
+
   #print(name: string, line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
-    if (peer) peer.notify('log', name, line)
+    if (peer) this.#logTo(peer).send(name, line)
     else process.stderr.write(`[${name}] ${line}\n`)
   }
 }

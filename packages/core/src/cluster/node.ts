@@ -6,8 +6,9 @@ import { LinkLostError, LinkRefusedError } from '../transport/link.js'
 import type { Secret } from '../transport/secret.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
 import type { DirectoryId } from './directory/directory-id.js'
+import { LogSender } from './log-sender.js'
 import { NodeAgent } from './node-agent.js'
-import type { HeadRequests, WorkerSpec } from './protocol.js'
+import type { HeadRequests, NodeNotices, WorkerSpec } from './protocol.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
 import { joiningSecret, TOKEN_VARIABLE } from './token.js'
 
@@ -73,11 +74,12 @@ export class JoinedNode {
       })
       const { clusterId } = info
       const joined = { nodeId, clusterId, secret: secret.text, host, head: info.head }
+      const logs = new LogSender((id, line) => control<NodeNotices>(peer).log(id, line))
       node.#agent = new NodeAgent(
         { ...joined, headEndpoint: endpoint, listens: true },
         {
           exited: (id, death) => peer.notify('exited', id, death),
-          log: (id, line) => peer.notify('log', id, line),
+          log: (id, line) => logs.send(id, line),
         },
         (id, offset) => control<HeadRequests>(peer).readDirectory(id, offset),
       )

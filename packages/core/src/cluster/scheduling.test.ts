@@ -4,7 +4,7 @@ import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
-import { remoteWhereAmI } from '../testing/tasks.js'
+import { remoteSquare, remoteWhereAmI } from '../testing/tasks.js'
 
 test.serial('an actor waits for resources that others hold, and is refused what no node could ever give', async (t) => {
   await using cluster = await connect({ resources: { cpu: 4, gpu: 2, licence: 1 } })
@@ -107,4 +107,24 @@ test.serial('what waits for resources is reported, with what is missing', async 
   await driver.line()
   t.regex(await driver.untilError(/waits/), /\[troupe\] second waits for licence: 1 \(0 free\)/)
   driver.child.kill('SIGKILL')
+})
+
+test.serial('a large demand is not starved by many small ones', async (t) => {
+  await using _cluster = await connect({ resources: { cpu: 2 } })
+  const pending = new Set<Promise<unknown>>()
+  let isMet = false
+  let small = 0
+  const stream = async () => {
+    while (!isMet && small < 100_000) {
+      small += 1
+      await remoteSquare(3)
+    }
+  }
+  for (let count = 0; count < 6; count++) pending.add(stream())
+  await remoteSquare(1)
+  const large = await remoteWhereAmI.options({ resources: { cpu: 2 } })()
+  isMet = true
+  t.is(typeof large.pid, 'number')
+  t.true(small < 100_000, 'while small ones went on')
+  await Promise.all(pending)
 })

@@ -1,6 +1,18 @@
 import test from 'ava'
-import { ActorDiedError, type ActorFailure, connect, describeActor, withOptions } from '../index.js'
+import {
+  ActorDiedError,
+  type ActorFailure,
+  connect,
+  describeActor,
+  killActor,
+  stopActor,
+  withOptions,
+} from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
+import { crashActor } from '../testing/index.js'
+import { processesOf, untilGone } from '../testing/leftovers.js'
+import { RemoteProbe } from '../testing/probe.js'
+import { run } from '../testing/programs.js'
 import { RemoteSupervisor } from '../testing/supervisor.js'
 
 test.serial('an actor decides whether one that it spawned lives again', async (t) => {
@@ -60,5 +72,75 @@ test.serial('in a mesh that is all-for-one the others are restarted with a membe
     const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
     for (let left = 300; left > 0 && (await again())[0] !== others; left--);
     t.deepEqual(await again(), [others, 0, others])
+  }
+})
+
+test.serial('a failure that nobody handles reaches the driver, and one that was handled does not', async (t) => {
+  const failures: ActorFailure[] = []
+  let told = () => {}
+  await using _cluster = await connect({
+    onFailure(failure) {
+      failures.push(failure)
+      told()
+    },
+  })
+  const [caught, indirect, killed, stopped, calling] = await Promise.all([1, 2, 3, 4, 5].map(() => RemoteProbe.spawn()))
+  await t.throwsAsync(async () => await caught!.exit(1), { instanceOf: ActorDiedError })
+  const counter = await RemoteCounter.spawn()
+  crashActor(counter)
+  await t.throwsAsync(async () => await indirect!.addThrough(counter, 1), { instanceOf: ActorDiedError })
+  await killActor(killed!)
+  await stopActor(stopped!)
+  const [restarted, detached] = await Promise.all([
+    RemoteCounter.options({ maxRestarts: 1 }).spawn(3),
+    RemoteCounter.options({ detached: true, name: 'detached' }).spawn(),
+  ])
+  crashActor(restarted)
+  crashActor(detached)
+  const accepting = await RemoteSupervisor.spawn('stop')
+  crashActor(await accepting.spawn())
+  const escalating = await RemoteSupervisor.spawn('escalate')
+  const child = await escalating.spawn()
+  crashActor(child)
+  while ((await escalating.seen()).length === 0);
+  void calling!.exit(4)
+  const staying = setInterval(() => {}, 1000)
+  await new Promise<void>((resolve) => {
+    told = () => failures.length === 2 && resolve()
+  })
+  clearInterval(staying)
+  t.deepEqual(
+    failures.map(({ name }) => name),
+    [child, calling!].map((handle) => describeActor(handle).name),
+  )
+  t.like(failures[1], { className: 'Probe', restarts: 0 })
+  t.regex(failures[1]!.reason, /exited with code 4/)
+  t.is(await restarted.add(0), 3)
+})
+
+test.serial('a driver without onFailure ends with the failure that nobody handled, and what to do', async (t) => {
+  const driver = run(t, 'unhandled-program.js')
+  const id = await driver.line()
+  t.is(await driver.ended, 1)
+  const message = /UnhandledFailureError: actor careless died, and nobody handled that: .*thrown outside of a call/
+  t.regex(driver.errors(), message)
+  t.regex(driver.errors(), /last lines on its stderr:/)
+  t.regex(driver.errors(), /To handle it, .*maxRestarts.*supervise.*onFailure/)
+  await untilGone(t, () => processesOf(id))
+})
+
+test.serial('a supervisor that restarts a member of an all-for-one mesh restarts the others too', async (t) => {
+  for (const [strategy, others] of [
+    ['all-for-one', 0],
+    ['one-for-one', 5],
+  ] as const) {
+    await using _cluster = await connect({ supervise: () => 'restart' })
+    const mesh = await RemoteCounter.options({ maxTaskRetries: 2, strategy }).spawnMesh({ member: 2 })
+    await mesh.call('add', 5)
+    crashActor(mesh.at({ member: 1 }))
+    t.is(await mesh.at({ member: 1 }).add(0), 0)
+    const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
+    for (let left = 300; left > 0 && (await again())[0] !== others; left--);
+    t.deepEqual(await again(), [others, 0])
   }
 })

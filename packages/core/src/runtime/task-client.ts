@@ -20,7 +20,7 @@ import { Lineage } from './lineage.js'
 import { Outgoing } from './outgoing.js'
 import type { Runtime } from './runtime.js'
 
-/** Tasks of one function that may wait in a process; further ones fail. */
+/** Tasks of one function that may be unfinished in a process; further ones fail. */
 const MAX_QUEUED = 100_000
 /** Workers that one function may use at a time. */
 const MAX_LEASES = 256
@@ -141,8 +141,8 @@ export class TaskClient implements CallOwner {
     const call = new Call(id, this.name, callerOf(), this, this.options)
     if (call.isSettled) return call
     try {
-      if (this.#queue.length >= MAX_QUEUED) {
-        throw new QueueFullError(`${MAX_QUEUED} tasks of ${this.name} wait already; await some of them first`)
+      if (this.#kept.size >= MAX_QUEUED) {
+        throw new QueueFullError(`${MAX_QUEUED} tasks of ${this.name} are unfinished already; await some of them first`)
       }
       const letGo = this.runtime.switchboard.hold()
       const outgoing = new Outgoing(number, call, this.key, args, true, this.#maxRetries, letGo)

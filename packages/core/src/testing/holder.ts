@@ -4,6 +4,10 @@ import { actor, type ObjectRef, put, remote } from '../index.js'
 export class Holder {
   #held: ObjectRef<number>[] = []
 
+  constructor(box?: { refs: ObjectRef<number>[] }) {
+    if (box) this.keep(box)
+  }
+
   keep(box: { refs: ObjectRef<number>[] }): number {
     this.#held.push(...box.refs)
     return this.#held.length
@@ -33,3 +37,8 @@ export async function sumOf(box: { refs: ObjectRef<number>[] }): Promise<number>
   return values.reduce((total, value) => total + value, 0)
 }
 export const remoteSumOf = remote(import.meta.url, sumOf)
+
+export async function sumOfBox(outer: { box: ObjectRef<{ refs: ObjectRef<number>[] }> }): Promise<number> {
+  return sumOf(await outer.box)
+}
+export const remoteSumOfBox = remote(import.meta.url, sumOfBox)
