@@ -159,7 +159,7 @@ export class RemoteClass<C extends Constructor> {
   }
 
   #request(members: MemberRequest[], dimensions: Dimensions | undefined, args: unknown[][]): SpawnRequest {
-    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
+    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, logPrefix, ...limits } = this.#options
     const { isolation = 'process' } = limits
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
     const isSupervised = currentRuntime().isSupervising()
@@ -174,6 +174,7 @@ export class RemoteClass<C extends Constructor> {
       place: placeRequest(limits, {}),
       isolation,
       settings: { env, nodeFlags, cwd },
+      logPrefix,
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
       maxRestarts,
       isSupervised,

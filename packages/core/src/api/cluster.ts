@@ -227,6 +227,6 @@ async function ended(head: ChildProcess): Promise<void> {
   clearTimeout(timer)
 }
 
-function printLog(name: string, line: string): void {
-  process.stderr.write(`[${name}] ${line}\n`)
+function printLog(line: string): void {
+  process.stderr.write(`${line}\n`)
 }

@@ -14,10 +14,18 @@ import { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
 import { NodeAgent } from './node-agent.js'
-import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
+import type {
+  ClusterInfo,
+  DriverDuties,
+  HeadNotices,
+  HeadRequests,
+  NodeDeclaration,
+  NodeNotices,
+  NodeRequests,
+} from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
 import { Scheduler } from './scheduler.js'
-import { WorkerPool } from './worker-pool.js'
+import { type WorkerHolder, WorkerPool } from './worker-pool.js'
 
 /** A node as the head keeps it. */
 export interface Node {
@@ -66,7 +74,7 @@ export class Head {
   readonly #nodes = new Map<string, Node>()
   readonly #drivers = new Map<string, Peer>()
   readonly #workers = new WorkerPool()
-  readonly #logs = new LogBook((name, line, driver) => this.#print(name, line, driver))
+  readonly #logs = new LogBook((line, driver) => this.#print(line, driver))
   readonly #actors: ActorTable
   readonly #scheduler: Scheduler
   readonly #leases: LeaseTable
@@ -86,7 +94,7 @@ export class Head {
     this.#switchboard = switchboard
     this.#info = { clusterId: options.clusterId, head: address }
     const load = (id: string) => this.#actors.countOn(id)
-    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print('troupe', text, driver))
+    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
     this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, (processId, failure) =>
       this.#askSupervisor(processId, failure),
     )
@@ -189,6 +197,7 @@ export class Head {
       await this.#dropDirectories()
     }
     const leaving = async () => {
+      this.#logs.flush(processId)
       await leave()
       if (!this.#options.listen) setImmediate(this.onLeft)
     }
@@ -346,14 +355,15 @@ export class Head {
 
   /** The driver of a local cluster shares this process's stderr; other drivers are sent the lines of their actors. */
   #log(processId: string, line: string): void {
-    const { name, driver } = this.#workers.of(processId)?.holder ?? { name: processId, driver: undefined }
-    this.#logs.take(name, line, driver)
+    const { name, driver, logPrefix }: Partial<WorkerHolder> = this.#workers.of(processId)?.holder ?? {}
+    const source = { name: name ?? processId, driver, prefix: logPrefix ?? `[${name ?? processId}] ` }
+    this.#logs.take(source, line)
   }
 
-  #print(name: string, line: string, driver: string | undefined): void {
+  #print(line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
-    if (peer) peer.notify('log', name, line)
-    else process.stderr.write(`[${name}] ${line}\n`)
+    if (peer) peer.notify('log' satisfies keyof HeadNotices, line)
+    else process.stderr.write(`${line}\n`)
   }
 }
 

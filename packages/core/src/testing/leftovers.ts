@@ -28,9 +28,13 @@ export async function untilGone(t: ExecutionContext, left: () => number[]): Prom
   )
 }
 
-/** Files of Troupe's in shared memory and among the temporary files, without the folders that other tests make. */
+/** Files of Troupe's in shared memory and among the temporary files, without those of tests and processes that run. */
 export function files(): string[] {
-  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter((name) => /^troupe(?!-test-)/.test(name)))
+  const isLeft = (name: string) => {
+    const [, pid] = /^troupe-code-\w+-(\d+)-/.exec(name) ?? []
+    return /^troupe(?!-test-)/.test(name) && !(pid && isAlive(Number(pid)))
+  }
+  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter(isLeft))
 }
 
 function readProc(pid: number, file: string): string {
