@@ -31,6 +31,7 @@ export {
   killActor,
   type MethodName,
   type RemoteArguments,
+  type RemoteCall,
   type RemoteMethod,
   type RemoteResult,
   stopActor,
@@ -42,7 +43,15 @@ export { put, type Waited, wait } from './api/objects.js'
 export type { PlaceOptions } from './api/place-options.js'
 export { PlacementGroup, placementGroup } from './api/placement-group.js'
 export { ObjectRef } from './api/ref.js'
-export { type AnyFunction, type RefsOf, type RemoteFunction, remote, type TaskOptions } from './api/remote.js'
+export {
+  type AnyFunction,
+  type RefsOf,
+  type RemoteFunction,
+  remote,
+  type TaskOptions,
+  type TaskVariants,
+} from './api/remote.js'
+export type { CannotBeSent, Sendable } from './api/sendable.js'
 export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
 export type {
   ActorInfo,

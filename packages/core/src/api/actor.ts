@@ -189,7 +189,7 @@ export class RemoteClass<C extends Constructor> {
     isSupervised: boolean,
     creation: readonly Sealed[] | undefined,
   ): SpawnRequest {
-    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, ...limits } = this.#options
+    const { name, namespace, getIfExists, detached, env, nodeFlags, cwd, logPrefix, ...limits } = this.#options
     const { isolation = 'process' } = limits
     const { maxConcurrency = 1, concurrencyGroups = {}, maxRestarts = 0, strategy = 'one-for-one' } = limits
     return {
@@ -203,6 +203,7 @@ export class RemoteClass<C extends Constructor> {
       place: placeRequest(limits, {}),
       isolation,
       settings: { env, nodeFlags, cwd },
+      logPrefix,
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
       maxRestarts,
       isSupervised,

@@ -271,6 +271,6 @@ function endByFailure({ name, reason, lines }: ActorFailure): void {
   process.exit(1)
 }
 
-function printLog(name: string, line: string): void {
-  process.stderr.write(`[${name}] ${line}\n`)
+function printLog(line: string): void {
+  process.stderr.write(`${line}\n`)
 }

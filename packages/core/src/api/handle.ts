@@ -7,9 +7,7 @@ import { type CallOptions, checkCallOptions } from './call-options.js'
 import { InvalidInputError } from './errors.js'
 import type { ActorHooks } from './hooks.js'
 import type { ObjectRef } from './ref.js'
-
-/** Whether a type is `any`. */
-type IsAny<T> = 0 extends 1 & T ? true : false
+import type { IsAny, Sendable } from './sendable.js'
 
 /** What a remote call of a method gives: items for one that yields, else a ref of what it returns or resolves to. */
 export type RemoteResult<R> =
@@ -21,8 +19,8 @@ export type RemoteResult<R> =
         ? AsyncIterable<T>
         : ObjectRef<Awaited<R>>
 
-/** The arguments of a remote call: each may be given as a ref, and arrives as its value. */
-export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: A[I] | ObjectRef<A[I]> }
+/** The arguments of a remote call: each may be given as a ref, and arrives as its value. What cannot be sent is refused. */
+export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
 /** The names of a class's methods, without its hooks. */
 export type MethodName<T> = Exclude<
@@ -33,9 +31,20 @@ export type MethodName<T> = Exclude<
   keyof ActorHooks
 >
 
-/** A method as it is called through a handle. */
-export type RemoteMethod<F> = F extends (...args: infer A) => infer R
-  ? (...args: RemoteArguments<A>) => RemoteResult<R>
+/** A call that is made in another process. */
+export type RemoteCall<A extends unknown[], R> = (...args: RemoteArguments<A>) => RemoteResult<R>
+
+/**
+ * A method as it is called through a handle. Up to four overloads are kept; the type parameters of a generic method become
+ * what they are constrained to.
+ */
+export type RemoteMethod<F> = F extends {
+  (...args: infer A1): infer R1
+  (...args: infer A2): infer R2
+  (...args: infer A3): infer R3
+  (...args: infer A4): infer R4
+}
+  ? RemoteCall<A1, R1> & RemoteCall<A2, R2> & RemoteCall<A3, R3> & RemoteCall<A4, R4>
   : never
 
 /**

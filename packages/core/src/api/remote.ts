@@ -3,7 +3,7 @@ import { TaskClient } from '../runtime/task-client.js'
 import { type CallOptions, checkCallOptions, checkCount } from './call-options.js'
 import { InvalidInputError } from './errors.js'
 import { isGenerator } from './generators.js'
-import type { RemoteArguments, RemoteResult } from './handle.js'
+import type { RemoteArguments, RemoteMethod } from './handle.js'
 import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 import type { ObjectRef } from './ref.js'
 
@@ -25,8 +25,10 @@ export interface TaskOptions extends CallOptions, PlaceOptions {
 export type RefsOf<R> = R extends readonly unknown[] ? { -readonly [I in keyof R]: ObjectRef<R[I]> } : never
 
 /** A function whose calls run as tasks; made by {@link remote}. */
-export interface RemoteFunction<F extends AnyFunction> {
-  (...args: RemoteArguments<Parameters<F>>): RemoteResult<ReturnType<F>>
+export type RemoteFunction<F extends AnyFunction> = RemoteMethod<F> & TaskVariants<F>
+
+/** What makes other forms of a function whose calls run as tasks. */
+export interface TaskVariants<F extends AnyFunction> {
   /**
    * The same function with other options for its calls.
    *

@@ -39,6 +39,8 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
   readonly nodeFlags?: readonly string[]
   /** The folder its process works in; by default that of its node. */
   readonly cwd?: string
+  /** What stands before each line that its process writes, where the driver shows it; by default its name in brackets. */
+  readonly logPrefix?: string
   /** How many calls may run at a time, interleaving where they await; 1 by default. */
   readonly maxConcurrency?: number
   /** Groups of methods whose calls are counted apart from the others. */
@@ -64,6 +66,7 @@ const ownOfProcess = [
   'env',
   'nodeFlags',
   'cwd',
+  'logPrefix',
   'resources',
   'nodeId',
   'labels',
@@ -100,7 +103,8 @@ function checkIsolation(options: SpawnOptions): void {
   if (!isolations.includes(isolation)) {
     throw new InvalidInputError(`isolation must be one of ${isolations.join(', ')}; found ${isolation}`)
   }
-  const own = isolation === 'local' ? ownOfProcess.filter((name) => options[name]) : []
+  const own =
+    isolation === 'local' ? ownOfProcess.filter((name) => options[name] !== undefined && options[name] !== false) : []
   if (own.length === 0) return
   const list = own.join(', ')
   throw new InvalidInputError(`a local actor shares the process that spawns it: ${list} cannot be set; use a thread`)

@@ -288,7 +288,8 @@ export class ActorTable {
       if (!actor.local) actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
       const gpus = actor.grant?.taken.gpus ?? []
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
-      const holder = { name, driver, namespace, directory, exited }
+      const { logPrefix } = actor.request
+      const holder = { name, driver, namespace, directory, logPrefix, exited }
       const folders = actor.grant && (await prepareFolders(actor.grant.node, directory, actor.request.settings.cwd))
       worker = await this.#startWorker(actor, holder, folders)
       const { isSupervised } = actor.request

@@ -29,7 +29,7 @@ import type {
 } from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
 import { Scheduler } from './scheduler.js'
-import { WorkerPool } from './worker-pool.js'
+import { type WorkerHolder, WorkerPool } from './worker-pool.js'
 
 /** A node as the head keeps it. */
 export interface Node {
@@ -81,7 +81,7 @@ export class Head {
   readonly #nodes = new Map<string, Node>()
   readonly #drivers = new Map<string, Peer>()
   readonly #workers = new WorkerPool()
-  readonly #logs = new LogBook((name, line, driver) => this.#print(name, line, driver))
+  readonly #logs = new LogBook((line, driver) => this.#print(line, driver))
   readonly #actors: ActorTable
   readonly #scheduler: Scheduler
   readonly #leases: LeaseTable
@@ -103,7 +103,7 @@ export class Head {
     this.#switchboard = switchboard
     this.#info = { clusterId: options.clusterId, head: address }
     const load = (id: string) => this.#actors.countOn(id)
-    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print('troupe', text, driver))
+    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
     this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, {
       supervise: (processId, failure) => this.#askSupervisor(processId, failure),
       unhandled: (driver, failure) => {
@@ -209,6 +209,7 @@ export class Head {
       await this.#dropDirectories()
     }
     const leaving = async () => {
+      this.#logs.flush(processId)
       await leave()
       if (!this.#options.listen) setImmediate(this.onLeft)
     }
@@ -379,23 +380,24 @@ export class Head {
 
   /** The driver of a local cluster shares this process's stderr; other drivers are sent the lines of their actors. */
   #log(processId: string, line: string): void {
-    const { name, driver } = this.#workers.of(processId)?.holder ?? { name: processId, driver: undefined }
-    this.#logs.take(name, line, driver)
+    const { name, driver, logPrefix }: Partial<WorkerHolder> = this.#workers.of(processId)?.holder ?? {}
+    const source = { name: name ?? processId, driver, prefix: logPrefix ?? `[${name ?? processId}] ` }
+    this.#logs.take(source, line)
   }
 
   #logTo(peer: Peer): LogSender {
     let sender = this.#logSenders.get(peer)
     if (!sender) {
-      sender = new LogSender((name, line) => control<HeadNotices>(peer).log(name, line))
+      sender = new LogSender((line) => control<HeadNotices>(peer).log(line))
       this.#logSenders.set(peer, sender)
     }
     return sender
   }
 
-  #print(name: string, line: string, driver: string | undefined): void {
+  #print(line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
-    if (peer) this.#logTo(peer).send(name, line)
-    else process.stderr.write(`[${name}] ${line}\n`)
+    if (peer) this.#logTo(peer).send(line)
+    else process.stderr.write(`${line}\n`)
   }
 }
 

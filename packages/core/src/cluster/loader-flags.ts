@@ -16,7 +16,6 @@ const plain = new Set([
   '--no-experimental-strip-types',
   '--experimental-transform-types',
   '--preserve-symlinks',
-  '--enable-source-maps',
 ])
 
 /** Workers load TypeScript without being told to, and start faster where that is done once it is needed. */

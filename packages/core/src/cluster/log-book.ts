@@ -6,46 +6,74 @@ const KEPT_NAMES = 1000
 const MOST_LINES = 5000
 /** Milliseconds after which the count of a line that repeats is told. */
 const FOLD_WITHIN = 1000
+/** Different lines of a driver within that time that others may repeat. */
+const MOST_SHARED = 1000
+/** Names that are told of those who repeated a line. */
+const MOST_TOLD = 3
+
+/** Whose a line is. */
+export interface LineSource {
+  readonly name: string
+  /** Who sees it. */
+  readonly driver: string | undefined
+  /** What stands before it. */
+  readonly prefix: string
+}
 
 /** Passes a line on to who should see it. */
-export type Print = (name: string, line: string, driver: string | undefined) => void
+export type Print = (line: string, driver: string | undefined) => void
+
+/** A line that was printed a moment ago, and what others have repeated of it. */
+interface Shared {
+  readonly line: string
+  readonly source: LineSource
+  repeats: number
+  readonly others: Set<string>
+  readonly timer: NodeJS.Timeout
+}
 
 class Page {
   readonly lines: string[] = []
   last: string | undefined
+  /** What its last line was a repetition of, if that was another's. */
+  shared: Shared | undefined
   repeats = 0
   passed = 0
   dropped = 0
   timer: NodeJS.Timeout | undefined
 
-  constructor(
-    readonly name: string,
-    readonly driver: string | undefined,
-  ) {}
+  constructor(readonly source: LineSource) {}
 }
 
-/** The output of the cluster's workers: keeps the latest lines, and folds bursts of the same line before they are printed. */
+/**
+ * The output of the cluster's workers: keeps the latest lines, and folds bursts of the same line, of one worker or of many,
+ * before they are printed.
+ */
 export class LogBook {
   readonly #pages = new Map<string, Page>()
+  readonly #shared = new Map<string, Shared>()
   readonly #print: Print
 
   constructor(print: Print) {
     this.#print = print
   }
 
-  take(name: string, line: string, driver: string | undefined): void {
-    const page = this.#pageOf(name, driver)
+  take(source: LineSource, line: string): void {
+    const page = this.#pageOf(source)
     if (page.lines.push(line) > KEPT_LINES) page.lines.shift()
     if (line === page.last) {
-      page.repeats += 1
+      if (page.shared) page.shared.repeats += 1
+      else page.repeats += 1
       this.#tellLater(page)
       return
     }
     this.#tell(page)
     page.last = line
+    page.shared = this.#repeated(source, line)
+    if (page.shared) return
     page.passed += 1
     if (page.passed > MOST_LINES) page.dropped += 1
-    else this.#print(name, line, driver)
+    else this.#print(source.prefix + line, source.driver)
     this.#tellLater(page)
   }
 
@@ -54,12 +82,48 @@ export class LogBook {
     return this.#pages.get(name)?.lines ?? []
   }
 
-  #pageOf(name: string, driver: string | undefined): Page {
-    const page = this.#pages.get(name) ?? new Page(name, driver)
-    this.#pages.delete(name)
-    this.#pages.set(name, page)
+  /** Tells a driver all that has been folded so far. */
+  flush(driver: string | undefined): void {
+    for (const page of this.#pages.values()) if (page.source.driver === driver) this.#tell(page)
+    for (const [key, { source }] of this.#shared) if (source.driver === driver) this.#tellShared(key)
+  }
+
+  #pageOf(source: LineSource): Page {
+    const page = this.#pages.get(source.name) ?? new Page(source)
+    this.#pages.delete(source.name)
+    this.#pages.set(source.name, page)
     if (this.#pages.size > KEPT_NAMES) this.#pages.delete(this.#pages.keys().next().value!)
     return page
+  }
+
+  /** The line of another that this one repeats. Where it repeats none, others may repeat it for a moment. */
+  #repeated(source: LineSource, line: string): Shared | undefined {
+    const key = `${source.driver} ${line}`
+    const known = this.#shared.get(key)
+    if (known && known.source.name !== source.name) {
+      known.repeats += 1
+      known.others.add(source.name)
+      return known
+    }
+    if (!known && this.#shared.size < MOST_SHARED) {
+      const timer = setTimeout(() => this.#tellShared(key), FOLD_WITHIN)
+      this.#shared.set(key, { line, source, repeats: 0, others: new Set(), timer })
+    }
+    return undefined
+  }
+
+  #tellShared(key: string): void {
+    const { line, source, repeats, others, timer } = this.#shared.get(key)!
+    clearTimeout(timer)
+    this.#shared.delete(key)
+    for (const name of others) {
+      const page = this.#pages.get(name)
+      if (page) page.last = undefined
+    }
+    if (repeats === 0) return
+    const told = [...others].slice(0, MOST_TOLD)
+    const who = others.size > MOST_TOLD ? `${told.join(', ')} and ${others.size - MOST_TOLD} more` : told.join(', ')
+    this.#print(`${source.prefix}${line} (came ${repeats} more times, from ${who})`, source.driver)
   }
 
   #tellLater(page: Page): void {
@@ -71,9 +135,10 @@ export class LogBook {
   }
 
   #tell(page: Page): void {
-    if (page.repeats > 0) this.#print(page.name, `(the line before came ${page.repeats} more times)`, page.driver)
+    const { prefix, driver } = page.source
+    if (page.repeats > 0) this.#print(`${prefix}(the line before came ${page.repeats} more times)`, driver)
     if (page.dropped > 0 && page.passed === 0) {
-      this.#print(page.name, `(${page.dropped} lines were left out)`, page.driver)
+      this.#print(`${prefix}(${page.dropped} lines were left out)`, driver)
       page.dropped = 0
     }
     page.repeats = 0

@@ -3,16 +3,18 @@ const MOST_UNREAD = 5000
 
 /** Sends lines of output to a process that may lag, and keeps no more of them than a bound. */
 export class LogSender {
-  readonly #send: (name: string, line: string) => Promise<unknown>
+  readonly #send: (line: string, of: string) => Promise<unknown>
   #unread = 0
   #dropped = 0
 
-  /** @param send resolves when the reader has taken the line in */
-  constructor(send: (name: string, line: string) => Promise<unknown>) {
+  /**
+   * @param send is given a line, and whose it is, and resolves when the reader has taken it in
+   */
+  constructor(send: (line: string, of: string) => Promise<unknown>) {
     this.#send = send
   }
 
-  send(name: string, line: string): void {
+  send(line: string, of = ''): void {
     if (this.#unread >= MOST_UNREAD) {
       this.#dropped += 1
       return
@@ -23,8 +25,8 @@ export class LogSender {
       if (this.#dropped === 0 || this.#unread > MOST_UNREAD / 2) return
       const dropped = this.#dropped
       this.#dropped = 0
-      this.send(name, `(${dropped} lines, perhaps of others too, were left out: they came faster than they were read)`)
+      this.send(`(${dropped} lines, perhaps of others too, were left out: they came faster than they were read)`, of)
     }
-    this.#send(name, line).then(taken, taken)
+    this.#send(line, of).then(taken, taken)
   }
 }

@@ -74,12 +74,12 @@ export class JoinedNode {
       })
       const { clusterId } = info
       const joined = { nodeId, clusterId, secret: secret.text, host, head: info.head }
-      const logs = new LogSender((id, line) => control<NodeNotices>(peer).log(id, line))
+      const logs = new LogSender((line, id) => control<NodeNotices>(peer).log(id, line))
       node.#agent = new NodeAgent(
         { ...joined, headEndpoint: endpoint, listens: true },
         {
           exited: (id, death) => peer.notify('exited', id, death),
-          log: (id, line) => logs.send(id, line),
+          log: (id, line) => logs.send(line, id),
         },
         (id, offset) => control<HeadRequests>(peer).readDirectory(id, offset),
       )

@@ -226,6 +226,8 @@ export interface SpawnRequest {
   readonly place: PlaceRequest
   readonly isolation: Isolation
   readonly settings: ProcessSettings
+  /** What stands before each line of its output; left out, its name. */
+  readonly logPrefix?: string | undefined
   readonly concurrency: Concurrency
   readonly maxRestarts: number
   /** Whether somebody decides on restarts beyond those. */
@@ -449,7 +451,8 @@ export const STOP = ''
 /** What the head tells without being asked. */
 export interface HeadNotices {
   actorChanged(actorId: string, state: ActorState): void
-  log(name: string, line: string): void
+  /** A line of a worker's output, with what stands before it. */
+  log(line: string): void
 }
 
 /** What a node agent tells the head without being asked. */

@@ -20,6 +20,8 @@ export interface WorkerHolder {
   readonly namespace: string
   /** The working directory of that driver. */
   readonly directory?: DirectoryId | undefined
+  /** What stands before each line of its output; by default its name. */
+  readonly logPrefix?: string | undefined
   exited(death: Death): void
 }
 

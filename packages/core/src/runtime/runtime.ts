@@ -71,7 +71,6 @@ export class Runtime {
   /** The working directory of the driver, where this process has it. */
   directory: WorkingDirectory | undefined
   readonly #head: Peer
-  #hasLocals = false
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
   /** Those whose tasks have not all got an outcome. */
@@ -99,7 +98,7 @@ export class Runtime {
     this.isWorker = options.duties !== undefined
     const notices: HeadNotices = {
       actorChanged: (actorId, state) => this.#clients.get(actorId)?.changed(state),
-      log: (name, line) => options.onLog?.(name, line),
+      log: (line) => options.onLog?.(line),
     }
     const owning: DriverDuties = {
       holdFor: (id, holder) => this.objects.hold(id, holder),
@@ -117,14 +116,14 @@ export class Runtime {
     const hosting: LocalDuties = {
       startLocal: async (processId) => {
         const { startLocal } = await import('../worker/local.js')
-        this.#hasLocals = true
         await startLocal(processId, this)
       },
     }
     const served = { ...notices, ...owning, ...hosting, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
-      mayBeAsked: () => !this.objects.isEmpty || this.#clients.size > 0 || this.#hasLocals || this.isWorker,
+      // The lines of its actors come at any time, and what becomes of them.
+      mayBeAsked: () => true,
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })

@@ -28,13 +28,13 @@ export async function untilGone(t: ExecutionContext, left: () => number[]): Prom
   )
 }
 
-/**
- * Files of Troupe's in shared memory and among the temporary files, without the folders that other tests make and those of
- * processes that live.
- */
+/** Files of Troupe's in shared memory and among the temporary files, without those of tests and processes that run. */
 export function files(): string[] {
-  const names = ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder))
-  return names.filter((name) => /^troupe(?!-test-)/.test(name) && !isAlive(Number(/-(\d+)-\w+$/.exec(name)?.[1])))
+  const isLeft = (name: string) => {
+    const [, pid] = /^troupe-code-\w+-(\d+)-/.exec(name) ?? []
+    return /^troupe(?!-test-)/.test(name) && !(pid && isAlive(Number(pid)))
+  }
+  return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter(isLeft))
 }
 
 function readProc(pid: number, file: string): string {

@@ -1,0 +1,27 @@
+import test from 'ava'
+import { run } from '../testing/programs.js'
+
+for (const how of ['started by', 'joined by'] as const) {
+  test.serial(`in a cluster ${how} a driver its stderr has what its workers write, prefixed and folded`, async (t) => {
+    const head = how === 'joined by' ? run(t, 'head-program.js') : undefined
+    const driver = run(t, 'logging-program.js', ...(head ? [await head.line()] : []))
+    t.deepEqual(JSON.parse(await driver.line()), ['once', 'again', 'again', 'again', 'done'])
+    const errors = await driver.untilError(/in unison \(came/)
+    const lines = errors.split('\n')
+    const plain = ['[plain] once', '[plain] again', '[plain] (the line before came 2 more times)', '[plain] done']
+    t.deepEqual(
+      lines.filter((line) => line.startsWith('[plain]')),
+      plain,
+    )
+    t.true(lines.includes('shop | tidy'))
+    t.true(lines.includes('naked'))
+    const unison = lines.filter((line) => line.startsWith('mesh | '))
+    t.is(unison.length, 2)
+    t.is(unison[0], 'mesh | in unison')
+    t.regex(unison[1]!, /^mesh \| in unison \(came 2 more times, from Lodger\[member=\d\], Lodger\[member=\d\]\)$/)
+    driver.child.kill('SIGKILL')
+    await driver.ended
+    head?.child.kill('SIGTERM')
+    await head?.ended
+  })
+}
