@@ -32,7 +32,9 @@ export {
   type RemoteArguments,
   type RemoteMethod,
   type RemoteResult,
+  type Sendable,
   stopActor,
+  type Unsendable,
   withOptions,
 } from './api/handle.js'
 export type { ActorFailure, ActorHooks, Decision, Restart } from './api/hooks.js'

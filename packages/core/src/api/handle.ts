@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
 import type { ActorRecord } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
@@ -21,8 +22,27 @@ export type RemoteResult<R> =
         ? AsyncIterable<T>
         : ObjectRef<Awaited<R>>
 
+/** Stands in place of a type that no process can send to another, such as a function or a socket. */
+export interface Unsendable {
+  readonly 'cannot be sent to another process': never
+}
+
+/** What is known by its type alone; what lies deeper inside of a value is found when it is sent. */
+type NeverSent =
+  | ((...args: never[]) => unknown)
+  | (abstract new (
+      ...args: never[]
+    ) => unknown)
+  | symbol
+  | WeakMap<WeakKey, unknown>
+  | WeakSet<WeakKey>
+  | Pick<EventEmitter, 'on' | 'emit' | 'removeListener'>
+
+/** A type, or {@link Unsendable} in place of what cannot be sent. */
+export type Sendable<T> = IsAny<T> extends true ? T : T extends NeverSent ? Unsendable : T
+
 /** The arguments of a remote call: each may be given as a ref, and arrives as its value. */
-export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: A[I] | ObjectRef<A[I]> }
+export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
 /** The names of a class's methods, without its hooks. */
 export type MethodName<T> = Exclude<
@@ -33,9 +53,16 @@ export type MethodName<T> = Exclude<
   keyof ActorHooks
 >
 
-/** A method as it is called through a handle. */
-export type RemoteMethod<F> = F extends (...args: infer A) => infer R
-  ? (...args: RemoteArguments<A>) => RemoteResult<R>
+type RemoteCall<A extends unknown[], R> = (...args: RemoteArguments<A>) => RemoteResult<R>
+
+/** A method as it is called through a handle, with its overloads, four at most. */
+export type RemoteMethod<F> = F extends {
+  (...args: infer A): infer R
+  (...args: infer B): infer S
+  (...args: infer C): infer T
+  (...args: infer D): infer U
+}
+  ? RemoteCall<A, R> & RemoteCall<B, S> & RemoteCall<C, T> & RemoteCall<D, U>
   : never
 
 /**
