@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import test from 'ava'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemoteProbe } from '../testing/probe.js'
+import { RemoteTyped } from '../testing/typed.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { actor } from './actor.js'
 import { connect } from './cluster.js'
@@ -200,6 +202,23 @@ test('a module cannot have two actors of one name', (t) => {
   actor('file:///twins.js', Twin)
   const other = { Twin: class Twin {} }.Twin
   t.throws(() => actor('file:///twins.js', other), { instanceOf: InvalidInputError, message: /an actor named Twin/ })
+})
+
+test('overloads of a method are those of the remote one, and what cannot be sent is a compile error', async (t) => {
+  const typed = await RemoteTyped.spawn()
+  const text: string = await typed.twice('ab')
+  const number: number = await typed.twice(4)
+  t.deepEqual([text, number], ['abab', 8])
+  // @ts-expect-error no overload takes this
+  await t.throwsAsync(async () => await typed.twice(Symbol('x')), { instanceOf: InvalidInputError })
+  // @ts-expect-error a function cannot be sent
+  const callback = typed.call(() => 1)
+  await t.throwsAsync(() => callback, { instanceOf: InvalidInputError, message: /argument 1 is a function/ })
+  // @ts-expect-error a socket cannot be sent
+  const socket = typed.write(new Socket())
+  await t.throwsAsync(() => socket, { instanceOf: InvalidInputError, message: /argument 1 is an instance of Socket/ })
+  t.is(await typed.call(undefined), 0, 'an argument that may be left out can be')
+  t.is(await typed.call(2), 2)
 })
 
 test('the types of a handle are those of its class', async (t) => {

@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
 import type { ActorRecord } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'

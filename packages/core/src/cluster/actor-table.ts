@@ -72,6 +72,8 @@ interface Actor {
   readonly local: WorkerPlace | undefined
   readonly directory: DirectoryId | undefined
   readonly watchers: Set<Peer>
+  /** Called when it has got a process, or died. */
+  readonly awaited: (() => void)[]
   /** The node it would best be on. */
   readonly preferred: string | undefined
   state: 'starting' | 'alive' | 'restarting'
@@ -116,9 +118,9 @@ export class ActorTable {
    */
   async spawn(request: SpawnRequest, owner: Owner): Promise<Spawned[]> {
     const namespace = request.namespace ?? owner.namespace
-    if (request.getIfExists && request.name !== undefined) {
-      const known = this.#actors.get(this.#names.find(namespace, request.name) ?? '')
-      if (known?.worker) return [{ record: recordOf(known), existed: true }]
+    while (request.getIfExists && this.#names.find(namespace, request.name!) !== undefined) {
+      const record = await this.lookUp(request.name!, namespace)
+      if (record) return [{ record, existed: true }]
     }
     const preferred = this.#preferredNodes(request)
     const ids = request.members.map(() => randomId())
@@ -135,6 +137,7 @@ export class ActorTable {
         directory: owner.directory,
         local: request.isolation === 'local' ? owner.place : undefined,
         watchers: new Set(),
+        awaited: [],
         state: 'starting',
         grant: undefined,
         preferred: preferred[member],
@@ -164,10 +167,13 @@ export class ActorTable {
     throw failure.reason
   }
 
-  /** The living actor that was given a name. */
-  lookUp(name: string, namespace: string): ActorRecord | undefined {
-    const actor = this.#actors.get(this.#names.find(namespace, name) ?? '')
-    return actor?.worker && recordOf(actor)
+  /** The living actor that was given a name, once it has a process: one that starts, also anew, is waited for. */
+  async lookUp(name: string, namespace: string): Promise<ActorRecord | undefined> {
+    for (;;) {
+      const actor = this.#actors.get(this.#names.find(namespace, name) ?? '')
+      if (!actor || actor.worker) return actor && recordOf(actor)
+      await new Promise<void>((resolve) => actor.awaited.push(resolve))
+    }
   }
 
   /** How an actor is; the peer is told of every change. */
@@ -306,6 +312,7 @@ export class ActorTable {
     }
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
+    for (const tell of actor.awaited.splice(0)) tell()
   }
 
   #startWorker(
@@ -439,6 +446,7 @@ export class ActorTable {
   #died(actor: Actor, death: Death): void {
     if (!this.#actors.delete(actor.id)) return
     this.#names.release(actor.namespace, actor.name, actor.id)
+    for (const tell of actor.awaited.splice(0)) tell()
     if (actor.grant) this.#scheduler.release(actor.grant)
     actor.grant = undefined
     this.#dead.set(actor.id, death)

@@ -131,8 +131,7 @@ export class LeaseTable {
       const exited = (death: Death) => {
         const held = this.#held.get(id)
         if (!held) return
-        this.#deaths.set(id, death)
-        if (this.#deaths.size > REMEMBERED_DEAD) this.#deaths.delete(this.#deaths.keys().next().value!)
+        this.#remember(id, death)
         this.#forget(held)
       }
       const folders = await prepareFolders(grant.node, directory)
@@ -148,8 +147,14 @@ export class LeaseTable {
   }
 
   async #discard(held: Held, reason: string): Promise<void> {
+    this.#remember(held.id, { reason })
     this.#forget(held)
     await this.#workers.end(held.worker, { reason })
+  }
+
+  #remember(id: string, death: Death): void {
+    this.#deaths.set(id, death)
+    if (this.#deaths.size > REMEMBERED_DEAD) this.#deaths.delete(this.#deaths.keys().next().value!)
   }
 
   #forget(held: Held): boolean {

@@ -33,6 +33,35 @@ test.serial('a detached actor outlives its driver, and a second driver finds it 
   await head.ended
 })
 
+test.serial(
+  'of several who ask at a time for an actor that nobody has spawned yet, all get the same one',
+  async (t) => {
+    await using cluster = await connect({ resources: { slot: 1 } })
+    const shared = RemoteCounter.options({ name: 'shared', getIfExists: true, resources: { slot: 1 } })
+    const handles = await Promise.all([shared.spawn(1), shared.spawn(1), shared.spawn(1)])
+    t.is(new Set(handles.map((handle) => describeActor(handle).id)).size, 1)
+    t.deepEqual(await Promise.all(handles.map((handle) => handle.add(1))), [2, 3, 4])
+    const next = RemoteCounter.options({ name: 'next', getIfExists: true, resources: { slot: 1 } })
+    const waiting = next.spawn(10)
+    for (let left = 100; left > 0 && (await cluster.actors()).length < 2; left--);
+    const found = getActor<Counter>('next')
+    await killActor(handles[0]!)
+    t.is(describeActor(await waiting).id, describeActor(await found).id, 'one that waits for resources is waited for')
+    t.is((await cluster.actors()).length, 1)
+  },
+)
+
+test.serial('an actor that is restarted is found by its name, once it is back', async (t) => {
+  await using _cluster = await connect()
+  const named = await RemoteCounter.options({ name: 'back', maxRestarts: 3 }).spawn(5)
+  for (let round = 0; round < 2; round++) {
+    process.kill(describeActor(named).pid, 'SIGKILL')
+    await t.throwsAsync(async () => await withOptions(named, { maxRetries: 0, deadline: 20_000 }).add(0))
+    const again = await getActor<Counter>('back')
+    t.is(await withOptions(again, { maxRetries: 1 }).add(1), 6)
+  }
+})
+
 test.serial('an actor finds by name what its driver named, and a restarted actor keeps its name', async (t) => {
   await using _cluster = await connect()
   const named = await RemoteCounter.options({ name: 'kept', maxRestarts: 1 }).spawn(5)

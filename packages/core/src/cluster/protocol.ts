@@ -310,8 +310,8 @@ export interface HeadRequests {
   /** Must come first on a worker's connection; its process is ready for work. */
   joinWorker(worker: { pid: number; tcp?: string | undefined }): void
   spawn(request: SpawnRequest): Promise<Spawned[]>
-  /** The living actor of a name. */
-  lookUp(name: string, namespace?: string): ActorRecord | undefined
+  /** The living actor of a name; one that starts is waited for. */
+  lookUp(name: string, namespace?: string): Promise<ActorRecord | undefined>
   /** Asks to be told what becomes of an actor; returns how it is now. */
   watch(actorId: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */

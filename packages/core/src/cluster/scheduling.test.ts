@@ -1,10 +1,12 @@
 import test from 'ava'
-import { ActorDiedError, connect, describeActor, InvalidInputError, killActor, placementGroup } from '../index.js'
+import { ActorDiedError, connect, describeActor, InvalidInputError, killActor, placementGroup, wait } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
+import { TestCluster } from '../testing/index.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
+import { Notes } from '../testing/notes.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
-import { remoteSquare, remoteWhereAmI } from '../testing/tasks.js'
+import { remoteSquare, remoteUntilCancelled, remoteWhereAmI } from '../testing/tasks.js'
 
 test.serial('an actor waits for resources that others hold, and is refused what no node could ever give', async (t) => {
   await using cluster = await connect({ resources: { cpu: 4, gpu: 2, licence: 1 } })
@@ -100,6 +102,38 @@ test.serial('placement groups lie as their strategy says, and their removal free
   head.child.kill('SIGTERM')
   await head.ended
   await untilGone(t, () => processesOf(id))
+})
+
+test.serial('memory is handed out as other resources are, to actors and tasks alike', async (t) => {
+  await using cluster = await connect({ resources: { cpu: 4, memory: 1e9 } })
+  const first = await RemoteCounter.options({ resources: { memory: 6e8 } }).spawn(1)
+  const free = async () => (await cluster.nodes())[0]!.free.memory
+  t.is(await free(), 4e8)
+  const task = remoteWhereAmI.options({ resources: { memory: 5e8 } })()
+  t.deepEqual((await wait([task], { timeout: 100 })).ready, [], 'it does not fit beside the actor')
+  await killActor(first)
+  t.true((await task).pid > 0)
+  await t.throwsAsync(async () => await remoteWhereAmI.options({ resources: { memory: 2e9 } })(), {
+    instanceOf: InvalidInputError,
+    message: /memory: 2000000000 \(of 1000000000\)/,
+  })
+})
+
+test.serial('a task of a placement group runs in its bundle, and ends when the group is removed', async (t) => {
+  await using started = await TestCluster.start([{ resources: { cpu: 1 } }, { resources: { cpu: 1 } }])
+  const group = await placementGroup([{ cpu: 1 }, { cpu: 1 }], 'STRICT_SPREAD')
+  const notes = new Notes(t)
+  const inSecond = remoteUntilCancelled.options({ placementGroup: group, bundle: 1, maxRetries: 0 })
+  const running = inSecond(notes.path, 'task')
+  await notes.include('task began')
+  const [task] = await started.cluster.tasks()
+  t.is(task!.nodeId, group.nodeIds[1]!)
+  await group.remove()
+  await t.throwsAsync(() => running, { message: /placement group was removed/ })
+  t.deepEqual(
+    (await started.cluster.nodes()).map(({ free }) => free.cpu),
+    [1, 1],
+  )
 })
 
 test.serial('what waits for resources is reported, with what is missing', async (t) => {
