@@ -27,7 +27,10 @@ function start(): Promise<TestCluster> {
 
 /** The process that noted last that it ran a task. */
 function lastPid(notes: Notes): number {
-  return Number(notes.lines().at(-1)?.split(' ').at(-1))
+  const pid = Number(notes.lines().at(-1)?.split(' ').at(-1))
+  // 0 would stand for this process and all that it was started with.
+  if (!(pid > 0)) throw new Error('no task has noted that it ran')
+  return pid
 }
 
 function runs(notes: Notes, what: string): number {
