@@ -9,7 +9,7 @@ import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { introduce } from '../transport/identity.js'
 import { Secret } from '../transport/secret.js'
-import { WatchfulDealer } from '../transport/sockets.js'
+import { watchfulDealer } from '../transport/sockets.js'
 
 test.serial('kill -9 of a worker fails its pending calls and later ones, naming the actor', async (t) => {
   await using cluster = await connect()
@@ -196,10 +196,10 @@ test.serial('bytes from strangers do not harm the head', async (t) => {
   }
   const secret = new Secret(process.env.TROUPE_TOKEN!)
   const self = { processId: 'stranger', nodeId: 'nowhere' }
-  const stranger = new WatchfulDealer(introduce(self, secret, 'connecting', `tcp://${address}`), secret)
+  const stranger = watchfulDealer(introduce(self, secret, 'connecting', `tcp://${address}`), secret)
   stranger.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await stranger.send([randomBytes(round), randomBytes(10)])
-  const unknown = new WatchfulDealer('unknown', secret)
+  const unknown = watchfulDealer('unknown', secret)
   unknown.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await unknown.send(randomBytes(round))
   await using cluster = await connect({ address })

@@ -1,9 +1,10 @@
 import { connect } from 'node:net'
+import type { Dealer } from 'zeromq'
 import { introduce } from './identity.js'
 import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
-import { Outbox, saysBroken, WatchfulDealer } from './sockets.js'
+import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
 import type { Parcel } from './wire.js'
 
 /** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
@@ -22,7 +23,7 @@ let connections = 0
  * for writability, and a receive that waits at the same time can then miss its wake-up.
  */
 export class DealerLink extends OpenedLink {
-  readonly #socket: WatchfulDealer
+  readonly #socket: Dealer
   readonly #outbox: Outbox
   readonly #mayRest: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
@@ -33,7 +34,7 @@ export class DealerLink extends OpenedLink {
     super(endpoint, secret, events, options)
     this.#mayRest = options.mayRest
     this.#mayBeAsked = options.mayBeAsked
-    this.#socket = new WatchfulDealer(introduce(self, secret, 'connecting', endpoint, ++connections), secret)
+    this.#socket = watchfulDealer(introduce(self, secret, 'connecting', endpoint, ++connections), secret)
     this.#outbox = new Outbox(this.#socket)
     this.#socket.connect(endpoint)
     void this.#receive()

@@ -1,6 +1,6 @@
 import { LinkLostError, LinkRefusedError } from './link.js'
 import type { Secret } from './secret.js'
-import { WatchfulDealer } from './sockets.js'
+import { watchfulDealer } from './sockets.js'
 import { randomId } from './switchboard.js'
 
 /** Milliseconds that a listener has to answer. */
@@ -12,7 +12,7 @@ const TIMEOUT = 5000
  * @throws LinkRefusedError if the listener cuts this process off; LinkLostError if nothing answers
  */
 export async function knock(endpoint: string, secret: Secret): Promise<void> {
-  const socket = new WatchfulDealer(`knock ${randomId()}`, secret)
+  const socket = watchfulDealer(`knock ${randomId()}`, secret)
   const { events } = socket
   let outcome: 'none' | 'accepted' | 'refused' = 'none'
   const timer = setTimeout(() => socket.close(), TIMEOUT)

@@ -1,9 +1,10 @@
 import { debuglog } from 'node:util'
+import type { Router } from 'zeromq'
 import { introduce, recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import { Rest } from './rest.js'
 import type { Secret } from './secret.js'
-import { GreetingRouter, Outbox, saysEnded } from './sockets.js'
+import { greetingRouter, Outbox, saysEnded } from './sockets.js'
 import type { Parcel } from './wire.js'
 
 const debug = debuglog('troupe')
@@ -11,7 +12,7 @@ const debug = debuglog('troupe')
 /** The socket that processes of other hosts reach this one at. Each of their connections becomes a link. */
 export class Listener {
   readonly #secret: Secret
-  readonly #socket: GreetingRouter
+  readonly #socket: Router
   readonly #outbox: Outbox
   readonly #links = new Map<string, RouterLink>()
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
@@ -28,7 +29,7 @@ export class Listener {
     mayRest: (() => boolean) | undefined,
   ) {
     this.#secret = secret
-    this.#socket = new GreetingRouter(introduce(self, secret, 'listening', 'tcp://'), secret)
+    this.#socket = greetingRouter(introduce(self, secret, 'listening', 'tcp://'), secret)
     this.#outbox = new Outbox(this.#socket)
     this.#accept = accept
     this.#rest = mayRest && new Rest(this.#socket, mayRest)

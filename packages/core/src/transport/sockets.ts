@@ -1,4 +1,5 @@
-import { curveKeyPair, Dealer, Router } from 'zeromq'
+import { createRequire } from 'node:module'
+import type { Dealer, Router } from 'zeromq'
 import type { Secret } from './secret.js'
 import { join, type Parcel } from './wire.js'
 
@@ -26,23 +27,35 @@ const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTi
  */
 const UNBOUNDED = { sendHighWaterMark: 0, receiveHighWaterMark: 0 }
 
-export class GreetingRouter extends Router {
-  constructor(greeting: string, secret: Secret) {
-    super({ mandatory: true, linger: 0, curveServer: true, ...UNBOUNDED, ...HEARTBEAT })
-    this.setStringOption(curve.secretKey, secret.curve.secretKey)
-    this.setStringOption(drafts.hello, greeting)
-    this.setStringOption(drafts.disconnect, ENDED)
-  }
+/** ZeroMQ takes longer to load than the rest of a worker, and those whose cluster is one host never need it. */
+const zeromq = (): typeof import('zeromq') => require('zeromq')
+const require = createRequire(import.meta.url)
+
+/** A socket that greets each connection, and reads {@link saysEnded} when one has ended. */
+export function greetingRouter(greeting: string, secret: Secret): Router {
+  const { Router } = zeromq()
+  const router = new Router({ mandatory: true, linger: 0, curveServer: true, ...UNBOUNDED, ...HEARTBEAT })
+  setOption(router, curve.secretKey, secret.curve.secretKey)
+  setOption(router, drafts.hello, greeting)
+  setOption(router, drafts.disconnect, ENDED)
+  return router
 }
 
-export class WatchfulDealer extends Dealer {
-  constructor(routingId: string, secret: Secret) {
-    const { publicKey, secretKey } = curveKeyPair()
-    const own = { curvePublicKey: publicKey, curveSecretKey: secretKey }
-    super({ routingId, linger: 0, reconnectInterval: 10, ...own, ...UNBOUNDED, ...HEARTBEAT })
-    this.setStringOption(curve.serverKey, secret.curve.publicKey)
-    this.setStringOption(drafts.hiccup, BROKEN)
-  }
+/** A socket that reads {@link saysBroken} when its connection has broken. */
+export function watchfulDealer(routingId: string, secret: Secret): Dealer {
+  const { Dealer, curveKeyPair } = zeromq()
+  const { publicKey, secretKey } = curveKeyPair()
+  const own = { curvePublicKey: publicKey, curveSecretKey: secretKey }
+  const dealer = new Dealer({ routingId, linger: 0, reconnectInterval: 10, ...own, ...UNBOUNDED, ...HEARTBEAT })
+  setOption(dealer, curve.serverKey, secret.curve.publicKey)
+  setOption(dealer, drafts.hiccup, BROKEN)
+  return dealer
+}
+
+/** The binding has this for classes that extend its own. */
+function setOption(socket: Router | Dealer, option: number, value: string | Buffer): void {
+  const { setStringOption } = socket as unknown as { setStringOption(option: number, value: string | Buffer): void }
+  setStringOption.call(socket, option, value)
 }
 
 export function saysEnded(frames: Uint8Array[]): boolean {
