@@ -3,10 +3,9 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
-import { packDirectory } from '../cluster/directory/packing.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
-import { reachHead, unreachable } from '../cluster/node.js'
 import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
+import { reachHead, unreachable } from '../cluster/reach.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret } from '../cluster/token.js'
@@ -240,6 +239,8 @@ async function startCluster(options: ConnectOptions): Promise<Cluster> {
 async function sendDirectory(runtime: Runtime, { workingDirectory }: ConnectOptions): Promise<void> {
   if (workingDirectory === undefined) return
   const path = workingDirectory instanceof URL ? fileURLToPath(workingDirectory) : workingDirectory
+  // Few drivers need it, and every worker imports this module.
+  const { packDirectory } = await import('../cluster/directory/packing.js')
   const { id, root, archive } = await packDirectory(path)
   if (await runtime.head.offerDirectory(id)) {
     for await (const bytes of archive()) await runtime.head.sendDirectory(id, bytes)

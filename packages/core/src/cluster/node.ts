@@ -1,16 +1,15 @@
 import { availableParallelism } from 'node:os'
-import { AccessDeniedError, ClusterLostError, NodeUnreachableError } from '../api/errors.js'
+import { ClusterLostError } from '../api/errors.js'
 import { control, serve } from '../transport/control.js'
-import { knock } from '../transport/knock.js'
-import { LinkLostError, LinkRefusedError } from '../transport/link.js'
-import type { Secret } from '../transport/secret.js'
+import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import { LogSender } from './log-sender.js'
 import { NodeAgent } from './node-agent.js'
 import type { HeadRequests, NodeNotices, WorkerSpec } from './protocol.js'
+import { reachHead, unreachable } from './reach.js'
 import { checkResources, type Resources, resourcesOfHost } from './resources.js'
-import { joiningSecret, TOKEN_VARIABLE } from './token.js'
+import { joiningSecret } from './token.js'
 
 /** What a node is declared to have. */
 export interface NodeOptions {
@@ -106,32 +105,4 @@ export class JoinedNode {
       dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
     }
   }
-}
-
-/**
- * The endpoint of a head that accepts a secret.
- *
- * @throws NodeUnreachableError if it does not answer; AccessDeniedError if it does not accept the secret
- */
-export async function reachHead({ host, port }: { host: string; port: number }, secret: Secret): Promise<string> {
-  const endpoint = `tcp://${host}:${port}`
-  try {
-    await knock(endpoint, secret)
-  } catch (error) {
-    if (!(error instanceof LinkRefusedError)) throw unreachable({ host, port }, error as Error)
-    throw new AccessDeniedError(
-      `the head at ${host}:${port} does not accept this token; set ${TOKEN_VARIABLE} to the head's, or copy ~/.troupe/token ` +
-        'from its host',
-      { cause: error },
-    )
-  }
-  return endpoint
-}
-
-/** What a driver or a node reports when no head answers it. */
-export function unreachable({ host, port }: { host: string; port: number }, cause: Error): NodeUnreachableError {
-  return new NodeUnreachableError(
-    `no Troupe head answers at ${host}:${port} within 5 s; start one with \`troupe start --head --port ${port}\``,
-    { cause },
-  )
 }
