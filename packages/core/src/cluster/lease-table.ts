@@ -89,7 +89,10 @@ export class LeaseTable {
   /** A process or a driver has gone, and with it those who ran tasks for it. */
   async endOwnedBy(owner: string): Promise<void> {
     const owned = [...this.#held.values()].filter((held) => held.owner === owner || held.driver === owner)
-    await Promise.all(owned.map((held) => this.#discard(held, 'its owner has gone')))
+    // With the driver goes all that its workers hold; they may hold results for others of its processes otherwise.
+    const end = (held: Held) =>
+      held.driver === owner ? this.#discard(held, 'its owner has gone') : this.end(held.id, 'busy')
+    await Promise.all(owned.map(end))
   }
 
   /** Ends the tasks of a placement group. */

@@ -14,6 +14,8 @@ import {
   type WorkerRequests,
 } from '../cluster/protocol.js'
 import { workerTitle } from '../cluster/title.js'
+import { collectGarbage } from '../runtime/collect-garbage.js'
+import { takeHeldBytes } from '../runtime/held-result.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import { enter, Runtime } from '../runtime/runtime.js'
 import { control, serve } from '../transport/control.js'
@@ -26,6 +28,8 @@ import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
+/** Milliseconds after others have let go of the last result that its memory is given back. */
+const COLLECT_AFTER = 500
 /** Milliseconds that the owners of results have to bring them over before the process of a stopped actor ends. */
 const HAND_OVER = 10_000
 /** Milliseconds that the report of a fatal error may take. */
@@ -43,6 +47,9 @@ let actor: { readonly id: string; readonly executor: Executor; readonly loaded: 
 
 const tasks = new TaskRunner()
 
+/** Whether the head wants to know when others hold nothing of this process any more. */
+let isAskedFor = false
+
 /** The latest call of each caller that waits for its arguments or for such a call. */
 const fetching = new Map<Peer, Promise<void>>()
 
@@ -53,7 +60,7 @@ const duties: WorkerDuties = {
   idle: () => tasks.idle(),
   isSpare() {
     const isSpare = runtime.objects.size === 0
-    if (!isSpare) runtime.objects.onEmpty = () => void runtime.head.spare().catch(() => {})
+    isAskedFor = !isSpare
     return isSpare
   },
   reconstruct: async (args, restarts, reason) => {
@@ -88,6 +95,12 @@ const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), .
   return { prepare, call: (call) => take(call, served), lost: () => runtime.objects.holderGone(processId) }
 })
 runtime.address = { processId: boot.processId, nodeId: boot.nodeId, ipc: ipcEndpoint(boot.processId), tcp: tcpEndpoint }
+runtime.objects.onEmpty = () => {
+  // A worker that waits for work allocates nothing, so the results that others have let go of would never be collected.
+  if (takeHeldBytes() > 0) setTimeout(collectGarbage, COLLECT_AFTER).unref()
+  if (isAskedFor) void runtime.head.spare().catch(() => {})
+  isAskedFor = false
+}
 await following
 await runtime.head.joinWorker({ pid: process.pid, tcp: tcpEndpoint })
 
