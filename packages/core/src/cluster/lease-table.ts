@@ -21,7 +21,7 @@ interface Held {
   readonly driver: string
   readonly grant: Grant
   readonly worker: WorkerProcess
-  /** Leases that the task's own calls hold or wait for; while there are some, its resources are lent to others. */
+  /** What the task waits for: leases of its own calls, and refs. While there is something, its resources are lent. */
   children: number
 }
 
@@ -84,6 +84,17 @@ export class LeaseTable {
     if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
     else if (this.#forget(held)) this.#workers.rest(worker, driver)
     return undefined
+  }
+
+  /** The task of a worker waits for something that others may have to compute. */
+  block(processId: string): string | undefined {
+    const held = [...this.#held.values()].find(({ worker }) => worker.processId === processId)
+    this.#lend(held)
+    return held?.id
+  }
+
+  unblock(id: string): void {
+    this.#reclaim(this.#held.get(id))
   }
 
   /** A process or a driver has gone, and with it those who ran tasks for it. */

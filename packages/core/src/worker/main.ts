@@ -1,6 +1,7 @@
 import '../index.js'
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
+import { observeWaits } from '../api/ref.js'
 import { WORKER_VARIABLE, type WorkerBoot } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
 import {
@@ -78,6 +79,7 @@ const runtime = new Runtime(switchboard, boot.headEndpoint, boot.head, {
   duties,
 })
 runtime.cluster = { clusterId: boot.clusterId, head: boot.head }
+observeWaits((ref) => tasks.waitsFor(ref))
 // Before any module is imported: one that connects when it is imported must find that this is a worker.
 enter(runtime)
 
