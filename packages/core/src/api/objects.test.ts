@@ -4,12 +4,14 @@ import { RemoteCounter } from '../testing/counter.js'
 import { RemoteHolder, remoteSumOf, remoteSumOfBox } from '../testing/holder.js'
 import { crashActor } from '../testing/index.js'
 import { RemoteProbe } from '../testing/probe.js'
+import { remoteSquare } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { InvalidInputError, ObjectLostError } from './errors.js'
 import { killActor, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
+import type { ObjectRef } from './ref.js'
 
-useCluster(test)
+const cluster = useCluster(test)
 
 /** Resolves once other processes hold that many refs of this one. */
 async function untilHeld(t: ExecutionContext, count: number): Promise<void> {
@@ -113,3 +115,13 @@ test.serial(
     await untilHeld(t, 0)
   },
 )
+
+test.serial('tasks that wait for refs lend their CPUs to what computes them', async (t) => {
+  const slow = await RemoteProbe.spawn()
+  void slow.see('other calls wait', 400)
+  // The task that all wait for gets its argument when they occupy every CPU already.
+  const late = remoteSquare(slow.echo(3) as ObjectRef<number>)
+  const { resources } = (await cluster().nodes())[0]!
+  const sums = Array.from({ length: resources.cpu! + 1 }, () => remoteSumOf({ refs: [late] }))
+  t.deepEqual(new Set(await Promise.all(sums)), new Set([9]))
+})

@@ -15,6 +15,13 @@ export interface RefSource {
 /** What a process that asks for a ref's value is given: the value, or where it lives. */
 export type Outcome = { readonly value: unknown } | { readonly at: Location }
 
+let waits: ((ref: ObjectRef<unknown>) => void) | undefined
+
+/** Has a function called for every wait for a ref in this process. */
+export function observeWaits(observer: (ref: ObjectRef<unknown>) => void): void {
+  waits = observer
+}
+
 /**
  * A typed, awaitable reference to the value that a remote call will have computed. It may be awaited any number of times,
  * and passed as an argument of another call, where it arrives as its value; inside of an argument it stays a ref, which the
@@ -60,6 +67,7 @@ export class ObjectRef<T> extends Promise<T> {
       this.#source.wanted?.()
       if (this.#elsewhere) this.#bring()
     }
+    waits?.(this)
     return super.then(fulfilled, rejected)
   }
 
@@ -96,6 +104,14 @@ export class ObjectRef<T> extends Promise<T> {
   /** @internal Where the value lives, if it has not come to this process with the answer. */
   get elsewhere(): Elsewhere | undefined {
     return this.#elsewhere
+  }
+
+  /** @internal Resolves once the value is here, or the failure; that does not ask for it. */
+  async settled(): Promise<void> {
+    await super.then(
+      () => {},
+      () => {},
+    )
   }
 
   /** @internal Observes a failure without asking for the value. */

@@ -28,7 +28,7 @@ import { seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
 
 /** `TROUPE_CHAOS_ROUNDS=200` runs the long form. */
-const ROUNDS = Number(process.env.TROUPE_CHAOS_ROUNDS ?? 12)
+const ROUNDS = Number(process.env.TROUPE_CHAOS_ROUNDS ?? 6)
 const SEED = Number(process.env.TROUPE_CHAOS_SEED ?? 1)
 
 test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and nothing is left`, async (t) => {

@@ -284,6 +284,8 @@ export class Head {
       end: (actorId, reason) => this.#actors.end(actorId, reason),
       lease: (request) => this.#leases.lease(request, owner),
       endLease: (id, how) => this.#leases.end(id, how),
+      blocked: () => this.#leases.block(owner.processId),
+      unblocked: (lease) => this.#leases.unblock(lease),
       askDriver: (driver, what, id) => this.#askDriver(driver, what, id, peer.identity.processId),
       fetchFromDriver: (driver, id, lost) => {
         return this.#withDriver(driver, id, (duties) => duties.fetchSealed(id, peer.identity.processId, lost))

@@ -22,7 +22,7 @@ interface Held {
   readonly grant: Grant
   readonly worker: WorkerProcess
   readonly since: number
-  /** Leases that the task's own calls hold or wait for; while there are some, its resources are lent to others. */
+  /** What the task waits for: leases of its own calls, and refs. While there is something, its resources are lent. */
   children: number
 }
 
@@ -87,10 +87,24 @@ export class LeaseTable {
     return undefined
   }
 
+  /** The task of a worker waits for something that others may have to compute. */
+  block(processId: string): string | undefined {
+    const held = [...this.#held.values()].find(({ worker }) => worker.processId === processId)
+    this.#lend(held)
+    return held?.id
+  }
+
+  unblock(id: string): void {
+    this.#reclaim(this.#held.get(id))
+  }
+
   /** A process or a driver has gone, and with it those who ran tasks for it. */
   async endOwnedBy(owner: string): Promise<void> {
     const owned = [...this.#held.values()].filter((held) => held.owner === owner || held.driver === owner)
-    await Promise.all(owned.map((held) => this.#discard(held, 'its owner has gone')))
+    // With the driver goes all that its workers hold; they may hold results for others of its processes otherwise.
+    const end = (held: Held) =>
+      held.driver === owner ? this.#discard(held, 'its owner has gone') : this.end(held.id, 'busy')
+    await Promise.all(owned.map(end))
   }
 
   /** Ends the tasks of a placement group. */

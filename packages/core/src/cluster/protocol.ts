@@ -328,6 +328,10 @@ export interface HeadRequests {
   lease(request: LeaseRequest): Promise<Lease>
   /** Takes a worker back; returns why it ended, if it was lost. */
   endLease(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined>
+  /** The task that the asking worker runs waits for others, and lends its resources; returns the id of its lease. */
+  blocked(): string | undefined
+  /** It goes on. */
+  unblocked(lease: string): void
   /** Asks a driver that owns a ref, as {@link OwnerRequests} does a worker. */
   askDriver(driver: string, what: 'hold' | 'release', id: string): Promise<void>
   fetchFromDriver(driver: string, id: string, lost?: string): Promise<SealedOutcome>

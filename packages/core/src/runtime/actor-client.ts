@@ -52,8 +52,6 @@ export class ActorClient implements CallOwner {
   readonly #kept = new Map<Call, Outgoing>()
   #pending = 0
   readonly #pins: (() => void)[] = []
-  /** Whether the head knows that somebody has learned of the actor's death. */
-  #hasTold = false
 
   /** @param isFresh whether the record has just come from the head */
   constructor(
@@ -90,12 +88,12 @@ export class ActorClient implements CallOwner {
 
   async stop(): Promise<void> {
     await this.call(STOP, [], { maxRetries: 0 })
-    await this.#ended()
+    await this.ended()
   }
 
   async kill(): Promise<void> {
     await this.runtime.head.end(this.record.id, 'it was killed by killActor')
-    await this.#ended()
+    await this.ended()
   }
 
   /** Takes the head's word on how the actor is. */
@@ -153,9 +151,7 @@ export class ActorClient implements CallOwner {
   }
 
   noticed(error: unknown): void {
-    if (!(error instanceof ActorDiedError) || this.#state !== 'dead' || this.#hasTold) return
-    this.#hasTold = true
-    void this.runtime.head.noticed(this.record.id).catch(() => {})
+    if (error instanceof ActorDiedError && this.#state === 'dead') this.runtime.noticed(this.record.id)
   }
 
   settled(call: Call): void {
@@ -302,7 +298,8 @@ export class ActorClient implements CallOwner {
     this.#pump()
   }
 
-  async #ended(): Promise<void> {
+  /** Resolves when the actor is dead and this process knows it. */
+  async ended(): Promise<void> {
     this.#watching ??= this.#watch()
     await this.runtime.switchboard.awaiting(
       (async () => {

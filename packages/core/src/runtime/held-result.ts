@@ -33,6 +33,14 @@ registerCodec<HeldResult, { ref: ObjectRef<unknown>; bytes: number }>({
 })
 
 let results = 0
+let heldBytes = 0
+
+/** Bytes of the results that this process has begun to hold since this was asked last. */
+export function takeHeldBytes(): number {
+  const bytes = heldBytes
+  heldBytes = 0
+  return bytes
+}
 
 /**
  * Answers a call of another node: with its result, or where that is large with where it is.
@@ -65,6 +73,7 @@ function heldIfLarge(item: unknown, subject: string): unknown {
 /** Keeps a copy of the result: what it was made of may change after the answer. */
 function hold(encoded: Encoded, bytes: number): HeldResult {
   const value = copyOf(encoded)
+  heldBytes += bytes
   const id = `${currentRuntime().self.processId}:result:${++results}`
   return new HeldResult(new ObjectRef<unknown>((resolve) => resolve(value), id), bytes)
 }

@@ -6,6 +6,7 @@ import {
   remoteAddToBlock,
   remoteFirstOf,
   remoteFirstOfRef,
+  remoteGrowBlock,
   remoteMakeBlock,
   remoteSplitBlock,
 } from '../testing/blocks.js'
@@ -223,5 +224,19 @@ test.serial('a worker that holds results is kept, and lets them go with the last
   )
   t.is(runs(notes, 'make'), 12, 'none was lost')
   for (const block of blocks) block.release()
+  await untilBalanced(t)
+})
+
+test.serial('tasks that call tasks are computed again from the root, and leave nothing held', async (t) => {
+  await using started = await start()
+  const notes = new Notes(t)
+  const grown = remoteGrowBlock.options(far)(notes.path, 2)
+  await wait([grown])
+  t.is(runs(notes, 'grow'), 7)
+  await started.removeNode()
+  await started.addNode({ ...far, resources: { cpu: 2 } })
+  t.is(await remoteFirstOf.options(near)(grown), 4)
+  t.is(runs(notes, 'grow'), 14)
+  grown.release()
   await untilBalanced(t)
 })

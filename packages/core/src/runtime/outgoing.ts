@@ -25,6 +25,7 @@ export class Outgoing {
   #sameNode: boolean
   readonly #uses: (() => void)[]
   #pins: (() => void)[] = []
+  #isDone = false
 
   /**
    * @param retries how often it may be sent again
@@ -71,6 +72,8 @@ export class Outgoing {
    */
   async resolve(): Promise<void> {
     const values = await Promise.all(this.refs.map(([, ref]) => argumentOf(ref, this.#sameNode)))
+    // The call may have failed meanwhile.
+    if (this.#isDone) return
     this.#release(this.#late)
     for (const unpin of this.#pins.splice(0)) unpin()
     this.#values = values
@@ -120,6 +123,7 @@ export class Outgoing {
 
   /** The call has an outcome, and is not needed any more. */
   done(): void {
+    this.#isDone = true
     this.#release([this.#encoded, ...this.#late])
     for (const unpin of this.#pins.splice(0)) unpin()
     for (const unused of this.#uses.splice(0)) unused()

@@ -48,6 +48,9 @@ export interface CurrentActor {
   readonly rank?: number
 }
 
+/** Noticed deaths that are remembered. */
+const MOST_NOTICED = 1000
+
 /** A process's membership of a cluster: its connections, and the actors it has handles of. */
 export class Runtime {
   readonly head: Remote<HeadRequests>
@@ -75,6 +78,8 @@ export class Runtime {
   readonly #tasks = new WeakMap<object, TaskClient>()
   /** Those whose tasks have not all got an outcome. */
   readonly busyTasks = new Set<TaskClient>()
+  /** Actors whose deaths were noticed here. */
+  readonly #noticed = new Set<string>()
   #ending: string | undefined
   /** Whether this process was started to run actors and tasks. */
   readonly isWorker: boolean
@@ -110,7 +115,7 @@ export class Runtime {
         for (const [pin, sealed] of this.#sealed) if (sealed.holder === holder) this.#unpin(pin)
       },
       supervise: async (failure) => this.supervisor?.(failure),
-      unhandled: (failure) => options.onUnhandled?.(failure),
+      unhandled: (failure) => void this.#unhandled(failure, options.onUnhandled),
       inventory: () => takeInventory(this),
     }
     const hosting: LocalDuties = {
@@ -168,6 +173,14 @@ export class Runtime {
     this.#clients.delete(actorId)
   }
 
+  /** A call that is awaited here failed because an actor died. */
+  noticed(actorId: string): void {
+    if (this.#noticed.has(actorId)) return
+    this.#noticed.add(actorId)
+    if (this.#noticed.size > MOST_NOTICED) this.#noticed.delete(this.#noticed.values().next().value!)
+    void this.head.noticed(actorId).catch(() => {})
+  }
+
   /** Asks the owner of a ref that this process holds. */
   ownerOf(owner: OwnerData): RefOwner {
     if ('worker' in owner) {
@@ -197,6 +210,15 @@ export class Runtime {
     }
     const outcome = await this.objects.fetch(id)
     return 'value' in outcome ? copyOf(encode(outcome.value, 'the value of a ref', false)) : undefined
+  }
+
+  /** The head has heard of nobody who noticed a failure; but this process may have been too busy to say so. */
+  async #unhandled(failure: ActorFailure, end: ((failure: ActorFailure) => void) | undefined): Promise<void> {
+    const client = this.#clients.get(failure.id)
+    if (client) await client.ended()
+    // Those who await calls that have failed go on first.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (this.#ending === undefined && !this.#noticed.has(failure.id)) end?.(failure)
   }
 
   /** What this process serves to one that connected to it and holds refs of its. */

@@ -4,8 +4,8 @@ import { borrowedCount } from '../runtime/borrowed-ref.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { currentRuntime } from '../runtime/runtime.js'
 
-/** Elements of a block: 2 MiB, more than comes over with an answer. */
-const ELEMENTS = 2 ** 18
+/** Elements of a block: 1 MiB, more than comes over with an answer. */
+const ELEMENTS = 2 ** 17
 
 /** Makes a large array of one number, and notes which process did. */
 export function makeBlock(file: string, value: number): Float64Array {
@@ -27,6 +27,17 @@ export function splitBlock(file: string, value: number): [Float64Array, number, 
   return [new Float64Array(ELEMENTS).fill(value), value, new Float64Array(ELEMENTS).fill(-value)]
 }
 export const remoteSplitBlock = remote(import.meta.url, splitBlock)
+
+/** A large array made by a tree of tasks over two nodes, whose leaves are ones. */
+export async function growBlock(file: string, depth: number): Promise<Float64Array> {
+  appendFileSync(file, `grow ${depth} ${process.pid}\n`)
+  if (depth === 0) return new Float64Array(ELEMENTS).fill(1)
+  const refs = ['a', 'b'].map((zone) => remoteGrowBlock.options({ labels: { zone } })(file, depth - 1))
+  const [left, right] = await Promise.all(refs)
+  for (const ref of refs) ref.release()
+  return left!.map((element, index) => element + right![index]!)
+}
+export const remoteGrowBlock = remote(import.meta.url, growBlock)
 
 export function firstOf(block: Float64Array): number {
   return block.length === ELEMENTS && block[0] === block.at(-1) ? block[0]! : Number.NaN

@@ -1,6 +1,7 @@
 import './tuning.js'
 import '../index.js'
 import { isMainThread } from 'node:worker_threads'
+import { observeWaits } from '../api/ref.js'
 import { WORKER_VARIABLE, type WorkerBoot } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
 import { visibleDevices } from '../cluster/resources.js'
@@ -14,8 +15,6 @@ import { type Body, Worker } from './worker.js'
 
 // The entry of a worker that is a process or a thread.
 
-/** Milliseconds that the owners of results have to bring them over before the process of a stopped actor ends. */
-const HAND_OVER = 10_000
 /** Milliseconds that the report of a fatal error may take. */
 const LAST_REPORT = 500
 
@@ -54,6 +53,7 @@ const switchboard = new Switchboard(
   new Secret(settings.secret),
 )
 const worker = new Worker(settings, switchboard, isMainThread ? processBody : threadBody)
+observeWaits((ref) => worker.waitsFor(ref))
 // Before any module is imported: one that connects when it is imported must find that this is a worker.
 enter(worker.runtime)
 

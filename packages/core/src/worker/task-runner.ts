@@ -1,4 +1,5 @@
 import { InvalidInputError } from '../api/errors.js'
+import type { ObjectRef } from '../api/ref.js'
 import { registeredFunction } from '../api/remote.js'
 import { TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
@@ -15,9 +16,22 @@ type AnyFunction = (...args: unknown[]) => unknown
 /** Milliseconds after its last task that a worker lets go of the refs it was given. */
 const COLLECT_AFTER = 500
 
+/** Milliseconds that a task waits for refs before it lends its resources to others. */
+const LEND_AFTER = 20
+
+/** What the task that runs waits for. */
+interface Waits {
+  refs: number
+  timer: NodeJS.Timeout | undefined
+  /** The lease whose resources are lent. */
+  lent: Promise<string | undefined> | undefined
+}
+
 /** Runs tasks, one at a time. */
 export class TaskRunner {
   readonly #lane = new Lane(1)
+  #waits: Waits | undefined
+  #runtime: Runtime | undefined
 
   readonly #loaded = new Map<string, AnyFunction>()
   readonly #localUrl: (url: string) => string
@@ -35,19 +49,53 @@ export class TaskRunner {
 
   async run(call: IncomingCall, runtime: Runtime): Promise<void> {
     const [, name] = splitMethod(call.method)
+    const waits: Waits = { refs: 0, timer: undefined, lent: undefined }
+    const begin = (task: AnyFunction) => {
+      this.#runtime = runtime
+      this.#waits = waits
+      return task(...call.args)
+    }
     const run = () => {
       const task = this.#loaded.get(call.method)
-      return task && !call.mayLack ? task(...call.args) : this.#prepared(call, runtime)
+      return task && !call.mayLack ? begin(task) : this.#prepared(call, runtime).then(begin)
     }
     const isSeveral = call.target === TASK_OF_SEVERAL
     await runCall({ call, subject: `the result of ${name}`, isSeveral, run }, this.#lane)
+    if (this.#waits === waits) this.#waits = undefined
+    this.#takeBack(waits)
     if (borrowedCount() > 0) this.#collectLater()
   }
 
-  async #prepared(call: IncomingCall, runtime: Runtime): Promise<unknown> {
+  /** Loads a task's function where that has not been done, and fetches arguments that live elsewhere. */
+  async #prepared(call: IncomingCall, runtime: Runtime): Promise<AnyFunction> {
     const task = this.#loaded.get(call.method) ?? (await this.#load(call.method))
     if (call.mayLack) await fetchArguments(runtime, call.args, false)
-    return task(...call.args)
+    return task
+  }
+
+  /** The task that runs waits for a ref. What computes its value may need the resources that the task holds meanwhile. */
+  waitsFor(ref: ObjectRef<unknown>): void {
+    const waits = this.#waits
+    if (!waits) return
+    waits.refs += 1
+    waits.timer ??= setTimeout(() => {
+      waits.lent = this.#runtime?.head.blocked().catch(() => undefined)
+    }, LEND_AFTER)
+    void ref.settled().then(() => {
+      waits.refs -= 1
+      if (waits.refs === 0) this.#takeBack(waits)
+    })
+  }
+
+  #takeBack(waits: Waits): void {
+    clearTimeout(waits.timer)
+    const { lent } = waits
+    waits.timer = undefined
+    waits.lent = undefined
+    const unblock = async (lease: string | undefined) => {
+      if (lease !== undefined) await this.#runtime?.head.unblocked(lease)
+    }
+    lent?.then(unblock).catch(() => {})
   }
 
   async #load(method: string): Promise<AnyFunction> {

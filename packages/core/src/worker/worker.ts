@@ -1,5 +1,6 @@
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
+import type { ObjectRef } from '../api/ref.js'
 import type { WorkerSettings } from '../cluster/boot.js'
 import {
   type ActorSpec,
@@ -11,6 +12,8 @@ import {
   type WorkerFolders,
   type WorkerRequests,
 } from '../cluster/protocol.js'
+import { collectGarbage } from '../runtime/collect-garbage.js'
+import { takeHeldBytes } from '../runtime/held-result.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import { Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
@@ -25,6 +28,8 @@ import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
+/** Milliseconds after others have let go of the last result that its memory is given back. */
+const COLLECT_AFTER = 500
 /** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends. */
 const HAND_OVER = 10_000
 
@@ -48,6 +53,8 @@ export class Worker {
   readonly #tasks = new TaskRunner((url) => localUrl(url, this.runtime.directory))
   /** The latest call of each caller that waits for its arguments or for such a call. */
   readonly #fetching = new Map<Peer, Promise<void>>()
+  /** Whether the head wants to know when others hold nothing of this process any more. */
+  #isAskedFor = false
   #actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
 
   constructor(settings: WorkerSettings, switchboard: Switchboard, body: Body) {
@@ -60,9 +67,8 @@ export class Worker {
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
       isSpare: () => {
-        const { objects, head } = this.runtime
-        const isSpare = objects.size === 0
-        if (!isSpare) objects.onEmpty = () => void head.spare().catch(() => {})
+        const isSpare = this.runtime.objects.size === 0
+        this.#isAskedFor = !isSpare
         return isSpare
       },
       reconstruct: async (args, restarts, reason) => {
@@ -75,6 +81,7 @@ export class Worker {
     this.runtime = new Runtime(switchboard, headEndpoint, head, { onHeadLost: () => body.exit(1), duties })
     this.runtime.cluster = { clusterId, head }
     this.runtime.network = { host, listens }
+    this.runtime.objects.onEmpty = () => this.#heldNoMore()
   }
 
   /** Starts to listen, and tells the head that it is ready for work. */
@@ -94,6 +101,19 @@ export class Worker {
     })
     this.runtime.address = { processId, nodeId, ipc, tcp }
     await this.runtime.head.joinWorker({ pid: process.pid, tcp })
+  }
+
+  /** The task that runs here waits for a ref. */
+  waitsFor(ref: ObjectRef<unknown>): void {
+    this.#tasks.waitsFor(ref)
+  }
+
+  /** Others have let go of all that they held of this process. */
+  #heldNoMore(): void {
+    // A worker that waits for work allocates nothing, so the results that others have let go of would never be collected.
+    if (takeHeldBytes() > 0) setTimeout(collectGarbage, COLLECT_AFTER).unref()
+    if (this.#isAskedFor) void this.runtime.head.spare().catch(() => {})
+    this.#isAskedFor = false
   }
 
   #equip(gpus: readonly number[], folders?: WorkerFolders): void {
