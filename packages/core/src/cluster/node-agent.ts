@@ -116,13 +116,13 @@ export class NodeAgent implements NodeRequests {
   #startThread(processId: string, { group, gpus }: ThreadPlace, settings: ProcessSettings): void {
     const key = JSON.stringify([group, gpus, settings])
     let threads = this.#threads.get(key)
-    if (!threads || threads.isEmpty) {
+    if (!threads) {
       const devices = gpus.length > 0 && {
         CUDA_VISIBLE_DEVICES: visibleDevices(gpus, process.env.CUDA_VISIBLE_DEVICES),
       }
       const boot = JSON.stringify({ parentPid: process.pid })
       const child = this.#spawn(threadsMain, settings, { ...devices, [THREADS_VARIABLE]: boot }, 'ipc')
-      threads = new ThreadGroup(child, this.#notices)
+      threads = new ThreadGroup(child, this.#notices, () => this.#threads.delete(key))
       this.#threads.set(key, threads)
     }
     const started = threads

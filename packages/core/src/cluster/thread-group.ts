@@ -25,9 +25,14 @@ export class ThreadGroup {
   readonly #child: ChildProcess
   readonly #notices: NodeNotices
   readonly #threads = new Map<string, Thread>()
+  readonly #emptied: () => void
 
-  /** @param child runs `threads-main.js`, with a channel to this process */
-  constructor(child: ChildProcess, notices: NodeNotices) {
+  /**
+   * @param child runs `threads-main.js`, with a channel to this process
+   * @param emptied called when the last thread has ended
+   */
+  constructor(child: ChildProcess, notices: NodeNotices, emptied: () => void) {
+    this.#emptied = emptied
     this.#child = child
     this.#notices = notices
     child.on('message', (report: ThreadReport) => this.#take(report))
@@ -44,16 +49,12 @@ export class ThreadGroup {
     child.on('exit', (code, signal) => this.#ended(ownLines.describe('process', code, signal)))
   }
 
-  get isEmpty(): boolean {
-    return this.#threads.size === 0
-  }
-
   start(settings: WorkerSettings): void {
     let report!: (death: Death) => void
     const ended = new Promise<void>((resolve) => {
       report = (death) => {
         if (!this.#threads.delete(settings.processId)) return
-        if (this.isEmpty) this.#child.kill('SIGKILL')
+        if (this.#threads.size === 0) this.#close()
         this.#notices.exited(settings.processId, death)
         resolve()
       }
@@ -71,6 +72,11 @@ export class ThreadGroup {
     const timer = setTimeout(giveUp, END_TIMEOUT)
     await thread.ended
     clearTimeout(timer)
+  }
+
+  #close(): void {
+    this.#emptied()
+    this.#child.kill('SIGKILL')
   }
 
   #send(order: ThreadOrder): void {

@@ -32,7 +32,10 @@ export async function startLocal(processId: string, owner: Runtime): Promise<voi
     locals.set(processId, worker.runtime)
     worker.runtime.directory = owner.directory
     enter(worker.runtime)
-    await worker.join()
+    await worker.join().catch((error) => {
+      end(processId)
+      throw error
+    })
   })
 }
 

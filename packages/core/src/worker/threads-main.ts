@@ -1,3 +1,4 @@
+import { finished } from 'node:stream/promises'
 import { Worker } from 'node:worker_threads'
 import { THREADS_VARIABLE, type WorkerSettings } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
@@ -36,8 +37,8 @@ function start(settings: WorkerSettings): void {
   thread.on('exit', (code) => {
     threads.delete(processId)
     relay.close()
-    // Its streams end a little later.
-    setImmediate(() => {
+    // Its last lines come in a little later.
+    void Promise.all([finished(thread.stdout), finished(thread.stderr)]).finally(() => {
       report({ ended: processId, code, error: error && `${error.code ?? error.name}: ${error.message}` })
     })
   })
