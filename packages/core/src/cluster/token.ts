@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../api/errors.js'
@@ -57,7 +57,7 @@ function createToken(): string {
   const file = tokenFile()
   const draft = `${file}.${process.pid}`
   try {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
+    mkdirSync(dirname(file), { recursive: existsSync(homedir()), mode: 0o700 })
     writeFileSync(draft, `${randomToken()}\n`, { mode: 0o600 })
     linkSync(draft, file)
   } catch (error) {
