@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import * as core from '@troupe/core'
+import * as testing from '@troupe/core/testing'
 import test from 'ava'
 import { ProcessGuard, root } from './support/processes.js'
 
@@ -28,4 +30,20 @@ test('every flag in the README and every file it links to exists', async (t) => 
   for (const [flag] of readme.matchAll(/--[a-z][a-z-]+/g)) t.true(known.includes(flag), flag)
   for (const [, path] of readme.matchAll(/\]\((?!https?:)([^)]+)\)/g))
     t.notThrows(() => readFileSync(join(root, path!)))
+})
+
+test('every call and every error that the guide for users of Ray names exists', (t) => {
+  const guide = readFileSync(join(root, 'docs', 'coming-from-ray.md'), 'utf8')
+  const ours = [...guide.matchAll(/^\|.+? \| (.+) \|$/gm)].map(([, cell]) => cell).join('\n')
+  const code = [...ours.matchAll(/`([^`]+)`/g)].map(([, span]) => span!).join('\n')
+  const exported = new Set([...Object.keys(core), ...Object.keys(testing)])
+  const classes = [core.Cluster, core.Mesh, core.PlacementGroup, core.ObjectRef, core.RemoteClass, testing.TestCluster]
+  const methods = new Set(classes.flatMap((one) => [...Object.getOwnPropertyNames(one.prototype), ...Object.keys(one)]))
+  for (const one of [testing.TestCluster, Promise])
+    for (const name of Object.getOwnPropertyNames(one)) methods.add(name)
+  const users = ['f', 'remoteF', 'add']
+  const names = [...code.matchAll(/(\.?)\b([A-Za-z]+)(?:<\w+>)?\(/g)].filter(([, , name]) => !users.includes(name!))
+  t.true(names.length > 30)
+  for (const [, dot, name] of names) t.true((dot ? methods : exported).has(name!), `${dot}${name}`)
+  for (const [error] of code.matchAll(/\b[A-Z]\w+Error\b/g)) t.true(exported.has(error) || error in globalThis, error)
 })

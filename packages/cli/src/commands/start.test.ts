@@ -1,5 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connect } from '@troupe/core'
@@ -14,7 +17,11 @@ interface Run {
 }
 
 function run(t: ExecutionContext, ...args: string[]): Run {
-  const child = spawn(process.execPath, [troupe, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  return runWith(t, process.env, ...args)
+}
+
+function runWith(t: ExecutionContext, env: NodeJS.ProcessEnv, ...args: string[]): Run {
+  const child = spawn(process.execPath, [troupe, ...args], { stdio: ['ignore', 'pipe', 'pipe'], env })
   t.teardown(() => child.kill('SIGKILL'))
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -66,6 +73,26 @@ test.serial('a head and a node make a cluster, and end when they are told to', a
     lost.errors,
     /^error: no Troupe head answers at 127\.0\.0\.1:\d+ within 5 s; start one with `troupe start --head --port \d+`\n$/,
   )
+})
+
+test.serial('a head makes up a token and says where it is, and who has another one is told so', async (t) => {
+  const home = mkdtempSync(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rmSync(home, { recursive: true }))
+  const { TROUPE_TOKEN: _, ...others } = process.env
+  const head = runWith(t, { ...others, HOME: home }, 'start', '--head', '--port', '0')
+  const [, address] = /listening on (\S+)/.exec(await head.line()) ?? []
+  const file = join(home, '.troupe', 'token')
+  t.is(await head.line(), `who joins needs the token in ${file}`)
+  const node = runWith(t, { ...others, TROUPE_TOKEN: readFileSync(file, 'utf8') }, 'start', '--join', address!)
+  t.is(await node.line(), `troupe node joined ${address}`)
+  const refused = runWith(t, { ...others, TROUPE_TOKEN: 'that of another head' }, 'status', '--address', address!)
+  const { code, errors } = await refused.ended
+  t.is(code, 2)
+  t.regex(errors, /^error: the head at 127\.0\.0\.1:\d+ does not accept this token; set TROUPE_TOKEN .*\n$/)
+  node.child.kill('SIGTERM')
+  await node.ended
+  head.child.kill('SIGTERM')
+  t.is((await head.ended).code, 0)
 })
 
 test('bad arguments end with one line and status 2', async (t) => {

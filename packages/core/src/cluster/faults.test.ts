@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { connect as connectSocket } from 'node:net'
+import { type AddressInfo, connect as connectSocket, createServer } from 'node:net'
 import test from 'ava'
 import { ActorDiedError, connect, describeActor, InvalidInputError, NodeUnreachableError } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
@@ -176,11 +176,16 @@ test.serial('a port in use, and an address where no head answers, are named', as
   t.regex(second.errors(), /PortInUseError: port \d+ is in use on 127\.0\.0\.1; choose another with --port/)
   head.child.kill('SIGTERM')
   await head.ended
+  const silent = createServer((socket) => socket.on('error', () => {}))
+  silent.listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const nowhere = `127.0.0.1:${(silent.address() as AddressInfo).port}`
   const refusal = {
     instanceOf: NodeUnreachableError,
     message: /no Troupe head answers at .* within 5 s; start one with/,
   }
-  await t.throwsAsync(() => connect({ address }), refusal)
+  await t.throwsAsync(() => connect({ address: nowhere }), refusal)
   await t.throwsAsync(() => connect({ address: 'nonsense' }), { instanceOf: InvalidInputError, message: /HOST:PORT/ })
 })
 

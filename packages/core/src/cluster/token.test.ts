@@ -81,6 +81,8 @@ test.serial('a head makes up a token for those of its user, and refuses a file t
   rmSync(tokenFile())
   writeFileSync(tokenFile(), 'short', { mode: 0o600 })
   await t.throwsAsync(() => startHead(anywhere), { message: /a token needs at least 16 characters, found 5/ })
+  process.env.HOME = join(process.env.HOME!, 'absent')
+  await t.throwsAsync(() => startHead(anywhere), { instanceOf: InvalidInputError, message: /set TROUPE_TOKEN/ })
 })
 
 test.serial('a socket of this host answers nobody who does not know the secret of its cluster', async (t) => {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../api/errors.js'
@@ -56,14 +56,19 @@ function readToken(): string | undefined {
 function createToken(): string {
   const file = tokenFile()
   const draft = `${file}.${process.pid}`
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 })
-  writeFileSync(draft, `${randomToken()}\n`, { mode: 0o600 })
   try {
+    mkdirSync(dirname(file), { recursive: existsSync(homedir()), mode: 0o700 })
+    writeFileSync(draft, `${randomToken()}\n`, { mode: 0o600 })
     linkSync(draft, file)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    const { code, message } = error as NodeJS.ErrnoException
+    if (code !== 'EEXIST') {
+      throw new InvalidInputError(`no token can be kept in ${file}; set ${TOKEN_VARIABLE} (${message})`, {
+        cause: error,
+      })
+    }
   } finally {
-    rmSync(draft)
+    rmSync(draft, { force: true })
   }
   return readFileSync(file, 'utf8')
 }

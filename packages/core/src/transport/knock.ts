@@ -5,6 +5,8 @@ import { randomId } from './switchboard.js'
 
 /** Milliseconds that a listener has to answer. */
 const TIMEOUT = 5000
+/** How often a listener must cut this process off: once, it may be that it has just ended. */
+const REFUSALS = 3
 
 /**
  * Finds out whether a listener of another host accepts a secret. A link would not tell: libzmq tries to shake hands for ever.
@@ -15,12 +17,16 @@ export async function knock(endpoint: string, secret: Secret): Promise<void> {
   const socket = watchfulDealer(`knock ${randomId()}`, secret)
   const { events } = socket
   let outcome: 'none' | 'accepted' | 'refused' = 'none'
-  const timer = setTimeout(() => socket.close(), TIMEOUT)
+  let refusals = 0
+  // After a look at what has come in, for a process whose own thread was busy all the while.
+  const timer = setTimeout(() => setImmediate(() => socket.close()), TIMEOUT)
   socket.connect(endpoint)
   // They end once the socket is closed for good. To stop reading before would block libzmq's threads.
   for await (const { type } of events) {
     if (outcome !== 'none') continue
-    if (type.startsWith('handshake:error')) outcome = 'refused'
+    if (type === 'handshake:error:other') refusals += 1
+    // What does not speak CURVE at all is not tried again.
+    if (type === 'handshake:error:protocol' || refusals === REFUSALS) outcome = 'refused'
     else if (type === 'handshake') outcome = 'accepted'
     if (outcome !== 'none') socket.close()
   }
