@@ -181,6 +181,7 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
     await notes.include('never began')
     await killActor(killed)
     await died(t, () => pending, /killed by killActor/)
+    if (isolation === 'local') await notes.include('never aborted')
     t.is(notes.lines().filter((line) => line === 'onStop').length, 1)
   })
 

@@ -205,6 +205,10 @@ export class Switchboard {
     }
     this.#links.clear()
     for (const listener of this.#listeners) listener.close()
+    // Those from within this thread are no listener's.
+    for (const peer of this.#accepted) {
+      if (!peer.isLost) peer.disconnect(new LinkLostError('this process stopped listening'))
+    }
     this.#household.members.delete(this)
   }
 
