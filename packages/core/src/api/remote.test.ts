@@ -94,6 +94,7 @@ test.serial('a task sees only the GPUs that it was given, and running tasks are 
   await notes.include('listed began')
   t.true((await cluster().tasks()).some(({ name, pid }) => name === 'untilCancelled' && pid > 0))
   running.cancel()
+  await notes.include('listed aborted')
   const impossible = remoteWhereAmI.options({ resources: { gpu: 1000 } })()
   await t.throwsAsync(() => impossible, {
     instanceOf: InvalidInputError,
