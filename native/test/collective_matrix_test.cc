@@ -242,6 +242,10 @@ TEST("over TCP every collective equals its reference for every type, reduction, 
 
 TEST("over both every collective equals its reference for every type, reduction, group size and size") { checkEverything(twoNodes); }
 
+TEST("over hosts with different numbers of ranks every collective equals its reference for every type, reduction and size") {
+  checkEverything(unevenBlocks);
+}
+
 TEST("an all-reduce of 16 MiB gives every rank the sum") {
   for (const auto& nodes : {oneNode, nodeEach}) {
     onRanks(3, nodes, [](Communicator& group) {

@@ -159,7 +159,7 @@ Napi::Value CommunicatorFace::submit(const Napi::CallbackInfo& info, std::functi
     thread_ = std::make_unique<WorkerThread>(info.Env(), "troupe communicator",
                                              [group = communicator_] { group->abort("the communicator was released"); });
   }
-  return thread_->run(info.Env(), std::move(work));
+  return thread_->run(info.Env(), info.This().As<Napi::Object>(), std::move(work));
 }
 
 Napi::Value CommunicatorFace::address(const Napi::CallbackInfo& info) {
