@@ -7,6 +7,9 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "collective/barrier.h"
+#include "collective/nccl/gpu_group.h"
+
 namespace troupe::collective {
 
 Communicator::Communicator(int rank, int size, Options options)
@@ -21,7 +24,7 @@ Communicator::~Communicator() {
   abort("rank " + label(rank_) + " has left the group");
 }
 
-RankAddress Communicator::address() const { return {rank_, options_.node, inbox_->handle(), options_.host, port_}; }
+RankAddress Communicator::address() const { return {rank_, options_.node, inbox_->handle(), options_.host, port_, options_.gpu >= 0}; }
 
 std::string Communicator::label(int rank) const {
   const auto index = static_cast<size_t>(rank);
@@ -40,6 +43,8 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
     connectLocal(ranks);
     connectRemote(ranks, check);
     watch();
+    const bool allUseGpus = std::all_of(ranks.begin(), ranks.end(), [](const RankAddress& address) { return address.usesGpu; });
+    if (allUseGpus && options_.gpu >= 0) gpus_ = nccl::GpuGroup::meet(*this, cuda::Gpu::open(options_.gpu), "cannot connect");
   } catch (const CollectiveError&) {
     throw;
   } catch (const std::exception& error) {
@@ -257,6 +262,32 @@ void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Vis
   }
 }
 
+nccl::GpuGroup& Communicator::onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const Signature& signature) {
+  if (!gpus_ && signature.kind == OperationKind::PointToPoint) {
+    throw std::invalid_argument("group '" + options_.name + "' has not met over NCCL, which messages between GPUs need; name this rank's GPU when "
+                                "the communicator is made, or run a collective on GPU tensors first");
+  }
+  if (!gpus_) {
+    agree(signature);
+    gpus_ = nccl::GpuGroup::meet(*this, gpu, describe(signature));
+  }
+  if (gpus_->gpu()->index() != gpu->index()) {
+    throw std::invalid_argument("group '" + options_.name + "', rank " + label(rank_) + " met the others with cuda:" + std::to_string(gpus_->gpu()->index()) +
+                                "; found a tensor on cuda:" + std::to_string(gpu->index()));
+  }
+  return *gpus_;
+}
+
+void Communicator::splitGpus(Communicator& part, int color, int key) {
+  if (gpus_) part.gpus_ = gpus_->split(part, color, key);
+}
+
+void Communicator::close() {
+  barrier(*this);
+  if (gpus_) gpus_->finalize();
+  abort("group '" + options_.name + "' was closed");
+}
+
 void Communicator::agree(const Signature& signature) {
   if (Staging* staging = this->staging()) return staging->finish(signature);
   // A dissemination barrier (Hensgen, Finkel and Manber, "Two Algorithms for Barrier Synchronization", 1988).
@@ -345,18 +376,24 @@ void Communicator::checkCrossed(const Transfer& transfer) {
 
 bool Communicator::gone(int rank) const {
   const Peer& peer = peers_[static_cast<size_t>(rank)];
-  return peer.inbox ? !peer.watch->alive() || peer.inbox->left() != nullptr : peer.link && peer.link->closed();
+  return peer.inbox ? !peer.watch->alive() || peer.inbox->left() != nullptr : peer.link && peer.link->ended();
 }
+
+std::string Communicator::goneText(int rank) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  const std::string subject = "rank " + label(rank);
+  if (peer.inbox && !peer.watch->alive()) return subject + " (process " + std::to_string(peer.watch->pid()) + ") has died";
+  if (peer.inbox) return subject + " has left: " + peer.inbox->left();
+  const std::string reason = peer.link->farewell();
+  return subject + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason);
+}
+
+void Communicator::failGone(int rank) { fail(goneText(rank)); }
 
 void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) {
   const Peer& peer = peers_[static_cast<size_t>(rank)];
-  if (peer.inbox) {
-    if (!peer.watch->alive() && !arrived()) fail("rank " + label(rank) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
-    if (const char* reason = peer.inbox->left(); reason != nullptr && !arrived()) fail("rank " + label(rank) + " has left: " + reason);
-  } else if (peer.link && peer.link->closed()) {
-    const std::string reason = peer.link->farewell();
-    fail("rank " + label(rank) + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason));
-  }
+  const bool present = peer.inbox ? peer.watch->alive() && peer.inbox->left() == nullptr : !peer.link || !peer.link->closed();
+  if (!present && !arrived()) failGone(rank);
 }
 
 }  // namespace troupe::collective

@@ -17,7 +17,15 @@
 #include "collective/watcher.h"
 #include "memory/process.h"
 
+namespace troupe::cuda {
+class Gpu;
+}
+
 namespace troupe::collective {
+
+namespace nccl {
+class GpuGroup;
+}
 
 /// Where the other ranks of a group reach one rank.
 struct RankAddress {
@@ -26,6 +34,8 @@ struct RankAddress {
   SharedMemoryHandle inbox;
   std::string host;
   int port = 0;
+  /// Whether its tensors will be on a GPU.
+  bool usesGpu = false;
 };
 
 /// Thrown out of an operation that cannot complete: a rank has ended or left, the ranks disagree on what they are
@@ -56,6 +66,9 @@ class Communicator : public Group {
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.
     bool spin = false;
     std::chrono::milliseconds timeout{30'000};
+    /// The GPU that this rank's tensors will be on, or -1. Where all ranks name one, connect() makes them meet over NCCL too;
+    /// otherwise the first collective on tensors of GPUs does.
+    int gpu = -1;
   };
 
   Communicator(int rank, int size, Options options);
@@ -74,6 +87,17 @@ class Communicator : public Group {
 
   Staging* staging() override { return hosts_ || !local_ ? nullptr : local_.get(); }
   Hosts* hosts() override { return hosts_.get(); }
+
+  /// The ranks as NCCL knows them, for an operation on memory of `gpu`, which a collective makes them meet in if they have not:
+  /// `signature` is its own. Throws CollectiveError, and std::invalid_argument if the ranks met with other GPUs.
+  nccl::GpuGroup& onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const Signature& signature);
+  /// The same if the ranks have met in NCCL, else null.
+  nccl::GpuGroup* gpus() { return gpus_.get(); }
+  /// Makes the ranks of `part`, which were chosen by `color` and ordered by `key`, meet over NCCL if those of this group have.
+  void splitGpus(Communicator& part, int color, int key);
+
+  /// Leaves the group in order, which all ranks do at once. It is unusable afterwards.
+  void close();
 
   /// Meets all ranks, who must be about to start an operation of this signature too. Throws CollectiveError.
   void agree(const Signature& signature);
@@ -124,8 +148,11 @@ class Communicator : public Group {
   void checkAborted();
   /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
   void checkPresent(int rank, const std::function<bool()>& arrived);
-  /// Whether a rank has died or left.
+  /// Whether another rank has died or left. What it sent before may still be on its way.
   bool gone(int rank) const;
+  /// What became of a rank that has gone.
+  std::string goneText(int rank);
+  [[noreturn]] void failGone(int rank);
   [[noreturn]] void fail(const std::string& reason);
   [[noreturn]] void failLate(const std::string& waitingFor);
   [[noreturn]] void failMismatch(const Signature& own, int rank, const Signature& found);
@@ -187,6 +214,7 @@ class Communicator : public Group {
   std::shared_ptr<Watcher> watcher_;
   bool mustLook_ = false;            // some rank's death cannot be waited for
   bool toldStall_ = false;           // in the wait under way
+  std::unique_ptr<nccl::GpuGroup> gpus_;
   Descriptor interrupted_;           // readable after an abort, or when something happened to a rank
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;

@@ -15,7 +15,7 @@ Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shar
     : data_(data), bytes_(bytes), shared_(std::move(shared)) {}
 
 Storage::~Storage() {
-  if (!shared_ && !file_ && data_ != nullptr) munmap(data_, bytes_);
+  if (!shared_ && !file_ && !onGpu_ && data_ != nullptr) munmap(data_, bytes_);
 }
 
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
@@ -42,6 +42,29 @@ std::shared_ptr<Storage> Storage::map(int fd, size_t offset, size_t bytes) {
   const auto storage = std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr));
   storage->file_ = file;
   return storage;
+}
+
+std::shared_ptr<Storage> Storage::allocateOn(const std::shared_ptr<cuda::Gpu>& gpu, size_t bytes) {
+  auto memory = std::make_unique<cuda::DeviceMemory>(gpu, bytes);
+  const auto storage = std::shared_ptr<Storage>(new Storage(reinterpret_cast<uint8_t*>(memory->pointer()), bytes, nullptr));
+  storage->onGpu_ = std::move(memory);
+  return storage;
+}
+
+void copyRegion(const Region& from, const Region& to) {
+  const auto address = [](const Region& region) { return reinterpret_cast<cuda::DevicePointer>(region.data()); };
+  const auto gpu = from.storage->gpu() ? from.storage->gpu() : to.storage->gpu();
+  auto& stream = cuda::Stream::forCopies(gpu);
+  cuda::Event copied(gpu);
+  if (!from.storage->gpu()) {
+    stream.copyToDevice(address(to), from.data(), from.bytes);
+  } else if (!to.storage->gpu()) {
+    stream.copyToHost(to.data(), address(from), from.bytes);
+  } else {
+    stream.copyOnDevice(address(to), address(from), from.bytes);
+  }
+  copied.record(stream);
+  copied.wait();
 }
 
 }  // namespace troupe

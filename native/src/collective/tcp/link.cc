@@ -115,7 +115,6 @@ bool Link::readNotices() {
     }
   }
   noticesEnded_ = true;
-  closed_ = true;
   ended_.notify_all();
   return false;
 }
@@ -125,6 +124,11 @@ void Link::shutDown(const std::string& reason) {
   for (const auto& socket : sockets_) {
     if (socket.valid()) shutdown(socket.get(), SHUT_RDWR);
   }
+}
+
+bool Link::ended() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closed_ || noticesEnded_;
 }
 
 std::string Link::farewell() {

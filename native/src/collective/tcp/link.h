@@ -59,8 +59,10 @@ class Link {
   /// thread may call it.
   int notices() const { return sockets_.back().get(); }
   bool readNotices();
-  /// Whether the other end has closed a connection.
+  /// Whether the other end has closed a connection that carries messages, and all that it had sent there has come.
   bool closed() const { return closed_; }
+  /// Whether it has left or died. Messages that it sent before may still come.
+  bool ended() const;
   /// Ends all connections once what the kernel holds has been sent, and tells the other end why. Any thread may call it.
   void shutDown(const std::string& reason);
   /// The other end's reason, of a link that has closed; empty if it had no time to give one.
