@@ -38,14 +38,14 @@ class GpuElements {
       : type_(type), bytes_(count * bytesOf(type)), device_(Storage::allocateOn(gpu, bytes_ + kBefore)), host_(Storage::allocate(bytes_)) {}
   GpuElements(const std::shared_ptr<cuda::Gpu>& gpu, DataType type, size_t count, int rank) : GpuElements(gpu, type, count) {
     for (size_t i = 0; i < count; i++) writeElement(host_->data() + i * bytesOf(type), type, rank, i);
-    if (bytes_ > 0) copyRegion({host_, 0, bytes_}, {device_, kBefore, bytes_});
+    if (bytes_ > 0) cuda::copy({host_->data(), nullptr}, {data(), device_->gpu()}, bytes_);
   }
   uint8_t* data() { return device_->data() + kBefore; }
   size_t bytes() const { return bytes_; }
   /// Element i as it is on the GPU now; fetch() brings them all.
   const uint8_t* at(size_t i) const { return host_->data() + i * bytesOf(type_); }
   void fetch() {
-    if (bytes_ > 0) copyRegion({device_, kBefore, bytes_}, {host_, 0, bytes_});
+    if (bytes_ > 0) cuda::copy({data(), device_->gpu()}, {host_->data(), nullptr}, bytes_);
   }
 
  private:

@@ -382,8 +382,10 @@ bool Communicator::gone(int rank) const {
 std::string Communicator::goneText(int rank) {
   const Peer& peer = peers_[static_cast<size_t>(rank)];
   const std::string subject = "rank " + label(rank);
-  if (peer.inbox && !peer.watch->alive()) return subject + " (process " + std::to_string(peer.watch->pid()) + ") has died";
-  if (peer.inbox) return subject + " has left: " + peer.inbox->left();
+  if (peer.inbox) {
+    const char* reason = peer.inbox->left();  // of one that gave it and ended, too
+    return reason != nullptr ? subject + " has left: " + reason : subject + " (process " + std::to_string(peer.watch->pid()) + ") has died";
+  }
   const std::string reason = peer.link->farewell();
   return subject + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason);
 }

@@ -179,6 +179,22 @@ DeviceMemory::~DeviceMemory() {
   }
 }
 
+void copy(const Place& from, const Place& to, size_t bytes) {
+  const auto address = [](const Place& place) { return reinterpret_cast<DevicePointer>(place.data); };
+  const auto& gpu = from.gpu ? from.gpu : to.gpu;
+  Stream& stream = Stream::forCopies(gpu);
+  Event copied(gpu);
+  if (!from.gpu) {
+    stream.copyToDevice(address(to), from.data, bytes);
+  } else if (!to.gpu) {
+    stream.copyToHost(to.data, address(from), bytes);
+  } else {
+    stream.copyOnDevice(address(to), address(from), bytes);
+  }
+  copied.record(stream);
+  copied.wait();
+}
+
 std::chrono::microseconds napAfter(std::chrono::steady_clock::duration elapsed) {
   using std::chrono::microseconds;
   const auto part = std::chrono::duration_cast<microseconds>(elapsed) / 8;

@@ -136,6 +136,15 @@ class DeviceMemory {
   DevicePointer pointer_ = 0;
 };
 
+/// Where some bytes are: on a GPU, or in host memory if it is null.
+struct Place {
+  uint8_t* data;
+  std::shared_ptr<Gpu> gpu;
+};
+
+/// Copies `bytes` bytes, of which at least one side is on a GPU, and returns when that is done.
+void copy(const Place& from, const Place& to, size_t bytes);
+
 /// How long to sleep before looking again at something that has taken `elapsed` so far: the shorter it has taken the
 /// sooner, so that looking adds little to it, and costs at most a thousand looks a second.
 std::chrono::microseconds napAfter(std::chrono::steady_clock::duration elapsed);

@@ -51,20 +51,4 @@ std::shared_ptr<Storage> Storage::allocateOn(const std::shared_ptr<cuda::Gpu>& g
   return storage;
 }
 
-void copyRegion(const Region& from, const Region& to) {
-  const auto address = [](const Region& region) { return reinterpret_cast<cuda::DevicePointer>(region.data()); };
-  const auto gpu = from.storage->gpu() ? from.storage->gpu() : to.storage->gpu();
-  auto& stream = cuda::Stream::forCopies(gpu);
-  cuda::Event copied(gpu);
-  if (!from.storage->gpu()) {
-    stream.copyToDevice(address(to), from.data(), from.bytes);
-  } else if (!to.storage->gpu()) {
-    stream.copyToHost(to.data(), address(from), from.bytes);
-  } else {
-    stream.copyOnDevice(address(to), address(from), from.bytes);
-  }
-  copied.record(stream);
-  copied.wait();
-}
-
 }  // namespace troupe

@@ -49,16 +49,4 @@ class Storage {
   std::unique_ptr<cuda::DeviceMemory> onGpu_;
 };
 
-/// Part of a storage.
-struct Region {
-  std::shared_ptr<Storage> storage;
-  size_t offset = 0;
-  size_t bytes = 0;
-
-  uint8_t* data() const { return storage->data() + offset; }
-};
-
-/// Copies between two regions of as many bytes, at least one of them on a GPU, and returns when that is done.
-void copyRegion(const Region& from, const Region& to);
-
 }  // namespace troupe

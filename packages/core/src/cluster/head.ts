@@ -9,6 +9,7 @@ import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/swit
 import { ActorTable, type Owner } from './actor-table.js'
 import { LeaseTable } from './lease-table.js'
 import { LogBook } from './log-book.js'
+import { Meetings } from './meetings.js'
 import { NodeAgent } from './node-agent.js'
 import type { ClusterInfo, DriverDuties, HeadRequests, NodeDeclaration, NodeNotices, NodeRequests } from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
@@ -54,6 +55,7 @@ export class Head {
   readonly #leases: LeaseTable
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
+  readonly #meetings = new Meetings()
   readonly #agent: NodeAgent
   readonly #info: ClusterInfo
   /** Called when the driver that owns the cluster leaves. */
@@ -217,6 +219,8 @@ export class Head {
         return nodes
       },
       removeGroup: (id) => this.#removeGroup(id),
+      meet: (id, rank, size, value) => this.#meetings.meet(id, rank, size, value),
+      leaveMeeting: (id, reason) => this.#meetings.leave(id, reason),
       actors: () => this.#actors.list(),
       tasks: () => this.#leases.list(),
       groups: () => this.#scheduler.groups(),
