@@ -14,14 +14,18 @@ export interface FileRegion {
   bytes: number
 }
 
-/** Memory: zeroed and private to this process, shared with others of its host, or part of a file. */
+/** Memory: zeroed and private to this process, shared with others of its host, part of a file, or zeroed and on a GPU. */
 export class Storage {
   constructor(bytes: number, shared: boolean)
   /** Maps another process's shared storage. Throws when its owner has ended or released it. */
   constructor(handle: SharedMemoryHandle)
   /** Maps part of a file in place; writes to it stay in this process. Throws when the file is shorter than that. */
   constructor(region: FileRegion)
-  /** The whole of the memory, without a copy. */
+  /** Memory of a GPU, by its number among those that this process may use. Throws what the driver says. */
+  constructor(place: { gpu: number; bytes: number })
+  /** `cpu`, or `cuda:` and the GPU's number. */
+  readonly device: string
+  /** The whole of the memory, without a copy. Throws for memory of a GPU. */
   readonly buffer: ArrayBuffer
   /** Undefined for private memory. */
   readonly handle: SharedMemoryHandle | undefined
@@ -38,6 +42,25 @@ export class Lookout {
   watch(microseconds: number): boolean
 }
 
+/** Part of a storage, e.g. on a GPU. */
+export interface Region {
+  storage: Storage
+  offset: number
+  bytes: number
+}
+
+/** Copies to, from or on a GPU. */
+export function copyBytes(from: ArrayBufferView | Region, to: ArrayBufferView | Region): Promise<void>
+
+/** The GPUs that this process may use. Throws if there is no CUDA driver. */
+export function gpuCount(): number
+
+/** The version of the NCCL library that is opened, e.g. 2.30.7. Throws if there is none, or too old a one. */
+export function ncclVersion(): string
+
+/** A new id for a communicator of NCCL. Throws what NCCL says. */
+export function ncclUniqueId(): Uint8Array
+
 /** Where the other ranks of a group reach one rank. */
 export interface RankAddress {
   rank: number
@@ -45,6 +68,8 @@ export interface RankAddress {
   inbox: SharedMemoryHandle
   host: string
   port: number
+  /** Whether its tensors will be on a GPU. */
+  usesGpu: boolean
 }
 
 export interface CommunicatorOptions {
@@ -64,6 +89,8 @@ export interface CommunicatorOptions {
   spin?: boolean
   /** Milliseconds without any progress after which an operation fails. Default 30,000. */
   timeout?: number
+  /** The GPU that this rank's tensors will be on; if all ranks name one, connecting makes them meet over NCCL too. */
+  gpu?: number | undefined
 }
 
 export class Communicator {
@@ -72,6 +99,13 @@ export class Communicator {
   connect(addresses: RankAddress[]): Promise<void>
   /** Runs collectives in order; messages that follow each other are exchanged all at once. Sizes are not checked. */
   run(requests: CollectiveRequest[]): Promise<void>
+  /** Makes the ranks of a part, who share a color, meet over NCCL if those of this group have; all ranks call it. */
+  splitGpus(part: Communicator, color: number, key: number): Promise<void>
+  /** Prepares memory of a GPU for transfers until deregisterMemory() is called with the same number. */
+  registerMemory(id: number, memory: Region): Promise<void>
+  deregisterMemory(id: number): Promise<void>
+  /** Leaves the group in order; all ranks call it. */
+  close(): Promise<void>
   abort(reason: string): void
 }
 
@@ -98,8 +132,8 @@ export interface CollectiveRequest {
   sizes?: number[]
   /** In an all-to-all, what each rank sends here. */
   receiveSizes?: number[]
-  input?: ArrayBufferView | undefined
-  output?: ArrayBufferView | undefined
+  input?: ArrayBufferView | Region | undefined
+  output?: ArrayBufferView | Region | undefined
 }
 
 export type DataType =

@@ -1,6 +1,8 @@
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <thread>
 #include <tuple>
@@ -149,6 +151,56 @@ TEST("ranks that disagree on the operation, its type, its size, its root or its 
       CHECK((reasons[0] + reasons[1]).find("expected") != std::string::npos);
       if (nodes(0) == nodes(1)) CHECK((reasons[0] + reasons[1]).find(expected) != std::string::npos);
     }
+  }
+}
+
+TEST("a rank in a collective and one that waits for its message are told what the other does") {
+  const std::function<void(Communicator&)> collectives[] = {
+      [](Communicator& group) { barrier(group); },
+      [](Communicator& group) {
+        uint8_t byte = 0;
+        broadcast(group, &byte, &byte, 1, 1);  // the other rank would have to send first
+      },
+  };
+  for (const auto& nodes : {oneNode, nodeEach}) {
+    for (const auto& collective : collectives) {
+      std::string reasons[2];
+      const auto began = std::chrono::steady_clock::now();
+      onRanks(2, nodes, [&](Communicator& group) {
+        uint8_t bytes[16];
+        try {
+          group.rank() == 0 ? collective(group) : receive(group, 0, bytes, sizeof bytes);
+        } catch (const CollectiveError& error) {
+          reasons[group.rank()] = error.what();
+        }
+      });
+      CHECK((reasons[0] + reasons[1]).find("message of 16 uint8") != std::string::npos);
+      CHECK((reasons[0] + reasons[1]).find("same operations in the same order") != std::string::npos);
+      CHECK(!reasons[0].empty() && !reasons[1].empty());
+      CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(10));  // the timeout is twice as long
+    }
+  }
+}
+
+TEST("a rank that waits does not wake up until there is something to do") {
+  for (const auto& nodes : {oneNode, nodeEach, twoNodes}) {
+    long wakeUps[4] = {};
+    std::atomic<int> waited{0};
+    onRanks(4, nodes, [&](Communicator& group) {
+      barrier(group);
+      if (group.rank() == 3) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(600));
+        return barrier(group);
+      }
+      rusage before{}, after{};
+      getrusage(RUSAGE_THREAD, &before);
+      barrier(group);
+      getrusage(RUSAGE_THREAD, &after);
+      wakeUps[group.rank()] = after.ru_nvcsw - before.ru_nvcsw;
+      waited++;
+    });
+    CHECK(waited == 3);
+    for (long count : wakeUps) CHECK(count < 12);  // a look every 50 ms would be as many
   }
 }
 

@@ -15,6 +15,8 @@ inline const Nodes oneNode = [](int) { return std::string("a"); };
 inline const Nodes nodeEach = [](int rank) { return std::to_string(rank); };
 inline const Nodes twoNodes = [](int rank) { return std::string(rank % 2 == 0 ? "a" : "b"); };
 
+inline const Nodes unevenBlocks = [](int rank) { return std::string(rank < 3 ? "a" : rank < 4 ? "b" : "c"); };
+
 /// Runs `body` on `size` ranks, a thread each.
 inline void onRanks(int size, const Nodes& nodes, const std::function<void(troupe::collective::Communicator&)>& body) {
   using namespace troupe::collective;

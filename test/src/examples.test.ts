@@ -7,9 +7,12 @@ const folder = join(root, 'examples', 'src')
 
 const outputs: [string, RegExp][] = [
   ['counter', /^15\n16\n17\n18\n11\n$/],
+  ['data-parallel', /^(2\.00 -3\.00 0\.50\n){3}$/],
   ['map-reduce', /^the 4\ncat 3\na 2\n$/],
   ['parameter-server', /^2\.00 -3\.00 0\.50\n$/],
+  ['ring', /^0 30 20 10\n10 0 30 20\n20 10 0 30\n30 20 10 0\n$/],
   ['streaming', /^20\.0\ntrue true\n$/],
+  ['two-nodes', /^10 10 10 10 on 1 node\n$/],
   ['supervised-tree', /^11 in life \d\n12 in life 1\n13 in life 2\n2 workers ended with their parent\n$/],
 ]
 
@@ -33,6 +36,18 @@ test.serial('the example named-service is started by one driver and found by a s
   t.is(second.stdout, 'ada, grace\n', second.stderr)
   head.child.kill('SIGTERM')
   await head.finished
+})
+
+test.serial('the example two-nodes gives the same over two nodes that meet over TCP', async (t) => {
+  const guard = new ProcessGuard(t)
+  const head = guard.troupe('start', '--head', '--port', '0')
+  const [, address] = await head.printed(/listening on (\S+:\d+)/)
+  const node = guard.troupe('start', '--join', address!)
+  await node.printed(/joined/)
+  const end = await guard.run(process.execPath, [join(root, 'examples', 'dist', 'two-nodes.js'), address!]).finished
+  t.is(end.stdout, '10 10 10 10 on 2 nodes\n', end.stderr)
+  head.child.kill('SIGTERM')
+  await Promise.all([head.finished, node.finished])
 })
 
 test('every example is under 60 lines', (t) => {

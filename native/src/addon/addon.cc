@@ -1,4 +1,5 @@
 #include "addon/faces.h"
+#include "collective/nccl/library.h"
 #include "kernel/kernels.h"
 #include "memory/process.h"
 #include "program/limits.h"
@@ -19,11 +20,28 @@ Napi::Value multiplyAddRate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), program::multiplyAddRate(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value ncclVersion(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), collective::nccl::versionText(collective::nccl::Library::get().version));
+}
+
+Napi::Value ncclUniqueId(const Napi::CallbackInfo& info) {
+  const auto& nccl = collective::nccl::Library::get();
+  collective::nccl::UniqueId id{};
+  if (const int result = nccl.ncclGetUniqueId(&id)) throw Napi::Error::New(info.Env(), "ncclGetUniqueId: " + nccl.textOf(result, nullptr));
+  return Napi::Buffer<char>::Copy(info.Env(), id.internal, sizeof id.internal);
+}
+
+Napi::Value gpuCount(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), cuda::deviceCount()); }
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageFace::define(env));
   exports.Set("Lookout", LookoutFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
+  exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
+  exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
+  exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));
+  exports.Set("ncclVersion", Napi::Function::New(env, ncclVersion));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
   exports.Set("readRate", Napi::Function::New(env, readRate));

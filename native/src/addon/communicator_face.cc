@@ -1,7 +1,9 @@
 #include <chrono>
+#include <numeric>
 
 #include "addon/faces.h"
 #include "collective/collectives.h"
+#include "collective/nccl/gpu_group.h"
 
 namespace troupe::addon {
 namespace {
@@ -20,6 +22,7 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.token = textOf(object, "token");
   options.spin = object.Get("spin").ToBoolean();
   if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(object.Get("timeout").As<Napi::Number>().Int64Value());
+  if (object.Get("gpu").IsNumber()) options.gpu = object.Get("gpu").As<Napi::Number>().Int32Value();
   if (object.Get("labels").IsArray()) {
     const auto labels = object.Get("labels").As<Napi::Array>();
     for (uint32_t i = 0; i < labels.Length(); i++) options.labels.push_back(labels.Get(i).ToString().Utf8Value());
@@ -29,7 +32,7 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
 
 RankAddress addressFrom(const Napi::Object& object) {
   return {object.Get("rank").As<Napi::Number>().Int32Value(), textOf(object, "node"), handleFrom(object.Get("inbox").As<Napi::Object>()),
-          textOf(object, "host"), object.Get("port").As<Napi::Number>().Int32Value()};
+          textOf(object, "host"), object.Get("port").As<Napi::Number>().Int32Value(), object.Get("usesGpu").ToBoolean()};
 }
 
 collective::DataType dataTypeFrom(const Napi::Value& value) {
@@ -66,7 +69,7 @@ std::vector<size_t> sizesFrom(const Napi::Value& value) {
 }
 
 /// A collective as JavaScript describes it: {kind, type, reduction?, root?, peer?, sizes?, receiveSizes?, input?, output?}.
-/// Sizes are in bytes; input and output are typed arrays, which stay alive until the operation has run.
+/// Sizes are in bytes; input and output stay alive until the operation has run.
 struct Request {
   std::string kind;
   collective::DataType type = collective::DataType::UInt8;
@@ -76,7 +79,21 @@ struct Request {
   std::vector<size_t> sizes, receiveSizes;
   Bytes input{}, output{};
 
-  size_t count() const { return input.bytes / bytesOf(type); }
+  size_t count() const { return input.bytes / collective::bytesOf(type); }
+  std::vector<size_t> counts() const {
+    std::vector<size_t> counts = sizes;
+    for (auto& count : counts) count /= collective::bytesOf(type);
+    return counts;
+  }
+  /// The GPU that its tensors are on, or null. Throws std::invalid_argument if they are in different places.
+  std::shared_ptr<cuda::Gpu> gpu() const {
+    const bool both = input.data != nullptr && output.data != nullptr;
+    if (both && input.gpu() != output.gpu()) {
+      const auto place = [](const Bytes& bytes) { return bytes.gpu() ? "cuda:" + std::to_string(bytes.gpu()->index()) : std::string("host memory"); };
+      throw std::invalid_argument(kind + ": the input is on " + place(input) + ", the output on " + place(output) + "; they must be in one place");
+    }
+    return input.gpu() ? input.gpu() : output.gpu();
+  }
 };
 
 Request requestFrom(const Napi::Object& object) {
@@ -88,8 +105,8 @@ Request requestFrom(const Napi::Object& object) {
   if (object.Get("peer").IsNumber()) request.peer = object.Get("peer").As<Napi::Number>().Int32Value();
   request.sizes = sizesFrom(object.Get("sizes"));
   request.receiveSizes = sizesFrom(object.Get("receiveSizes"));
-  if (object.Get("input").IsTypedArray()) request.input = bytesOf(object.Get("input"));
-  if (object.Get("output").IsTypedArray()) request.output = bytesOf(object.Get("output"));
+  if (object.Get("input").IsObject()) request.input = bytesOf(object.Get("input"));
+  if (object.Get("output").IsObject()) request.output = bytesOf(object.Get("output"));
   return request;
 }
 
@@ -106,46 +123,81 @@ void run(collective::Communicator& group, const Request& r) {
   if (r.kind == "gather") return collective::gather(group, in, r.sizes.data(), out, r.root, r.type);
   if (r.kind == "scatter") return collective::scatter(group, in, r.sizes.data(), out, r.root, r.type);
   if (r.kind == "allToAll") return collective::allToAll(group, in, r.sizes.data(), out, r.receiveSizes.data(), r.type);
-  if (r.kind == "reduceScatter") {
-    std::vector<size_t> counts = r.sizes;
-    for (auto& count : counts) count /= bytesOf(r.type);
-    return collective::reduceScatter(group, in, out, counts.data(), r.type, r.reduction);
-  }
+  if (r.kind == "reduceScatter") return collective::reduceScatter(group, in, out, r.counts().data(), r.type, r.reduction);
   throw std::invalid_argument("there is no collective called " + r.kind);
 }
 
-// Collectives run in order; the messages between two of them are exchanged all at once.
+void runOnGpu(collective::nccl::GpuGroup& group, const Request& r) {
+  const uint8_t* in = r.input.data;
+  uint8_t* out = r.output.data;
+  if (r.kind == "allReduce") return group.allReduce(in, out, r.count(), r.type, r.reduction);
+  if (r.kind == "reduce") return group.reduce(in, out, r.count(), r.type, r.reduction, r.root);
+  if (r.kind == "broadcast") return group.broadcast(in, out, r.output.bytes, r.root, r.type);
+  if (r.kind == "allGather") return group.allGather(in, r.sizes.data(), out, r.type);
+  if (r.kind == "gather") return group.gather(in, r.sizes.data(), out, r.root, r.type);
+  if (r.kind == "scatter") return group.scatter(in, r.sizes.data(), out, r.root, r.type);
+  if (r.kind == "allToAll") return group.allToAll(in, r.sizes.data(), out, r.receiveSizes.data(), r.type);
+  if (r.kind == "reduceScatter") return group.reduceScatter(in, out, r.counts().data(), r.type, r.reduction);
+  throw std::invalid_argument("there is no collective on GPUs called " + r.kind);
+}
+
+/// What the ranks compare before they meet over NCCL for a request.
+collective::Signature signatureOf(const Request& r) {
+  using collective::OperationKind;
+  static const std::map<std::string, OperationKind> kinds{
+      {"allReduce", OperationKind::AllReduce}, {"reduce", OperationKind::Reduce},   {"reduceScatter", OperationKind::ReduceScatter},
+      {"allGather", OperationKind::AllGather}, {"gather", OperationKind::Gather},   {"scatter", OperationKind::Scatter},
+      {"broadcast", OperationKind::Broadcast}, {"allToAll", OperationKind::AllToAll},
+  };
+  const auto found = kinds.find(r.kind);
+  const OperationKind kind = found != kinds.end() ? found->second : OperationKind::PointToPoint;
+  const bool rooted = kind == OperationKind::Reduce || kind == OperationKind::Gather || kind == OperationKind::Scatter || kind == OperationKind::Broadcast;
+  size_t bytes = kind == OperationKind::Broadcast ? r.output.bytes : r.input.bytes;
+  if (!r.sizes.empty()) bytes = kind == OperationKind::AllToAll ? 0 : std::accumulate(r.sizes.begin(), r.sizes.end(), size_t{0});
+  return {kind, r.type, r.reduction, 1, rooted ? r.root : -1, bytes, 0};
+}
+
+// Collectives run in order; the messages between two of them are exchanged all at once. What follows each other on a GPU is
+// given to it at once, and waited for together.
 void runAll(collective::Communicator& group, const std::vector<Request>& requests) {
   std::vector<collective::Message> messages;
+  std::shared_ptr<cuda::Gpu> gpu;  // that the messages and what is under way are on
+  collective::nccl::GpuGroup* onGpu = nullptr;
   const auto exchangeMessages = [&] {
-    if (!messages.empty()) collective::exchange(group, messages);
+    if (messages.empty()) return;
+    onGpu != nullptr ? onGpu->exchange(messages) : collective::exchange(group, messages);
     messages.clear();
   };
+  const auto finish = [&] {
+    exchangeMessages();
+    if (onGpu != nullptr) onGpu->wait();
+    onGpu = nullptr;
+  };
   for (const Request& r : requests) {
+    const auto place = r.gpu();
+    if (place != gpu) finish();
+    gpu = place;
+    if (gpu && onGpu == nullptr) onGpu = &group.onGpu(gpu, signatureOf(r));
     if (passesMessage(r)) {
       const Bytes& bytes = r.kind == "send" ? r.input : r.output;
       messages.push_back({r.peer, r.kind == "send", bytes.data, bytes.bytes, r.type});
     } else {
       exchangeMessages();
-      run(group, r);
+      gpu ? runOnGpu(*onGpu, r) : run(group, r);
     }
   }
-  exchangeMessages();
+  finish();
 }
 
 }  // namespace
 
-Bytes bytesOf(const Napi::Value& value) {
-  if (!value.IsTypedArray()) throw Napi::TypeError::New(value.Env(), "expected a typed array");
-  auto array = value.As<Napi::TypedArray>();
-  auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-  return {std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(array)), start, array.ByteLength()};
-}
-
 Napi::Function CommunicatorFace::define(Napi::Env env) {
   return DefineClass(env, "Communicator",
                      {InstanceAccessor<&CommunicatorFace::address>("address"), InstanceMethod<&CommunicatorFace::connect>("connect"),
-                      InstanceMethod<&CommunicatorFace::run>("run"), InstanceMethod<&CommunicatorFace::abort>("abort")});
+                      InstanceMethod<&CommunicatorFace::run>("run"), InstanceMethod<&CommunicatorFace::splitGpus>("splitGpus"),
+                      InstanceMethod<&CommunicatorFace::registerMemory>("registerMemory"),
+                      InstanceMethod<&CommunicatorFace::deregisterMemory>("deregisterMemory"), InstanceMethod<&CommunicatorFace::close>("close"),
+                      InstanceMethod<&CommunicatorFace::abort>("abort")});
 }
 
 CommunicatorFace::CommunicatorFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -159,7 +211,7 @@ Napi::Value CommunicatorFace::submit(const Napi::CallbackInfo& info, std::functi
     thread_ = std::make_unique<WorkerThread>(info.Env(), "troupe communicator",
                                              [group = communicator_] { group->abort("the communicator was released"); });
   }
-  return thread_->run(info.Env(), std::move(work));
+  return thread_->run(info.Env(), info.This().As<Napi::Object>(), std::move(work));
 }
 
 Napi::Value CommunicatorFace::address(const Napi::CallbackInfo& info) {
@@ -170,6 +222,7 @@ Napi::Value CommunicatorFace::address(const Napi::CallbackInfo& info) {
   object.Set("inbox", handleTo(info.Env(), address.inbox));
   object.Set("host", address.host);
   object.Set("port", address.port);
+  object.Set("usesGpu", address.usesGpu);
   return object;
 }
 
@@ -186,6 +239,33 @@ Napi::Value CommunicatorFace::run(const Napi::CallbackInfo& info) {
   std::vector<Request> requests;
   for (uint32_t i = 0; i < list.Length(); i++) requests.push_back(requestFrom(list.Get(i).As<Napi::Object>()));
   return submit(info, [group = communicator_, requests] { runAll(*group, requests); });
+}
+
+// splitGpus(part: Communicator, color: number, key: number)
+Napi::Value CommunicatorFace::splitGpus(const Napi::CallbackInfo& info) {
+  const auto part = Unwrap(info[0].As<Napi::Object>())->communicator();
+  const int color = info[1].As<Napi::Number>().Int32Value(), key = info[2].As<Napi::Number>().Int32Value();
+  return submit(info, [group = communicator_, part, color, key] { group->splitGpus(*part, color, key); });
+}
+
+// registerMemory(id: number, region), deregisterMemory(id: number)
+Napi::Value CommunicatorFace::registerMemory(const Napi::CallbackInfo& info) {
+  const int id = info[0].As<Napi::Number>().Int32Value();
+  return submit(info, [group = communicator_, registrations = registrations_, id, memory = bytesOf(info[1])] {
+    if (auto* gpus = group->gpus()) (*registrations)[id] = gpus->registerMemory(memory.data, memory.bytes);
+  });
+}
+
+Napi::Value CommunicatorFace::deregisterMemory(const Napi::CallbackInfo& info) {
+  const int id = info[0].As<Napi::Number>().Int32Value();
+  return submit(info, [group = communicator_, registrations = registrations_, id] {
+    if (auto* gpus = group->gpus()) gpus->deregisterMemory((*registrations)[id]);
+    registrations->erase(id);
+  });
+}
+
+Napi::Value CommunicatorFace::close(const Napi::CallbackInfo& info) {
+  return submit(info, [group = communicator_] { group->close(); });
 }
 
 Napi::Value CommunicatorFace::abort(const Napi::CallbackInfo& info) {

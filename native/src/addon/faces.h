@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <napi.h>
 
@@ -11,7 +12,7 @@
 
 namespace troupe::addon {
 
-/// JavaScript's view of a Storage: `new Storage(bytes, shared)`, `Storage.open(handle)`, `.buffer`, `.handle`.
+/// JavaScript's view of a Storage: `new Storage(bytes, shared)` and its like, `.device`, `.buffer`, `.handle`, `.release()`.
 class StorageFace : public Napi::ObjectWrap<StorageFace> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -21,6 +22,7 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
 
  private:
   Napi::Value buffer(const Napi::CallbackInfo& info);
+  Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value handle(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);
 
@@ -42,8 +44,9 @@ class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
   Lookout lookout_;
 };
 
-/// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout})`, `.address`, `.connect(addresses)`,
-/// `.run(requests)`, `.abort(reason)`.
+/// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout, gpu})`, `.address`, `.connect(addresses)`,
+/// `.run(requests)`, `.splitGpus(part, color, key)`, `.registerMemory(id, region)`, `.deregisterMemory(id)`, `.close()`,
+/// `.abort(reason)`.
 class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -55,10 +58,15 @@ class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
   Napi::Value address(const Napi::CallbackInfo& info);
   Napi::Value connect(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value splitGpus(const Napi::CallbackInfo& info);
+  Napi::Value registerMemory(const Napi::CallbackInfo& info);
+  Napi::Value deregisterMemory(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
   Napi::Value abort(const Napi::CallbackInfo& info);
   Napi::Value submit(const Napi::CallbackInfo& info, std::function<void()> work);
 
   std::shared_ptr<collective::Communicator> communicator_;
+  std::shared_ptr<std::map<int, void*>> registrations_ = std::make_shared<std::map<int, void*>>();  // of the thread below
   std::unique_ptr<WorkerThread> thread_;
 };
 
@@ -84,12 +92,19 @@ Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& stor
 SharedMemoryHandle handleFrom(const Napi::Object& object);
 Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle);
 
-/// The elements of a typed array over a storage, which stays alive as long as the result.
+/// Elements: a typed array, or `{storage, offset, bytes}` for what lies on a GPU. They stay alive as long as the result.
 struct Bytes {
   std::shared_ptr<Napi::Reference<Napi::TypedArray>> owner;
-  uint8_t* data;
-  size_t bytes;
+  std::shared_ptr<Storage> storage;
+  uint8_t* data = nullptr;
+  size_t bytes = 0;
+
+  /// The GPU they are on, or null.
+  std::shared_ptr<cuda::Gpu> gpu() const { return storage ? storage->gpu() : nullptr; }
 };
 Bytes bytesOf(const Napi::Value& value);
+
+/// copyBytes(from, to): a promise; one of the two is on a GPU.
+Napi::Value copyBytes(const Napi::CallbackInfo& info);
 
 }  // namespace troupe::addon

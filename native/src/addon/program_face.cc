@@ -101,7 +101,7 @@ Napi::Value ProgramFace::arena(const Napi::CallbackInfo& info) {
 Napi::Value ProgramFace::run(const Napi::CallbackInfo& info) {
   std::vector<size_t> symbols;
   forEach(info[0], [&](const Napi::Value& value) { symbols.push_back(sizeFrom(value)); });
-  return thread_->run(info.Env(), [this, symbols] { program_->run(symbols); });
+  return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
 }
 
 Napi::Value ProgramFace::cancel(const Napi::CallbackInfo& info) {

@@ -3,9 +3,11 @@
 namespace troupe::addon {
 
 struct WorkerThread::Job {
-  explicit Job(Napi::Env env, std::function<void()> work) : deferred(env), work(std::move(work)) {}
+  Job(Napi::Env env, Napi::Object owner, std::function<void()> work)
+      : deferred(env), owner(Napi::Persistent(owner)), work(std::move(work)) {}
 
   Napi::Promise::Deferred deferred;
+  Napi::ObjectReference owner;
   std::function<void()> work;
   std::string error;
   bool failed = false;
@@ -28,19 +30,21 @@ WorkerThread::~WorkerThread() {
 void WorkerThread::stopAtExit(void* thread) { static_cast<WorkerThread*>(thread)->stop(); }
 
 void WorkerThread::stop() {
+  bool interrupted;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     stopping_ = true;
+    interrupted = running_ || !jobs_.empty();
   }
   changed_.notify_one();
-  interrupt_();
+  if (interrupted) interrupt_();
   thread_.join();
   completion_.Abort();
   for (Job* job : jobs_) delete job;
 }
 
-Napi::Promise WorkerThread::run(Napi::Env env, std::function<void()> work) {
-  auto* job = new Job(env, std::move(work));
+Napi::Promise WorkerThread::run(Napi::Env env, Napi::Object owner, std::function<void()> work) {
+  auto* job = new Job(env, owner, std::move(work));
   const Napi::Promise promise = job->deferred.Promise();
   if (pending_++ == 0) completion_.Ref(env);
   {
@@ -60,6 +64,7 @@ void WorkerThread::loop() {
       if (stopping_) return;
       job = jobs_.front();
       jobs_.pop_front();
+      running_ = true;
     }
     try {
       job->work();
@@ -67,12 +72,17 @@ void WorkerThread::loop() {
       job->failed = true;
       job->error = error.what();
     }
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      running_ = false;
+    }
     if (completion_.NonBlockingCall(job) != napi_ok) delete job;
   }
 }
 
 void WorkerThread::settle(Napi::Env env, Napi::Function, WorkerThread* thread, Job* job) {
   if (env == nullptr) {  // the environment is going away and nobody waits any more
+    job->owner.SuppressDestruct();
     delete job;
     return;
   }

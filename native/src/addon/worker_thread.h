@@ -13,15 +13,16 @@ namespace troupe::addon {
 /// JavaScript nor takes a thread from Node's own pool. It keeps the event loop alive only while a job is under way.
 class WorkerThread {
  public:
-  /// `interrupt` makes the job under way end soon; it is called when the thread has to go, at the latest when the
-  /// environment that it belongs to does.
+  /// `interrupt` makes the job under way end soon; it is called if the thread has to go before its jobs have run, at the
+  /// latest when the environment that it belongs to does.
   WorkerThread(Napi::Env env, const char* name, std::function<void()> interrupt);
   ~WorkerThread();
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;
 
-  /// `work` runs on the thread; what it throws rejects the promise.
-  Napi::Promise run(Napi::Env env, std::function<void()> work);
+  /// `work` runs on the thread; what it throws rejects the promise. `owner`, which holds this thread, is kept from being
+  /// collected until then.
+  Napi::Promise run(Napi::Env env, Napi::Object owner, std::function<void()> work);
 
  private:
   struct Job;
@@ -41,6 +42,7 @@ class WorkerThread {
   std::condition_variable changed_;
   std::deque<Job*> jobs_;
   bool stopping_ = false;
+  bool running_ = false;
   std::thread thread_;
 };
 

@@ -21,7 +21,11 @@ class Doorbell {
   /// when hasSleepers() is false afterwards, provided that both use sequentially consistent atomics.
   template <class Ready>
   void sleepUnless(Ready&& ready, std::chrono::nanoseconds timeout) {
-    const uint32_t seen = read();
+    sleepUnless(ready, timeout, read());
+  }
+  /// The same, and does not sleep if it has rung since read() gave `seen`.
+  template <class Ready>
+  void sleepUnless(Ready&& ready, std::chrono::nanoseconds timeout, uint32_t seen) {
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
     if (!ready()) sleep(seen, timeout);
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);

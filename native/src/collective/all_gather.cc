@@ -1,5 +1,7 @@
 #include "collective/all_gather.h"
 
+#include "collective/over_hosts.h"
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
@@ -9,7 +11,7 @@ constexpr size_t kMappedBytes = 16 << 10;  // from which on it pays to tell each
 
 }  // namespace
 
-void allGather(Communicator& group, const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {
+void allGather(Group& group, const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {
   const int size = group.size(), rank = group.rank();
   const auto offsets = offsetsOf(bytes, size);
   const auto own = static_cast<size_t>(rank);
@@ -17,6 +19,7 @@ void allGather(Communicator& group, const uint8_t* in, const size_t* bytes, uint
   if (size == 1) return;
   const Signature signature{OperationKind::AllGather, type, Reduction::Sum, 0, -1, offsets.back(), layoutOf(bytes, size)};
 
+  if (Hosts* hosts = group.hosts()) return allGatherOverHosts(*hosts, in, bytes, out, signature);
   if (Staging* staging = group.staging()) {
     Staging::Operands operands;
     if (offsets.back() >= kMappedBytes && staging->share(signature, in, bytes[own], out, offsets.back(), &operands)) {

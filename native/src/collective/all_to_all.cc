@@ -1,5 +1,6 @@
 #include "collective/all_to_all.h"
 
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
@@ -9,7 +10,7 @@ constexpr size_t kLengthBytes = 64;  // the room before a slice's piece that say
 
 }  // namespace
 
-void allToAll(Communicator& group, const uint8_t* in, const size_t* sendBytes, uint8_t* out, const size_t* receiveBytes, DataType type) {
+void allToAll(Group& group, const uint8_t* in, const size_t* sendBytes, uint8_t* out, const size_t* receiveBytes, DataType type) {
   const int size = group.size(), rank = group.rank();
   const auto sent = offsetsOf(sendBytes, size), received = offsetsOf(receiveBytes, size);
   const auto own = static_cast<size_t>(rank);

@@ -1,5 +1,7 @@
 #include "collective/broadcast.h"
 
+#include "collective/over_hosts.h"
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
@@ -10,7 +12,7 @@ constexpr size_t kPieceBytes = 256 << 10;  // of a rank's share
 
 // Ranks are counted from the root. A rank receives from the one whose number lacks its highest bit, and then serves those
 // whose highest bit is above its own.
-void overTree(Communicator& group, uint8_t* data, size_t bytes, const Signature& signature) {
+void overTree(Group& group, uint8_t* data, size_t bytes, const Signature& signature) {
   const int size = group.size(), number = (group.rank() - signature.root + size) % size;
   const auto rankOf = [&](int n) { return (n + signature.root) % size; };
   int bit = 1;
@@ -26,7 +28,7 @@ void overTree(Communicator& group, uint8_t* data, size_t bytes, const Signature&
 }
 
 // In pieces: while the shares of one are exchanged, those of the next are scattered.
-void overShares(Communicator& group, uint8_t* data, size_t bytes, const Signature& signature) {
+void overShares(Group& group, uint8_t* data, size_t bytes, const Signature& signature) {
   const int size = group.size(), rank = group.rank(), root = signature.root;
   const size_t perPiece = kPieceBytes * static_cast<size_t>(size), pieces = piecesIn(bytes, perPiece);
   for (size_t piece = 0; piece <= pieces; piece++) {
@@ -52,11 +54,12 @@ void overShares(Communicator& group, uint8_t* data, size_t bytes, const Signatur
 
 }  // namespace
 
-void broadcast(Communicator& group, const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type) {
+void broadcast(Group& group, const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type) {
   const bool gives = group.rank() == root;
   if (gives) copyBytes(out, in, bytes);
   if (group.size() == 1) return;
   const Signature signature{OperationKind::Broadcast, type, Reduction::Sum, 0, root, bytes, 0};
+  if (Hosts* hosts = group.hosts()) return broadcastOverHosts(*hosts, out, bytes, signature);
   if (Staging* staging = group.staging()) {
     constexpr size_t piece = Staging::kBytes;
     staging->run(

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "collective/communicator.h"
+#include "collective/group.h"
 
 namespace troupe::collective {
 
@@ -9,6 +9,6 @@ namespace troupe::collective {
 ///
 /// Between hosts small sizes travel a binomial tree; large ones are scattered, and the ranks exchange the shares (van de
 /// Geijn: Barnett et al., "Interprocessor collective communication library", 1994), so that no rank sends them p times.
-void broadcast(Communicator& group, const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type = DataType::UInt8);
+void broadcast(Group& group, const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type = DataType::UInt8);
 
 }  // namespace troupe::collective

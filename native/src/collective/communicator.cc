@@ -2,23 +2,29 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
 #include <poll.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+
+#include "collective/barrier.h"
+#include "collective/nccl/gpu_group.h"
 
 namespace troupe::collective {
 
 Communicator::Communicator(int rank, int size, Options options)
-    : rank_(rank), size_(size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
+    : Group(rank, size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
       interrupted_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!options_.host.empty()) listener_ = listenOn(options_.host, &port_);
   transfers_.reserve(static_cast<size_t>(size) * 2);
 }
 
 Communicator::~Communicator() {
+  forgetAll();
   abort("rank " + label(rank_) + " has left the group");
 }
 
-RankAddress Communicator::address() const { return {rank_, options_.node, inbox_->handle(), options_.host, port_}; }
+RankAddress Communicator::address() const { return {rank_, options_.node, inbox_->handle(), options_.host, port_, options_.gpu >= 0}; }
 
 std::string Communicator::label(int rank) const {
   const auto index = static_cast<size_t>(rank);
@@ -36,6 +42,9 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
   try {
     connectLocal(ranks);
     connectRemote(ranks, check);
+    watch();
+    const bool allUseGpus = std::all_of(ranks.begin(), ranks.end(), [](const RankAddress& address) { return address.usesGpu; });
+    if (allUseGpus && options_.gpu >= 0) gpus_ = nccl::GpuGroup::meet(*this, cuda::Gpu::open(options_.gpu), "cannot connect");
   } catch (const CollectiveError&) {
     throw;
   } catch (const std::exception& error) {
@@ -45,7 +54,12 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
 
 void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
   std::vector<Inbox*> inboxes;
+  std::vector<int> local;
+  std::map<std::string, std::vector<int>> byNode;
+  std::vector<std::string> nodes;  // in the order of their first ranks
   for (const auto& address : ranks) {
+    if (byNode[address.node].empty()) nodes.push_back(address.node);
+    byNode[address.node].push_back(address.rank);
     if (address.node != options_.node) continue;
     Peer& peer = peers_[static_cast<size_t>(address.rank)];
     if (address.rank != rank_) {
@@ -59,12 +73,13 @@ void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
       peer.outgoing = peer.inbox->ringFrom(rank_);
     }
     inboxes.push_back(address.rank == rank_ ? inbox_.get() : peer.inbox.get());
+    local.push_back(address.rank);
   }
-  if (inboxes.size() == ranks.size()) {
-    staging_ = std::make_unique<Staging>(*this, std::move(inboxes));
-  } else if (inboxes.size() > 1) {
-    watcher_ = std::make_unique<Watcher>(inbox_->doorbell());
-  }
+  if (local.size() > 1) local_ = std::make_unique<Staging>(*this, local, std::move(inboxes));
+  if (nodes.size() == 1 || nodes.size() == ranks.size()) return;
+  std::vector<std::vector<int>> members;
+  for (const auto& node : nodes) members.push_back(byNode[node]);
+  hosts_ = std::make_unique<Hosts>(*this, std::move(members), local_.get());
 }
 
 // Each rank calls those below it and is called by those above it.
@@ -99,6 +114,42 @@ void Communicator::connectRemote(const std::vector<RankAddress>& ranks, const Ch
   listener_.reset();
 }
 
+void Communicator::watch() {
+  watcher_ = Watcher::ofProcess();
+  for (int rank = 0; rank < size_; rank++) {
+    const Peer& peer = peers_[static_cast<size_t>(rank)];
+    if (peer.link) watchNotices(rank);
+    if (peer.watch && peer.watch->descriptor() >= 0) watchProcess(rank);
+    mustLook_ = mustLook_ || (peer.watch && peer.watch->descriptor() < 0);
+  }
+}
+
+void Communicator::watchProcess(int rank) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  watcher_->watch(peer.watch->descriptor(), EPOLLIN, [this, rank, &peer] { peer.watch->alive() ? watchProcess(rank) : wake(); });
+}
+
+void Communicator::watchNotices(int rank) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  watcher_->watch(peer.link->notices(), EPOLLIN, [this, rank, &peer] {
+    if (peer.link->readNotices()) watchNotices(rank);
+    wake();
+  });
+}
+
+void Communicator::forgetAll() {
+  if (!watcher_) return;
+  for (const auto& peer : peers_) {
+    if (peer.watch && peer.watch->descriptor() >= 0) watcher_->forget(peer.watch->descriptor());
+    if (peer.link) peer.link->forAll([&](int socket) { watcher_->forget(socket); });
+  }
+}
+
+void Communicator::wake() {
+  inbox_->doorbell().ring();
+  eventfd_write(interrupted_.get(), 1);
+}
+
 void Communicator::abort(const std::string& reason) {
   {
     std::lock_guard<std::mutex> lock(reasonMutex_);
@@ -107,8 +158,7 @@ void Communicator::abort(const std::string& reason) {
     aborted_ = true;
   }
   inbox_->leave(reason);
-  inbox_->doorbell().ring();
-  eventfd_write(interrupted_.get(), 1);
+  wake();
   for (auto& peer : peers_) {
     if (peer.inbox) peer.inbox->doorbell().ring();
     if (peer.link) peer.link->shutDown(reason);
@@ -127,6 +177,12 @@ void Communicator::failLate(const std::string& waitingFor) {
 
 void Communicator::failMismatch(const Signature& own, int rank, const Signature& found) {
   const std::string expected = describe(own), started = describe(found);
+  if (own.device != found.device) {
+    const auto holds = [&](int who, const Signature& signature) {
+      return "rank " + label(who) + " holds the tensor of its " + describe(signature) + (signature.device == 0 ? " in host memory" : " on a GPU");
+    };
+    fail(holds(rank_, own) + ", " + holds(rank, found) + "; the tensors of an operation must be on GPUs, or in host memory, on all ranks");
+  }
   fail("expected " + expected + " from rank " + label(rank) + ", found " +
        (expected == started ? "one that is divided otherwise among the ranks" : started) +
        "; all ranks must start the same operations in the same order");
@@ -206,6 +262,43 @@ void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Vis
   }
 }
 
+nccl::GpuGroup& Communicator::onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const Signature& signature) {
+  if (!gpus_ && signature.kind == OperationKind::PointToPoint) {
+    throw std::invalid_argument("group '" + options_.name + "' has not met over NCCL, which messages between GPUs need; name this rank's GPU when "
+                                "the communicator is made, or run a collective on GPU tensors first");
+  }
+  if (!gpus_) {
+    agree(signature);
+    gpus_ = nccl::GpuGroup::meet(*this, gpu, describe(signature));
+  }
+  if (gpus_->gpu()->index() != gpu->index()) {
+    throw std::invalid_argument("group '" + options_.name + "', rank " + label(rank_) + " met the others with cuda:" + std::to_string(gpus_->gpu()->index()) +
+                                "; found a tensor on cuda:" + std::to_string(gpu->index()));
+  }
+  return *gpus_;
+}
+
+void Communicator::splitGpus(Communicator& part, int color, int key) {
+  if (gpus_) part.gpus_ = gpus_->split(part, color, key);
+}
+
+void Communicator::close() {
+  barrier(*this);
+  if (gpus_) gpus_->finalize();
+  abort("group '" + options_.name + "' was closed");
+}
+
+void Communicator::agree(const Signature& signature) {
+  if (Staging* staging = this->staging()) return staging->finish(signature);
+  // A dissemination barrier (Hensgen, Finkel and Manber, "Two Algorithms for Barrier Synchronization", 1988).
+  for (int distance = 1; distance < size_; distance *= 2) {
+    auto& transfers = this->transfers();
+    transfers.push_back({(rank_ + distance) % size_, true, nullptr, 0});
+    transfers.push_back({(rank_ - distance + size_) % size_, false, nullptr, 0});
+    transfer(signature, transfers);
+  }
+}
+
 void Communicator::transfer(std::vector<Transfer>& transfers) {
   size_t open = transfers.size();
   const auto advanceAll = [&] {
@@ -222,51 +315,87 @@ void Communicator::transfer(std::vector<Transfer>& transfers) {
     }
     return progressed || open == 0;
   };
-  const auto check = [&](bool late) { checkTransfers(transfers, late); };
+  const auto check = [&](Wait wait) { checkTransfers(transfers, wait); };
   checkAborted();
   while (open > 0) {
     if (spinUntil(advanceAll, [] { return false; })) continue;
-    if (staging_) {
-      sleepUntil(advanceAll, check);
-    } else if (watcher_) {
-      sleepUntil(advanceAll, check, [&] {
-        forAwaitedSockets(transfers, [&](int socket, bool outgoing) { watcher_->watch(socket, outgoing); });
-        inbox_->doorbell().sleepUnless([&] { return advanceAll() || aborted_; }, kSleep);
-      });
+    toldStall_ = false;
+    if (!local_) {
+      sleepUntil(advanceAll, check, [&](std::chrono::nanoseconds longest, uint32_t) { pollSockets(transfers, longest); });
     } else {
-      sleepUntil(advanceAll, check, [&] { pollSockets(transfers); });
+      sleepUntil(advanceAll, check, [&](std::chrono::nanoseconds longest, uint32_t rings) {
+        forAwaitedSockets(transfers, [&](int socket, bool outgoing) {
+          watcher_->watch(socket, outgoing ? EPOLLOUT : EPOLLIN, [this] { inbox_->doorbell().ring(); });
+        });
+        inbox_->doorbell().sleepUnless([&] { return advanceAll() || aborted_; }, longest, rings);
+      });
     }
   }
 }
 
-void Communicator::pollSockets(const std::vector<Transfer>& transfers) {
+void Communicator::pollSockets(const std::vector<Transfer>& transfers, std::chrono::nanoseconds longest) {
   std::vector<pollfd> wanted{{interrupted_.get(), POLLIN, 0}};
   forAwaitedSockets(transfers, [&](int socket, bool outgoing) {
     wanted.push_back({socket, static_cast<short>(outgoing ? POLLOUT : POLLIN), 0});
   });
-  poll(wanted.data(), wanted.size(), static_cast<int>(kSleep.count()));
+  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(longest);
+  poll(wanted.data(), wanted.size(), static_cast<int>(std::min<int64_t>(milliseconds.count(), INT32_MAX)));
+  eventfd_t count;
+  if (wanted[0].revents != 0) eventfd_read(interrupted_.get(), &count);
 }
 
-void Communicator::checkTransfers(const std::vector<Transfer>& transfers, bool late) {
+void Communicator::checkTransfers(const std::vector<Transfer>& transfers, Wait wait) {
   std::string waiting;
   for (const auto& transfer : transfers) {
     if (transfer.finished()) continue;
     const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
     checkPresent(transfer.peer, [&] { return peer.inbox && !transfer.outgoing && peer.incoming.readable() > 0; });
+    checkCrossed(transfer);
+    if (wait == Wait::Stalled && !toldStall_ && peer.link) peer.link->sayStalled(transfer.signature);
     waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
   }
-  if (late) failLate("rank " + waiting);
+  if (wait == Wait::Stalled) toldStall_ = true;
+  if (wait == Wait::Late) failLate("rank " + waiting);
 }
+
+// Whether this rank waits for a message of one that waits for it in another operation.
+void Communicator::checkCrossed(const Transfer& transfer) {
+  const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
+  Signature found;
+  if (peer.link) {
+    if (peer.link->crossed(transfer.signature, &found)) failMismatch(transfer.signature, transfer.peer, found);
+    return;
+  }
+  if (!local_->hasStarted(transfer.peer, &found)) return;
+  // What it sent before it started that operation can be seen by now.
+  const Ring& ring = transfer.outgoing ? peer.outgoing : peer.incoming;
+  size_t room = 0;
+  if (transfer.outgoing) ring.reserve(&room);
+  if ((transfer.outgoing ? room : ring.readable()) == 0) failMismatch(transfer.signature, transfer.peer, found);
+}
+
+bool Communicator::gone(int rank) const {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  return peer.inbox ? !peer.watch->alive() || peer.inbox->left() != nullptr : peer.link && peer.link->ended();
+}
+
+std::string Communicator::goneText(int rank) {
+  const Peer& peer = peers_[static_cast<size_t>(rank)];
+  const std::string subject = "rank " + label(rank);
+  if (peer.inbox) {
+    const char* reason = peer.inbox->left();  // of one that gave it and ended, too
+    return reason != nullptr ? subject + " has left: " + reason : subject + " (process " + std::to_string(peer.watch->pid()) + ") has died";
+  }
+  const std::string reason = peer.link->farewell();
+  return subject + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason);
+}
+
+void Communicator::failGone(int rank) { fail(goneText(rank)); }
 
 void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) {
   const Peer& peer = peers_[static_cast<size_t>(rank)];
-  if (peer.inbox) {
-    if (!peer.watch->alive() && !arrived()) fail("rank " + label(rank) + " (process " + std::to_string(peer.watch->pid()) + ") has died");
-    if (const char* reason = peer.inbox->left(); reason != nullptr && !arrived()) fail("rank " + label(rank) + " has left: " + reason);
-  } else if (peer.link && peer.link->closed()) {
-    const std::string reason = peer.link->farewell();
-    fail("rank " + label(rank) + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason));
-  }
+  const bool present = peer.inbox ? peer.watch->alive() && peer.inbox->left() == nullptr : !peer.link || !peer.link->closed();
+  if (!present && !arrived()) failGone(rank);
 }
 
 }  // namespace troupe::collective

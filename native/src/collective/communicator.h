@@ -9,15 +9,23 @@
 #include <string>
 #include <vector>
 
+#include "collective/group.h"
+#include "collective/hosts.h"
 #include "collective/shared/inbox.h"
 #include "collective/shared/staging.h"
-#include "collective/signature.h"
 #include "collective/tcp/link.h"
-#include "collective/tcp/watcher.h"
-#include "collective/transfer.h"
+#include "collective/watcher.h"
 #include "memory/process.h"
 
+namespace troupe::cuda {
+class Gpu;
+}
+
 namespace troupe::collective {
+
+namespace nccl {
+class GpuGroup;
+}
 
 /// Where the other ranks of a group reach one rank.
 struct RankAddress {
@@ -26,6 +34,8 @@ struct RankAddress {
   SharedMemoryHandle inbox;
   std::string host;
   int port = 0;
+  /// Whether its tensors will be on a GPU.
+  bool usesGpu = false;
 };
 
 /// Thrown out of an operation that cannot complete: a rank has ended or left, the ranks disagree on what they are
@@ -38,8 +48,9 @@ class CollectiveError : public std::runtime_error {
 /// One rank's end of a group. Made in two steps: every rank constructs it and publishes address(); once all addresses
 /// are known, every rank calls connect(). Ranks on one node meet in shared memory, others over TCP.
 ///
-/// All ranks of a group must start the same operations in the same order, from one thread at a time.
-class Communicator {
+/// All ranks of a group must start the same operations in the same order, from one thread at a time. A rank that waits
+/// sleeps until what it waits for comes; deaths of ranks and their goodbyes wake it.
+class Communicator : public Group {
  public:
   struct Options {
     /// What errors call the group, e.g. "tensor".
@@ -55,13 +66,14 @@ class Communicator {
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.
     bool spin = false;
     std::chrono::milliseconds timeout{30'000};
+    /// The GPU that this rank's tensors will be on, or -1. Where all ranks name one, connect() makes them meet over NCCL too;
+    /// otherwise the first collective on tensors of GPUs does.
+    int gpu = -1;
   };
 
   Communicator(int rank, int size, Options options);
-  ~Communicator();
+  ~Communicator() override;
 
-  int rank() const { return rank_; }
-  int size() const { return size_; }
   const std::string& name() const { return options_.name; }
   /// What errors call a rank.
   std::string label(int rank) const;
@@ -73,18 +85,28 @@ class Communicator {
   /// Ends the operation in progress, and every later one, with an error that says `reason`. Any thread may call it.
   void abort(const std::string& reason);
 
-  /// How the ranks exchange data if all of them are on one node, else null.
-  Staging* staging() { return staging_.get(); }
+  Staging* staging() override { return hosts_ || !local_ ? nullptr : local_.get(); }
+  Hosts* hosts() override { return hosts_.get(); }
 
-  /// Moves all of `transfers` at once, in whatever order they become possible; those between two ranks in one direction
-  /// go one after the other. Throws CollectiveError.
+  /// The ranks as NCCL knows them, for an operation on memory of `gpu`, which a collective makes them meet in if they have not:
+  /// `signature` is its own. Throws CollectiveError, and std::invalid_argument if the ranks met with other GPUs.
+  nccl::GpuGroup& onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const Signature& signature);
+  /// The same if the ranks have met in NCCL, else null.
+  nccl::GpuGroup* gpus() { return gpus_.get(); }
+  /// Makes the ranks of `part`, which were chosen by `color` and ordered by `key`, meet over NCCL if those of this group have.
+  void splitGpus(Communicator& part, int color, int key);
+
+  /// Leaves the group in order, which all ranks do at once. It is unusable afterwards.
+  void close();
+
+  /// Meets all ranks, who must be about to start an operation of this signature too. Throws CollectiveError.
+  void agree(const Signature& signature);
+
+  /// Moves all of `transfers` at once, whose signatures are set; see Group::transfer().
   void transfer(std::vector<Transfer>& transfers);
-  /// The same, as parts of one operation.
-  void transfer(const Signature& signature, std::vector<Transfer>& transfers);
-
-  /// Memory for an algorithm's intermediate results; grows to the largest size asked for and is kept.
-  uint8_t* scratch(size_t bytes);
-  std::vector<Transfer>& transfers();
+  void transfer(const Signature& signature, std::vector<Transfer>& transfers) override;
+  std::vector<Transfer>& transfers() override;
+  uint8_t* scratch(size_t bytes) override;
 
   // For the ways of exchanging data, whose waits all end alike:
 
@@ -105,23 +127,40 @@ class Communicator {
     return false;
   }
 
-  /// Sleeps until `ready()`. Now and then calls `check(late)`, which throws if it cannot come true any more; `late` says
-  /// that the group's timeout has passed. Throws CollectiveError after an abort.
+  /// How long a rank has waited: not long, so long that the others should look whether they wait for each other, or longer
+  /// than the group's timeout.
+  enum class Wait { Short, Stalled, Late };
+
+  /// Sleeps until `ready()`. Calls `check(wait)`, which throws if it cannot come true any more, when something may have
+  /// happened to the other ranks, and when it has waited long. Throws CollectiveError after an abort.
   template <class Ready, class Check>
   void sleepUntil(Ready&& ready, Check&& check) {
-    sleepUntil(ready, check, [&] { inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, kSleep); });
+    sleepUntil(ready, check, [&](std::chrono::nanoseconds longest, uint32_t rings) {
+      inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, longest, rings);
+    });
   }
+  /// Sleeps no longer than `longest`, and no longer than until something may have happened to the other ranks.
+  void nap(std::chrono::nanoseconds longest) {
+    inbox_->doorbell().sleepUnless([&] { return aborted_.load(); }, longest);
+  }
+  std::chrono::milliseconds timeout() const { return options_.timeout; }
   /// Throws CollectiveError after an abort.
   void checkAborted();
   /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
   void checkPresent(int rank, const std::function<bool()>& arrived);
+  /// Whether another rank has died or left. What it sent before may still be on its way.
+  bool gone(int rank) const;
+  /// What became of a rank that has gone.
+  std::string goneText(int rank);
+  [[noreturn]] void failGone(int rank);
   [[noreturn]] void fail(const std::string& reason);
   [[noreturn]] void failLate(const std::string& waitingFor);
   [[noreturn]] void failMismatch(const Signature& own, int rank, const Signature& found);
-  [[noreturn]] void failSize(const Signature& own, int rank, size_t expected, size_t found);
+  [[noreturn]] void failSize(const Signature& own, int rank, size_t expected, size_t found) override;
 
  private:
-  static constexpr auto kSleep = std::chrono::milliseconds(20);
+  static constexpr auto kStalled = std::chrono::seconds(1);
+  static constexpr auto kLook = std::chrono::milliseconds(100);  // between looks for the dead where the kernel does not tell
   static constexpr auto kSpin = std::chrono::microseconds(50);  // several times what going to sleep and waking costs
 
   struct Peer {
@@ -136,35 +175,47 @@ class Communicator {
 
   template <class Ready, class Check, class Sleep>
   void sleepUntil(Ready&& ready, Check&& check, Sleep&& sleep) {
-    const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
+    const auto began = std::chrono::steady_clock::now();
     while (!ready()) {
+      const uint32_t rings = inbox_->doorbell().read();  // what happens from here on is looked for again
       checkAborted();
-      check(std::chrono::steady_clock::now() > deadline);
-      sleep();
+      const auto waited = std::chrono::steady_clock::now() - began;
+      check(waited > options_.timeout ? Wait::Late : waited > kStalled ? Wait::Stalled : Wait::Short);
+      // A moment later than the limit, so that it has passed by then.
+      const std::chrono::nanoseconds longest = (waited > kStalled ? options_.timeout : kStalled) - waited + std::chrono::milliseconds(1);
+      sleep(mustLook_ ? std::min<std::chrono::nanoseconds>(longest, kLook) : longest, rings);
     }
   }
 
+  void wake();
+  void watch();
+  void watchProcess(int rank);
+  void watchNotices(int rank);
+  void forgetAll();
   bool advance(Transfer& transfer);
   void checkHeader(const Transfer& transfer);
   bool advanceInRing(Transfer& transfer);
-  void pollSockets(const std::vector<Transfer>& transfers);
+  void pollSockets(const std::vector<Transfer>& transfers, std::chrono::nanoseconds longest);
   template <class Visit>
   void forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit);
-  void checkTransfers(const std::vector<Transfer>& transfers, bool late);
+  void checkTransfers(const std::vector<Transfer>& transfers, Wait wait);
+  void checkCrossed(const Transfer& transfer);
   void connectLocal(const std::vector<RankAddress>& ranks);
   void connectRemote(const std::vector<RankAddress>& ranks, const Check& check);
 
-  const int rank_;
-  const int size_;
   const Options options_;
   std::unique_ptr<Inbox> inbox_;
   Descriptor listener_;
   int port_ = 0;
   std::vector<Peer> peers_;
   std::vector<uint8_t> busy_;  // by rank and direction, for transfer()
-  std::unique_ptr<Staging> staging_;
-  std::unique_ptr<Watcher> watcher_;  // of a group of both local and remote ranks
-  Descriptor interrupted_;            // readable after an abort
+  std::unique_ptr<Staging> local_;   // of the ranks of this node, if there are several
+  std::unique_ptr<Hosts> hosts_;
+  std::shared_ptr<Watcher> watcher_;
+  bool mustLook_ = false;            // some rank's death cannot be waited for
+  bool toldStall_ = false;           // in the wait under way
+  std::unique_ptr<nccl::GpuGroup> gpus_;
+  Descriptor interrupted_;           // readable after an abort, or when something happened to a rank
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;
 

@@ -1,6 +1,8 @@
 #include "collective/reduce.h"
 
+#include "collective/over_hosts.h"
 #include "collective/reduction/reduction.h"
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
@@ -15,7 +17,7 @@ constexpr int kEveryRank = -1;
 /// One reduction as a rank sees it: to the root, or to every rank.
 class Reducing {
  public:
-  Reducing(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, const Signature& signature)
+  Reducing(Group& group, const uint8_t* in, uint8_t* out, size_t count, const Signature& signature)
       : group_(group), size_(group.size()), rank_(group.rank()), in_(in), out_(out), count_(count), signature_(signature),
         width_(bytesOf(signature.type)), receives_(signature.root == kEveryRank || signature.root == rank_),
         reduce_(reduceOf(signature.type, signature.reduction)), sources_(static_cast<size_t>(size_)) {}
@@ -167,7 +169,7 @@ class Reducing {
     return passedOn_.data();
   }
 
-  Communicator& group_;
+  Group& group_;
   const int size_, rank_;
   const uint8_t* in_;
   uint8_t* out_;
@@ -182,18 +184,20 @@ class Reducing {
   size_t length_ = 0;  // and in elements
 };
 
-void run(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, const Signature& signature) {
+void run(Group& group, const uint8_t* in, uint8_t* out, size_t count, const Signature& signature) {
+  Hosts* hosts = group.hosts();
+  if (hosts != nullptr && reducesInSteps(signature.type, signature.reduction)) return reduceOverHosts(*hosts, in, out, count, signature);
   Reducing reducing(group, in, out, count, signature);
   group.size() == 1 ? copyBytes(out, in, count * bytesOf(signature.type)) : reducing.run();
 }
 
 }  // namespace
 
-void allReduce(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction) {
+void allReduce(Group& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction) {
   run(group, in, out, count, {OperationKind::AllReduce, type, reduction, 0, kEveryRank, count * bytesOf(type), 0});
 }
 
-void reduce(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction, int root) {
+void reduce(Group& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction, int root) {
   run(group, in, out, count, {OperationKind::Reduce, type, reduction, 0, root, count * bytesOf(type), 0});
 }
 

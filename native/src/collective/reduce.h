@@ -1,6 +1,6 @@
 #pragma once
 
-#include "collective/communicator.h"
+#include "collective/group.h"
 
 namespace troupe::collective {
 
@@ -13,9 +13,9 @@ namespace troupe::collective {
 /// the shares are exchanged (reduce-scatter, then all-gather: Rabenseifner, "Optimization of Collective Reduction
 /// Operations", ICCS 2004), in pieces so that both phases overlap. Unlike a ring this keeps the order, and moves as much.
 /// Throws CollectiveError, and std::invalid_argument for a type that cannot be reduced.
-void allReduce(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction);
+void allReduce(Group& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction);
 
 /// The same, but only the root gets the result; the others' `out` may be null.
-void reduce(Communicator& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction, int root);
+void reduce(Group& group, const uint8_t* in, uint8_t* out, size_t count, DataType type, Reduction reduction, int root);
 
 }  // namespace troupe::collective

@@ -1,6 +1,8 @@
 #include "collective/reduce_scatter.h"
 
+#include "collective/over_hosts.h"
 #include "collective/reduction/reduction.h"
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
@@ -10,7 +12,7 @@ constexpr size_t kPieceBytes = 256 << 10;
 
 }  // namespace
 
-void reduceScatter(Communicator& group, const uint8_t* in, uint8_t* out, const size_t* counts, DataType type, Reduction reduction) {
+void reduceScatter(Group& group, const uint8_t* in, uint8_t* out, const size_t* counts, DataType type, Reduction reduction) {
   const int size = group.size(), rank = group.rank();
   const size_t width = bytesOf(type);
   const Reduce reduce = reduceOf(type, reduction);
@@ -26,6 +28,8 @@ void reduceScatter(Communicator& group, const uint8_t* in, uint8_t* out, const s
     if (const size_t length = pieceBytes(bytes[own], piece, round)) reduce(out + round * piece, sources.data(), size, length / width);
   };
 
+  Hosts* hosts = group.hosts();
+  if (hosts != nullptr && reducesInSteps(type, reduction)) return reduceScatterOverHosts(*hosts, in, out, counts, signature);
   if (Staging* staging = group.staging()) {
     const size_t piece = Staging::kBytes / static_cast<size_t>(size) / 64 * 64;
     staging->run(

@@ -1,10 +1,11 @@
 #include "collective/scatter.h"
 
+#include "collective/shared/staging.h"
 #include "collective/shares.h"
 
 namespace troupe::collective {
 
-void scatter(Communicator& group, const uint8_t* in, const size_t* bytes, uint8_t* out, int root, DataType type) {
+void scatter(Group& group, const uint8_t* in, const size_t* bytes, uint8_t* out, int root, DataType type) {
   const int size = group.size(), rank = group.rank();
   const auto offsets = offsetsOf(bytes, size);
   const auto own = static_cast<size_t>(rank);

@@ -15,7 +15,7 @@ Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shar
     : data_(data), bytes_(bytes), shared_(std::move(shared)) {}
 
 Storage::~Storage() {
-  if (!shared_ && !file_ && data_ != nullptr) munmap(data_, bytes_);
+  if (!shared_ && !file_ && !onGpu_ && data_ != nullptr) munmap(data_, bytes_);
 }
 
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
@@ -41,6 +41,13 @@ std::shared_ptr<Storage> Storage::map(int fd, size_t offset, size_t bytes) {
   auto file = FileMapping::open(fd, offset, bytes);
   const auto storage = std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr));
   storage->file_ = file;
+  return storage;
+}
+
+std::shared_ptr<Storage> Storage::allocateOn(const std::shared_ptr<cuda::Gpu>& gpu, size_t bytes) {
+  auto memory = std::make_unique<cuda::DeviceMemory>(gpu, bytes);
+  const auto storage = std::shared_ptr<Storage>(new Storage(reinterpret_cast<uint8_t*>(memory->pointer()), bytes, nullptr));
+  storage->onGpu_ = std::move(memory);
   return storage;
 }
 

@@ -4,14 +4,16 @@
 #include <cstdint>
 #include <memory>
 
+#include "device/cuda.h"
 #include "memory/file_mapping.h"
 #include "memory/shared_memory.h"
 
 namespace troupe {
 
-enum class Device { Cpu };
+enum class Device { Cpu, Cuda };
 
-/// A block of memory that tensors view. On the CPU it is private to this process, shared with others, or part of a file.
+/// A block of memory that tensors view. On the CPU it is private to this process, shared with others, or part of a file;
+/// what lies on a GPU can only be reached by copies and by what runs there.
 class Storage {
  public:
   /// Zeroed, 64-byte aligned memory of this process. Pages are taken when first touched.
@@ -22,13 +24,19 @@ class Storage {
   /// Part of an open file, in place: see FileMapping.
   static std::shared_ptr<Storage> map(int fd, size_t offset, size_t bytes);
 
+  /// Zeroed memory of a GPU. Throws cuda::CudaError.
+  static std::shared_ptr<Storage> allocateOn(const std::shared_ptr<cuda::Gpu>& gpu, size_t bytes);
+
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 
+  /// Of the CPU or of the GPU.
   uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
-  Device device() const { return Device::Cpu; }
+  Device device() const { return onGpu_ ? Device::Cuda : Device::Cpu; }
+  /// The GPU it lies on, or null.
+  std::shared_ptr<cuda::Gpu> gpu() const { return onGpu_ ? onGpu_->gpu() : nullptr; }
   const SharedMemory* shared() const { return shared_.get(); }
 
  private:
@@ -38,6 +46,7 @@ class Storage {
   size_t bytes_;
   std::shared_ptr<SharedMemory> shared_;
   std::shared_ptr<FileMapping> file_;
+  std::unique_ptr<cuda::DeviceMemory> onGpu_;
 };
 
 }  // namespace troupe

@@ -18,6 +18,8 @@ class ProcessWatch {
 
   bool alive() const;
   pid_t pid() const { return pid_; }
+  /// Becomes readable when the process ends; -1 where the kernel has no such descriptors (before Linux 5.3).
+  int descriptor() const { return fd_; }
 
  private:
   pid_t pid_;

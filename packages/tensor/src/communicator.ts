@@ -1,6 +1,6 @@
 import { type CollectiveRequest, Communicator as NativeCommunicator, type RankAddress } from '@troupe/native'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
-import { bytesOf, Tensor } from './tensor.js'
+import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
 
@@ -23,6 +23,11 @@ export interface CommunicatorOptions {
   spin?: boolean
   /** Milliseconds without any progress after which an operation fails; 30,000 by default. */
   timeout?: number
+  /**
+   * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
+   * first collective on tensors of GPUs makes them meet.
+   */
+  device?: Device | 'cuda'
 }
 
 /**
@@ -46,6 +51,9 @@ export type Rows = readonly number[]
  * or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in rank order, so that all
  * ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is given do not fit.
  *
+ * Where the ranks and their tensors are decides how the data goes: in shared memory between ranks of one node, over TCP
+ * between nodes (where several ranks share a node, through one of them), over NCCL between tensors on GPUs.
+ *
  * @example
  * ```ts
  * const group = new Communicator({ rank, size: 2, name: 'tensor', node, token })
@@ -62,9 +70,10 @@ export class Communicator {
   readonly #options: CommunicatorOptions
   #batch: CollectiveRequest[] | undefined
   #splits = 0
+  #registrations = 0
 
   constructor(options: CommunicatorOptions) {
-    this.native = new NativeCommunicator(options)
+    this.native = new NativeCommunicator({ ...options, gpu: gpuOf(options.device) })
     this.rank = options.rank
     this.size = options.size
     this.name = options.name
@@ -84,14 +93,20 @@ export class Communicator {
   /** Reduces a tensor over all ranks: in place, or into `output`. */
   allReduce(tensor: Reducible, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
     this.#expectAlike('all-reduce', tensor, output)
-    return this.#run({ kind: 'allReduce', type: tensor.dtype, reduction, input: tensor.bytes, output: output.bytes })
+    return this.#run({
+      kind: 'allReduce',
+      type: tensor.dtype,
+      reduction,
+      input: tensor.operand,
+      output: output.operand,
+    })
   }
 
   /** Reduces a tensor over all ranks into the root's `output`, by default the root's tensor itself. */
   reduce(tensor: Reducible, root: number, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
     this.#expectAlike('reduce', tensor, output)
     const common = { kind: 'reduce', type: tensor.dtype, reduction, root: this.#known(root) } as const
-    return this.#run({ ...common, input: tensor.bytes, output: this.rank === root ? output.bytes : undefined })
+    return this.#run({ ...common, input: tensor.operand, output: this.rank === root ? output.operand : undefined })
   }
 
   /**
@@ -104,19 +119,21 @@ export class Communicator {
     { reduction = 'sum', rows }: { reduction?: Reduction; rows?: Rows } = {},
   ): Promise<void> {
     const sizes = this.#shares('reduce-scatter', own, rows ?? this.#evenRows('reduce-scatter', all), all)
-    return this.#run({ kind: 'reduceScatter', type: all.dtype, reduction, sizes, input: all.bytes, output: own.bytes })
+    return this.#run({
+      kind: 'reduceScatter',
+      type: all.dtype,
+      reduction,
+      sizes,
+      input: all.operand,
+      output: own.operand,
+    })
   }
 
   /** Gives every rank the root's elements, in place. */
   broadcast(tensor: Tensor, root: number): Promise<void> {
-    const { bytes } = tensor
-    return this.#run({
-      kind: 'broadcast',
-      type: elementType(tensor),
-      root: this.#known(root),
-      input: bytes,
-      output: bytes,
-    })
+    const { operand } = tensor
+    const common = { kind: 'broadcast', type: elementType(tensor), root: this.#known(root) } as const
+    return this.#run({ ...common, input: operand, output: operand })
   }
 
   /**
@@ -126,19 +143,19 @@ export class Communicator {
    */
   allGather(own: Tensor, rows: Rows, all: Tensor): Promise<void> {
     const sizes = this.#shares('all-gather', own, rows, all)
-    return this.#run({ kind: 'allGather', type: elementType(own), sizes, input: own.bytes, output: all.bytes })
+    return this.#run({ kind: 'allGather', type: elementType(own), sizes, input: own.operand, output: all.operand })
   }
 
   /** Collects the ranks' tensors as allGather does, at the root alone, which gives `all`. */
   gather(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
     const sizes = this.#shares('gather', own, rows, this.#atRoot('gather', root, all))
-    return this.#run({ kind: 'gather', type: elementType(own), sizes, root, input: own.bytes, output: all?.bytes })
+    return this.#run({ kind: 'gather', type: elementType(own), sizes, root, input: own.operand, output: all?.operand })
   }
 
   /** Gives each rank, in `own`, its rows of what the root holds in `all`. */
   scatter(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
     const sizes = this.#shares('scatter', own, rows, this.#atRoot('scatter', root, all))
-    return this.#run({ kind: 'scatter', type: elementType(own), sizes, root, input: all?.bytes, output: own.bytes })
+    return this.#run({ kind: 'scatter', type: elementType(own), sizes, root, input: all?.operand, output: own.operand })
   }
 
   /**
@@ -155,17 +172,24 @@ export class Communicator {
     const even = receivedRows ?? this.#evenRows('all-to-all', received)
     const receiveSizes = this.#rowBytes('all-to-all', even, received)
     const kind = 'allToAll'
-    return this.#run({ kind, type: elementType(sent), sizes, receiveSizes, input: sent.bytes, output: received.bytes })
+    return this.#run({
+      kind,
+      type: elementType(sent),
+      sizes,
+      receiveSizes,
+      input: sent.operand,
+      output: received.operand,
+    })
   }
 
   /** Sends a tensor's elements to a rank, which must be receiving as many of the same dtype. */
   send(to: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'send', type: elementType(tensor), peer: this.#other(to), input: tensor.bytes })
+    return this.#run({ kind: 'send', type: elementType(tensor), peer: this.#other(to), input: tensor.operand })
   }
 
   /** Receives a tensor's elements, in place, from a rank. */
   receive(from: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'receive', type: elementType(tensor), peer: this.#other(from), output: tensor.bytes })
+    return this.#run({ kind: 'receive', type: elementType(tensor), peer: this.#other(from), output: tensor.operand })
   }
 
   /** Settles once every rank has called it. */
@@ -219,9 +243,28 @@ export class Communicator {
       token: `${token}.${number}.${color}`,
       labels: members.map((rank) => labels?.[rank] ?? `${rank}`),
     })
-    const addresses = await this.#exchange(part.address)
+    // NCCL splits its own group, which takes less than to make a new one.
+    const addresses = await this.#exchange({ ...part.address, usesGpu: false })
     await part.connect(members.map((rank, index) => ({ ...addresses[rank]!, rank: index })))
+    await this.native.splitGpus(part.native, members[0]!, members.indexOf(this.rank))
     return part
+  }
+
+  /**
+   * Lets NCCL prepare a tensor's memory, on a GPU, for transfers (NCCL 2.19 and later; else this does nothing), until
+   * `release()` of the result. It pays for tensors that many operations use. All ranks should do so alike.
+   */
+  async register(tensor: Tensor): Promise<{ release(): Promise<void> }> {
+    const { operand } = tensor
+    if (operand instanceof Uint8Array) throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
+    const id = this.#registrations++
+    await this.native.registerMemory(id, operand)
+    return { release: () => this.native.deregisterMemory(id) }
+  }
+
+  /** Leaves the group in order once the operations before are done; every rank calls it. It is unusable afterwards. */
+  close(): Promise<void> {
+    return this.native.close()
   }
 
   /** Leaves the group: the operation in progress here, and those of the other ranks, fail with `reason`. */

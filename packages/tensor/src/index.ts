@@ -1,4 +1,4 @@
-export { kernelName } from '@troupe/native'
+export { kernelName, ncclVersion } from '@troupe/native'
 export {
   Communicator,
   type CommunicatorOptions,
@@ -18,7 +18,7 @@ export {
   type QuantizedType,
 } from './data-type.js'
 export { type Output, Program } from './program.js'
-export { type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
+export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export {
   type AttentionBatch,
   type CacheShape,

@@ -1,13 +1,15 @@
-import { type SharedMemoryHandle, Storage } from '@troupe/native'
+import { copyBytes, gpuCount, type Region, type SharedMemoryHandle, Storage } from '@troupe/native'
 import { bytesOfRows, type DataType, type ElementArray, isQuantized, viewElements } from './data-type.js'
 
-/** Where a tensor's elements are. */
-export type Device = 'cpu'
+/** Where a tensor's elements are: in host memory, or on a GPU by its number among those that this process may use. */
+export type Device = 'cpu' | `cuda:${number}`
 
 /** Where a tensor's memory is taken from. */
 export interface TensorOptions {
   /** `shared` memory (the default) can be mapped by the other processes of the host; `private` memory cannot. */
   memory?: 'shared' | 'private'
+  /** `cpu` (the default), or a GPU: `cuda:1`, or `cuda` for the first. CUDA_VISIBLE_DEVICES says which GPUs there are. */
+  device?: Device | 'cuda'
 }
 
 /** What another process of the host needs to map a tensor. */
@@ -31,7 +33,6 @@ export interface TensorHandle {
  * ```
  */
 export class Tensor<T extends DataType = DataType> {
-  readonly device: Device = 'cpu'
   #view: ElementArray<T> | undefined
 
   private constructor(
@@ -44,22 +45,25 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * A tensor of zeros.
-   * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks.
+   * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks;
+   * Error if there is no such GPU, no driver for it, or no memory left.
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
     const bytes = bytesOf(dtype, shape)
-    return new Tensor(dtype, [...shape], new Storage(bytes, options.memory !== 'private'), 0)
+    const gpu = gpuOf(options.device)
+    const storage = gpu === undefined ? new Storage(bytes, options.memory !== 'private') : new Storage({ gpu, bytes })
+    return new Tensor(dtype, [...shape], storage, 0)
   }
 
   /**
-   * A tensor with a copy of `values`.
+   * A tensor in host memory with a copy of `values`.
    * @throws RangeError if `values` has another number of elements than `shape` says.
    */
   static from<T extends DataType>(
     dtype: T,
     shape: readonly number[],
     values: ArrayLike<ElementArray<T>[number]>,
-    options: TensorOptions = {},
+    options: Pick<TensorOptions, 'memory'> = {},
   ): Tensor<T> {
     const tensor = Tensor.zeros(dtype, shape, options)
     if (values.length !== tensor.data.length) {
@@ -92,6 +96,10 @@ export class Tensor<T extends DataType = DataType> {
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
+  get device(): Device {
+    return this.memory.device as Device
+  }
+
   /** Number of elements. */
   get size(): number {
     return sizeOf(this.shape)
@@ -113,15 +121,55 @@ export class Tensor<T extends DataType = DataType> {
     return strides
   }
 
-  /** The elements in place; float16 and bfloat16 as their bits, quantized types as the bytes of their blocks. */
+  /**
+   * The elements in place; float16 and bfloat16 as their bits, quantized types as the bytes of their blocks.
+   * @throws Error if they are on a GPU; `to('cpu')` copies them.
+   */
   get data(): ElementArray<T> {
     this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.byteLength)
     return this.#view
   }
 
-  /** The elements' bytes in place. */
+  /** The elements' bytes in place; see {@link data}. */
   get bytes(): Uint8Array {
     return new Uint8Array(this.memory.buffer, this.offset, this.byteLength)
+  }
+
+  /** What native operations take: the bytes in place, or where they are on a GPU. @internal */
+  get operand(): Uint8Array | Region {
+    if (this.device === 'cpu') return this.bytes
+    return { storage: this.memory, offset: this.offset, bytes: this.byteLength }
+  }
+
+  /**
+   * The tensor on a device: itself if it is there, else a copy.
+   * @throws Error if there is no such GPU, no driver for it, or no memory left.
+   *
+   * @example
+   * ```ts
+   * const onGpu = await gradients.to('cuda')
+   * await group.allReduce(onGpu)
+   * const summed = await onGpu.to('cpu')
+   * ```
+   */
+  async to(device: Device | 'cuda'): Promise<Tensor<T>> {
+    if (this.device === (device === 'cuda' ? 'cuda:0' : device)) return this
+    const copy = Tensor.zeros(this.dtype, this.shape, { device })
+    await copy.copyFrom(this)
+    return copy
+  }
+
+  /**
+   * Copies another tensor's elements into this one, wherever the two are. Both are in use until the promise settles.
+   * @throws RangeError if they differ in dtype or size.
+   */
+  async copyFrom(source: Tensor): Promise<void> {
+    if (source.dtype !== this.dtype || source.size !== this.size) {
+      const expected = `expected a ${this.dtype} tensor of ${this.size} elements`
+      throw new RangeError(`${expected}, found a ${source.dtype} tensor of ${source.size}`)
+    }
+    if (this.device === 'cpu' && source.device === 'cpu') this.bytes.set(source.bytes)
+    else await copyBytes(source.operand, this.operand)
   }
 
   /** The memory that the elements lie in, perhaps with those of other tensors. */
@@ -175,6 +223,25 @@ export class Tensor<T extends DataType = DataType> {
     this.#view = undefined
     this.memory.release()
   }
+}
+
+/** How many GPUs this process may use; 0 if there is no driver for any. CUDA_VISIBLE_DEVICES chooses among them. */
+export function countGpus(): number {
+  try {
+    return gpuCount()
+  } catch {
+    return 0
+  }
+}
+
+/** @throws RangeError if it is no device's name. @internal */
+export function gpuOf(device: Device | 'cuda' = 'cpu'): number | undefined {
+  if (device === 'cpu') return undefined
+  const [, number = '0'] = /^cuda(?::(\d+))?$/.exec(device) ?? []
+  if (!device.startsWith('cuda') || (device !== 'cuda' && device !== `cuda:${number}`)) {
+    throw new RangeError(`a device is cpu, cuda or cuda: and a number; found ${device}`)
+  }
+  return Number(number)
 }
 
 /** Bytes that a tensor takes. */

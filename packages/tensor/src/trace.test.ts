@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { Communicator } from './communicator.js'
 import { Tensor } from './tensor.js'
@@ -148,4 +150,37 @@ test('programs of several ranks meet in their collectives, and one that is cance
   programs[1]!.cancel('rank 1 was told to stop')
   await t.throwsAsync(waiting, { message: /rank 1.*told to stop/ })
   await t.throwsAsync(programs[0]!.run({}), undefined, 'the group stays unusable')
+})
+
+test('a program that is collected as garbage leaves its groups to those who still use them', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const collectGarbage: () => void = runInNewContext('gc')
+  const groups = [0, 1].map((rank) => new Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 'secret' }))
+  await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
+  const held: unknown[] = []
+  const collected = new Promise<void>((resolve) => {
+    const registry = new FinalizationRegistry(() => resolve())
+    const sum = (group: Communicator) => {
+      const trace = new Trace()
+      const program = trace.compile({ sum: trace.allReduce(trace.constant(matrix(1, 4, 1)), group) }, { threads: 1 })
+      if (group === groups[0]) registry.register(program, undefined)
+      return program.run({})
+    }
+    held.push(registry)
+    void Promise.all(groups.map(sum))
+  })
+  let isCollected = false
+  void collected.then(() => {
+    isCollected = true
+  })
+  for (let i = 0; i < 100 && !isCollected; i++) {
+    collectGarbage()
+    await new Promise((resolve) => setTimeout(resolve, 5))
+  }
+  t.true(isCollected)
+  collectGarbage() // what the program held goes after it
+  await new Promise((resolve) => setImmediate(resolve))
+  const ones = [0, 1].map(() => Tensor.from('float32', [1], [1]))
+  await Promise.all(groups.map((group, rank) => group.allReduce(ones[rank]!)))
+  t.deepEqual([...ones[0]!.data], [2])
 })

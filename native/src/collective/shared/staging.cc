@@ -12,28 +12,30 @@ constexpr size_t kKeptSegments = 16;
 
 }  // namespace
 
-uint8_t* Staging::own(uint64_t step) {
-  return inboxes_[static_cast<size_t>(group_.rank())]->slot(step) + Inbox::kSlotHeaderBytes;
-}
+Staging::Staging(Communicator& group, std::vector<int> ranks, std::vector<Inbox*> inboxes)
+    : group_(group), ranks_(std::move(ranks)), inboxes_(std::move(inboxes)),
+      own_(static_cast<size_t>(std::find(ranks_.begin(), ranks_.end(), group.rank()) - ranks_.begin())) {}
+
+uint8_t* Staging::slot(uint64_t step) { return inboxes_[own_]->slot(step) + Inbox::kSlotHeaderBytes; }
 
 void Staging::announce(uint64_t step, const Signature& signature, uint64_t rounds) {
   group_.checkAborted();  // what follows looks for an abort only when it has to wait
   const Announcement announcement{signature, rounds};
-  std::memcpy(inboxes_[static_cast<size_t>(group_.rank())]->slot(step), &announcement, sizeof announcement);
+  std::memcpy(inboxes_[own_]->slot(step), &announcement, sizeof announcement);
 }
 
 // Whoever publishes last wakes the sleepers; the others see that a sleeper would only go back to sleep. Of two ranks that
 // publish at once at least one sees both clocks, and a sleeper that is not seen here sees the clock: everything is
 // sequentially consistent.
 void Staging::publish(uint64_t step) {
-  const auto rank = static_cast<size_t>(group_.rank());
-  auto& own = inboxes_[rank]->progress();
+  auto& own = inboxes_[own_]->progress();
   own.cpu.store(sched_getcpu(), std::memory_order_relaxed);
   own.clock.store(step + 1, std::memory_order_seq_cst);
   for (size_t peer = 0; peer < inboxes_.size(); peer++) {
-    if (peer == rank || !inboxes_[peer]->doorbell().hasSleepers()) continue;
+    if (peer == own_ || !inboxes_[peer]->doorbell().hasSleepers()) continue;
     const uint64_t awaited = inboxes_[peer]->progress().awaited.load(std::memory_order_seq_cst);
-    if (awaited != 0 && allShow(awaited)) inboxes_[peer]->doorbell().ring();
+    // One that awaits no step waits for a message, and should see that the sender has gone on to something else.
+    if (awaited == 0 || allShow(awaited)) inboxes_[peer]->doorbell().ring();
   }
 }
 
@@ -55,18 +57,18 @@ void Staging::await(uint64_t step) {
   const uint64_t clock = step + 1;
   const auto ready = [&] { return allShow(clock); };
   if (group_.spinUntil(ready, [&] { return sharesCpuWithMissing(clock); })) return;
-  auto& awaited = inboxes_[static_cast<size_t>(group_.rank())]->progress().awaited;
+  auto& awaited = inboxes_[own_]->progress().awaited;
   awaited.store(clock, std::memory_order_seq_cst);
-  group_.sleepUntil(ready, [&](bool late) {
+  group_.sleepUntil(ready, [&](Communicator::Wait wait) {
     std::string missing;
-    for (int rank = 0; rank < group_.size(); rank++) {
-      auto& progress = inboxes_[static_cast<size_t>(rank)]->progress();
+    for (size_t place = 0; place < inboxes_.size(); place++) {
+      auto& progress = inboxes_[place]->progress();
       const auto arrived = [&] { return progress.clock.load(std::memory_order_seq_cst) >= clock; };
       if (arrived()) continue;
-      group_.checkPresent(rank, arrived);
-      missing += (missing.empty() ? "" : ", ") + group_.label(rank);
+      group_.checkPresent(ranks_[place], arrived);
+      missing += (missing.empty() ? "" : ", ") + group_.label(ranks_[place]);
     }
-    if (late && !missing.empty()) group_.failLate("rank " + missing);
+    if (wait == Communicator::Wait::Late && !missing.empty()) group_.failLate("rank " + missing);
   });
   awaited.store(0, std::memory_order_relaxed);
 }
@@ -91,12 +93,12 @@ bool Staging::share(const Signature& signature, const uint8_t* in, size_t inByte
   operands->out.resize(size);
   mapper_.keep(kKeptSegments);
   for (size_t rank = 0; rank < size; rank++) {
-    const bool own = static_cast<int>(rank) == group_.rank();
+    const bool own = rank == own_;
     try {
       operands->in[rank] = own ? in : mapper_.map(places[rank].in);
       operands->out[rank] = own ? out : mapper_.map(places[rank].out);
     } catch (const std::exception& error) {
-      group_.fail("rank " + group_.label(static_cast<int>(rank)) + " has died or let go of its operands: " + error.what());
+      group_.fail("rank " + group_.label(ranks_[rank]) + " has died or let go of its operands: " + error.what());
     }
   }
   return true;
@@ -108,13 +110,24 @@ void Staging::finish(const Signature& signature) {
 
 size_t Staging::agree(const Signature& signature) const {
   uint64_t rounds = 0;
-  for (int rank = 0; rank < group_.size(); rank++) {
+  for (size_t place = 0; place < inboxes_.size(); place++) {
     Announcement found;
-    std::memcpy(&found, inboxes_[static_cast<size_t>(rank)]->slot(step_), sizeof found);
-    if (found.signature != signature) group_.failMismatch(signature, rank, found.signature);
+    std::memcpy(&found, inboxes_[place]->slot(step_), sizeof found);
+    if (found.signature != signature) group_.failMismatch(signature, ranks_[place], found.signature);
     rounds = std::max(rounds, found.rounds);
   }
   return rounds;
+}
+
+bool Staging::hasStarted(int rank, Signature* signature) const {
+  const auto found = std::find(ranks_.begin(), ranks_.end(), rank);
+  if (found == ranks_.end()) return false;
+  Inbox& inbox = *inboxes_[static_cast<size_t>(found - ranks_.begin())];
+  if (inbox.progress().clock.load(std::memory_order_seq_cst) <= step_) return false;
+  Announcement announcement;
+  std::memcpy(&announcement, inbox.slot(step_), sizeof announcement);
+  *signature = announcement.signature;
+  return true;
 }
 
 }  // namespace troupe::collective

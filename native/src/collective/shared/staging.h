@@ -21,8 +21,20 @@ class Staging {
  public:
   static constexpr size_t kBytes = Inbox::kSlotBytes;
 
-  /// `inboxes` are those of all ranks, in order.
-  Staging(Communicator& group, std::vector<Inbox*> inboxes) : group_(group), inboxes_(std::move(inboxes)) {}
+  /// `ranks` are those of the group that are on this host, in order, and `inboxes` theirs. Here they are counted from 0.
+  Staging(Communicator& group, std::vector<int> ranks, std::vector<Inbox*> inboxes);
+
+  /// Until it is destroyed, operations are announced as parts of this one, which all ranks of the group have started.
+  class PartOf {
+   public:
+    PartOf(Staging& staging, const Signature& whole) : staging_(staging) { staging_.whole_ = &whole; }
+    ~PartOf() { staging_.whole_ = nullptr; }
+    PartOf(const PartOf&) = delete;
+    PartOf& operator=(const PartOf&) = delete;
+
+   private:
+    Staging& staging_;
+  };
 
   enum class Ahead { No, Yes };
 
@@ -30,7 +42,8 @@ class Staging {
   /// slot, `read(round)` uses the others'. With Ahead::Yes, round i + 1 is written before round i is read, so that ranks
   /// seldom wait for each other. Throws CollectiveError, also when the ranks' signatures differ.
   template <class Write, class Read>
-  void run(const Signature& signature, size_t rounds, Ahead ahead, Write&& write, Read&& read) {
+  void run(const Signature& own, size_t rounds, Ahead ahead, Write&& write, Read&& read) {
+    const Signature& signature = whole_ != nullptr ? *whole_ : own;
     rounds = std::max<size_t>(rounds, 1);  // operations without data synchronise too
     const size_t lead = ahead == Ahead::Yes ? 1 : 0;
     size_t written = 0;
@@ -38,7 +51,7 @@ class Staging {
       for (; written < rounds && written <= round + lead; written++) {
         const uint64_t step = step_ + written;
         if (written == 0) announce(step, signature, rounds);
-        write(written, own(step));
+        write(written, slot(step));
         publish(step);
       }
       await(step_ + round);
@@ -61,6 +74,9 @@ class Staging {
   /// Returns once all ranks have called it, and are thus done with each other's operands.
   void finish(const Signature& signature);
 
+  /// Whether `rank` of the group has started an operation that this rank has not, and which.
+  bool hasStarted(int rank, Signature* signature) const;
+
   /// What `rank` staged in the round that is being read.
   const uint8_t* of(int rank) const { return inboxes_[static_cast<size_t>(rank)]->slot(round_) + Inbox::kSlotHeaderBytes; }
 
@@ -71,7 +87,7 @@ class Staging {
   };
   static_assert(sizeof(Announcement) <= Inbox::kSlotHeaderBytes, "an announcement fits a slot's header");
 
-  uint8_t* own(uint64_t step);
+  uint8_t* slot(uint64_t step);
   void announce(uint64_t step, const Signature& signature, uint64_t rounds);
   void publish(uint64_t step);
   void await(uint64_t step);
@@ -80,7 +96,10 @@ class Staging {
   bool sharesCpuWithMissing(uint64_t clock) const;
 
   Communicator& group_;
+  const std::vector<int> ranks_;
   const std::vector<Inbox*> inboxes_;
+  const size_t own_;  // this rank's place among them
+  const Signature* whole_ = nullptr;
   OperandMapper mapper_;
   uint64_t step_ = 0;   // the first step of the operation under way
   uint64_t round_ = 0;  // the step being read

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <poll.h>
+#include <chrono>
+#include <cstring>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
@@ -10,7 +11,13 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kStripedBytes = 1 << 20;  // smaller messages would only pay for more system calls
-constexpr int kFarewellMilliseconds = 200;
+constexpr auto kFarewellWait = std::chrono::milliseconds(200);
+
+struct NoticeHeader {
+  uint32_t kind;
+  uint32_t bytes;  // that follow
+};
+constexpr uint32_t kFarewell = 1, kStalled = 2;
 
 }  // namespace
 
@@ -49,6 +56,7 @@ bool Link::move(Transfer& transfer, Move&& moveBytes) {
     moved += static_cast<size_t>(count) - ofHeader;
     progressed = true;
   }
+  if (progressed && transfer.finished()) (transfer.outgoing ? sent_ : received_)++;
   return progressed;
 }
 
@@ -60,23 +68,73 @@ bool Link::receive(Transfer& transfer) {
   return move(transfer, [](int socket, msghdr* message) { return recvmsg(socket, message, 0); });
 }
 
+void Link::say(uint32_t kind, const void* text, size_t bytes) {
+  const NoticeHeader header{kind, static_cast<uint32_t>(bytes)};
+  iovec parts[2] = {{const_cast<NoticeHeader*>(&header), sizeof header}, {const_cast<void*>(text), bytes}};
+  msghdr message{};
+  message.msg_iov = parts;
+  message.msg_iovlen = 2;
+  // A notice is far smaller than what the kernel holds of a connection that carries nothing else.
+  if (sockets_.back().valid()) sendmsg(sockets_.back().get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void Link::sayStalled(const Signature& awaited) {
+  const Stall stall{awaited, sent_, received_};
+  say(kStalled, &stall, sizeof stall);
+}
+
+bool Link::crossed(const Signature& awaited, Signature* found) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!stall_ || stall_->sent != received_ || stall_->received != sent_) return false;
+  *found = stall_->awaited;
+  return stall_->awaited != awaited;
+}
+
+bool Link::readNotices() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  char text[1024];
+  for (;;) {
+    const ssize_t count = recv(notices(), text, sizeof text, MSG_DONTWAIT);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno == EAGAIN) return true;
+    if (count <= 0) break;
+    notice_.append(text, static_cast<size_t>(count));
+    for (;;) {
+      NoticeHeader header;
+      if (notice_.size() < sizeof header) break;
+      std::memcpy(&header, notice_.data(), sizeof header);
+      if (notice_.size() < sizeof header + header.bytes) break;
+      const std::string body = notice_.substr(sizeof header, header.bytes);
+      notice_.erase(0, sizeof header + header.bytes);
+      if (header.kind == kFarewell) reason_ = body;
+      if (header.kind == kStalled && body.size() == sizeof(Stall)) {
+        Stall stall;
+        std::memcpy(&stall, body.data(), sizeof stall);
+        stall_ = stall;
+      }
+    }
+  }
+  noticesEnded_ = true;
+  ended_.notify_all();
+  return false;
+}
+
 void Link::shutDown(const std::string& reason) {
-  if (farewells().valid()) ::send(farewells().get(), reason.data(), reason.size(), MSG_NOSIGNAL);
+  say(kFarewell, reason.data(), reason.size());
   for (const auto& socket : sockets_) {
     if (socket.valid()) shutdown(socket.get(), SHUT_RDWR);
   }
 }
 
-std::string Link::farewell() const {
-  std::string reason;
-  char text[256];
-  for (;;) {
-    pollfd readable{farewells().get(), POLLIN, 0};
-    if (poll(&readable, 1, kFarewellMilliseconds) <= 0) return reason;
-    const ssize_t count = recv(farewells().get(), text, sizeof text, 0);
-    if (count <= 0) return reason;
-    reason.append(text, static_cast<size_t>(count));
-  }
+bool Link::ended() const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  return closed_ || noticesEnded_;
+}
+
+std::string Link::farewell() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  ended_.wait_for(lock, kFarewellWait, [this] { return noticesEnded_; });
+  return reason_;
 }
 
 }  // namespace troupe::collective

@@ -2,6 +2,9 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
 #include <string>
 
 #include "collective/tcp/socket.h"
@@ -11,10 +14,16 @@ namespace troupe::collective {
 
 /// The connections to one rank of another host. Messages are read from and written to the memory of the operations
 /// themselves; large ones are striped over the connections. Nothing here blocks, but for farewell(). One more connection
-/// carries nothing until a rank leaves, and then why.
+/// carries notices: what a rank waits for if it waits long, and why it leaves.
 class Link {
  public:
   static constexpr size_t kConnections = Transfer::kStripes + 1;
+
+  /// What a rank waits for that has waited for a while, and how many messages it had sent to and received from this one.
+  struct Stall {
+    Signature awaited;
+    uint64_t sent, received;
+  };
 
   /// Connection `index` of the pair; the other end gives its end the same index. All are needed.
   void add(size_t index, Descriptor socket) { sockets_[index] = std::move(socket); }
@@ -24,8 +33,6 @@ class Link {
   bool send(Transfer& transfer);
   bool receive(Transfer& transfer);
 
-  /// Whether the other end has closed a connection.
-  bool closed() const { return closed_; }
   /// Calls visit(descriptor) for the connections whose readiness would let a message go on.
   template <class Visit>
   void forAwaited(const Transfer& transfer, Visit&& visit) const {
@@ -36,10 +43,30 @@ class Link {
       if (header || body) visit(sockets_[stripe].get());
     }
   }
+  /// Calls visit(descriptor) for every connection.
+  template <class Visit>
+  void forAll(Visit&& visit) const {
+    for (const auto& socket : sockets_) visit(socket.get());
+  }
+
+  /// Tells the other end that this one has waited long for a message.
+  void sayStalled(const Signature& awaited);
+  /// Whether the other end waits for a message that this end, which waits for `awaited` itself, will not send: nothing is
+  /// on its way between them, and they are not in the same operation. `found` is then what it waits for.
+  bool crossed(const Signature& awaited, Signature* found) const;
+
+  /// The connection that notices come over, and what reads those that have come. Returns false once it has ended. Any one
+  /// thread may call it.
+  int notices() const { return sockets_.back().get(); }
+  bool readNotices();
+  /// Whether the other end has closed a connection that carries messages, and all that it had sent there has come.
+  bool closed() const { return closed_; }
+  /// Whether it has left or died. Messages that it sent before may still come.
+  bool ended() const;
   /// Ends all connections once what the kernel holds has been sent, and tells the other end why. Any thread may call it.
   void shutDown(const std::string& reason);
   /// The other end's reason, of a link that has closed; empty if it had no time to give one.
-  std::string farewell() const;
+  std::string farewell();
 
  private:
   struct Stripe {
@@ -48,11 +75,18 @@ class Link {
   static Stripe stripeOf(size_t bytes, size_t stripe);
   template <class Move>
   bool move(Transfer& transfer, Move&& moveBytes);
-
-  const Descriptor& farewells() const { return sockets_.back(); }
+  void say(uint32_t kind, const void* text, size_t bytes);
 
   std::array<Descriptor, kConnections> sockets_;
   std::atomic<bool> closed_{false};
+  uint64_t sent_ = 0, received_ = 0;  // whole messages
+
+  mutable std::mutex mutex_;  // of what follows, which notices change
+  std::condition_variable ended_;
+  bool noticesEnded_ = false;
+  std::string notice_;  // as far as it has come
+  std::string reason_;
+  std::optional<Stall> stall_;
 };
 
 }  // namespace troupe::collective

@@ -119,10 +119,6 @@ function additions(bytes: number, threads: number): Repeated {
   }
 }
 
-/** A program that is collected as garbage leaves its groups, so all of them live as long as this process. */
-const kept: Program[] = []
-
 function runner(program: Program, rows: Record<string, number> = {}): () => Promise<void> {
-  kept.push(program)
   return () => program.run(rows)
 }

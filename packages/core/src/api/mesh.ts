@@ -1,5 +1,6 @@
-import type { Coordinates, Dimensions } from '../cluster/protocol.js'
+import type { ActorRecord, Coordinates, Dimensions } from '../cluster/protocol.js'
 import { Multicast } from '../transport/multicast.js'
+import { type Invitation, invite } from './communicator.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
 import {
   clientOf,
@@ -77,8 +78,7 @@ export class Mesh<T> {
     for (const [dimension, index] of Object.entries(fixed)) {
       const size = this.dimensions[dimension]
       if (size === undefined) {
-        const known = Object.keys(this.dimensions).join(', ')
-        throw new InvalidInputError(`the mesh has no dimension ${dimension}; it has ${known || 'none'}`)
+        throw new InvalidInputError(this.#lacks(dimension))
       }
       if (!Number.isInteger(index) || index < 0 || index >= size) {
         throw new InvalidInputError(`the index in dimension ${dimension} must be from 0 to ${size - 1}, found ${index}`)
@@ -145,6 +145,30 @@ export class Mesh<T> {
     return refs
   }
 
+  /**
+   * Invites the members to communicators along the given dimensions, by default all: the members that differ in these alone
+   * are a group each, ranked as they stand in the mesh.
+   *
+   * @throws InvalidInputError if a dimension is unknown
+   * @example
+   * ```ts
+   * const mesh = await RemoteWorker.spawnMesh({ pipeline: 2, tensor: 4 })
+   * await mesh.call('join', mesh.communicator('tensor'))   // two groups of four
+   * ```
+   */
+  communicator(...dimensions: string[]): Invitation {
+    const along = dimensions.length > 0 ? dimensions : Object.keys(this.dimensions)
+    const unknown = along.find((dimension) => !(dimension in this.dimensions))
+    if (unknown !== undefined) throw new InvalidInputError(this.#lacks(unknown))
+    const groups = new Map<string, ActorRecord[]>()
+    for (const { coordinates, handle } of this.members) {
+      const fixed = Object.entries(coordinates).filter(([dimension]) => !along.includes(dimension))
+      const key = JSON.stringify(fixed)
+      groups.set(key, [...(groups.get(key) ?? []), clientOf(handle).record])
+    }
+    return invite(along.join('×') || 'mesh', [...groups.values()])
+  }
+
   /** Stops every member once the calls that this process made before have been answered. */
   async stop(): Promise<void> {
     await Promise.all(this.members.map(({ handle }) => stopActor(handle)))
@@ -152,5 +176,9 @@ export class Mesh<T> {
   /** Ends every member's process at once; pending calls fail. */
   async kill(): Promise<void> {
     await Promise.all(this.members.map(({ handle }) => killActor(handle)))
+  }
+
+  #lacks(dimension: string): string {
+    return `the mesh has no dimension ${dimension}; it has ${Object.keys(this.dimensions).join(', ') || 'none'}`
   }
 }

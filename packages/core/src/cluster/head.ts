@@ -16,6 +16,7 @@ import { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
 import { LogSender } from './log-sender.js'
+import { Meetings } from './meetings.js'
 import { NodeAgent } from './node-agent.js'
 import type {
   ActorStack,
@@ -89,6 +90,7 @@ export class Head {
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
   readonly #logSenders = new WeakMap<Peer, LogSender>()
+  readonly #meetings = new Meetings()
   readonly #agent: NodeAgent
   readonly #folder = new OwnFolder()
   readonly #directories = new DirectoryStore(this.#folder)
@@ -303,6 +305,8 @@ export class Head {
         return nodes
       },
       removeGroup: (id) => this.#removeGroup(id),
+      meet: (id, rank, size, value) => this.#meetings.meet(id, rank, size, value),
+      leaveMeeting: (id, reason) => this.#meetings.leave(id, reason),
       actors: () => this.#actors.list(),
       tasks: () => this.#census.tasks(),
       objects: () => this.#census.objects(),

@@ -343,6 +343,10 @@ export interface HeadRequests {
   reserve(request: GroupRequest): Promise<string[]>
   /** Ends who runs in a placement group, and gives its resources back. */
   removeGroup(id: string): Promise<void>
+  /** Gives a value to the members of a meeting, and waits for theirs, in rank order. */
+  meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]>
+  /** Ends a meeting for all who wait. */
+  leaveMeeting(id: string, reason: string): void
   nodes(): NodeInfo[]
   actors(): ActorInfo[]
   tasks(): Promise<TaskInfo[]>

@@ -96,6 +96,18 @@ export class ActorClient implements CallOwner {
     await this.ended()
   }
 
+  /** Calls `act` once when the actor has left its process, also if that is to come back. */
+  onceGone(act: (death: Death) => void): void {
+    this.#watching ??= this.#watch()
+    const changed = () => {
+      if (!this.#death) return
+      this.#changes.delete(changed)
+      act(this.#death)
+    }
+    this.#changes.add(changed)
+    changed()
+  }
+
   /** Takes the head's word on how the actor is. */
   changed(state: ActorState): void {
     if (this.#state === 'dead') return

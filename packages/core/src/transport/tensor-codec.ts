@@ -1,4 +1,5 @@
 import { type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
+import { InvalidInputError } from '../api/errors.js'
 import { registerCodec } from './codec.js'
 
 type Sent = { handle: TensorHandle } | { dtype: DataType; shape: readonly number[]; attachment: number }
@@ -8,6 +9,11 @@ registerCodec<Tensor, Sent>({
   name: 'troupe.tensor',
   matches: (value): value is Tensor => value instanceof Tensor,
   encode(tensor, context) {
+    if (tensor.device !== 'cpu') {
+      throw new InvalidInputError(
+        `a tensor on ${tensor.device} cannot be sent; send await tensor.to('cpu'), or use a communicator`,
+      )
+    }
     if (!context.sameNode) {
       return { dtype: tensor.dtype, shape: tensor.shape, attachment: context.attach(tensor.bytes) }
     }

@@ -10,9 +10,9 @@ import { BlockAllocator } from './cache.js'
 import type { Sampling } from './sampler.js'
 import { type RankStep, SequenceState } from './sequence.js'
 import {
+  type Invitations,
   type ModelWorker,
   RemoteModelWorker,
-  rankOf,
   type StepResult,
   type WorkerInfo,
   type WorkerSpec,
@@ -113,9 +113,6 @@ export class Engine {
     const cores = Math.min(...nodes.map((node) => node.cpus))
     const perNode = Math.ceil(size / nodes.length)
     const threads = options.threads ?? Math.max(1, Math.floor(cores / perNode))
-    const token = randomBytes(16).toString('hex')
-    const names: string[] = []
-    for (const coordinates of coordinatesOf(plan)) names[rankOf(plan, coordinates)] = workerName(coordinates)
 
     const mesh = await RemoteModelWorker.spawnMesh({ ...plan }, ({ coordinates }): [WorkerSpec] => [
       {
@@ -123,9 +120,6 @@ export class Engine {
         ...(options.weights ? { loadFormat: options.weights } : {}),
         plan,
         coordinates: coordinates as unknown as Plan,
-        token,
-        names,
-        acrossNodes: nodes.length > 1,
         threads,
         spin: perNode * threads <= cores,
         cacheBlocks,
@@ -304,36 +298,16 @@ async function kill(mesh: Mesh<ModelWorker>): Promise<void> {
   await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
 }
 
-function* coordinatesOf(plan: Plan): Generator<Plan> {
-  for (let pipeline = 0; pipeline < plan.pipeline; pipeline++) {
-    for (let tensor = 0; tensor < plan.tensor; tensor++) {
-      for (let sequence = 0; sequence < plan.sequence; sequence++) yield { pipeline, tensor, sequence }
-    }
-  }
-}
-
-function workerName(coordinates: Plan): string {
-  return `ModelWorker[${DIMENSIONS.map((name) => `${name}=${coordinates[name]}`).join(',')}]`
-}
-
-/** Introduces the workers to each other and waits until all have loaded their part. */
+/** Lets the workers meet along each dimension, and waits until all have loaded their part. */
 async function connectWorkers(mesh: Mesh<ModelWorker>, plan: Plan): Promise<EngineWorker[]> {
-  const addresses = await Promise.all(mesh.members.map(({ handle }) => handle.address()))
-  const peersOf = (coordinates: Plan) =>
-    Object.fromEntries(
-      DIMENSIONS.filter((dimension) => plan[dimension] > 1).map((dimension) => [
-        dimension,
-        Array.from(
-          { length: plan[dimension] },
-          (_, rank) => addresses[rankOf(plan, { ...coordinates, [dimension]: rank })]![dimension]!,
-        ),
-      ]),
-    )
+  const invitations: Invitations = {}
+  for (const dimension of DIMENSIONS) {
+    if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
+  }
   return Promise.all(
     mesh.members.map(async ({ handle, coordinates }) => {
-      const place = coordinates as unknown as Plan
-      const info = await handle.load(peersOf(place))
-      return { ...info, coordinates: place, ...describeActor(handle) }
+      const info = await handle.load(invitations)
+      return { ...info, coordinates: coordinates as unknown as Plan, ...describeActor(handle) }
     }),
   )
 }

@@ -1,5 +1,5 @@
-import { actor, currentActor } from '@troupe/core'
-import { Communicator, type Program, type RankAddress } from '@troupe/tensor'
+import { actor, type Invitation } from '@troupe/core'
+import type { Program } from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
@@ -21,12 +21,6 @@ export interface WorkerSpec {
   plan: Plan
   /** This worker's place in the plan. */
   coordinates: Plan
-  /** A secret that the workers of one engine share. */
-  token: string
-  /** Names of all workers, for errors: by pipeline, tensor and sequence coordinate, the last fastest. */
-  names: string[]
-  /** Whether the workers are on several nodes. */
-  acrossNodes: boolean
   /** CPU threads for this worker, and whether every thread has a core of its own. */
   threads: number
   spin: boolean
@@ -35,8 +29,8 @@ export interface WorkerSpec {
   limits: StepLimits
 }
 
-/** Where the other workers of each of its groups reach a worker. */
-export type WorkerAddress = Partial<Record<keyof Plan, RankAddress>>
+/** The groups that workers are in, by the dimensions that have more than one. */
+export type Invitations = Partial<Record<keyof Plan, Invitation>>
 
 /** What a worker says of itself once it is ready. */
 export interface WorkerInfo {
@@ -64,28 +58,20 @@ export class ModelWorker {
 
   constructor(private readonly spec: WorkerSpec) {
     this.#config = readConfig(spec.model)
-    this.#groups = {
-      pipeline: this.#group('pipeline'),
-      tensor: this.#group('tensor'),
-      sequence: this.#group('sequence'),
-    }
+    const groupOf = (dimension: keyof Plan): RankGroup => ({
+      rank: spec.coordinates[dimension],
+      size: spec.plan[dimension],
+    })
+    this.#groups = { pipeline: groupOf('pipeline'), tensor: groupOf('tensor'), sequence: groupOf('sequence') }
   }
 
-  /** Where the others reach this worker; the first step of setting up the groups. */
-  address(): WorkerAddress {
-    const address: WorkerAddress = {}
-    for (const [dimension, group] of Object.entries(this.#groups)) {
-      if (group.communicator) address[dimension as keyof Plan] = group.communicator.address
-    }
-    return address
-  }
-
-  /** Meets the other workers, given for each dimension in rank order, and loads this worker's part of the model. */
-  async load(peers: Partial<Record<keyof Plan, RankAddress[]>>): Promise<WorkerInfo> {
+  /** Meets the other workers, and loads this worker's part of the model. */
+  async load(invitations: Invitations): Promise<WorkerInfo> {
+    const { spin } = this.spec
     await Promise.all(
-      Object.entries(this.#groups).map(([dimension, group]) =>
-        group.communicator?.connect(peers[dimension as keyof Plan] ?? []),
-      ),
+      Object.entries(invitations).map(async ([dimension, invitation]) => {
+        this.#groups[dimension as keyof Plan].communicator = await invitation.join({ spin, timeout: GROUP_TIMEOUT })
+      }),
     )
     const checkpoint = openCheckpoint(this.spec.model)
     const weights = new Weights(checkpoint, this.spec.loadFormat)
@@ -155,33 +141,6 @@ export class ModelWorker {
       program.inputs.blockTables!.set(table, row * this.spec.limits.blocksPerSequence)
     })
   }
-
-  #group(dimension: keyof Plan): RankGroup {
-    const { plan, coordinates, token, names, acrossNodes, spin } = this.spec
-    const group: RankGroup = { rank: coordinates[dimension], size: plan[dimension] }
-    if (group.size === 1) return group
-    const labels = Array.from(
-      { length: group.size },
-      (_, rank) => names[rankOf(plan, { ...coordinates, [dimension]: rank })]!,
-    )
-    const self = currentActor()
-    if (!self) throw new Error('a model worker runs as an actor')
-    const network = acrossNodes ? { host: self.host } : {}
-    const options = {
-      name: dimension,
-      node: self.nodeId,
-      token: `${token}.${dimension}`,
-      labels,
-      spin,
-      timeout: GROUP_TIMEOUT,
-    }
-    return { ...group, communicator: new Communicator({ ...group, ...options, ...network }) }
-  }
-}
-
-/** The number of a worker among all of a plan, the sequence coordinate fastest. */
-export function rankOf(plan: Plan, { pipeline, tensor, sequence }: Plan): number {
-  return (pipeline * plan.tensor + tensor) * plan.sequence + sequence
 }
 
 export const RemoteModelWorker = actor(import.meta.url, ModelWorker)

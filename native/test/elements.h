@@ -1,0 +1,118 @@
+#pragma once
+
+// Elements of every type, and what collectives must make of them.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "check.h"
+#include "collective/signature.h"
+
+using troupe::collective::DataType;
+using troupe::collective::Reduction;
+
+inline constexpr DataType kReducible[] = {DataType::Float32, DataType::Float16, DataType::BFloat16, DataType::Int8, DataType::Int32, DataType::Int64};
+inline constexpr Reduction kAll[] = {Reduction::Sum, Reduction::Product, Reduction::Minimum, Reduction::Maximum, Reduction::Average};
+
+inline bool isFloat(DataType type) { return type == DataType::Float32 || type == DataType::Float16 || type == DataType::BFloat16; }
+
+inline double readElement(const uint8_t* from, DataType type) {
+  const auto as = [from](auto value) {
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  };
+  switch (type) {
+    case DataType::Float32: return as(float{});
+    case DataType::Float16: {
+      const uint16_t bits = as(uint16_t{});
+      const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+      const double magnitude = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+      return bits & 0x8000 ? -magnitude : magnitude;
+    }
+    case DataType::BFloat16: {
+      const uint32_t wide = static_cast<uint32_t>(as(uint16_t{})) << 16;
+      float value;
+      std::memcpy(&value, &wide, sizeof value);
+      return value;
+    }
+    case DataType::Int8: return as(int8_t{});
+    case DataType::Int32: return as(int32_t{});
+    case DataType::Int64: return static_cast<double>(as(int64_t{}));
+    case DataType::UInt8: return as(uint8_t{});
+  }
+  return 0;
+}
+
+/// Element i of rank r: any value of a small range that the type holds exactly, so that references are exact too.
+inline void writeElement(uint8_t* to, DataType type, int rank, size_t i) {
+  const int value = static_cast<int>((i * 7 + static_cast<size_t>(rank) * 3) % 5) - 2;  // -2 to 2
+  const auto put = [to](auto element) { std::memcpy(to, &element, sizeof element); };
+  switch (type) {
+    case DataType::Float32: return put(0.37f * static_cast<float>(value) + 1e-3f * static_cast<float>(i % 97));
+    case DataType::Float16: return put(static_cast<uint16_t>((value < 0 ? 0x8000 : 0) | (0x3800 + i * 37 % 1024)));  // ±0.5 to ±1
+    case DataType::BFloat16: return put(static_cast<uint16_t>((value < 0 ? 0x8000 : 0) | (0x3f00 + i * 37 % 128)));
+    case DataType::Int8: return put(static_cast<int8_t>(value));
+    case DataType::Int32: return put(value);
+    case DataType::Int64: return put(static_cast<int64_t>(value) * (1 << 20));
+    case DataType::UInt8: return put(static_cast<uint8_t>(i * 31 + static_cast<size_t>(rank)));
+  }
+}
+
+/// Elements begin one byte after a boundary, and guards follow them.
+class Elements {
+ public:
+  Elements(DataType type, size_t count) : type_(type), count_(count), memory_(count * bytesOf(type) + 17, 0xa5) {}
+  Elements(DataType type, size_t count, int rank) : Elements(type, count) {
+    for (size_t i = 0; i < count; i++) writeElement(at(i), type, rank, i);
+  }
+  uint8_t* data() { return memory_.data() + 1; }
+  uint8_t* at(size_t i) { return data() + i * bytesOf(type_); }
+  size_t bytes() const { return count_ * bytesOf(type_); }
+  bool guarded() const {
+    if (memory_[0] != 0xa5) return false;
+    for (size_t i = bytes() + 1; i < memory_.size(); i++) {
+      if (memory_[i] != 0xa5) return false;
+    }
+    return true;
+  }
+
+ private:
+  DataType type_;
+  size_t count_;
+  std::vector<uint8_t> memory_;
+};
+
+inline void checkReduced(const uint8_t* found, DataType type, Reduction reduction, int size, size_t i) {
+  double value = 0, magnitude = 0;
+  for (int rank = 0; rank < size; rank++) {
+    uint8_t bytes[8];
+    writeElement(bytes, type, rank, i);
+    const double x = readElement(bytes, type);
+    switch (reduction) {
+      case Reduction::Sum:
+      case Reduction::Average: value += x; break;
+      case Reduction::Product: value = rank == 0 ? x : value * x; break;
+      case Reduction::Minimum: value = rank == 0 ? x : std::min(value, x); break;
+      case Reduction::Maximum: value = rank == 0 ? x : std::max(value, x); break;
+    }
+    magnitude = std::max({magnitude, std::abs(x), std::abs(value)});
+  }
+  if (reduction == Reduction::Average) value = isFloat(type) ? value / size : std::trunc(value / size);
+  if (isFloat(type)) {
+    const double step = type == DataType::Float32 ? 0x1p-23 : type == DataType::Float16 ? 0x1p-11 : 0x1p-8;
+    CHECK(std::abs(readElement(found, type) - value) <= magnitude * (step + size * 0x1p-23));
+  } else {
+    // Integers wrap around.
+    if (type == DataType::Int8) value = static_cast<int8_t>(static_cast<int64_t>(value));
+    if (type == DataType::Int64 && std::abs(value) >= 0x1p63) return;  // a double cannot say what is left
+    CHECK(readElement(found, type) == value);
+  }
+}
+
+inline std::vector<size_t> unevenCounts(size_t count, int size) {
+  std::vector<size_t> counts(static_cast<size_t>(size));
+  for (size_t r = 0; r < counts.size(); r++) counts[r] = r % 3 == 1 ? 0 : count / counts.size() + r;
+  return counts;
+}
