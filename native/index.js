@@ -2,4 +2,16 @@ import { createRequire } from 'node:module'
 
 const addon = createRequire(import.meta.url)('./build/Release/troupe.node')
 
-export const { Communicator, Program, Storage, dieWithParent, kernelName, multiplyAddRate, readRate } = addon
+export const {
+  ChannelReader,
+  ChannelSet,
+  ChannelWriter,
+  Communicator,
+  Program,
+  Storage,
+  Waker,
+  dieWithParent,
+  kernelName,
+  multiplyAddRate,
+  readRate,
+} = addon

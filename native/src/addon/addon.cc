@@ -1,3 +1,4 @@
+#include "addon/channel_face.h"
 #include "addon/faces.h"
 #include "kernel/kernels.h"
 #include "memory/process.h"
@@ -23,6 +24,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
+  exports.Set("Waker", WakerFace::define(env));
+  exports.Set("ChannelWriter", ChannelWriterFace::define(env));
+  exports.Set("ChannelReader", ChannelReaderFace::define(env));
+  exports.Set("ChannelSet", ChannelSetFace::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
   exports.Set("readRate", Napi::Function::New(env, readRate));
