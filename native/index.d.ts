@@ -71,7 +71,7 @@ export class ChannelReader {
   readonly buffer: ArrayBuffer
   /** Where {@link peek} says what it found: the message's first byte, the end of it, its tag. */
   readonly frame: Uint32Array
-  /** Whether there is a message; waits awake for one, at most for some microseconds. */
+  /** Whether there is a message; waits for one at most for some microseconds, the first of them awake. */
   peek(microseconds: number): boolean
   /** Lets go of a message's memory, and, unless told otherwise, says that it has been taken in. */
   advance(isTaken?: boolean): void
@@ -90,8 +90,8 @@ export class ChannelReader {
 /** Several reading ends that are waited for together. */
 export class ChannelSet {
   constructor(readers: ChannelReader[])
-  /** Waits awake until one of them has a message or was closed, at most for some microseconds. */
-  spin(microseconds: number): boolean
+  /** Waits until one of them has a message or was closed, at most for some microseconds, the first of them awake. */
+  wait(microseconds: number): boolean
   /** Has the event loop woken when one of them has; false when one has already. */
   arm(): boolean
   disarm(): void

@@ -126,7 +126,7 @@ Napi::Value ChannelReaderFace::peek(const Napi::CallbackInfo& info) {
   channel::Message message;
   if (!reader_->peek(&message)) {
     const auto limit = microseconds(info[0]);
-    if (limit.count() <= 0 || !reader_->spin(limit) || !reader_->peek(&message)) return boolean(info, false);
+    if (limit.count() <= 0 || !reader_->wait(limit) || !reader_->peek(&message)) return boolean(info, false);
   }
   const auto start = static_cast<uint32_t>(message.data - reader_->mapping().ring());
   found_[0] = start;
@@ -165,7 +165,7 @@ Napi::Value ChannelReaderFace::close(const Napi::CallbackInfo& info) {
 
 Napi::Function ChannelSetFace::define(Napi::Env env) {
   return DefineClass(env, "ChannelSet",
-                     {InstanceMethod<&ChannelSetFace::spin>("spin"), InstanceMethod<&ChannelSetFace::arm>("arm"),
+                     {InstanceMethod<&ChannelSetFace::wait>("wait"), InstanceMethod<&ChannelSetFace::arm>("arm"),
                       InstanceMethod<&ChannelSetFace::disarm>("disarm")});
 }
 
@@ -173,6 +173,7 @@ ChannelSetFace::ChannelSetFace(const Napi::CallbackInfo& info) : ObjectWrap(info
   const auto readers = info[0].As<Napi::Array>();
   for (uint32_t i = 0; i < readers.Length(); i++) {
     readers_.push_back(ChannelReaderFace::Unwrap(readers.Get(i).As<Napi::Object>())->reader());
+    sleepers_.push_back(&readers_.back()->sleeper());
   }
 }
 
@@ -183,8 +184,12 @@ bool ChannelSetFace::hasNews() const {
   return false;
 }
 
-Napi::Value ChannelSetFace::spin(const Napi::CallbackInfo& info) {
-  return boolean(info, spinUntil([this] { return hasNews(); }, microseconds(info[0])));
+Napi::Value ChannelSetFace::wait(const Napi::CallbackInfo& info) {
+  const auto ready = [this] { return hasNews(); };
+  const auto limit = microseconds(info[0]);
+  if (spinUntil(ready, std::min<std::chrono::nanoseconds>(limit, kAwake))) return boolean(info, true);
+  sleepOnAny(sleepers_, ready, limit);
+  return boolean(info, hasNews());
 }
 
 Napi::Value ChannelSetFace::arm(const Napi::CallbackInfo& info) {

@@ -79,12 +79,13 @@ class ChannelSetFace : public Napi::ObjectWrap<ChannelSetFace> {
   explicit ChannelSetFace(const Napi::CallbackInfo& info);
 
  private:
-  Napi::Value spin(const Napi::CallbackInfo& info);
+  Napi::Value wait(const Napi::CallbackInfo& info);
   Napi::Value arm(const Napi::CallbackInfo& info);
   Napi::Value disarm(const Napi::CallbackInfo& info);
   bool hasNews() const;
 
   std::vector<std::shared_ptr<channel::Reader>> readers_;
+  std::vector<Sleeper*> sleepers_;
 };
 
 }  // namespace troupe::addon

@@ -241,27 +241,25 @@ void Reader::acknowledge(uint64_t messages) {
   layout.writer.wake(writerWaker_);
 }
 
-bool Reader::spin(std::chrono::nanoseconds limit) {
-  return spinUntil([this] { return hasNews(); }, limit);
-}
-
 bool Reader::wait(std::chrono::nanoseconds timeout) {
   const auto end = std::chrono::steady_clock::now() + timeout;
-  auto& sleeper = mapping_->layout().slots()[index_].sleeper;
+  if (spinUntil([this] { return hasNews(); }, std::min<std::chrono::nanoseconds>(timeout, kAwake))) return true;
   while (!hasNews()) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left.count() <= 0) return false;
-    sleeper.sleep([this] { return hasNews(); }, std::min<std::chrono::nanoseconds>(left, kLivenessInterval));
-    if (!isWriterAlive()) return hasNews();
+    sleeper().sleep([this] { return hasNews(); }, std::min<std::chrono::nanoseconds>(left, kLivenessInterval));
+    if (left > kLivenessInterval && !isWriterAlive()) return hasNews();
   }
   return true;
 }
 
+Sleeper& Reader::sleeper() const { return mapping_->layout().slots()[index_].sleeper; }
+
 bool Reader::arm() {
-  return mapping_->layout().slots()[index_].sleeper.sleepInLoop([this] { return hasNews(); });
+  return sleeper().sleepInLoop([this] { return hasNews(); });
 }
 
-void Reader::disarm() { mapping_->layout().slots()[index_].sleeper.stayAwake(); }
+void Reader::disarm() { sleeper().stayAwake(); }
 
 void Reader::close() {
   if (!isOpen_) return;

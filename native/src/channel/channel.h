@@ -133,12 +133,12 @@ class Reader {
   bool isWriterAlive() const { return writer_.alive(); }
   pid_t writerPid() const { return writer_.pid(); }
 
-  /// Waits for a message or the end of the channel: awake, on a futex, or by having the event loop woken (false when there
-  /// is something already).
-  bool spin(std::chrono::nanoseconds limit);
+  /// Waits for a message or the end of the channel: briefly awake and then on a futex, or by having the event loop woken
+  /// (false when there is something already). A wait ends early when the writer's process has ended.
   bool wait(std::chrono::nanoseconds timeout);
   bool arm();
   void disarm();
+  Sleeper& sleeper() const;
 
   /// Takes no more messages; the writer no longer waits for this reader.
   void close();

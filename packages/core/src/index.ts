@@ -12,8 +12,10 @@ export {
   ActorDiedError,
   ActorUnreachableError,
   CancelledError,
+  ChannelClosedError,
   ClusterLostError,
   DeadlineExceededError,
+  GraphClosedError,
   InvalidInputError,
   NodeUnreachableError,
   ObjectLostError,
@@ -42,6 +44,7 @@ export { PlacementGroup, placementGroup } from './api/placement-group.js'
 export { ObjectRef } from './api/ref.js'
 export { type AnyFunction, type RefsOf, type RemoteFunction, remote, type TaskOptions } from './api/remote.js'
 export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
+export { Channel, type ChannelOptions, type ChannelReader } from './channel/channel.js'
 export type {
   ActorInfo,
   Coordinates,
@@ -51,6 +54,16 @@ export type {
   TaskInfo,
 } from './cluster/protocol.js'
 export type { Resources } from './cluster/resources.js'
+export type { ChromeTrace } from './graph/chrome-trace.js'
+export {
+  type Graph,
+  type GraphInputs,
+  type GraphOptions,
+  type GraphResult,
+  graph,
+  type StreamItem,
+} from './graph/graph.js'
+export { allGather, allReduce, reduceScatter } from './graph/trace.js'
 export { type CurrentCall, currentCall } from './runtime/current-call.js'
 export { type CurrentActor, currentActor } from './runtime/runtime.js'
 

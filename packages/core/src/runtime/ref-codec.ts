@@ -21,8 +21,7 @@ registerCodec<ObjectRef<unknown>, { id: string; owner: OwnerData }>({
       return { id: ref.id, owner: ref.ownerData as OwnerData }
     }
     context.pin(runtime.objects.send(ref))
-    const owner = runtime.address ? { worker: runtime.address } : { driver: runtime.self.processId }
-    return { id: ref.id, owner }
+    return { id: ref.id, owner: runtime.asOwner }
   },
   decode({ id, owner }, context) {
     const runtime = currentRuntime()

@@ -1,5 +1,6 @@
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
+import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
 import type {
   ActorRecord,
   ClusterInfo,
@@ -49,6 +50,8 @@ export class Runtime {
   isSupervising: () => boolean = () => this.supervisor !== undefined
   /** The refs of this process that others hold. */
   readonly objects = new ObjectTable()
+  /** The channels of this process that others read from. */
+  readonly channels = new ChannelTable()
   actor: CurrentActor | undefined
   readonly #head: Peer
   readonly #clients = new Map<string, ActorClient>()
@@ -84,7 +87,7 @@ export class Runtime {
       holderGone: (holder) => this.objects.holderGone(holder),
       supervise: async (failure) => this.supervisor?.(failure),
     }
-    const served = { ...notices, ...owning, ...options.duties }
+    const served = { ...notices, ...owning, ...this.channels.served, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
       mayBeAsked: () => this.objects.size > 0 || this.supervisor !== undefined,
@@ -151,10 +154,20 @@ export class Runtime {
     }
   }
 
+  /** The connection to the process that owns something: one that this process opens, or one that a driver has opened. */
+  peerOf(owner: OwnerData): Peer | undefined {
+    return 'worker' in owner ? this.reach(owner.worker) : this.switchboard.accepted(owner.driver)
+  }
+
+  /** What stands for this process in what it sends to others. */
+  get asOwner(): OwnerData {
+    return this.address ? { worker: this.address } : { driver: this.self.processId }
+  }
+
   /** The connection to a process. */
   reach(address: ProcessAddress): Peer {
-    const receipts: Receipts = { receipt() {} }
-    return this.switchboard.reach(address, { call: (call) => void serve(receipts, call) })
+    const served: Receipts & ChannelRequests = { receipt() {}, ...this.channels.served }
+    return this.switchboard.reach(address, { call: (call) => void serve(served, call) })
   }
 
   /** Closes all connections; pending calls fail with the reason. */

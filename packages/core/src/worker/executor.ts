@@ -5,7 +5,7 @@ import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
-type Method = (...args: unknown[]) => unknown
+export type Method = (...args: unknown[]) => unknown
 
 /** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
 export class Executor {
@@ -52,6 +52,15 @@ export class Executor {
   async stop(): Promise<void> {
     await Promise.all([this.#lane, ...this.#groups.map(({ lane }) => lane)].map((lane) => lane.drained()))
     if (this.#instance) await hookOf(this.#instance, 'onStop')?.()
+  }
+
+  /**
+   * What a graph runs of a method: its function, and the lane whose turns it takes like any call.
+   *
+   * @throws InvalidInputError if the actor has no such method
+   */
+  bind(method: string): { readonly run: Method; readonly lane: Lane } {
+    return { run: this.#method(method), lane: this.#laneOf(method) }
   }
 
   #laneOf(method: string): Lane {

@@ -9,16 +9,31 @@ export class Lane {
 
   /** Waits for a turn; the returned function ends it. */
   async acquire(): Promise<() => void> {
-    if (this.#free > 0) this.#free -= 1
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    if (!this.tryEnter()) await this.enter()
     let isHeld = true
     return () => {
       if (!isHeld) return
       isHeld = false
-      const next = this.#waiting.shift()
-      if (next) next()
-      else this.#free += 1
+      this.leave()
     }
+  }
+
+  /** Takes a turn if one is free. Each turn must be ended by one {@link leave}. */
+  tryEnter(): boolean {
+    if (this.#free === 0) return false
+    this.#free -= 1
+    return true
+  }
+
+  /** Waits for a turn behind those that wait already. */
+  enter(): Promise<void> {
+    return new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  leave(): void {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#free += 1
   }
 
   /** Resolves when every call that has come in so far has run. */

@@ -12,6 +12,7 @@ import {
   type WorkerRequests,
 } from '../cluster/protocol.js'
 import { workerTitle } from '../cluster/title.js'
+import { GraphParts } from '../graph/parts.js'
 import { enter, Runtime } from '../runtime/runtime.js'
 import { serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
@@ -36,6 +37,10 @@ const visibleGpus = process.env.CUDA_VISIBLE_DEVICES?.split(',')
 let actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
 
 const tasks = new TaskRunner()
+const graphs = new GraphParts((method) => {
+  if (!actor) throw new InvalidInputError('this worker has not become an actor')
+  return actor.executor.bind(method)
+})
 
 const duties: WorkerDuties = {
   become,
@@ -70,8 +75,17 @@ process.on('uncaughtException', (error) => {
 const tcp = boot.listens ? [`tcp://${boot.host}:*`] : []
 const [, tcpEndpoint] = await switchboard.listen([ipcEndpoint(boot.processId), ...tcp], (peer) => {
   const { processId } = peer.identity
-  const served = { ...requests, ...runtime.servedTo(processId) }
-  return { prepare, call: (call) => take(call, served), lost: () => runtime.objects.holderGone(processId) }
+  const served = {
+    ...requests,
+    ...runtime.servedTo(processId),
+    ...runtime.channels.served,
+    ...graphs.servedTo(processId),
+  }
+  const lost = () => {
+    runtime.objects.holderGone(processId)
+    graphs.driverGone(processId)
+  }
+  return { prepare, call: (call) => take(call, served), lost }
 })
 runtime.address = { processId: boot.processId, nodeId: boot.nodeId, ipc: ipcEndpoint(boot.processId), tcp: tcpEndpoint }
 await following
