@@ -62,6 +62,11 @@ export class Trace {
 
   /** Runs the function with as many inputs as it takes. @throws InvalidInputError if it cannot be a graph */
   run(build: (...inputs: never[]) => unknown): { inputs: number; result: unknown } {
+    if (build.length === 0) {
+      throw new InvalidInputError(
+        'the function of a graph takes its inputs as parameters, found none (rest parameters do not count)',
+      )
+    }
     if (current) throw new InvalidInputError('a graph was compiled inside of another; compile them one after the other')
     const inputs = Array.from({ length: build.length }, () => this.#newValue())
     current = this
