@@ -60,6 +60,73 @@ export function ncclVersion(): string
 
 /** A new id for a communicator of NCCL. Throws what NCCL says. */
 export function ncclUniqueId(): Uint8Array
+/** A pipe that wakes this process's event loop. One serves all channels that a JavaScript thread has an end of. */
+export class Waker {
+  constructor()
+  /** Becomes readable when somebody wakes the loop; whoever watches it reads it empty and closes it. */
+  readonly fd: number
+}
+
+/** The writing end of a bounded queue in shared memory, whose readers each get every message. */
+export class ChannelWriter {
+  /**
+   * @param options `messages`: how many the slowest reader may be behind; `bytes`: of the ring they lie in; `readers`: how
+   * many there are
+   */
+  constructor(options: { messages: number; bytes: number; readers: number }, waker: Waker)
+  readonly handle: SharedMemoryHandle
+  /** Bytes that a message may have. */
+  readonly limit: number
+  /** How many messages have been written. */
+  readonly written: number
+  /** How many messages all readers that are left have taken in. */
+  readonly taken: number
+  /** Whether any reader is left, or may still come. */
+  readonly hasReaders: boolean
+  /** Publishes a message, a piece after the other; false when there is no room for it. Throws if it is above the limit. */
+  write(tag: number, ...pieces: Uint8Array[]): boolean
+  hasRoom(bytes: number): boolean
+  /** Has the event loop woken when a reader moves on; false when there is room already. */
+  arm(bytes: number): boolean
+  /** Sleeps until there is room, no reader is left, or the milliseconds have passed; returns whether it can be written. */
+  wait(bytes: number, milliseconds: number): boolean
+  /** Gives up readers whose process has ended. */
+  checkReaders(): void
+  close(): void
+}
+
+/** One reading end of a channel. Throws when another process is this reader already, or the writer's process has ended. */
+export class ChannelReader {
+  constructor(handle: SharedMemoryHandle, index: number, waker: Waker)
+  /** The memory that messages lie in; a message stays until `advance` is called. */
+  readonly buffer: ArrayBuffer
+  /** Where {@link peek} says what it found: the message's first byte, the end of it, its tag. */
+  readonly frame: Uint32Array
+  /** Whether there is a message; waits for one at most for some microseconds, the first of them awake. */
+  peek(microseconds: number): boolean
+  /** Lets go of a message's memory, and, unless told otherwise, says that it has been taken in. */
+  advance(isTaken?: boolean): void
+  acknowledge(messages: number): void
+  /** Sleeps until there is a message, the writer has closed or died, or the milliseconds have passed. */
+  wait(milliseconds: number): boolean
+  /** Has the event loop woken at the next message; false when there is something already. */
+  arm(): boolean
+  disarm(): void
+  readonly isClosed: boolean
+  readonly isWriterAlive: boolean
+  readonly writerPid: number
+  close(): void
+}
+
+/** Several reading ends that are waited for together. */
+export class ChannelSet {
+  constructor(readers: ChannelReader[])
+  /** Waits until one of them has a message or was closed, at most for some microseconds, the first of them awake. */
+  wait(microseconds: number): boolean
+  /** Has the event loop woken when one of them has; false when one has already. */
+  arm(): boolean
+  disarm(): void
+}
 
 /** Where the other ranks of a group reach one rank. */
 export interface RankAddress {

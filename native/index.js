@@ -3,10 +3,14 @@ import { createRequire } from 'node:module'
 const addon = createRequire(import.meta.url)('./build/Release/troupe.node')
 
 export const {
+  ChannelReader,
+  ChannelSet,
+  ChannelWriter,
   Communicator,
   Lookout,
   Program,
   Storage,
+  Waker,
   copyBytes,
   dieWithParent,
   gpuCount,

@@ -1,3 +1,4 @@
+#include "addon/channel_face.h"
 #include "addon/faces.h"
 #include "collective/nccl/library.h"
 #include "kernel/kernels.h"
@@ -42,6 +43,10 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));
   exports.Set("ncclVersion", Napi::Function::New(env, ncclVersion));
+  exports.Set("Waker", WakerFace::define(env));
+  exports.Set("ChannelWriter", ChannelWriterFace::define(env));
+  exports.Set("ChannelReader", ChannelReaderFace::define(env));
+  exports.Set("ChannelSet", ChannelSetFace::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
   exports.Set("readRate", Napi::Function::New(env, readRate));

@@ -37,6 +37,7 @@ class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
 
   uint8_t* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  int fd() const { return fd_; }
   SharedMemoryHandle handle() const;
 
  private:

@@ -3,11 +3,12 @@ import { actors } from './actors/actors.js'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { collectives } from './collectives/collectives.js'
 import { flops } from './flops.js'
+import { graphs } from './graph.js'
 import { llm } from './llm.js'
 import { memory } from './memory.js'
 
 /** Every benchmark; a new one is a file of its own and a line here. */
-const benchmarks: readonly Benchmark[] = [actors, collectives, flops, llm, memory]
+const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory]
 
 /**
  * Runs the benchmark that the arguments name and prints its figures, with `--json` as a line of JSON each. Sets the exit

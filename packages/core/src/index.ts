@@ -14,8 +14,10 @@ export {
   ActorDiedError,
   ActorUnreachableError,
   CancelledError,
+  ChannelClosedError,
   ClusterLostError,
   DeadlineExceededError,
+  GraphClosedError,
   InvalidInputError,
   NodeUnreachableError,
   ObjectLostError,
@@ -54,6 +56,7 @@ export {
 } from './api/remote.js'
 export type { CannotBeSent, Sendable } from './api/sendable.js'
 export type { MethodGroup, SpawnOptions } from './api/spawn-options.js'
+export { Channel, type ChannelOptions, type ChannelReader } from './channel/channel.js'
 export type {
   ActorInfo,
   ActorStack,
@@ -68,6 +71,16 @@ export type {
   TaskInfo,
 } from './cluster/protocol.js'
 export type { Resources } from './cluster/resources.js'
+export type { ChromeTrace } from './graph/chrome-trace.js'
+export {
+  type Graph,
+  type GraphInputs,
+  type GraphOptions,
+  type GraphResult,
+  graph,
+  type StreamItem,
+} from './graph/graph.js'
+export { allGather, allReduce, reduceScatter } from './graph/trace.js'
 export { type CurrentCall, currentCall } from './runtime/current-call.js'
 export { type CurrentActor, currentActor } from './runtime/runtime.js'
 

@@ -149,6 +149,20 @@ export class QueueFullError extends TroupeError {
   }
 }
 
+/** A channel carries no more messages: its writer has closed it or died, or all its readers have gone. */
+export class ChannelClosedError extends TroupeError {
+  static {
+    nameErrors(ChannelClosedError)
+  }
+}
+
+/** A compiled graph takes no more executions. */
+export class GraphClosedError extends TroupeError {
+  static {
+    nameErrors(GraphClosedError)
+  }
+}
+
 /** A call was cancelled before it was answered. */
 export class CancelledError extends TroupeError {
   static {
@@ -186,6 +200,8 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     ObjectLostError,
     LostArgumentError,
     QueueFullError,
+    ChannelClosedError,
+    GraphClosedError,
     CancelledError,
     DeadlineExceededError,
   ].map((errorClass) => [errorClass.name, errorClass]),

@@ -1,6 +1,8 @@
 import type { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
+import type { ChannelReader } from '../channel/channel.js'
 import type { ActorRecord } from '../cluster/protocol.js'
+import { currentTrace } from '../graph/trace.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/runtime.js'
 import { registerCodec } from '../transport/codec.js'
@@ -14,11 +16,13 @@ import type { IsAny, Sendable } from './sendable.js'
 export type RemoteResult<R> =
   IsAny<R> extends true
     ? ObjectRef<R>
-    : [R] extends [AsyncIterable<infer T>]
-      ? AsyncIterable<T>
-      : [R] extends [Generator<infer T, unknown, never>]
+    : [Awaited<R>] extends [ChannelReader<unknown>]
+      ? ObjectRef<Awaited<R>>
+      : [R] extends [AsyncIterable<infer T>]
         ? AsyncIterable<T>
-        : ObjectRef<Awaited<R>>
+        : [R] extends [Generator<infer T, unknown, never>]
+          ? AsyncIterable<T>
+          : ObjectRef<Awaited<R>>
 
 /** The arguments of a remote call: each may be given as a ref, and arrives as its value. What cannot be sent is refused. */
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
@@ -83,8 +87,11 @@ export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<
       let method = target.methods.get(property)
       if (!method) {
         const isGenerator = client.record.generators.includes(property)
-        method = (...args: unknown[]) =>
-          isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
+        method = (...args: unknown[]) => {
+          const trace = currentTrace()
+          if (trace) return trace.call(client, property, args)
+          return isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
+        }
         target.methods.set(property, method)
       }
       return method

@@ -11,8 +11,7 @@ export type OwnerData = { readonly worker: ProcessAddress } | { readonly driver:
 /** What stands for the owner of a ref when it is sent. */
 export function ownerDataOf(ref: ObjectRef<unknown>): OwnerData {
   if (ref instanceof BorrowedRef) return ref.ownerData as OwnerData
-  const { address, self } = currentRuntime()
-  return address ? { worker: address } : { driver: self.processId }
+  return currentRuntime().asOwner
 }
 
 /** Keeps a ref until the returned function is called, so that others can ask its owner for it. */

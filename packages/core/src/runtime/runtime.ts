@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
+import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
 import type {
   ActorRecord,
   CallerDuties,
@@ -68,6 +69,8 @@ export class Runtime {
   /** What was sealed for others and not opened yet, with whom it is for. */
   readonly #sealed = new Map<number, { readonly holder: string; readonly pins: (() => void)[] }>()
   #seals = 0
+  /** The channels of this process that others read from. */
+  readonly channels = new ChannelTable()
   actor: CurrentActor | undefined
   /** Where other hosts reach this process, if they can; undefined for drivers. */
   network: { readonly host: string; readonly listens: boolean } | undefined
@@ -124,7 +127,7 @@ export class Runtime {
         await startLocal(processId, this)
       },
     }
-    const served = { ...notices, ...owning, ...hosting, ...options.duties }
+    const served = { ...notices, ...owning, ...hosting, ...this.channels.served, ...options.duties }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
       // The lines of its actors come at any time, and what becomes of them.
@@ -235,9 +238,20 @@ export class Runtime {
     return this.directory ? this.directory.toPortable(url) : url
   }
 
+  /** The connection to the process that owns something: one that this process opens, or one that a driver has opened. */
+  peerOf(owner: OwnerData): Peer | undefined {
+    return 'worker' in owner ? this.reach(owner.worker) : this.switchboard.acceptedFrom(owner.driver)
+  }
+
+  /** What stands for this process in what it sends to others. */
+  get asOwner(): OwnerData {
+    return this.address ? { worker: this.address } : { driver: this.self.processId }
+  }
+
   /** The connection to a process. */
   reach(address: ProcessAddress): Peer {
-    const duties: CallerDuties = { receipt() {}, bring: (results) => this.results.bring(results) }
+    const own: CallerDuties = { receipt() {}, bring: (results) => this.results.bring(results) }
+    const duties: CallerDuties & ChannelRequests = { ...own, ...this.channels.served }
     const handler: PeerHandler = {
       call: (call) => void serve(duties, call),
       mayBeAsked: () => this.results.size > 0,

@@ -25,13 +25,27 @@ export function control<T extends Protocol<T>>(peer: Peer): Remote<T> {
   })
 }
 
-/** Answers a request with a method of an object; only functions that are its own properties are reachable. */
+/**
+ * Answers a request with a method of an object; only functions that are its own properties are reachable. What a method
+ * yields is sent as a stream.
+ */
 export async function serve(methods: object, call: IncomingCall): Promise<void> {
   try {
     const method = Object.hasOwn(methods, call.method) && (methods as Record<string, unknown>)[call.method]
     if (typeof method !== 'function') throw new TypeError(`there is no request named ${call.method}`)
-    call.reply(await method(...call.args))
+    const result = await method(...call.args)
+    if (typeof result?.[Symbol.asyncIterator] === 'function') await stream(call, result)
+    else call.reply(result)
   } catch (error) {
     call.fail(error)
   }
+}
+
+async function stream(call: IncomingCall, items: AsyncIterable<unknown>): Promise<void> {
+  for await (const item of items) {
+    await call.credited()
+    if (call.isCancelled) return
+    call.item(item)
+  }
+  call.end()
 }

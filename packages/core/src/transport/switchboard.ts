@@ -161,6 +161,12 @@ export class Switchboard {
     return [...this.#accepted]
   }
 
+  /** The connection that a process opened to this one, if there is one. */
+  acceptedFrom(processId: string): Peer | undefined {
+    for (const peer of this.#accepted) if (peer.identity.processId === processId && !peer.isLost) return peer
+    return undefined
+  }
+
   /** Keeps receiving until a promise has settled that the other ends do not know of. */
   async awaiting<T>(promise: Promise<T>): Promise<T> {
     const letGo = this.hold()

@@ -5,7 +5,7 @@ import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
-type Method = (...args: unknown[]) => unknown
+export type Method = (...args: unknown[]) => unknown
 
 /** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
 export class Executor {
@@ -53,15 +53,28 @@ export class Executor {
     if (this.#instance) await hookOf(this.#instance, 'onStop')?.()
   }
 
+  /**
+   * What a graph runs of a method: its function, and the lane whose turns it takes like any call.
+   *
+   * @throws InvalidInputError if the actor has no such method
+   */
+  bind(method: string): { readonly run: Method; readonly lane: Lane } {
+    return { run: this.#method(method).bind(this.#instance), lane: this.#laneOf(method) }
+  }
+
   #laneOf(method: string): Lane {
     return this.#groups.find(({ methods }) => methods.has(method))?.lane ?? this.#lane
   }
 
-  #invoke({ method: name, args }: IncomingCall): unknown {
+  #invoke({ method, args }: IncomingCall): unknown {
+    return this.#method(method).apply(this.#instance, args)
+  }
+
+  #method(name: string): Method {
     const isHidden = name === 'constructor' || name in Object.prototype || hooks.has(name)
     const method = isHidden ? undefined : this.#instance?.[name]
     if (typeof method !== 'function') throw new InvalidInputError(`${this.#name} has no method named ${name}`)
-    return method.apply(this.#instance, args)
+    return method as Method
   }
 }
 

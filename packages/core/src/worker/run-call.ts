@@ -1,3 +1,4 @@
+import { ChannelReader } from '../channel/channel.js'
 import { within } from '../runtime/current-call.js'
 import { replyAcrossNodes } from '../runtime/held-result.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
@@ -89,7 +90,7 @@ type AnyIterator = { next(): unknown; return?(): unknown } & Record<symbol, unkn
 
 /** The iterator of what a generator returned; undefined for other values. */
 function iteratorOf(value: unknown): AsyncIterator<unknown> | undefined {
-  if (typeof value !== 'object' || value === null) return undefined
+  if (typeof value !== 'object' || value === null || value instanceof ChannelReader) return undefined
   const candidate = value as AnyIterator
   const asynchronous = candidate[Symbol.asyncIterator]
   if (typeof asynchronous === 'function') return asynchronous.call(value)

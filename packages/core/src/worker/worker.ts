@@ -12,6 +12,7 @@ import {
   type WorkerFolders,
   type WorkerRequests,
 } from '../cluster/protocol.js'
+import { GraphParts } from '../graph/parts.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { takeHeldBytes } from '../runtime/held-result.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
@@ -51,6 +52,10 @@ export class Worker {
   readonly #switchboard: Switchboard
   readonly #body: Body
   readonly #tasks = new TaskRunner((url) => localUrl(url, this.runtime.directory))
+  readonly #graphs = new GraphParts((method) => {
+    if (!this.#actor) throw new InvalidInputError('this worker has not become an actor')
+    return this.#actor.executor.bind(method)
+  })
   /** The latest call of each caller that waits for its arguments or for such a call. */
   readonly #fetching = new Map<Peer, Promise<void>>()
   /** Whether the head wants to know when others hold nothing of this process any more. */
@@ -92,11 +97,19 @@ export class Worker {
     const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
     const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
       const holder = peer.identity.processId
-      const served = { ...requests, ...this.runtime.servedTo(holder) }
+      const served = {
+        ...requests,
+        ...this.runtime.servedTo(holder),
+        ...this.runtime.channels.served,
+        ...this.#graphs.servedTo(holder),
+      }
       return {
         prepare: (target, method) => this.#prepare(target, method),
         call: (call) => this.#take(call, served),
-        lost: () => this.runtime.objects.holderGone(holder),
+        lost: () => {
+          this.runtime.objects.holderGone(holder)
+          this.#graphs.driverGone(holder)
+        },
       }
     })
     this.runtime.address = { processId, nodeId, ipc, tcp }

@@ -1,0 +1,209 @@
+#include "addon/channel_face.h"
+
+#include "addon/faces.h"
+
+namespace troupe::addon {
+namespace {
+
+std::chrono::nanoseconds microseconds(const Napi::Value& value) {
+  return std::chrono::nanoseconds(static_cast<int64_t>(value.As<Napi::Number>().DoubleValue() * 1e3));
+}
+
+std::chrono::nanoseconds milliseconds(const Napi::Value& value) {
+  // Infinity, and what comes near it, is cut to a year.
+  return std::chrono::nanoseconds(static_cast<int64_t>(std::min(value.As<Napi::Number>().DoubleValue() * 1e6, 3e16)));
+}
+
+Napi::Value boolean(const Napi::CallbackInfo& info, bool value) { return Napi::Boolean::New(info.Env(), value); }
+
+Napi::Value number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
+
+size_t size(const Napi::Value& value) { return static_cast<size_t>(value.As<Napi::Number>().DoubleValue()); }
+
+std::shared_ptr<Waker> wakerOf(const Napi::Value& value) { return WakerFace::Unwrap(value.As<Napi::Object>())->waker(); }
+
+}  // namespace
+
+Napi::Function WakerFace::define(Napi::Env env) {
+  return DefineClass(env, "Waker", {InstanceAccessor<&WakerFace::fd>("fd")});
+}
+
+WakerFace::WakerFace(const Napi::CallbackInfo& info) : ObjectWrap(info), waker_(std::make_shared<Waker>()) {}
+
+Napi::Value WakerFace::fd(const Napi::CallbackInfo& info) { return number(info, waker_->readEnd()); }
+
+Napi::Function ChannelWriterFace::define(Napi::Env env) {
+  return DefineClass(
+      env, "ChannelWriter",
+      {InstanceAccessor<&ChannelWriterFace::handle>("handle"), InstanceAccessor<&ChannelWriterFace::limit>("limit"),
+       InstanceAccessor<&ChannelWriterFace::written>("written"), InstanceAccessor<&ChannelWriterFace::taken>("taken"),
+       InstanceAccessor<&ChannelWriterFace::hasReaders>("hasReaders"), InstanceMethod<&ChannelWriterFace::write>("write"),
+       InstanceMethod<&ChannelWriterFace::hasRoom>("hasRoom"), InstanceMethod<&ChannelWriterFace::arm>("arm"),
+       InstanceMethod<&ChannelWriterFace::wait>("wait"), InstanceMethod<&ChannelWriterFace::checkReaders>("checkReaders"),
+       InstanceMethod<&ChannelWriterFace::close>("close")});
+}
+
+ChannelWriterFace::ChannelWriterFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const auto options = info[0].As<Napi::Object>();
+  channel::Writer::Options chosen;
+  chosen.messages = options.Get("messages").As<Napi::Number>().Uint32Value();
+  chosen.bytes = size(options.Get("bytes"));
+  chosen.readers = options.Get("readers").As<Napi::Number>().Uint32Value();
+  writer_ = std::make_unique<channel::Writer>(chosen, wakerOf(info[1]));
+}
+
+Napi::Value ChannelWriterFace::handle(const Napi::CallbackInfo& info) { return handleTo(info.Env(), writer_->handle()); }
+Napi::Value ChannelWriterFace::limit(const Napi::CallbackInfo& info) { return number(info, static_cast<double>(writer_->limit())); }
+Napi::Value ChannelWriterFace::written(const Napi::CallbackInfo& info) { return number(info, static_cast<double>(writer_->written())); }
+Napi::Value ChannelWriterFace::taken(const Napi::CallbackInfo& info) { return number(info, static_cast<double>(writer_->taken())); }
+Napi::Value ChannelWriterFace::hasReaders(const Napi::CallbackInfo& info) { return boolean(info, writer_->hasReaders()); }
+
+// write(tag, ...pieces)
+Napi::Value ChannelWriterFace::write(const Napi::CallbackInfo& info) {
+  constexpr size_t kFew = 4;
+  channel::Piece few[kFew];
+  std::vector<channel::Piece> many;
+  const size_t count = info.Length() - 1;
+  channel::Piece* pieces = few;
+  if (count > kFew) {
+    many.resize(count);
+    pieces = many.data();
+  }
+  for (size_t i = 0; i < count; i++) {
+    void* data = nullptr;
+    if (napi_get_typedarray_info(info.Env(), info[i + 1], nullptr, &pieces[i].bytes, &data, nullptr, nullptr) != napi_ok) {
+      throw Napi::TypeError::New(info.Env(), "a message is written from Uint8Arrays");
+    }
+    pieces[i].data = static_cast<const uint8_t*>(data);
+  }
+  return boolean(info, writer_->write(info[0].As<Napi::Number>().Uint32Value(), pieces, count));
+}
+
+Napi::Value ChannelWriterFace::hasRoom(const Napi::CallbackInfo& info) { return boolean(info, writer_->hasRoom(size(info[0]))); }
+Napi::Value ChannelWriterFace::arm(const Napi::CallbackInfo& info) { return boolean(info, writer_->armForRoom(size(info[0]))); }
+
+Napi::Value ChannelWriterFace::wait(const Napi::CallbackInfo& info) {
+  return boolean(info, writer_->waitForRoom(size(info[0]), milliseconds(info[1])));
+}
+
+Napi::Value ChannelWriterFace::checkReaders(const Napi::CallbackInfo& info) {
+  writer_->checkReaders();
+  return info.Env().Undefined();
+}
+
+Napi::Value ChannelWriterFace::close(const Napi::CallbackInfo& info) {
+  writer_->close();
+  return info.Env().Undefined();
+}
+
+Napi::Function ChannelReaderFace::define(Napi::Env env) {
+  return DefineClass(
+      env, "ChannelReader",
+      {InstanceAccessor<&ChannelReaderFace::buffer>("buffer"), InstanceAccessor<&ChannelReaderFace::frame>("frame"),
+       InstanceMethod<&ChannelReaderFace::peek>("peek"), InstanceMethod<&ChannelReaderFace::advance>("advance"),
+       InstanceMethod<&ChannelReaderFace::acknowledge>("acknowledge"), InstanceMethod<&ChannelReaderFace::wait>("wait"),
+       InstanceMethod<&ChannelReaderFace::arm>("arm"), InstanceMethod<&ChannelReaderFace::disarm>("disarm"),
+       InstanceAccessor<&ChannelReaderFace::isClosed>("isClosed"), InstanceAccessor<&ChannelReaderFace::isWriterAlive>("isWriterAlive"),
+       InstanceAccessor<&ChannelReaderFace::writerPid>("writerPid"), InstanceMethod<&ChannelReaderFace::close>("close")});
+}
+
+ChannelReaderFace::ChannelReaderFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  reader_ = std::make_shared<channel::Reader>(handleFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Uint32Value(), wakerOf(info[2]));
+  auto* owner = new std::shared_ptr<channel::Reader>(reader_);
+  const auto& mapping = reader_->mapping();
+  const auto buffer = Napi::ArrayBuffer::New(
+      info.Env(), mapping.ring(), 2 * mapping.ringBytes(), [](Napi::Env, void*, std::shared_ptr<channel::Reader>* held) { delete held; }, owner);
+  buffer_ = Napi::Persistent(buffer);
+  auto frame = Napi::Uint32Array::New(info.Env(), 3);
+  found_ = frame.Data();
+  frame_ = Napi::Persistent(frame);
+}
+
+Napi::Value ChannelReaderFace::buffer(const Napi::CallbackInfo&) { return buffer_.Value(); }
+Napi::Value ChannelReaderFace::frame(const Napi::CallbackInfo&) { return frame_.Value(); }
+
+Napi::Value ChannelReaderFace::peek(const Napi::CallbackInfo& info) {
+  channel::Message message;
+  if (!reader_->peek(&message)) {
+    const auto limit = microseconds(info[0]);
+    if (limit.count() <= 0 || !reader_->wait(limit) || !reader_->peek(&message)) return boolean(info, false);
+  }
+  const auto start = static_cast<uint32_t>(message.data - reader_->mapping().ring());
+  found_[0] = start;
+  found_[1] = start + static_cast<uint32_t>(message.bytes);
+  found_[2] = message.tag;
+  return boolean(info, true);
+}
+
+Napi::Value ChannelReaderFace::advance(const Napi::CallbackInfo& info) {
+  reader_->advance();
+  if (info.Length() == 0 || info[0].ToBoolean()) reader_->acknowledge();
+  return info.Env().Undefined();
+}
+
+Napi::Value ChannelReaderFace::acknowledge(const Napi::CallbackInfo& info) {
+  reader_->acknowledge(info[0].As<Napi::Number>().Uint32Value());
+  return info.Env().Undefined();
+}
+
+Napi::Value ChannelReaderFace::wait(const Napi::CallbackInfo& info) { return boolean(info, reader_->wait(milliseconds(info[0]))); }
+Napi::Value ChannelReaderFace::arm(const Napi::CallbackInfo& info) { return boolean(info, reader_->arm()); }
+
+Napi::Value ChannelReaderFace::disarm(const Napi::CallbackInfo& info) {
+  reader_->disarm();
+  return info.Env().Undefined();
+}
+
+Napi::Value ChannelReaderFace::isClosed(const Napi::CallbackInfo& info) { return boolean(info, reader_->isClosed()); }
+Napi::Value ChannelReaderFace::isWriterAlive(const Napi::CallbackInfo& info) { return boolean(info, reader_->isWriterAlive()); }
+Napi::Value ChannelReaderFace::writerPid(const Napi::CallbackInfo& info) { return number(info, reader_->writerPid()); }
+
+Napi::Value ChannelReaderFace::close(const Napi::CallbackInfo& info) {
+  reader_->close();
+  return info.Env().Undefined();
+}
+
+Napi::Function ChannelSetFace::define(Napi::Env env) {
+  return DefineClass(env, "ChannelSet",
+                     {InstanceMethod<&ChannelSetFace::wait>("wait"), InstanceMethod<&ChannelSetFace::arm>("arm"),
+                      InstanceMethod<&ChannelSetFace::disarm>("disarm")});
+}
+
+ChannelSetFace::ChannelSetFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const auto readers = info[0].As<Napi::Array>();
+  for (uint32_t i = 0; i < readers.Length(); i++) {
+    readers_.push_back(ChannelReaderFace::Unwrap(readers.Get(i).As<Napi::Object>())->reader());
+    sleepers_.push_back(&readers_.back()->sleeper());
+  }
+}
+
+bool ChannelSetFace::hasNews() const {
+  for (const auto& reader : readers_) {
+    if (reader->hasNews()) return true;
+  }
+  return false;
+}
+
+Napi::Value ChannelSetFace::wait(const Napi::CallbackInfo& info) {
+  const auto ready = [this] { return hasNews(); };
+  const auto limit = microseconds(info[0]);
+  if (spinUntil(ready, std::min<std::chrono::nanoseconds>(limit, kAwake))) return boolean(info, true);
+  sleepOnAny(sleepers_, ready, limit);
+  return boolean(info, hasNews());
+}
+
+Napi::Value ChannelSetFace::arm(const Napi::CallbackInfo& info) {
+  for (const auto& reader : readers_) {
+    if (reader->arm()) continue;
+    for (const auto& armed : readers_) armed->disarm();
+    return boolean(info, false);
+  }
+  return boolean(info, true);
+}
+
+Napi::Value ChannelSetFace::disarm(const Napi::CallbackInfo& info) {
+  for (const auto& reader : readers_) reader->disarm();
+  return info.Env().Undefined();
+}
+
+}  // namespace troupe::addon

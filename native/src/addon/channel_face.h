@@ -1,0 +1,91 @@
+#pragma once
+
+#include <memory>
+#include <napi.h>
+#include <vector>
+
+#include "channel/channel.h"
+
+namespace troupe::addon {
+
+/// `new Waker()`, `.fd`.
+class WakerFace : public Napi::ObjectWrap<WakerFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit WakerFace(const Napi::CallbackInfo& info);
+
+  const std::shared_ptr<Waker>& waker() const { return waker_; }
+
+ private:
+  Napi::Value fd(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<Waker> waker_;
+};
+
+/// `new ChannelWriter({messages, bytes, readers}, waker)`; see index.d.ts.
+class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ChannelWriterFace(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value handle(const Napi::CallbackInfo& info);
+  Napi::Value limit(const Napi::CallbackInfo& info);
+  Napi::Value written(const Napi::CallbackInfo& info);
+  Napi::Value taken(const Napi::CallbackInfo& info);
+  Napi::Value hasReaders(const Napi::CallbackInfo& info);
+  Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value hasRoom(const Napi::CallbackInfo& info);
+  Napi::Value arm(const Napi::CallbackInfo& info);
+  Napi::Value wait(const Napi::CallbackInfo& info);
+  Napi::Value checkReaders(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  std::unique_ptr<channel::Writer> writer_;
+};
+
+/// `new ChannelReader(handle, index, waker)`; see index.d.ts.
+class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ChannelReaderFace(const Napi::CallbackInfo& info);
+
+  const std::shared_ptr<channel::Reader>& reader() const { return reader_; }
+
+ private:
+  Napi::Value buffer(const Napi::CallbackInfo& info);
+  Napi::Value frame(const Napi::CallbackInfo& info);
+  Napi::Value peek(const Napi::CallbackInfo& info);
+  Napi::Value advance(const Napi::CallbackInfo& info);
+  Napi::Value acknowledge(const Napi::CallbackInfo& info);
+  Napi::Value wait(const Napi::CallbackInfo& info);
+  Napi::Value arm(const Napi::CallbackInfo& info);
+  Napi::Value disarm(const Napi::CallbackInfo& info);
+  Napi::Value isClosed(const Napi::CallbackInfo& info);
+  Napi::Value isWriterAlive(const Napi::CallbackInfo& info);
+  Napi::Value writerPid(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<channel::Reader> reader_;
+  Napi::Reference<Napi::ArrayBuffer> buffer_;
+  Napi::Reference<Napi::Uint32Array> frame_;
+  uint32_t* found_ = nullptr;
+};
+
+/// `new ChannelSet(readers)`; see index.d.ts.
+class ChannelSetFace : public Napi::ObjectWrap<ChannelSetFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit ChannelSetFace(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value wait(const Napi::CallbackInfo& info);
+  Napi::Value arm(const Napi::CallbackInfo& info);
+  Napi::Value disarm(const Napi::CallbackInfo& info);
+  bool hasNews() const;
+
+  std::vector<std::shared_ptr<channel::Reader>> readers_;
+  std::vector<Sleeper*> sleepers_;
+};
+
+}  // namespace troupe::addon

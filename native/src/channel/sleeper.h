@@ -1,0 +1,109 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <sched.h>
+#include <vector>
+
+#include "channel/doorbell.h"
+#include "channel/futex.h"
+#include "channel/waker.h"
+
+namespace troupe {
+
+/// How one end of a channel waits for the other, in memory that both map: awake, asleep on a futex, or with its event loop
+/// asleep. Waking it costs a load while it is awake, and it is woken once for each time that it went to sleep.
+class Sleeper {
+ public:
+  enum State : uint32_t { kIsAwake, kInFutex, kInLoop };
+
+  /// Before the other end can know of this one.
+  void setWaker(const WakerAddress& address) { address_ = address; }
+
+  /// Called after making something true that the end may wait for.
+  void wake(RemoteWaker& waker) {
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    if (state_.load(std::memory_order_relaxed) == kIsAwake) return;
+    switch (state_.exchange(kIsAwake, std::memory_order_seq_cst)) {
+      case kInFutex: futexWake(state_); break;
+      case kInLoop: waker.wake(address_); break;
+      default: break;
+    }
+  }
+
+  /// Sleeps until it is woken or `timeout` has passed, unless `ready()` holds.
+  template <class Ready>
+  void sleep(Ready&& ready, std::chrono::nanoseconds timeout) {
+    state_.store(kInFutex, std::memory_order_seq_cst);
+    if (!ready()) futexWait(state_, kInFutex, timeout);
+    state_.store(kIsAwake, std::memory_order_seq_cst);
+  }
+
+  /// Asks for a byte in the event loop's pipe. False, and no byte will come, when `ready()` holds already.
+  template <class Ready>
+  bool sleepInLoop(Ready&& ready) {
+    state_.store(kInLoop, std::memory_order_seq_cst);
+    if (!ready()) return true;
+    state_.store(kIsAwake, std::memory_order_seq_cst);
+    return false;
+  }
+
+  /// Says that it will sleep on the word that is returned, until stayAwake().
+  std::atomic<uint32_t>* enter() {
+    state_.store(kInFutex, std::memory_order_seq_cst);
+    return &state_;
+  }
+
+  void stayAwake() { state_.store(kIsAwake, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<uint32_t> state_{kIsAwake};
+  WakerAddress address_;
+};
+
+/// How long an end waits awake before it sleeps.
+constexpr std::chrono::microseconds kAwake{40};
+
+/// Waits awake until `ready()` holds, at most for `limit`. After the first two microseconds it offers its core to others
+/// before each look, so that with more such processes than cores the one that is waited for gets to run. On a host that
+/// is busy with other work an offer can cost milliseconds, so after one that did none are made for a while, and the wait
+/// awake ends where they would begin.
+template <class Ready>
+bool spinUntil(Ready&& ready, std::chrono::nanoseconds limit) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kPauses = 40;
+  constexpr std::chrono::microseconds kCostly{60};
+  constexpr std::chrono::milliseconds kWithoutOffers{50};
+  static std::atomic<Clock::rep> withoutOffersUntil{0};
+  if (ready()) return true;
+  auto now = Clock::now();
+  const auto end = now + limit;
+  for (int look = 0; look < kPauses && now < end; look++) {
+    pauseBriefly();
+    if (ready()) return true;
+    if (look % 8 == 7) now = Clock::now();
+  }
+  if (now.time_since_epoch().count() < withoutOffersUntil.load(std::memory_order_relaxed)) return false;
+  while (now < end) {
+    sched_yield();
+    if (ready()) return true;
+    const auto before = now;
+    now = Clock::now();
+    if (now - before < kCostly) continue;
+    withoutOffersUntil.store((now + kWithoutOffers).time_since_epoch().count(), std::memory_order_relaxed);
+    return false;
+  }
+  return false;
+}
+
+/// Waits for any of several ends: each is in `sleepers`, and `ready()` holds when one of them need not wait.
+template <class Ready>
+void sleepOnAny(const std::vector<Sleeper*>& sleepers, Ready&& ready, std::chrono::nanoseconds timeout) {
+  std::vector<std::atomic<uint32_t>*> words;
+  for (Sleeper* sleeper : sleepers) words.push_back(sleeper->enter());
+  if (!ready()) futexWaitAny(words, Sleeper::kInFutex, timeout);
+  for (Sleeper* sleeper : sleepers) sleeper->stayAwake();
+}
+
+}  // namespace troupe

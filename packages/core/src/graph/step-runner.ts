@@ -1,0 +1,100 @@
+import type { Method } from '../worker/executor.js'
+import type { Lane } from '../worker/lane.js'
+import type { Step } from './protocol.js'
+
+/** A failure on its way through a graph, in place of a value. */
+export class Failed {
+  constructor(readonly error: unknown) {}
+}
+
+/** What a step does once its values are there. */
+export interface StepAction {
+  readonly run: Method
+  /** Whose turns it takes; none for what does not run the actor's code. */
+  readonly lane: Lane | undefined
+  /** Whether it also runs when a value has failed. */
+  readonly takesFailures: boolean
+}
+
+/** Runs one step for one execution after the other, each as soon as all its values are there. */
+export class StepRunner {
+  /** The values that have come for each argument; undefined for those that are constant. */
+  readonly #queues: (unknown[] | undefined)[]
+  readonly #constants: readonly unknown[]
+  readonly #action: StepAction
+  readonly #done: (result: unknown, start: number) => void
+  #isBusy = false
+
+  /** @param done called with the result, or with a {@link Failed} */
+  constructor(step: Step, action: StepAction, done: (result: unknown, start: number) => void) {
+    this.#queues = step.args.map((arg) => ('value' in arg ? [] : undefined))
+    this.#constants = step.args.map((arg) => ('constant' in arg ? arg.constant : undefined))
+    this.#action = action
+    this.#done = done
+  }
+
+  /** Whether it waits for something other than values. */
+  get isBusy(): boolean {
+    return this.#isBusy
+  }
+
+  /** A value has come for an argument. */
+  offer(argument: number, value: unknown): void {
+    this.#queues[argument]!.push(value)
+    if (!this.#isBusy) this.#advance()
+  }
+
+  #isReady(): boolean {
+    for (const queue of this.#queues) if (queue?.length === 0) return false
+    return true
+  }
+
+  #advance(): void {
+    while (!this.#isBusy && this.#isReady()) {
+      const { lane } = this.#action
+      if (!lane || lane.tryEnter()) {
+        this.#run()
+        continue
+      }
+      this.#isBusy = true
+      void lane.enter().then(() => {
+        this.#isBusy = false
+        this.#run()
+        this.#advance()
+      })
+    }
+  }
+
+  #run(): void {
+    const { run, takesFailures } = this.#action
+    const args = this.#queues.map((queue, index) => (queue ? queue.shift() : this.#constants[index]))
+    const failure = takesFailures ? undefined : args.find((arg) => arg instanceof Failed)
+    const start = performance.now()
+    if (failure) {
+      this.#finish(failure, start)
+      return
+    }
+    let result: unknown
+    try {
+      result = run(...args)
+    } catch (error) {
+      result = new Failed(error)
+    }
+    if (typeof (result as PromiseLike<unknown> | undefined)?.then !== 'function') {
+      this.#finish(result, start)
+      return
+    }
+    this.#isBusy = true
+    const settle = (outcome: unknown) => {
+      this.#isBusy = false
+      this.#finish(outcome, start)
+      this.#advance()
+    }
+    ;(result as PromiseLike<unknown>).then(settle, (error) => settle(new Failed(error)))
+  }
+
+  #finish(result: unknown, start: number): void {
+    this.#action.lane?.leave()
+    this.#done(result, start)
+  }
+}
