@@ -17,6 +17,7 @@ import type {
   WorkerFolders,
 } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
+import { UnhandledFailures } from './unhandled-failures.js'
 import {
   prepareFolders,
   WorkerExit,
@@ -30,9 +31,6 @@ import {
 const REMEMBERED_DEAD = 10_000
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
-
-/** Milliseconds after the death of an actor within which somebody must learn of it, or it is nobody's to handle. */
-const NOTICE = 2000
 
 /** Milliseconds from the end of a process's connection to the report of its end. */
 const EXIT_REPORT = 5000
@@ -100,11 +98,11 @@ export class ActorTable {
   readonly #dead = new Map<string, Death>()
   readonly #names = new ActorNames()
   readonly #supervision: Supervision
-  /** Failures that nobody has handled or learned of so far, by actor. */
-  readonly #unhandled = new Map<string, { readonly driver: string; readonly timer: NodeJS.Timeout }>()
+  readonly #unhandled: UnhandledFailures
 
   constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool, supervision: Supervision) {
     this.#supervision = supervision
+    this.#unhandled = new UnhandledFailures((driver, failure) => supervision.unhandled(driver, failure))
     this.#nodes = nodes
     this.#scheduler = scheduler
     this.#workers = workers
@@ -208,12 +206,11 @@ export class ActorTable {
 
   /** Somebody has learned that an actor died: it is theirs to handle. */
   noticed(actorId: string): void {
-    clearTimeout(this.#unhandled.get(actorId)?.timer)
-    this.#unhandled.delete(actorId)
+    this.#unhandled.noticed(actorId)
   }
 
   async endOwnedBy(owner: string, reason: string): Promise<void> {
-    for (const [id, { driver }] of this.#unhandled) if (driver === owner) this.noticed(id)
+    this.#unhandled.driverGone(owner)
     const owned = [...this.#actors.values()].filter((actor) => actor.owner === owner || actor.driver === owner)
     await Promise.all(owned.map((actor) => this.end(actor.id, reason)))
   }
@@ -431,16 +428,9 @@ export class ActorTable {
 
   /** An actor has died, and nobody up the tree has decided about it. */
   #fail(actor: Actor, death: Death): void {
-    const { id, driver } = actor
     const failure = failureOf(actor, death)
     this.#died(actor, death)
-    if (driver === '') return
-    const timer = setTimeout(() => {
-      this.#unhandled.delete(id)
-      this.#supervision.unhandled(driver, failure)
-    }, NOTICE)
-    timer.unref()
-    this.#unhandled.set(id, { driver, timer })
+    if (actor.driver !== '') this.#unhandled.add(actor.driver, failure)
   }
 
   #died(actor: Actor, death: Death): void {
