@@ -6,7 +6,8 @@ import { crashActor } from '../testing/index.js'
 import { randomValue, seeded } from '../testing/random-values.js'
 import { useCluster } from '../testing/use-cluster.js'
 
-useCluster(test)
+// Writers and readers are killed that nobody waits for.
+useCluster(test, { onFailure() {} })
 
 test('every reader of a channel gets every message in order, however far the writer is ahead', async (t) => {
   const readers = await Promise.all([RemoteChannelUser.spawn(), RemoteChannelUser.spawn()])

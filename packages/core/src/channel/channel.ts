@@ -260,7 +260,9 @@ export function makeChannel(
   const nodeId = runtime?.self.nodeId ?? ''
   const address: ChannelAddress = { id, nodeId, owner: runtime?.asOwner, memory: outlet.memory }
   const ends = Array.from({ length: readers }, (_, index) => new ChannelReader<unknown>(address, index))
-  runtime?.channels.add(id, { messagesFor: (index) => messagesOf(ends[index]!) })
+  // Holds the outlet too: its memory must outlast the time until the readers have opened it.
+  const held = { outlet, messagesFor: (index: number) => messagesOf(ends[index]!) }
+  runtime?.channels.add(id, held)
   return { outlet, ends, forget: () => runtime?.channels.remove(id) }
 }
 
