@@ -71,7 +71,7 @@ export type {
   TaskInfo,
 } from './cluster/protocol.js'
 export type { Resources } from './cluster/resources.js'
-export type { ChromeTrace } from './graph/chrome-trace.js'
+export type { ChromeEvent, ChromeTrace } from './graph/chrome-trace.js'
 export {
   type Graph,
   type GraphInputs,

@@ -10,7 +10,7 @@ export {
 export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
 export { type RankStep, SequenceState } from './engine/sequence.js'
-export { ModelWorker, type StepResult, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
+export { type Invitations, ModelWorker, type StepResult, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'

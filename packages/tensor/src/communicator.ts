@@ -39,6 +39,12 @@ export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
 /** A tensor whose elements can be reduced. */
 export type Reducible = Tensor<Exclude<DataType, 'uint8' | QuantizedType>>
 
+/** Memory that is registered with NCCL. */
+export interface Registration {
+  /** Ends the registration. */
+  release(): Promise<void>
+}
+
 /** The ranks' shares of a tensor, as the first dimension of each. */
 export type Rows = readonly number[]
 
@@ -254,7 +260,7 @@ export class Communicator {
    * Lets NCCL prepare a tensor's memory, on a GPU, for transfers (NCCL 2.19 and later; else this does nothing), until
    * `release()` of the result. It pays for tensors that many operations use. All ranks should do so alike.
    */
-  async register(tensor: Tensor): Promise<{ release(): Promise<void> }> {
+  async register(tensor: Tensor): Promise<Registration> {
     const { operand } = tensor
     if (operand instanceof Uint8Array) throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
     const id = this.#registrations++

@@ -6,6 +6,7 @@ export {
   type ReduceOptions,
   type Reducible,
   type Reduction,
+  type Registration,
   type Rows,
 } from './communicator.js'
 export {

@@ -96,6 +96,7 @@ export class Tensor<T extends DataType = DataType> {
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
+  /** Where the elements are. */
   get device(): Device {
     return this.memory.device as Device
   }

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events'
 import { inspect } from 'node:util'
 import type { ChannelReader } from '../channel/channel.js'
 import type { ActorRecord } from '../cluster/protocol.js'

@@ -5,7 +5,8 @@ export interface ChromeTrace {
   readonly traceEvents: readonly ChromeEvent[]
 }
 
-interface ChromeEvent {
+/** One event; times are in microseconds. */
+export interface ChromeEvent {
   readonly name: string
   readonly ph: 'X' | 'M'
   readonly pid: number

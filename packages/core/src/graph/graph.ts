@@ -114,6 +114,7 @@ export interface Graph<I extends readonly unknown[], R> {
   record(run: () => Promise<unknown>): Promise<ChromeTrace>
   /** Ends the graph: executions under way fail, the actors live on. */
   close(): Promise<void>
+  /** Closes the graph. */
   [Symbol.asyncDispose](): Promise<void>
 }
 

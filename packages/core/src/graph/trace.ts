@@ -149,18 +149,15 @@ export class Trace {
   }
 }
 
-/** A tensor as the step of a graph gives it. */
-type TensorRef<T> = ObjectRef<T>
-
 function traced<T>(
   operation: CollectiveStep['operation'],
-  values: readonly TensorRef<T>[],
+  values: readonly ObjectRef<T>[],
   reduction?: Reduction,
-): TensorRef<T>[] {
+): ObjectRef<T>[] {
   if (!current) {
     throw new InvalidInputError(`${operation} is a node of a graph: call it in the function that is given to graph()`)
   }
-  return current.collective(operation, values, reduction) as ObjectRef<unknown>[] as TensorRef<T>[]
+  return current.collective(operation, values, reduction) as ObjectRef<unknown>[] as ObjectRef<T>[]
 }
 
 /**
@@ -177,14 +174,14 @@ function traced<T>(
  * ```
  */
 export function allReduce<T extends Reducible>(
-  values: readonly TensorRef<T>[],
+  values: readonly ObjectRef<T>[],
   { reduction }: { readonly reduction?: Reduction } = {},
-): TensorRef<T>[] {
+): ObjectRef<T>[] {
   return traced('allReduce', values, reduction)
 }
 
 /** In a graph, the tensors of several actors stacked along their first dimension, which each of those actors gets. */
-export function allGather<T extends Tensor>(values: readonly TensorRef<T>[]): TensorRef<T>[] {
+export function allGather<T extends Tensor>(values: readonly ObjectRef<T>[]): ObjectRef<T>[] {
   return traced('allGather', values)
 }
 
@@ -193,8 +190,8 @@ export function allGather<T extends Tensor>(values: readonly TensorRef<T>[]): Te
  * share of the rows.
  */
 export function reduceScatter<T extends Reducible>(
-  values: readonly TensorRef<T>[],
+  values: readonly ObjectRef<T>[],
   { reduction }: { readonly reduction?: Reduction } = {},
-): TensorRef<T>[] {
+): ObjectRef<T>[] {
   return traced('reduceScatter', values, reduction)
 }
