@@ -244,9 +244,9 @@ void Communicator::checkHeader(const Transfer& transfer) {
   if (found.bytes != transfer.bytes) failSize(transfer.signature, transfer.peer, transfer.bytes, found.bytes);
 }
 
-void Communicator::transfer(const Signature& signature, std::vector<Transfer>& transfers) {
+void Communicator::transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) {
   for (auto& transfer : transfers) transfer.signature = signature;
-  transfer(transfers);
+  transfer(transfers, finished);
 }
 
 // Only the first unfinished message of a peer and direction can move.
@@ -255,10 +255,10 @@ void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Vis
   std::fill(busy_.begin(), busy_.end(), uint8_t{0});
   for (const auto& transfer : transfers) {
     uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
-    const Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
+    Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
     if (busy || link == nullptr || transfer.finished()) continue;
     busy = 1;
-    link->forAwaited(transfer, [&](int socket) { visit(socket, transfer.outgoing); });
+    if (transfer.ready) link->forAwaited(transfer, [&](int socket) { visit(socket, transfer.outgoing); });
   }
 }
 
@@ -299,25 +299,28 @@ void Communicator::agree(const Signature& signature) {
   }
 }
 
-void Communicator::transfer(std::vector<Transfer>& transfers) {
-  size_t open = transfers.size();
+void Communicator::transfer(std::vector<Transfer>& transfers, const Finished& finished) {
+  size_t first = 0;  // unfinished
   const auto advanceAll = [&] {
     bool progressed = false;
     std::fill(busy_.begin(), busy_.end(), uint8_t{0});
-    for (auto& transfer : transfers) {
+    while (first < transfers.size() && transfers[first].finished()) first++;
+    for (size_t i = first; i < transfers.size(); i++) {
+      auto& transfer = transfers[i];
       uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
       if (busy || transfer.finished()) continue;
-      if (advance(transfer)) {
+      if (transfer.ready && advance(transfer)) {
         progressed = true;
-        if (transfer.finished()) open--;
+        if (transfer.finished()) finished(i);
       }
       busy = !transfer.finished();
     }
-    return progressed || open == 0;
+    while (first < transfers.size() && transfers[first].finished()) first++;
+    return progressed || first == transfers.size();
   };
   const auto check = [&](Wait wait) { checkTransfers(transfers, wait); };
   checkAborted();
-  while (open > 0) {
+  while (first < transfers.size()) {
     if (spinUntil(advanceAll, [] { return false; })) continue;
     toldStall_ = false;
     if (!local_) {
@@ -347,7 +350,7 @@ void Communicator::pollSockets(const std::vector<Transfer>& transfers, std::chro
 void Communicator::checkTransfers(const std::vector<Transfer>& transfers, Wait wait) {
   std::string waiting;
   for (const auto& transfer : transfers) {
-    if (transfer.finished()) continue;
+    if (transfer.finished() || !transfer.ready) continue;
     const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
     checkPresent(transfer.peer, [&] { return peer.inbox && !transfer.outgoing && peer.incoming.readable() > 0; });
     checkCrossed(transfer);

@@ -103,8 +103,9 @@ class Communicator : public Group {
   void agree(const Signature& signature);
 
   /// Moves all of `transfers` at once, whose signatures are set; see Group::transfer().
-  void transfer(std::vector<Transfer>& transfers);
-  void transfer(const Signature& signature, std::vector<Transfer>& transfers) override;
+  void transfer(std::vector<Transfer>& transfers, const Finished& finished = [](size_t) {});
+  using Group::transfer;
+  void transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) override;
   std::vector<Transfer>& transfers() override;
   uint8_t* scratch(size_t bytes) override;
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "collective/signature.h"
@@ -26,7 +27,12 @@ class Group {
 
   /// Moves all of `transfers` at once, as parts of one operation, in whatever order they become possible; those between
   /// two ranks in one direction go one after the other. Throws CollectiveError.
-  virtual void transfer(const Signature& signature, std::vector<Transfer>& transfers) = 0;
+  void transfer(const Signature& signature, std::vector<Transfer>& transfers) {
+    transfer(signature, transfers, [](size_t) {});
+  }
+  /// The same, and calls finished(i) when transfers[i] is done, which may make others ready.
+  using Finished = std::function<void(size_t)>;
+  virtual void transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) = 0;
   /// An empty list to be filled and given to transfer().
   virtual std::vector<Transfer>& transfers() = 0;
   /// Memory for an algorithm's intermediate results; grows to the largest size asked for and is kept.

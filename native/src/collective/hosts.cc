@@ -9,9 +9,9 @@ namespace troupe::collective {
 Part::Part(Communicator& all, std::vector<int> ranks, int place, Staging* staging, const Signature& whole)
     : Group(place, static_cast<int>(ranks.size())), all_(all), ranks_(std::move(ranks)), staging_(staging), whole_(whole) {}
 
-void Part::transfer(const Signature&, std::vector<Transfer>& transfers) {
+void Part::transfer(const Signature&, std::vector<Transfer>& transfers, const Finished& finished) {
   for (auto& transfer : transfers) transfer.peer = ranks_[static_cast<size_t>(transfer.peer)];
-  all_.transfer(whole_, transfers);
+  all_.transfer(whole_, transfers, finished);
 }
 
 std::vector<Transfer>& Part::transfers() { return all_.transfers(); }

@@ -16,7 +16,8 @@ class Part : public Group {
   Part(Communicator& all, std::vector<int> ranks, int place, Staging* staging, const Signature& whole);
 
   Staging* staging() override { return staging_; }
-  void transfer(const Signature& signature, std::vector<Transfer>& transfers) override;
+  using Group::transfer;
+  void transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) override;
   std::vector<Transfer>& transfers() override;
   uint8_t* scratch(size_t bytes) override;
   [[noreturn]] void failSize(const Signature& own, int rank, size_t expected, size_t found) override;

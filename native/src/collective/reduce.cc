@@ -11,7 +11,10 @@ namespace {
 constexpr size_t kDirectBytes = 32 << 10;
 constexpr size_t kMappedBytes = 16 << 10;    // from which on it pays to tell each other where the operands are
 constexpr size_t kBlockBytes = 8 << 10;     // of each operand, so that what is passed on is still in the first cache
-constexpr size_t kPieceBytes = 1024 << 10;  // of a rank's share, when sent as a message
+constexpr size_t kPieceBytes = 96 << 10;    // of a rank's share, when sent as a message; few enough to stay in a cache until they are read
+constexpr size_t kShareBytes = kPieceBytes + 64;  // the most of a rank's share of a piece
+constexpr size_t kAhead = 2;                // pieces whose values travel before the first reduced share does
+constexpr size_t kBuffers = kAhead + 2;     // for pieces that are being received
 constexpr int kEveryRank = -1;
 
 /// One reduction as a rank sees it: to the root, or to every rank.
@@ -82,7 +85,7 @@ class Reducing {
         [&](size_t round, uint8_t* slot) {
           locate(round);
           if (gathers(round)) {
-            copyBytes(slot, reduced(), shareBytes(rank_));
+            copyBytes(slot, reduced(pieceOf(round)), shareBytes(rank_));
           } else {
             copyBytes(slot, in_ + begin_, shareAt(rank_));
             const size_t after = shareAt(rank_ + 1);
@@ -99,7 +102,7 @@ class Reducing {
             for (int r = 0; r < size_; r++) {
               sources_[static_cast<size_t>(r)] = r == rank_ ? in_ + begin_ + shareAt(r) : staging.of(r) + shareAt(rank_);
             }
-            reduce_(reduced(), sources_.data(), size_, shareBytes(rank_) / width_);
+            reduce_(reduced(pieceOf(round)), sources_.data(), size_, shareBytes(rank_) / width_);
           }
         });
   }
@@ -119,39 +122,57 @@ class Reducing {
     if (receives_ && count_ > 0) reduce_(out_, sources_.data(), size_, count_);
   }
 
-  // While the reduced shares of a piece are exchanged, the next piece's values are on their way.
+  // Both phases are one stream of messages: the values of piece i travel before the reduced shares of piece i - kAhead, so
+  // that ranks which fall behind each other a little need not wait.
   void sendShares() {
-    const size_t perPiece = kPieceBytes / width_ * static_cast<size_t>(size_), pieces = piecesIn(count_, perPiece);
-    uint8_t* received[2];
-    received[0] = group_.scratch(2 * static_cast<size_t>(size_) * (kPieceBytes + 64));
-    received[1] = received[0] + static_cast<size_t>(size_) * (kPieceBytes + 64);
-    for (size_t piece = 0; piece <= pieces; piece++) {
-      auto& transfers = group_.transfers();
-      if (piece < pieces) {
+    const size_t perPiece = kPieceBytes / width_ * static_cast<size_t>(size_), pieces = piecesIn(count_, perPiece), others = static_cast<size_t>(size_) - 1;
+    struct Part {
+      size_t piece;
+      enum { Values, Reduced } of;
+    };
+    std::vector<Part> parts;
+    std::vector<Transfer> transfers;
+    uint8_t* received = group_.scratch(kBuffers * static_cast<size_t>(size_) * kShareBytes);
+    const auto placeOf = [&](size_t piece, int peer) { return received + (piece % kBuffers * static_cast<size_t>(size_) + static_cast<size_t>(peer)) * kShareBytes; };
+    const auto add = [&](Transfer transfer, Part part) {
+      transfers.push_back(transfer);
+      parts.push_back(part);
+    };
+    for (size_t step = 0; step < pieces + kAhead; step++) {
+      for (int peer = 0; peer < size_ && step < pieces; peer++) {
+        if (peer == rank_) continue;
+        locatePiece(step, perPiece);
+        add({peer, true, const_cast<uint8_t*>(in_) + begin_ + shareAt(peer), shareBytes(peer)}, {step, Part::Values});
+        add({peer, false, placeOf(step, peer), shareBytes(rank_), {}, step < kBuffers}, {step, Part::Values});
+      }
+      for (int peer = 0; peer < size_ && step >= kAhead; peer++) {
+        if (peer == rank_) continue;
+        const size_t piece = step - kAhead;
         locatePiece(piece, perPiece);
-        for (int peer = 0; peer < size_; peer++) {
-          if (peer == rank_) continue;
-          transfers.push_back({peer, true, const_cast<uint8_t*>(in_) + begin_ + shareAt(peer), shareBytes(peer)});
-          transfers.push_back({peer, false, received[piece % 2] + static_cast<size_t>(peer) * shareBytes(rank_), shareBytes(rank_)});
-        }
+        if (signature_.root == kEveryRank || signature_.root == peer) add({peer, true, reduced(piece), shareBytes(rank_), {}, false}, {piece, Part::Reduced});
+        if (receives_) add({peer, false, out_ + begin_ + shareAt(peer), shareBytes(peer)}, {piece, Part::Reduced});
       }
-      if (piece > 0) {
-        locatePiece(piece - 1, perPiece);
-        for (int peer = 0; peer < size_; peer++) {
-          if (peer == rank_) continue;
-          if (signature_.root == kEveryRank || signature_.root == peer) transfers.push_back({peer, true, reduced(), shareBytes(rank_)});
-          if (receives_) transfers.push_back({peer, false, out_ + begin_ + shareAt(peer), shareBytes(peer)});
-        }
-      }
-      group_.transfer(signature_, transfers);
-      if (piece == pieces) return;
-      locatePiece(piece, perPiece);
-      for (int r = 0; r < size_; r++) {
-        sources_[static_cast<size_t>(r)] =
-            r == rank_ ? in_ + begin_ + shareAt(r) : received[piece % 2] + static_cast<size_t>(r) * shareBytes(rank_);
-      }
-      reduce_(reduced(), sources_.data(), size_, shareBytes(rank_) / width_);
     }
+    const auto makeReady = [&](size_t piece, bool outgoing, int of) {
+      for (size_t i = 0; i < parts.size(); i++) {
+        if (parts[i].piece == piece && parts[i].of == of && transfers[i].outgoing == outgoing) transfers[i].ready = true;
+      }
+    };
+    const size_t sends = signature_.root == kEveryRank ? others : signature_.root == rank_ ? 0 : 1;
+    std::vector<size_t> missing(pieces, others), unsent(pieces, sends);
+    const auto release = [&](size_t piece) {  // the piece's buffers
+      if (missing[piece] == 0 && unsent[piece] == 0) makeReady(piece + kBuffers, false, Part::Values);
+    };
+    group_.transfer(signature_, transfers, [&](size_t i) {
+      const auto [piece, of] = parts[i];
+      if (of == Part::Reduced && transfers[i].outgoing && --unsent[piece] == 0) release(piece);
+      if (of != Part::Values || transfers[i].outgoing || --missing[piece] > 0) return;
+      locatePiece(piece, perPiece);
+      for (int r = 0; r < size_; r++) sources_[static_cast<size_t>(r)] = r == rank_ ? in_ + begin_ + shareAt(r) : placeOf(piece, r);
+      reduce_(reduced(piece), sources_.data(), size_, shareBytes(rank_) / width_);
+      makeReady(piece, true, Part::Reduced);
+      release(piece);
+    });
   }
 
   void locatePiece(size_t piece, size_t perPiece) {
@@ -162,11 +183,11 @@ class Reducing {
   size_t shareAt(int rank) const { return shareStart(length_, width_, size_, rank) * width_; }
   size_t shareBytes(int rank) const { return shareAt(rank + 1) - shareAt(rank); }
 
-  // Where this rank's reduced share goes.
-  uint8_t* reduced() {
+  // Where this rank's reduced share of the located piece goes.
+  uint8_t* reduced(size_t piece) {
     if (receives_) return out_ + begin_ + shareAt(rank_);
-    passedOn_.resize(kPieceBytes + 64);
-    return passedOn_.data();
+    passedOn_.resize(kBuffers * kShareBytes);
+    return passedOn_.data() + piece % kBuffers * kShareBytes;
   }
 
   Group& group_;

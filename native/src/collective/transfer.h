@@ -20,6 +20,7 @@ struct Transfer {
   uint8_t* data;
   size_t bytes;
   Signature signature{};
+  bool ready = true;  // whether it may begin; those after it between the same ranks wait for it either way
 
   Header header{};                          // as it goes out or comes in
   size_t headerDone = 0;                    // bytes of it that have been moved

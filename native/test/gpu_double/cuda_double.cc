@@ -44,7 +44,22 @@ struct Context {
   int device;
 };
 
-thread_local Context* current = nullptr;
+/// What each thread has made current. Not thread-local, which in a library opened at run time confuses ThreadSanitizer.
+struct Current {
+  std::mutex mutex;
+  std::map<std::thread::id, Context*> contexts;
+
+  Context* get() {
+    std::lock_guard<std::mutex> lock(mutex);
+    const auto found = contexts.find(std::this_thread::get_id());
+    return found != contexts.end() ? found->second : nullptr;
+  }
+};
+
+Current& current() {
+  static auto* const all = new Current;
+  return *all;
+}
 
 struct Allocation {
   size_t bytes;
@@ -139,7 +154,10 @@ uint8_t* bytesBehind(const void* pointer, size_t bytes) {
 
 void enqueue(void* stream, std::function<int()> work) { static_cast<Stream*>(stream)->enqueue(std::move(work)); }
 
-int currentDevice() { return current != nullptr ? current->device : -1; }
+int currentDevice() {
+  const Context* context = current().get();
+  return context != nullptr ? context->device : -1;
+}
 
 }  // namespace gpu_double
 
@@ -180,12 +198,13 @@ int cuDevicePrimaryCtxRetain(void** context, int device) {
 }
 
 int cuCtxSetCurrent(void* context) {
-  current = static_cast<Context*>(context);
+  std::lock_guard<std::mutex> lock(current().mutex);
+  current().contexts[std::this_thread::get_id()] = static_cast<Context*>(context);
   return kCudaSuccess;
 }
 
 int cuMemAlloc_v2(DevicePointer* pointer, size_t bytes) {
-  if (current == nullptr || bytes == 0) return kCudaInvalidValue;
+  if (current().get() == nullptr || bytes == 0) return kCudaInvalidValue;
   const int file = memfd_create("gpu-test-double", MFD_CLOEXEC);
   if (file < 0 || ftruncate(file, static_cast<off_t>(pagesOf(bytes))) != 0) return kCudaOutOfMemory;
   void* behind = mmap(nullptr, pagesOf(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -233,7 +252,7 @@ int cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, void* s
 }
 
 int cuStreamCreate(void** stream, unsigned) {
-  if (current == nullptr) return kCudaInvalidValue;
+  if (current().get() == nullptr) return kCudaInvalidValue;
   *stream = new Stream;
   return kCudaSuccess;
 }

@@ -81,8 +81,18 @@ struct Part {
   std::function<bool(Comm&)> run;  // false: it cannot be finished
 };
 
-thread_local int groupDepth = 0;
-thread_local std::vector<Part> group;
+/// A group call that a thread has begun. Not thread-local, which in a library opened at run time confuses ThreadSanitizer.
+struct Group {
+  int depth = 0;
+  std::vector<Part> parts;
+};
+
+Group& group() {
+  static auto* const mutex = new std::mutex;
+  static auto* const groups = new std::map<std::thread::id, Group>;
+  std::lock_guard<std::mutex> lock(*mutex);
+  return (*groups)[std::this_thread::get_id()];
+}
 
 size_t widthOf(int type) {
   static constexpr size_t widths[] = {1, 1, 4, 4, 8, 8, 2, 4, 8, 2};
@@ -117,7 +127,7 @@ bool runParts(Comm& comm, const std::vector<Part>& parts) {
 
 int endGroup() {
   std::vector<Part> parts;
-  parts.swap(group);
+  parts.swap(group().parts);
   std::vector<std::shared_ptr<Comm>> comms;
   for (const Part& part : parts) {
     if (std::find(comms.begin(), comms.end(), part.comm) == comms.end()) comms.push_back(part.comm);
@@ -146,8 +156,8 @@ int endGroup() {
 }
 
 int add(ncclComm* handle, void* stream, bool isSend, std::function<bool(Comm&)> run) {
-  group.push_back({handle->comm, stream, isSend, std::move(run)});
-  return groupDepth > 0 ? kSuccess : endGroup();
+  group().parts.push_back({handle->comm, stream, isSend, std::move(run)});
+  return group().depth > 0 ? kSuccess : endGroup();
 }
 
 /// A collective: sends what this rank gives, and fills `out` with what it gets, which may be nothing.
@@ -304,13 +314,13 @@ const char* ncclGetLastError(ncclComm* handle) {
 }
 
 int ncclGroupStart() {
-  groupDepth++;
+  group().depth++;
   return kSuccess;
 }
 
 int ncclGroupEnd() {
-  if (groupDepth == 0) return kInvalidUsage;
-  return --groupDepth == 0 ? endGroup() : kSuccess;
+  if (group().depth == 0) return kInvalidUsage;
+  return --group().depth == 0 ? endGroup() : kSuccess;
 }
 
 int ncclAllReduce(const void* in, void* out, size_t count, int type, int reduction, ncclComm* comm, void* stream) {

@@ -11,6 +11,7 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kStripedBytes = 1 << 20;  // smaller messages would only pay for more system calls
+constexpr size_t kWorthWaking = 128 << 10;
 constexpr auto kFarewellWait = std::chrono::milliseconds(200);
 
 struct NoticeHeader {
@@ -46,7 +47,7 @@ bool Link::move(Transfer& transfer, Move&& moveBytes) {
     msghdr message{};
     message.msg_iov = headerLeft > 0 ? parts : parts + 1;
     message.msg_iovlen = (headerLeft > 0 ? 1 : 0) + (stripe.bytes > moved ? 1 : 0);
-    const ssize_t count = moveBytes(sockets_[index].get(), &message);
+    const ssize_t count = moveBytes(sockets_[connectionOf(transfer, index)].get(), &message);
     if (count <= 0) {
       if (count == 0 || (errno != EAGAIN && errno != EINTR)) closed_ = true;
       continue;
@@ -66,6 +67,14 @@ bool Link::send(Transfer& transfer) {
 
 bool Link::receive(Transfer& transfer) {
   return move(transfer, [](int socket, msghdr* message) { return recvmsg(socket, message, 0); });
+}
+
+void Link::awaitBytes(size_t connection, size_t bytes) {
+  const size_t wanted = std::clamp<size_t>(bytes, 1, kWorthWaking);
+  if (awaited_[connection] == wanted) return;
+  awaited_[connection] = wanted;
+  const int count = static_cast<int>(wanted);
+  setsockopt(sockets_[connection].get(), SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
 }
 
 void Link::say(uint32_t kind, const void* text, size_t bytes) {

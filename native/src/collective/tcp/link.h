@@ -13,7 +13,7 @@
 namespace troupe::collective {
 
 /// The connections to one rank of another host. Messages are read from and written to the memory of the operations
-/// themselves; large ones are striped over the connections. Nothing here blocks, but for farewell(). One more connection
+/// themselves; they take turns among the connections, and large ones are striped over all. Nothing here blocks, but for farewell(). One more connection
 /// carries notices: what a rank waits for if it waits long, and why it leaves.
 class Link {
  public:
@@ -33,14 +33,18 @@ class Link {
   bool send(Transfer& transfer);
   bool receive(Transfer& transfer);
 
-  /// Calls visit(descriptor) for the connections whose readiness would let a message go on.
+  /// Calls visit(descriptor) for the connections whose readiness would let a message go on. Of one that comes in they become
+  /// ready only when enough has come to be worth waking up for.
   template <class Visit>
-  void forAwaited(const Transfer& transfer, Visit&& visit) const {
+  void forAwaited(const Transfer& transfer, Visit&& visit) {
     const bool headerOnly = !transfer.outgoing && !transfer.headerMoved();
     for (size_t stripe = 0; stripe < Transfer::kStripes; stripe++) {
       const bool header = stripe == 0 && !transfer.headerMoved();
       const bool body = !headerOnly && transfer.moved[stripe] < stripeOf(transfer.bytes, stripe).bytes;
-      if (header || body) visit(sockets_[stripe].get());
+      if (!header && !body) continue;
+      const size_t connection = connectionOf(transfer, stripe);
+      if (!transfer.outgoing) awaitBytes(connection, header ? 1 : stripeOf(transfer.bytes, stripe).bytes - transfer.moved[stripe]);
+      visit(sockets_[connection].get());
     }
   }
   /// Calls visit(descriptor) for every connection.
@@ -75,11 +79,17 @@ class Link {
   static Stripe stripeOf(size_t bytes, size_t stripe);
   template <class Move>
   bool move(Transfer& transfer, Move&& moveBytes);
+  // Messages take turns among the connections, and the stripes of one begin where its turn is.
+  size_t connectionOf(const Transfer& transfer, size_t stripe) const {
+    return ((transfer.outgoing ? sent_ : received_) + stripe) % Transfer::kStripes;
+  }
+  void awaitBytes(size_t connection, size_t bytes);
   void say(uint32_t kind, const void* text, size_t bytes);
 
   std::array<Descriptor, kConnections> sockets_;
   std::atomic<bool> closed_{false};
   uint64_t sent_ = 0, received_ = 0;  // whole messages
+  std::array<size_t, Transfer::kStripes> awaited_{};  // bytes that make a connection ready
 
   mutable std::mutex mutex_;  // of what follows, which notices change
   std::condition_variable ended_;
