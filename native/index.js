@@ -9,6 +9,7 @@ export const {
   Communicator,
   Program,
   Storage,
+  Store,
   Waker,
   dieWithParent,
   kernelName,

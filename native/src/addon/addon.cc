@@ -24,6 +24,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
+  exports.Set("Store", StoreFace::define(env));
   exports.Set("Waker", WakerFace::define(env));
   exports.Set("ChannelWriter", ChannelWriterFace::define(env));
   exports.Set("ChannelReader", ChannelReaderFace::define(env));

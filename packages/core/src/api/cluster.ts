@@ -8,6 +8,7 @@ import type { ActorInfo, GroupInfo, NodeInfo, TaskInfo } from '../cluster/protoc
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { joinStore, type StoreOptions } from '../store/store.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError } from './errors.js'
 import type { ActorFailure, Decision } from './hooks.js'
@@ -27,6 +28,8 @@ export interface ConnectOptions {
   readonly supervise?: (failure: ActorFailure) => Decision | Promise<Decision>
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
+  /** Where the processes of a cluster that is started keep what they share. */
+  readonly store?: StoreOptions
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -157,9 +160,9 @@ async function joinCluster(address: string, { namespace, supervise }: ConnectOpt
   return new Cluster(runtime, undefined)
 }
 
-async function startCluster({ namespace, resources, supervise }: ConnectOptions): Promise<Cluster> {
+async function startCluster({ namespace, resources, supervise, store }: ConnectOptions): Promise<Cluster> {
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources }
+  const boot: HeadBoot = { clusterId, nodeId, processId, parentPid: process.pid, resources, store }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,
@@ -185,6 +188,7 @@ async function startCluster({ namespace, resources, supervise }: ConnectOptions)
     throw error
   }
   runtime.supervisor = supervise
+  joinStore(runtime.cluster.store)
   enter(runtime)
   return new Cluster(runtime, head)
 }

@@ -3,6 +3,8 @@ export interface RefSource {
   readonly items?: () => AsyncIterator<unknown>
   readonly cancel?: (reason?: unknown) => void
   readonly release?: () => void
+  /** Gives up the value, which no process holds any more. */
+  readonly free?: () => void
 }
 
 /**
@@ -50,6 +52,11 @@ export class ObjectRef<T> extends Promise<T> {
     if (this.#isReleased) return
     this.#isReleased = true
     this.#source.release?.()
+  }
+
+  /** @internal No other process holds the ref any more. */
+  unheld(): void {
+    if (this.#isReleased) this.#source.free?.()
   }
 
   /** Whether {@link release} was called. */

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import type { Store } from '@troupe/native'
 import { CLUSTER_VARIABLE, WORKER_VARIABLE, type WorkerBoot } from './boot.js'
 import { LineReader } from './line-reader.js'
 import type { Death, NodeNotices, NodeRequests, WorkerSpec } from './protocol.js'
@@ -16,7 +17,10 @@ const LAST_OUTPUT = 100
 const KEPT_LINES = 10
 
 /** What all workers of a node share. */
-export type NodeSettings = Pick<WorkerBoot, 'nodeId' | 'clusterId' | 'head' | 'headEndpoint' | 'host' | 'listens'>
+export type NodeSettings = { readonly store: Store } & Pick<
+  WorkerBoot,
+  'nodeId' | 'clusterId' | 'head' | 'headEndpoint' | 'host' | 'listens'
+>
 
 interface Worker {
   readonly child: ChildProcess
@@ -35,7 +39,8 @@ export class NodeAgent implements NodeRequests {
   }
 
   startWorker({ processId, env, nodeFlags = [], cwd }: WorkerSpec): void {
-    const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
+    const { store, ...settings } = this.#settings
+    const boot: WorkerBoot = { ...settings, store: store.handle, processId, parentPid: process.pid }
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
     const child = spawn(process.execPath, [...nodeFlags, workerMain, TITLE_ROOM], {
       detached: true,
@@ -59,6 +64,7 @@ export class NodeAgent implements NodeRequests {
     const ended = new Promise<void>((resolve) => {
       const report = (death: Death) => {
         if (!this.#workers.delete(processId)) return
+        this.#settings.store.reap()
         this.#notices.exited(processId, death)
         resolve()
       }

@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { ClusterLostError, NodeUnreachableError } from '../api/errors.js'
+import { makeStore, type StoreOptions } from '../store/store.js'
 import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
@@ -13,6 +14,8 @@ export interface NodeOptions {
   readonly resources?: Resources
   /** What actors and tasks can ask for, such as `{ zone: 'a' }`. */
   readonly labels?: Readonly<Record<string, string>>
+  /** Where its processes keep what they share. */
+  readonly store?: StoreOptions
 }
 
 /** A host that has joined a cluster: it starts workers when the head asks for them. */
@@ -65,7 +68,8 @@ export class JoinedNode {
         labels: options.labels ?? {},
       })
       const { clusterId } = info
-      const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true }
+      const store = makeStore(options.store)
+      const settings = { nodeId, clusterId, host, head: info.head, headEndpoint: endpoint, listens: true, store }
       node.#agent = new NodeAgent(settings, {
         exited: (id, death) => peer.notify('exited', id, death),
         log: (id, line) => peer.notify('log', id, line),

@@ -1,3 +1,4 @@
+import type { StoreHandle } from '@troupe/native'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
@@ -215,6 +216,8 @@ export interface NodeInfo {
 export interface ClusterInfo {
   readonly clusterId: string
   readonly head: ProcessAddress
+  /** The store of the head's node, for processes that are on it. */
+  readonly store: StoreHandle
 }
 
 /** What the head serves to every process that has joined. */

@@ -83,6 +83,8 @@ export class ObjectTable {
   }
 
   #drop(id: string, entry: Entry): void {
-    if (entry.travelling === 0 && entry.holders.size === 0 && this.#entries.get(id) === entry) this.#entries.delete(id)
+    if (entry.travelling > 0 || entry.holders.size > 0 || this.#entries.get(id) !== entry) return
+    this.#entries.delete(id)
+    entry.ref.unheld()
   }
 }

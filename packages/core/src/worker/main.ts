@@ -14,6 +14,7 @@ import {
 import { workerTitle } from '../cluster/title.js'
 import { GraphParts } from '../graph/parts.js'
 import { enter, Runtime } from '../runtime/runtime.js'
+import { joinStore } from '../store/store.js'
 import { serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { unseal } from '../transport/sealed.js'
@@ -29,6 +30,7 @@ const LAST_REPORT = 500
 const boot = JSON.parse(process.env[WORKER_VARIABLE] ?? '') as WorkerBoot
 delete process.env[WORKER_VARIABLE]
 process.title = 'troupe worker'
+joinStore(boot.store)
 const following = followParent(boot.parentPid)
 
 /** The GPUs that the node was given, where not all of its host's. */
@@ -61,7 +63,7 @@ const runtime = new Runtime(switchboard, boot.headEndpoint, boot.head, {
   onHeadLost: () => process.exit(1),
   duties,
 })
-runtime.cluster = { clusterId: boot.clusterId, head: boot.head }
+runtime.cluster = { clusterId: boot.clusterId, head: boot.head, store: boot.store }
 // Before any module is imported: one that connects when it is imported must find that this is a worker.
 enter(runtime)
 

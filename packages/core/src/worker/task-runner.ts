@@ -1,8 +1,7 @@
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { InvalidInputError } from '../api/errors.js'
 import { registeredFunction } from '../api/remote.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
+import { collectGarbage } from '../runtime/garbage.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
@@ -51,11 +50,6 @@ export class TaskRunner {
     await this.#lane.drained()
     return true
   }
-}
-
-function collectGarbage(): void {
-  setFlagsFromString('--expose-gc')
-  runInNewContext('gc')()
 }
 
 function splitMethod(method: string): [module: string, name: string] {
