@@ -9,6 +9,7 @@ import {
   StoreFullError,
   wait,
 } from '../index.js'
+import { collectGarbage } from '../runtime/garbage.js'
 import { crashActor } from '../testing/index.js'
 import { RemoteKeeper } from '../testing/keeper.js'
 import { useCluster } from '../testing/use-cluster.js'
@@ -22,6 +23,7 @@ const filled = (bytes: number, content: number) => new Uint8Array(bytes).fill(co
 
 /** Waits until the store has that many bytes free: collected values are given back a little later. */
 async function untilFree(bytes: number): Promise<void> {
+  collectGarbage()
   for (let left = 500; left > 0 && nodeStore()!.freeBytes < bytes; left--)
     await new Promise((resolve) => setTimeout(resolve, 10))
 }
@@ -89,6 +91,7 @@ test.serial(
 )
 
 test.serial('what a killed process held is free again', async (t) => {
+  await untilFree(8 * MEBIBYTE)
   const keeper = await RemoteKeeper.spawn()
   const { pid } = describeActor(keeper)
   const held = () => nodeStore()!.usage.find((usage) => usage.pid === pid)?.bytes ?? 0
