@@ -4,6 +4,38 @@ export interface SharedMemoryHandle {
   fd: number
   name: string
   bytes: number
+  /** Which object of a store it is; undefined for memory of its own. */
+  stored?: { index: number; generation: number; bytes: number }
+  /** The store's spill file, or -1; of objects and stores only. */
+  spillFd?: number
+}
+
+/** What another process of this host opens a store by. */
+export type StoreHandle = SharedMemoryHandle & { spillFd: number }
+
+/**
+ * Memory that the processes of a host share values in. Who opens it can map the objects of others; objects that no process
+ * holds are freed, also when a process is killed, and those that no process has mapped are spilled when memory runs short.
+ */
+export class Store {
+  /** Makes a store. `diskBytes` is how much may be spilled, into a file without a name in `spillFolder`. */
+  constructor(options: { memoryBytes: number; diskBytes: number; spillFolder: string })
+  /** Opens a store of another process. Throws when that has ended. */
+  constructor(handle: StoreHandle)
+  readonly handle: StoreHandle
+  /** Makes it the store that shared storages of this process are allocated from. */
+  use(): void
+  /** Frees what only processes that have ended held; returns how many objects that were. */
+  reap(): number
+  readonly freeBytes: number
+  readonly spilledBytes: number
+  /** What each process holds, the most first. */
+  readonly usage: { pid: number; objects: number; bytes: number }[]
+}
+
+/** Keeps an object of the store in being, but not in memory. */
+export interface StoreHold {
+  release(): void
 }
 
 /** Part of an open file. */
@@ -17,6 +49,8 @@ export interface FileRegion {
 /** Memory: zeroed and private to this process, shared with others of its host, part of a file, or zeroed and on a GPU. */
 export class Storage {
   constructor(bytes: number, shared: boolean)
+  /** An object of the store, whose content is undefined. Throws when the store is full. */
+  constructor(bytes: number, kind: 'stored')
   /** Maps another process's shared storage. Throws when its owner has ended or released it. */
   constructor(handle: SharedMemoryHandle)
   /** Maps part of a file in place; writes to it stay in this process. Throws when the file is shorter than that. */
@@ -29,6 +63,10 @@ export class Storage {
   readonly buffer: ArrayBuffer
   /** Undefined for private memory. */
   readonly handle: SharedMemoryHandle | undefined
+  /** Copies bytes to its beginning; cheaper than through `buffer` for memory that this process does not look at. */
+  write(bytes: Uint8Array): void
+  /** Keeps an object of the store in being when this storage is released; undefined for other memory. */
+  hold(): StoreHold | undefined
   /** Lets go of the memory; it is freed once no buffer over it is left either. */
   release(): void
 }

@@ -10,6 +10,7 @@ export const {
   Lookout,
   Program,
   Storage,
+  Store,
   Waker,
   copyBytes,
   dieWithParent,

@@ -43,6 +43,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));
   exports.Set("ncclVersion", Napi::Function::New(env, ncclVersion));
+  exports.Set("Store", StoreFace::define(env));
   exports.Set("Waker", WakerFace::define(env));
   exports.Set("ChannelWriter", ChannelWriterFace::define(env));
   exports.Set("ChannelReader", ChannelReaderFace::define(env));

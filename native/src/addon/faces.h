@@ -24,6 +24,8 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value handle(const Napi::CallbackInfo& info);
+  Napi::Value hold(const Napi::CallbackInfo& info);
+  Napi::Value write(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Storage> storage_;
@@ -42,6 +44,23 @@ class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
   Napi::Value watch(const Napi::CallbackInfo& info);
 
   Lookout lookout_;
+};
+
+/// `new Store({memoryBytes, diskBytes, spillFolder})` or `new Store(handle)`; see index.d.ts.
+class StoreFace : public Napi::ObjectWrap<StoreFace> {
+ public:
+  static Napi::Function define(Napi::Env env);
+  explicit StoreFace(const Napi::CallbackInfo& info);
+
+ private:
+  Napi::Value handle(const Napi::CallbackInfo& info);
+  Napi::Value use(const Napi::CallbackInfo& info);
+  Napi::Value reap(const Napi::CallbackInfo& info);
+  Napi::Value freeBytes(const Napi::CallbackInfo& info);
+  Napi::Value spilledBytes(const Napi::CallbackInfo& info);
+  Napi::Value usage(const Napi::CallbackInfo& info);
+
+  std::shared_ptr<store::Store> store_;
 };
 
 /// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout, gpu})`, `.address`, `.connect(addresses)`,

@@ -1,5 +1,7 @@
 #include "addon/faces.h"
 
+#include <cstring>
+
 namespace troupe::addon {
 
 Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& storage) {
@@ -28,11 +30,36 @@ static std::shared_ptr<Storage> mapFile(const Napi::Object& region) {
   return Storage::map(region.Get("fd").As<Napi::Number>().Int32Value(), size("offset"), size("bytes"));
 }
 
+namespace {
+
+store::StoreHandle storeFrom(const Napi::Object& object) {
+  return {handleFrom(object), object.Get("spillFd").As<Napi::Number>().Int32Value()};
+}
+
+Napi::Object storeTo(Napi::Env env, const store::StoreHandle& handle) {
+  auto object = handleTo(env, handle.memory);
+  object.Set("spillFd", handle.spillFd);
+  return object;
+}
+
+store::ObjectId objectFrom(const Napi::Object& object) {
+  return {object.Get("index").As<Napi::Number>().Uint32Value(), object.Get("generation").As<Napi::Number>().Uint32Value()};
+}
+
+std::shared_ptr<Storage> openHandle(const Napi::Object& object) {
+  const auto stored = object.Get("stored");
+  if (!stored.IsObject()) return Storage::open(handleFrom(object));
+  const auto bytes = static_cast<size_t>(stored.As<Napi::Object>().Get("bytes").As<Napi::Number>().DoubleValue());
+  return Storage::open(storeFrom(object), objectFrom(stored.As<Napi::Object>()), bytes);
+}
+
+}  // namespace
+
 Napi::Function StorageFace::define(Napi::Env env) {
   return DefineClass(env, "Storage",
                      {InstanceAccessor<&StorageFace::buffer>("buffer"), InstanceAccessor<&StorageFace::handle>("handle"),
-                      InstanceAccessor<&StorageFace::device>("device"),
-                      InstanceMethod<&StorageFace::release>("release")});
+                      InstanceAccessor<&StorageFace::device>("device"), InstanceMethod<&StorageFace::hold>("hold"),
+                      InstanceMethod<&StorageFace::write>("write"), InstanceMethod<&StorageFace::release>("release")});
 }
 
 // new Storage(bytes: number, shared: boolean), new Storage(handle), new Storage({fd, offset, bytes}) or new Storage({gpu, bytes})
@@ -44,11 +71,14 @@ StorageFace::StorageFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
       storage_ = Storage::allocateOn(cuda::Gpu::open(object.Get("gpu").As<Napi::Number>().Int32Value()), bytes);
       return;
     }
-    storage_ = object.Has("offset") ? mapFile(object) : Storage::open(handleFrom(object));
+    storage_ = object.Has("offset") ? mapFile(object) : openHandle(object);
     return;
   }
   const auto bytes = static_cast<size_t>(info[0].As<Napi::Number>().DoubleValue());
-  storage_ = info[1].ToBoolean() ? Storage::allocateShared(bytes) : Storage::allocate(bytes);
+  const std::string kind = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
+  storage_ = kind == "stored" ? Storage::allocateStored(bytes, true, true)
+             : info[1].ToBoolean() ? Storage::allocateStored(bytes)
+                                   : Storage::allocate(bytes);
 }
 
 Napi::Value StorageFace::buffer(const Napi::CallbackInfo& info) {
@@ -68,8 +98,37 @@ Napi::Value StorageFace::device(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value StorageFace::handle(const Napi::CallbackInfo& info) {
+  if (storage_ && storage_->stored() != nullptr) {
+    const auto& hold = *storage_->stored();
+    auto object = storeTo(info.Env(), hold.store().handle());
+    auto stored = Napi::Object::New(info.Env());
+    stored.Set("index", hold.id().index);
+    stored.Set("generation", hold.id().generation);
+    stored.Set("bytes", static_cast<double>(storage_->bytes()));
+    object.Set("stored", stored);
+    return object;
+  }
   if (!storage_ || storage_->shared() == nullptr) return info.Env().Undefined();
   return handleTo(info.Env(), storage_->shared()->handle());
+}
+
+Napi::Value StorageFace::hold(const Napi::CallbackInfo& info) {
+  if (!storage_ || storage_->stored() == nullptr) return info.Env().Undefined();
+  const auto& own = *storage_->stored();
+  auto hold = std::make_shared<std::unique_ptr<store::Hold>>(std::make_unique<store::Hold>(own.shared(), own.id(), false));
+  auto object = Napi::Object::New(info.Env());
+  object.Set("release", Napi::Function::New(info.Env(), [hold](const Napi::CallbackInfo&) { hold->reset(); }));
+  return object;
+}
+
+Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
+  size_t bytes = 0;
+  void* data = nullptr;
+  if (napi_get_typedarray_info(info.Env(), info[0], nullptr, &bytes, &data, nullptr, nullptr) != napi_ok || !storage_ || bytes > storage_->bytes()) {
+    throw Napi::RangeError::New(info.Env(), "a storage takes a Uint8Array of at most its size");
+  }
+  if (bytes > 0) std::memcpy(storage_->data(), data, bytes);
+  return info.Env().Undefined();
 }
 
 Napi::Value StorageFace::release(const Napi::CallbackInfo& info) {
@@ -129,6 +188,57 @@ Napi::Value copyBytes(const Napi::CallbackInfo& info) {
   const Napi::Promise promise = worker->deferred.Promise();
   worker->Queue();
   return promise;
+}
+
+Napi::Function StoreFace::define(Napi::Env env) {
+  return DefineClass(env, "Store",
+                     {InstanceAccessor<&StoreFace::handle>("handle"), InstanceMethod<&StoreFace::use>("use"), InstanceMethod<&StoreFace::reap>("reap"),
+                      InstanceAccessor<&StoreFace::freeBytes>("freeBytes"), InstanceAccessor<&StoreFace::spilledBytes>("spilledBytes"),
+                      InstanceAccessor<&StoreFace::usage>("usage")});
+}
+
+// new Store(handle) or new Store({memoryBytes, diskBytes, spillFolder})
+StoreFace::StoreFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  const auto object = info[0].As<Napi::Object>();
+  if (object.Has("pid")) {
+    store_ = store::Store::reach(storeFrom(object));
+    return;
+  }
+  store::Store::Options options;
+  options.memoryBytes = static_cast<uint64_t>(object.Get("memoryBytes").As<Napi::Number>().DoubleValue());
+  options.diskBytes = static_cast<uint64_t>(object.Get("diskBytes").As<Napi::Number>().DoubleValue());
+  options.spillFolder = object.Get("spillFolder").As<Napi::String>().Utf8Value();
+  store_ = store::Store::create(options);
+}
+
+Napi::Value StoreFace::handle(const Napi::CallbackInfo& info) { return storeTo(info.Env(), store_->handle()); }
+
+Napi::Value StoreFace::use(const Napi::CallbackInfo& info) {
+  store::Store::setCurrent(store_);
+  return info.Env().Undefined();
+}
+
+Napi::Value StoreFace::reap(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(store_->reap())); }
+
+Napi::Value StoreFace::freeBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(store_->freeBytes()));
+}
+
+Napi::Value StoreFace::spilledBytes(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(store_->spilledBytes()));
+}
+
+Napi::Value StoreFace::usage(const Napi::CallbackInfo& info) {
+  const auto usage = store_->usage();
+  auto all = Napi::Array::New(info.Env(), usage.size());
+  for (uint32_t i = 0; i < usage.size(); i++) {
+    auto entry = Napi::Object::New(info.Env());
+    entry.Set("pid", usage[i].pid);
+    entry.Set("objects", static_cast<double>(usage[i].objects));
+    entry.Set("bytes", static_cast<double>(usage[i].bytes));
+    all.Set(i, entry);
+  }
+  return all;
 }
 
 }  // namespace troupe::addon

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -68,31 +69,31 @@ constexpr std::chrono::microseconds kAwake{40};
 /// Waits awake until `ready()` holds, at most for `limit`. After the first two microseconds it offers its core to others
 /// before each look, so that with more such processes than cores the one that is waited for gets to run. On a host that
 /// is busy with other work an offer can cost milliseconds, so after one that did none are made for a while, and the wait
-/// awake ends where they would begin.
+/// awake is short.
 template <class Ready>
 bool spinUntil(Ready&& ready, std::chrono::nanoseconds limit) {
   using Clock = std::chrono::steady_clock;
-  constexpr int kPauses = 40;
-  constexpr std::chrono::microseconds kCostly{60};
-  constexpr std::chrono::milliseconds kWithoutOffers{50};
-  static std::atomic<Clock::rep> withoutOffersUntil{0};
+  constexpr std::chrono::microseconds kWithoutOffer{2}, kShort{12}, kCostly{100};
+  constexpr std::chrono::milliseconds kPatience{20};
+  static std::atomic<Clock::rep> busyUntil{0};
   if (ready()) return true;
-  auto now = Clock::now();
-  const auto end = now + limit;
-  for (int look = 0; look < kPauses && now < end; look++) {
-    pauseBriefly();
-    if (ready()) return true;
-    if (look % 8 == 7) now = Clock::now();
-  }
-  if (now.time_since_epoch().count() < withoutOffersUntil.load(std::memory_order_relaxed)) return false;
+  const auto start = Clock::now();
+  const bool isBusy = start.time_since_epoch().count() < busyUntil.load(std::memory_order_relaxed);
+  const auto end = start + (isBusy ? std::min<std::chrono::nanoseconds>(limit, kShort) : limit);
+  auto now = start;
   while (now < end) {
-    sched_yield();
+    if (isBusy || now - start < kWithoutOffer) {
+      pauseBriefly();
+    } else {
+      sched_yield();
+    }
     if (ready()) return true;
     const auto before = now;
     now = Clock::now();
-    if (now - before < kCostly) continue;
-    withoutOffersUntil.store((now + kWithoutOffers).time_since_epoch().count(), std::memory_order_relaxed);
-    return false;
+    if (now - before > kCostly) {
+      busyUntil.store((now + kPatience).time_since_epoch().count(), std::memory_order_relaxed);
+      return false;
+    }
   }
   return false;
 }

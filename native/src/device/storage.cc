@@ -1,6 +1,7 @@
 #include "device/storage.h"
 
 #include <new>
+#include <stdexcept>
 #include <sys/mman.h>
 
 namespace troupe {
@@ -15,7 +16,7 @@ Storage::Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shar
     : data_(data), bytes_(bytes), shared_(std::move(shared)) {}
 
 Storage::~Storage() {
-  if (!shared_ && !file_ && !onGpu_ && data_ != nullptr) munmap(data_, bytes_);
+  if (!shared_ && !file_ && !onGpu_ && !stored_ && data_ != nullptr) munmap(data_, bytes_);
 }
 
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
@@ -35,6 +36,39 @@ std::shared_ptr<Storage> Storage::allocateShared(size_t bytes, bool reserve) {
 std::shared_ptr<Storage> Storage::open(const SharedMemoryHandle& handle) {
   auto memory = SharedMemory::open(handle);
   return std::shared_ptr<Storage>(new Storage(memory->data(), memory->bytes(), memory));
+}
+
+std::shared_ptr<Storage> Storage::allocateStored(size_t bytes, bool isOverwritten, bool mustBeStored) {
+  auto store = store::Store::current();
+  if (!store || bytes == 0) return allocateShared(bytes);
+  uint8_t* data = nullptr;
+  store::ObjectId id;
+  try {
+    id = store->create(bytes, !isOverwritten, &data);
+  } catch (const store::StoreFullError&) {
+    if (mustBeStored) throw;
+    return allocateShared(bytes);
+  }
+  const auto storage = std::shared_ptr<Storage>(new Storage(data, bytes, nullptr));
+  storage->stored_ = std::make_unique<store::Hold>(std::move(store), id, data);
+  return storage;
+}
+
+std::shared_ptr<Storage> Storage::open(const store::StoreHandle& handle, store::ObjectId id, size_t bytes) {
+  const auto store = store::Store::reach(handle);
+  std::unique_ptr<store::Hold> hold;
+  try {
+    hold = std::make_unique<store::Hold>(store, id, true);
+  } catch (const store::StoreFullError&) {
+    const store::Hold meanwhile(store, id, false);
+    auto copy = allocate(bytes);
+    if (store->copySpilled(id, copy->data(), bytes)) return copy;
+    hold = std::make_unique<store::Hold>(store, id, true);
+  }
+  if (bytes > hold->store().bytesOf(id)) throw std::runtime_error("an object of the store is smaller than its handle says");
+  const auto storage = std::shared_ptr<Storage>(new Storage(hold->data(), bytes, nullptr));
+  storage->stored_ = std::move(hold);
+  return storage;
 }
 
 std::shared_ptr<Storage> Storage::map(int fd, size_t offset, size_t bytes) {

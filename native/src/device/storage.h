@@ -7,6 +7,7 @@
 #include "device/cuda.h"
 #include "memory/file_mapping.h"
 #include "memory/shared_memory.h"
+#include "store/store.h"
 
 namespace troupe {
 
@@ -20,7 +21,12 @@ class Storage {
   static std::shared_ptr<Storage> allocate(size_t bytes);
   /// Memory that other processes of this host can map. With `reserve` its pages are taken now.
   static std::shared_ptr<Storage> allocateShared(size_t bytes, bool reserve = true);
+  /// The same out of the store that this process has joined; of its own where it has joined none, or that is full. Zeroed
+  /// unless `isOverwritten` says that all of it will be written. With `mustBeStored` a full store is an error.
+  static std::shared_ptr<Storage> allocateStored(size_t bytes, bool isOverwritten = false, bool mustBeStored = false);
   static std::shared_ptr<Storage> open(const SharedMemoryHandle& handle);
+  /// An object of a store, or where it is spilled and finds no room, a private copy of it.
+  static std::shared_ptr<Storage> open(const store::StoreHandle& handle, store::ObjectId id, size_t bytes);
   /// Part of an open file, in place: see FileMapping.
   static std::shared_ptr<Storage> map(int fd, size_t offset, size_t bytes);
 
@@ -38,6 +44,7 @@ class Storage {
   /// The GPU it lies on, or null.
   std::shared_ptr<cuda::Gpu> gpu() const { return onGpu_ ? onGpu_->gpu() : nullptr; }
   const SharedMemory* shared() const { return shared_.get(); }
+  const store::Hold* stored() const { return stored_.get(); }
 
  private:
   Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared);
@@ -47,6 +54,7 @@ class Storage {
   std::shared_ptr<SharedMemory> shared_;
   std::shared_ptr<FileMapping> file_;
   std::unique_ptr<cuda::DeviceMemory> onGpu_;
+  std::unique_ptr<store::Hold> stored_;
 };
 
 }  // namespace troupe

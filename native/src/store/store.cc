@@ -199,6 +199,57 @@ Store::~Store() {
   if (spillFd_ >= 0) close(spillFd_);
 }
 
+namespace {
+
+struct Known {
+  std::mutex mutex;
+  std::shared_ptr<Store> current;
+  std::map<std::string, std::weak_ptr<Store>> stores;
+};
+
+Known& known() {
+  static auto* const all = new Known;  // outlives whatever the process still holds when it ends
+  return *all;
+}
+
+}  // namespace
+
+std::shared_ptr<Store> Store::current() {
+  std::lock_guard<std::mutex> lock(known().mutex);
+  return known().current;
+}
+
+void Store::setCurrent(std::shared_ptr<Store> store) {
+  std::lock_guard<std::mutex> lock(known().mutex);
+  if (store) known().stores[store->handle().memory.name] = store;
+  known().current = std::move(store);
+}
+
+std::shared_ptr<Store> Store::reach(const StoreHandle& handle) {
+  std::lock_guard<std::mutex> lock(known().mutex);
+  auto& entry = known().stores[handle.memory.name];
+  if (auto store = entry.lock()) return store;
+  auto store = open(handle);
+  entry = store;
+  return store;
+}
+
+Hold::Hold(std::shared_ptr<Store> store, ObjectId id, bool isMapped) : store_(std::move(store)), id_(id) {
+  store_->hold(id_);
+  if (!isMapped) return;
+  try {
+    data_ = store_->map(id_);
+  } catch (...) {
+    store_->release(id_);
+    throw;
+  }
+}
+
+Hold::~Hold() {
+  if (data_ != nullptr) store_->unmap(id_);
+  store_->release(id_);
+}
+
 StoreHandle Store::handle() const { return {memory_->handle(), spillFd_}; }
 
 void Store::join() {
@@ -351,6 +402,15 @@ void Store::unmap(ObjectId id) {
     if (found == own_.end() || found->second.maps == 0 || --found->second.maps > 0) return;
   }
   erase(at(id).mappers, slot_);
+}
+
+bool Store::copySpilled(ObjectId id, uint8_t* to, uint64_t bytes) {
+  auto& object = at(id);
+  const uint64_t where = object.place.load(std::memory_order_acquire);
+  if ((where & kOnDisk) == 0 || bytes > object.bytes || !transfer(spillFd_, to, bytes, where & ~kOnDisk, false)) return false;
+  // Its part of the file is another's as soon as it has moved.
+  Lock lock(*this);
+  return object.place.load(std::memory_order_acquire) == where;
 }
 
 /// Moves a spilled object into memory, unless another process does so first.

@@ -41,6 +41,30 @@ class ObjectGoneError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+class Store;
+
+/// Keeps an object in being, and so long as it is mapped, where it is.
+class Hold {
+ public:
+  /// Takes over what `create` has given.
+  Hold(std::shared_ptr<Store> store, ObjectId id, uint8_t* data) : store_(std::move(store)), id_(id), data_(data) {}
+  /// Holds an object that someone else holds meanwhile, and maps it if asked for. Throws as Store::hold and Store::map do.
+  Hold(std::shared_ptr<Store> store, ObjectId id, bool isMapped);
+  ~Hold();
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+  uint8_t* data() const { return data_; }
+  ObjectId id() const { return id_; }
+  Store& store() const { return *store_; }
+  const std::shared_ptr<Store>& shared() const { return store_; }
+
+ private:
+  std::shared_ptr<Store> store_;
+  ObjectId id_;
+  uint8_t* data_ = nullptr;
+};
+
 /// A process's share of a store, for those who look for what holds its memory.
 struct Usage {
   pid_t pid;
@@ -77,6 +101,12 @@ class Store {
 
   StoreHandle handle() const;
 
+  /// The store that this process allocates from; null if it has none.
+  static std::shared_ptr<Store> current();
+  static void setCurrent(std::shared_ptr<Store> store);
+  /// This process's view of a store, opened if it has none.
+  static std::shared_ptr<Store> reach(const StoreHandle& handle);
+
   /// Makes an object, held and mapped by this process once each. Its memory is zeroed if asked for. Throws StoreFullError.
   ObjectId create(uint64_t bytes, bool zeroed, uint8_t** data);
 
@@ -88,6 +118,10 @@ class Store {
   /// ObjectGoneError, or StoreFullError when there is no room to read it back into.
   uint8_t* map(ObjectId id);
   void unmap(ObjectId id);
+
+  /// Copies a spilled object that this process holds out of the spill file, for when there is no room to map it. False when
+  /// it is not spilled (any more).
+  bool copySpilled(ObjectId id, uint8_t* to, uint64_t bytes);
 
   uint64_t bytesOf(ObjectId id) const;
   bool isSpilled(ObjectId id) const;

@@ -23,6 +23,7 @@ export {
   ObjectLostError,
   PortInUseError,
   QueueFullError,
+  StoreFullError,
   TroupeError,
   UnhandledFailureError,
   WorkerDiedError,
@@ -42,7 +43,7 @@ export {
 } from './api/handle.js'
 export type { ActorFailure, ActorHooks, Decision, Restart } from './api/hooks.js'
 export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
-export { put, type Waited, wait } from './api/objects.js'
+export { type PutOptions, put, type Waited, wait } from './api/objects.js'
 export type { PlaceOptions } from './api/place-options.js'
 export { PlacementGroup, placementGroup } from './api/placement-group.js'
 export { ObjectRef } from './api/ref.js'
@@ -83,6 +84,7 @@ export {
 export { allGather, allReduce, reduceScatter } from './graph/trace.js'
 export { type CurrentCall, currentCall } from './runtime/current-call.js'
 export { type CurrentActor, currentActor } from './runtime/runtime.js'
+export type { StoreOptions } from './store/store.js'
 
 import './runtime/ref-codec.js'
 import './transport/tensor-codec.js'

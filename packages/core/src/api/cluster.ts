@@ -11,6 +11,7 @@ import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
+import { joinStore, type StoreOptions } from '../store/store.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import { ClusterLostError, InvalidInputError, UnhandledFailureError } from './errors.js'
 import type { ActorFailure, Decision } from './hooks.js'
@@ -41,6 +42,8 @@ export interface ConnectOptions {
    * was started, unless `!node_modules` in that file has them sent.
    */
   readonly workingDirectory?: string | URL
+  /** Where the processes of a cluster that is started keep what they share. */
+  readonly store?: StoreOptions
 }
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
@@ -198,12 +201,12 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
 }
 
 async function startCluster(options: ConnectOptions): Promise<Cluster> {
-  const { namespace, resources, supervise, onFailure } = options
+  const { namespace, resources, supervise, onFailure, store } = options
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
   const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid }
-  const boot: HeadBoot = { ...ids, resources, nodeFlags }
+  const boot: HeadBoot = { ...ids, resources, nodeFlags, store }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
     detached: true,
@@ -231,6 +234,7 @@ async function startCluster(options: ConnectOptions): Promise<Cluster> {
     throw error
   }
   runtime.supervisor = supervise
+  joinStore(runtime.cluster.store)
   enter(runtime)
   return new Cluster(runtime, head)
 }

@@ -149,6 +149,13 @@ export class QueueFullError extends TroupeError {
   }
 }
 
+/** The object store of a node has no room, in memory or on disk; the message says what holds it. */
+export class StoreFullError extends TroupeError {
+  static {
+    nameErrors(StoreFullError)
+  }
+}
+
 /** A channel carries no more messages: its writer has closed it or died, or all its readers have gone. */
 export class ChannelClosedError extends TroupeError {
   static {
@@ -200,6 +207,7 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     ObjectLostError,
     LostArgumentError,
     QueueFullError,
+    StoreFullError,
     ChannelClosedError,
     GraphClosedError,
     CancelledError,

@@ -1,15 +1,22 @@
 import { currentRuntime } from '../runtime/runtime.js'
-import { decode, encode } from '../transport/codec.js'
-import { snapshot } from '../transport/wire.js'
-import { checkCount } from './call-options.js'
+import { putValue } from '../store/put-ref.js'
+import { checkCallOptions, checkCount } from './call-options.js'
 import { InvalidInputError } from './errors.js'
-import { ObjectRef } from './ref.js'
+import type { ObjectRef } from './ref.js'
 
 let puts = 0
 
+/** How a value is put. */
+export interface PutOptions {
+  /** Milliseconds that the ref waits for room in the store; 30,000 by default. */
+  readonly deadline?: number
+}
+
 /**
- * A ref of a value as it is now, which can be passed to many calls. This process owns the value. Tensors in it are shared,
- * all else is copied.
+ * A ref of a value as it is now, which can be passed to many calls. This process owns the value. Tensors in it are shared;
+ * all else is copied, large arrays into the store of the node, where every process of it that gets them sees the same
+ * memory: what is got is not to be written to. While the store is full the ref waits for room, and the value must not change
+ * until it has settled; after the deadline it rejects with a StoreFullError.
  *
  * @throws InvalidInputError naming the path of what could not be sent
  * @example
@@ -18,20 +25,13 @@ let puts = 0
  * await Promise.all(workers.map((worker) => worker.load(weights)))
  * ```
  */
-export function put<T>(value: T): ObjectRef<T> {
+export function put<T>(value: T, { deadline = 30_000 }: PutOptions = {}): ObjectRef<T> {
+  checkCallOptions({ deadline })
   const runtime = currentRuntime()
-  const encoded = encode(value, 'the value', true)
-  try {
-    const { tree, marked, attachments } = snapshot(encoded)
-    const copy = decode(tree, marked, attachments, true) as T
-    const id = `${runtime.self.processId}:put:${++puts}`
-    const ref = new ObjectRef<T>((resolve) => resolve(copy), id, { freed: () => runtime.objects.unput(id) })
-    runtime.objects.put(ref)
-    runtime.switchboard.wake()
-    return ref
-  } finally {
-    for (const release of encoded.pins) release()
-  }
+  const ref = putValue(value, `${runtime.self.processId}:put:${++puts}`, deadline)
+  runtime.objects.put(ref)
+  runtime.switchboard.wake()
+  return ref
 }
 
 /** What {@link wait} found, both in the order they were given. */

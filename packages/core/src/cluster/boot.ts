@@ -1,3 +1,4 @@
+import type { StoreHandle } from '@troupe/native'
 import type { ProcessAddress } from '../transport/switchboard.js'
 import type { HeadOptions } from './head.js'
 
@@ -18,6 +19,7 @@ export interface WorkerSettings {
   readonly head: ProcessAddress
   readonly headEndpoint: string
   readonly host: string
+  readonly store: StoreHandle
   /** Whether other nodes must be able to reach it. */
   readonly listens: boolean
 }

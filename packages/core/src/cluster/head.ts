@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os'
 import { InvalidInputError, ObjectLostError, PortInUseError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
+import { makeStore, type StoreOptions } from '../store/store.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
@@ -73,6 +74,8 @@ export interface HeadOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Flags of Node.js for the workers of its node. */
   readonly nodeFlags?: readonly string[] | undefined
+  /** Where the processes of its node keep what they share. */
+  readonly store?: StoreOptions | undefined
 }
 
 /** The node that keeps the cluster's registry: who its nodes, drivers and actors are. */
@@ -103,7 +106,8 @@ export class Head {
   private constructor(options: HeadOptions, switchboard: Switchboard, address: ProcessAddress) {
     this.#options = options
     this.#switchboard = switchboard
-    this.#info = { clusterId: options.clusterId, head: address }
+    const store = makeStore(options.store)
+    this.#info = { clusterId: options.clusterId, head: address, store: store.handle }
     const load = (id: string) => this.#actors.countOn(id)
     this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
     this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, {
@@ -117,7 +121,7 @@ export class Head {
     const host = options.listen?.host ?? '127.0.0.1'
     const { nodeId, clusterId, secret } = options
     const listens = options.listen !== undefined
-    const settings = { nodeId, clusterId, secret, host, head: address, headEndpoint: address.ipc, listens }
+    const settings = { nodeId, clusterId, secret, host, head: address, headEndpoint: address.ipc, listens, store }
     const readDirectory: ReadDirectory = (id, offset) => this.#directories.read(id, offset)
     this.#agent = new NodeAgent(settings, this.#noticesOf(), readDirectory, options.nodeFlags)
     const { pid } = process

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
+import type { Store } from '@troupe/native'
 import { InvalidInputError } from '../api/errors.js'
 import { CLUSTER_VARIABLE, THREADS_VARIABLE, WORKER_VARIABLE, type WorkerBoot, type WorkerSettings } from './boot.js'
 import { DirectoryCache, type ReadDirectory } from './directory/directory-cache.js'
@@ -21,7 +22,7 @@ const GRACE = 500
 const LAST_OUTPUT = 100
 
 /** What all workers of a node share. */
-export type NodeSettings = Omit<WorkerSettings, 'processId'>
+export type NodeSettings = { readonly store: Store } & Omit<WorkerSettings, 'processId' | 'store'>
 
 /** Starts and ends the workers of one node. */
 export class NodeAgent implements NodeRequests {
@@ -78,7 +79,7 @@ export class NodeAgent implements NodeRequests {
   }
 
   #startProcess(processId: string, settings: ProcessSettings): void {
-    const boot: WorkerBoot = { ...this.#settings, processId, parentPid: process.pid }
+    const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
     const child = this.#spawn(workerMain, { ...settings, nodeFlags }, { [WORKER_VARIABLE]: JSON.stringify(boot) })
     const lastLines = new LastLines()
@@ -94,6 +95,7 @@ export class NodeAgent implements NodeRequests {
       const report = (death: Death) => {
         this.#probes.delete(processId)
         if (!this.#workers.delete(processId)) return
+        this.#settings.store.reap()
         this.#notices.exited(processId, death)
         resolve()
       }
@@ -126,7 +128,7 @@ export class NodeAgent implements NodeRequests {
       this.#threads.set(key, threads)
     }
     const started = threads
-    started.start({ ...this.#settings, processId })
+    started.start(this.#workerSettings(processId))
     this.#workers.set(processId, () => started.end(processId))
   }
 
@@ -134,6 +136,11 @@ export class NodeAgent implements NodeRequests {
     const probe = this.#probes.get(processId)
     if (!probe) throw new InvalidInputError('its process has ended, or it is a thread, whose stack cannot be read')
     return probe.read()
+  }
+
+  #workerSettings(processId: string): WorkerSettings {
+    const { store, ...settings } = this.#settings
+    return { ...settings, store: store.handle, processId }
   }
 
   #spawn(

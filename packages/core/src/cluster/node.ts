@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { ClusterLostError } from '../api/errors.js'
+import { makeStore, type StoreOptions } from '../store/store.js'
 import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import { randomId, Switchboard } from '../transport/switchboard.js'
@@ -19,6 +20,8 @@ export interface NodeOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** What lets processes into the cluster; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
   readonly token?: string
+  /** Where its processes keep what they share. */
+  readonly store?: StoreOptions
 }
 
 /** A host that has joined a cluster: it starts workers when the head asks for them. */
@@ -73,9 +76,10 @@ export class JoinedNode {
       })
       const { clusterId } = info
       const joined = { nodeId, clusterId, secret: secret.text, host, head: info.head }
+      const store = makeStore(options.store)
       const logs = new LogSender((line, id) => control<NodeNotices>(peer).log(id, line))
       node.#agent = new NodeAgent(
-        { ...joined, headEndpoint: endpoint, listens: true },
+        { ...joined, headEndpoint: endpoint, listens: true, store },
         {
           exited: (id, death) => peer.notify('exited', id, death),
           log: (id, line) => logs.send(line, id),

@@ -1,3 +1,4 @@
+import type { StoreHandle } from '@troupe/native'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
 import type { Sealed } from '../transport/sealed.js'
@@ -299,6 +300,8 @@ export interface NodeInfo {
 export interface ClusterInfo {
   readonly clusterId: string
   readonly head: ProcessAddress
+  /** The store of the head's node, for processes that are on it. */
+  readonly store: StoreHandle
 }
 
 /** What the head serves to every process that has joined. */

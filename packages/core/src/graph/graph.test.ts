@@ -167,9 +167,13 @@ test('ordinary calls go on while a graph runs, and steps take their turns with t
   await a.open()
   t.is(await passing, 5)
   await blocked
+  const holding = a.pass(6)
+  while ((await a.waiting()) === 0) await new Promise((resolve) => setTimeout(resolve, 2))
   const last = chain.execute(1)
   await chain.close()
   await t.throwsAsync(last, { instanceOf: GraphClosedError })
+  await a.open()
+  t.is(await holding, 6)
 })
 
 test('an event loop that awaits one execution after the other still gets its turns', async (t) => {

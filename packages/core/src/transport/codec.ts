@@ -81,14 +81,15 @@ export type Subject = string
 /**
  * Encodes a value.
  *
+ * @param mustBeStored whether large bytes that find no room in the store are an error, and do not travel as copies
  * @throws InvalidInputError naming the path of what cannot be sent: a function, a symbol, an instance of a class
  * without a codec. Whatever had been pinned by then is released.
  */
-export function encode(value: unknown, subject: Subject, sameNode: boolean): Encoded {
+export function encode(value: unknown, subject: Subject, sameNode: boolean, mustBeStored = false): Encoded {
   if (isPlain(value) || (Array.isArray(value) && value.every(isPlain) && value[0] !== MARK)) {
     return { tree: value, marked: false, attachments: [], pins: [] }
   }
-  const encoder = new Encoder(codecs, subject, sameNode)
+  const encoder = new Encoder(codecs, subject, sameNode, mustBeStored)
   try {
     const tree = encoder.encode(value)
     return { tree, marked: encoder.marked, attachments: encoder.attachments, pins: encoder.pins }

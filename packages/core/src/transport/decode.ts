@@ -1,4 +1,6 @@
+import type { SharedMemoryHandle } from '@troupe/native'
 import { errorClasses } from '../api/errors.js'
+import { openStored } from '../store/stored-bytes.js'
 import type { Codec, DecodeContext } from './codec.js'
 import { binaryClasses, kinds, MARK } from './marks.js'
 
@@ -42,7 +44,7 @@ class Decoder {
   }
 
   #unmark(node: unknown[]): unknown {
-    const [, kind, first, second] = node
+    const [, kind, first, second, third, fourth] = node
     switch (kind) {
       case kinds.reference:
         if (!((first as number) in this.#objects)) throw new TypeError('a cycle runs through a value with a codec')
@@ -78,6 +80,10 @@ class Decoder {
         return this.#met(viewOf(first as number, Uint8Array.from(second as Uint8Array)))
       case kinds.attachedBytes:
         return this.#met(viewOf(first as number, this.#context.attachment(second as number)))
+      case kinds.storedBytes: {
+        const bytes = openStored(second as SharedMemoryHandle, third as number, fourth as number)
+        return this.#met(viewOf(first as number, bytes))
+      }
       case kinds.regExp:
         return this.#met(new RegExp(first as string, second as string))
       case kinds.url:

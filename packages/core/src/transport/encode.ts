@@ -1,4 +1,5 @@
 import { InvalidInputError } from '../api/errors.js'
+import { storeBytes } from '../store/stored-bytes.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
 import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
 
@@ -13,6 +14,8 @@ export class Encoder implements EncodeContext {
   marked = false
   readonly #codecs: ReadonlyMap<string, Codec>
   readonly #subject: Subject
+  /** Whether a full store is an error; else bytes then travel as copies. */
+  readonly #mustBeStored: boolean
   readonly #numbers = new Map<object, number>()
   readonly #path: (string | number)[] = []
 
@@ -20,7 +23,9 @@ export class Encoder implements EncodeContext {
     codecs: ReadonlyMap<string, Codec>,
     subject: Subject,
     readonly sameNode: boolean,
+    mustBeStored = false,
   ) {
+    this.#mustBeStored = mustBeStored
     this.#codecs = codecs
     this.#subject = subject
   }
@@ -151,6 +156,11 @@ export class Encoder implements EncodeContext {
     const bytes = ArrayBuffer.isView(value)
       ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
       : new Uint8Array(value)
+    const stored = this.sameNode ? storeBytes(bytes, this.#mustBeStored) : undefined
+    if (stored) {
+      this.pin(stored.release)
+      return this.#mark(kinds.storedBytes, index, stored.handle, stored.offset, bytes.length)
+    }
     const copy = Buffer.allocUnsafeSlow(bytes.length)
     copy.set(bytes)
     return bytes.length <= INLINE_BYTES

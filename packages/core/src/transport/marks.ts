@@ -21,6 +21,7 @@ export const kinds = {
   regExp: 12,
   url: 13,
   codec: 14,
+  storedBytes: 15,
 } as const
 
 /** Views that travel as their bytes; the index into this list is on the wire, so only append. */
@@ -43,3 +44,6 @@ export const binaryClasses = [
 
 /** Bytes up to this many travel inside the message, more as a frame of their own. */
 export const INLINE_BYTES = 1024
+
+/** Bytes from this many on travel within a node as an object of its store. */
+export const STORED_BYTES = 65536

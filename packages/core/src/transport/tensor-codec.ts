@@ -19,10 +19,13 @@ registerCodec<Tensor, Sent>({
     }
     let held: Tensor | undefined = tensor.handle ? tensor : sharedCopy(tensor)
     const handle = held.handle as TensorHandle
+    const hold = held.storage.hold()
     // The receiver maps the memory through this process, which must not collect it before.
     context.pin(() => {
+      hold?.release()
       held = undefined
     })
+    if (hold) held = undefined
     return { handle }
   },
   decode(sent, context) {

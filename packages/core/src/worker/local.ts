@@ -58,7 +58,7 @@ async function networkOf({ headEndpoint, network }: Runtime): Promise<Omit<Worke
   return { headEndpoint, host: await addressTowards(hostname, Number(port)), listens: true }
 }
 
-type ClusterPart = Pick<WorkerSettings, 'processId' | 'nodeId' | 'clusterId' | 'head' | 'secret'>
+type ClusterPart = Pick<WorkerSettings, 'processId' | 'nodeId' | 'clusterId' | 'head' | 'secret' | 'store'>
 
 /** The address of this machine on the way to another one. */
 async function addressTowards(host: string, port: number): Promise<string> {

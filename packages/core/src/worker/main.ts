@@ -7,6 +7,7 @@ import { followParent } from '../cluster/lifeline.js'
 import { visibleDevices } from '../cluster/resources.js'
 import { workerTitle } from '../cluster/title.js'
 import { enter } from '../runtime/runtime.js'
+import { joinStore } from '../store/store.js'
 import { useNetwork } from '../transport/network.js'
 import { Secret } from '../transport/secret.js'
 import { Switchboard } from '../transport/switchboard.js'
@@ -47,6 +48,8 @@ function processSettings(): WorkerBoot {
 
 const settings = isMainThread ? processSettings() : threadSettings()
 if (!isMainThread) useNetwork(networkOfHost)
+
+joinStore(settings.store)
 
 const switchboard = new Switchboard(
   { processId: settings.processId, nodeId: settings.nodeId },

@@ -82,9 +82,9 @@ export class Worker {
       },
       leave: () => body.exit(0),
     }
-    const { clusterId, head, headEndpoint, host, listens } = settings
+    const { clusterId, head, headEndpoint, host, listens, store } = settings
     this.runtime = new Runtime(switchboard, headEndpoint, head, { onHeadLost: () => body.exit(1), duties })
-    this.runtime.cluster = { clusterId, head }
+    this.runtime.cluster = { clusterId, head, store }
     this.runtime.network = { host, listens }
     this.runtime.objects.onEmpty = () => this.#heldNoMore()
   }
