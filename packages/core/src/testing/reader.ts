@@ -1,13 +1,18 @@
 import type { Tensor } from '@troupe/tensor'
 import { actor, type ObjectRef } from '../index.js'
 
+/** Which object of the node's store a tensor lies in. */
+export function placeOf({ handle }: Tensor): string | undefined {
+  return JSON.stringify(handle?.memory.stored)
+}
+
 /** Reads tensors, and tells which memory they lie in. */
 export class Reader {
   #seen: { memory: string | undefined; sum: number }[] = []
 
   see(tensor: Tensor<'float32'>, scale: { by: number } = { by: 1 }): { memory: string | undefined; sum: number } {
     const seen = {
-      memory: tensor.handle?.memory.name,
+      memory: placeOf(tensor),
       sum: tensor.data.reduce((sum, value) => sum + value * scale.by, 0),
     }
     this.#seen.push(seen)

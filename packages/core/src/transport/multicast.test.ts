@@ -1,28 +1,21 @@
-import { readdirSync, readlinkSync } from 'node:fs'
 import { Tensor } from '@troupe/tensor'
 import test from 'ava'
 import { ActorDiedError, connect, describeActor, InvalidInputError, put } from '../index.js'
+import { nodeStore } from '../store/store.js'
 import { TestCluster } from '../testing/index.js'
 import { Lease, RemoteTenant } from '../testing/lease.js'
-import { RemoteReader } from '../testing/reader.js'
+import { placeOf, RemoteReader } from '../testing/reader.js'
 
-/** The segments of shared memory that this process has open. */
-function segments(): string[] {
-  return readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      const target = readlinkSync(`/proc/self/fd/${fd}`)
-      return target.startsWith('/memfd:troupe') ? [target] : []
-    } catch {
-      return []
-    }
-  })
+/** How many objects of the node's store this process has a part in. */
+function stored(): number {
+  return nodeStore()!.usage.find(({ pid }) => pid === process.pid)?.objects ?? 0
 }
 
-/** How many segments are made while a function runs. */
+/** How many objects are stored while a function runs. */
 function madeBy(run: () => void): number {
-  const before = new Set(segments())
+  const before = stored()
   run()
-  return segments().filter((segment) => !before.has(segment)).length
+  return stored() - before
 }
 
 const MEMBERS = 4
@@ -40,7 +33,7 @@ test.serial('a tensor for all members of a node is copied once, or never where i
     const seen = (await mesh.call('seen')).map(({ value }) => value.at(-1)!)
     const names = new Set(seen.map((one) => one.memory))
     t.is(names.size, 1, 'all map the same memory')
-    t.is(names.has(tensor.handle?.memory.name), memory === 'shared')
+    t.is(names.has(placeOf(tensor)), memory === 'shared')
     if (memory === 'private')
       t.true(
         seen.every(({ sum }) => sum === ELEMENTS),
