@@ -294,7 +294,7 @@ export class Head {
       unblocked: (lease) => this.#leases.unblock(lease),
       askDriver: (driver, what, id) => this.#askDriver(driver, what, id, peer.identity.processId),
       fetchFromDriver: (driver, id, lost) => {
-        return this.#withDriver(driver, id, (duties) => duties.fetchSealed(id, peer.identity.processId, lost))
+        return this.#withDriver(driver, id, (duties) => duties.fetchSealed(id, peer.identity, lost))
       },
       openedFromDriver: (driver, pin) => this.#drivers.get(driver)?.notify('opened' satisfies keyof DriverDuties, pin),
       noticed: (actorId) => this.#actors.noticed(actorId),

@@ -1,6 +1,7 @@
 import type { StoreHandle } from '@troupe/native'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
+import type { PeerIdentity } from '../transport/link.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
 import type { DirectoryId } from './directory/directory-id.js'
@@ -430,8 +431,8 @@ export interface OwnerRequests {
 export interface DriverDuties extends OwnerDuties {
   holdFor(id: string, holder: string): void
   releaseFor(id: string, holder: string): void
-  /** Gives the value, or where it is, sealed. */
-  fetchSealed(id: string, holder: string, lost?: string): Promise<SealedOutcome>
+  /** Gives the value, or where it is, sealed for a process. */
+  fetchSealed(id: string, holder: PeerIdentity, lost?: string): Promise<SealedOutcome>
   /** What was sealed has been opened. */
   opened(pin: number): void
   holderGone(holder: string): void

@@ -259,11 +259,11 @@ export class Runtime {
     return this.switchboard.reach(address, handler)
   }
 
-  async #seal(id: string, holder: string, lost?: string): Promise<SealedOutcome> {
-    const { sealed, pins } = seal(await this.objects.fetch(id, lost), 'the value of a ref')
+  async #seal(id: string, { processId, nodeId }: PeerIdentity, lost?: string): Promise<SealedOutcome> {
+    const { sealed, pins } = seal(await this.objects.fetch(id, lost), 'the value of a ref', nodeId === this.self.nodeId)
     if (pins.length === 0) return { sealed, pin: undefined }
     const pin = ++this.#seals
-    this.#sealed.set(pin, { holder, pins })
+    this.#sealed.set(pin, { holder: processId, pins })
     return { sealed, pin }
   }
 

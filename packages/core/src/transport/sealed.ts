@@ -2,26 +2,27 @@ import { Packr, Unpackr } from 'msgpackr/pack'
 import { decode, encode, type Subject } from './codec.js'
 
 /**
- * A value as bytes that any process can keep and pass on, also one that has not registered the codecs in it. Nothing in it
- * refers to the memory of the process that sealed it.
+ * A value as bytes that any process can keep and pass on, also one that has not registered the codecs in it. Sealed for a
+ * process of the same node, it may refer to memory that they share; otherwise nothing in it does.
  */
 export interface Sealed {
   readonly bytes: Uint8Array
   readonly marked: boolean
   readonly attachments: readonly Uint8Array[]
+  readonly sameNode: boolean
 }
 
 const packr = new Packr({ useRecords: false })
 const unpackr = new Unpackr({ useRecords: false })
 
 /**
- * Seals a value. What it pins is the caller's to release, once nobody will open it any more.
+ * Seals a value, by default for any node. What it pins is the caller's to release, once nobody will open it any more.
  *
  * @throws InvalidInputError naming the path of what cannot be sent
  */
-export function seal(value: unknown, subject: Subject): { sealed: Sealed; pins: (() => void)[] } {
-  const { tree, marked, attachments, pins } = encode(value, subject, false)
-  return { sealed: { bytes: packr.pack(tree), marked, attachments }, pins }
+export function seal(value: unknown, subject: Subject, sameNode = false): { sealed: Sealed; pins: (() => void)[] } {
+  const { tree, marked, attachments, pins } = encode(value, subject, sameNode)
+  return { sealed: { bytes: packr.pack(tree), marked, attachments, sameNode }, pins }
 }
 
 /**
@@ -30,10 +31,10 @@ export function seal(value: unknown, subject: Subject): { sealed: Sealed; pins: 
  * @param keep given what must settle before the pins are released
  */
 export function unseal(
-  { bytes, marked, attachments }: Sealed,
+  { bytes, marked, attachments, sameNode }: Sealed,
   keep: (until: Promise<unknown>) => void = () => {},
 ): unknown {
   // What a codec makes of an attachment may keep it, so each opening has its own.
   const own = attachments.map((attachment) => Uint8Array.from(attachment))
-  return decode(unpackr.unpack(bytes), marked, own, false, keep)
+  return decode(unpackr.unpack(bytes), marked, own, sameNode, keep)
 }
