@@ -1,4 +1,7 @@
 import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
@@ -36,4 +39,22 @@ test('what cannot be measured is refused in one line', async (t) => {
     const error = await t.throwsAsync(() => run(...args.split(' ')), { message: expected })
     t.is((error as Error & { code?: number }).code, 2)
   }
+})
+
+test('the figures of actors have the names of the same measurements of Ray, and one can be profiled', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rm(folder, { recursive: true }))
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [bench, 'actors', '--markdown', '--profile', 'call.sync'],
+    {
+      cwd: folder,
+    },
+  )
+  const [heading, , ...rows] = stdout.trim().split('\n')
+  t.is(heading, '| figure | value | unit |')
+  const names = rows.map((row) => row.split(' | ')[0]!.slice(2))
+  const calls = ['actor.start8', 'call.sync', 'call.async', 'call.sync.1MiB', 'put.1KiB', 'get.1KiB', 'put.256MiB']
+  t.deepEqual(names, [...calls, 'copy.256MiB', 'task.sync', 'graph.hop1', 'graph.hop2'])
+  t.deepEqual(await readdir(folder), ['call.sync.cpuprofile'])
 })

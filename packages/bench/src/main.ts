@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { actors } from './actors/actors.js'
+import { actors } from './actors.js'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { collectives } from './collectives/collectives.js'
 import { flops } from './flops.js'
@@ -10,8 +10,15 @@ import { memory } from './memory.js'
 /** Every benchmark; a new one is a file of its own and a line here. */
 const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory]
 
+/** How figures are printed: as lines of JSON, as a table in Markdown, or as plain lines. */
+const formats = {
+  json: { type: 'boolean', default: false },
+  markdown: { type: 'boolean', default: false },
+} as const
+
 /**
- * Runs the benchmark that the arguments name and prints its figures, with `--json` as a line of JSON each. Sets the exit
+ * Runs the benchmark that the arguments name and prints its figures, with `--json` as a line of JSON each and with
+ * `--markdown` as a table. Sets the exit
  * status: 2 with one line on stderr for what the user can correct.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
@@ -31,13 +38,14 @@ async function run(name: string | undefined, args: string[]): Promise<void> {
     throw new BenchmarkError(`expected a benchmark, found ${name ?? 'none'}; there are:\n${known}`)
   }
   const values = read(benchmark, args)
+  if (values.markdown) process.stdout.write('| figure | value | unit |\n| --- | ---: | --- |\n')
   for await (const figure of benchmark.run(values))
-    process.stdout.write(`${values.json ? JSON.stringify(figure) : line(figure)}\n`)
+    process.stdout.write(`${values.json ? JSON.stringify(figure) : values.markdown ? row(figure) : line(figure)}\n`)
 }
 
 function read(benchmark: Benchmark, args: string[]): Readonly<Record<string, unknown>> {
   try {
-    return parseArgs({ args, options: { ...benchmark.options, json: { type: 'boolean', default: false } } }).values
+    return parseArgs({ args, options: { ...benchmark.options, ...formats } }).values
   } catch (error) {
     throw new BenchmarkError(`${benchmark.name}: ${(error as Error).message}`)
   }
@@ -45,4 +53,8 @@ function read(benchmark: Benchmark, args: string[]): Readonly<Record<string, unk
 
 function line({ name, unit, value }: Figure): string {
   return `${name.padEnd(32)}${value.toPrecision(4).padStart(12)} ${unit}`
+}
+
+function row({ name, unit, value }: Figure): string {
+  return `| ${name} | ${value.toPrecision(4)} | ${unit} |`
 }
