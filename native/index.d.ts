@@ -188,6 +188,8 @@ export interface CommunicatorOptions {
   host?: string
   /** A secret that all ranks were given. */
   token: string
+  /** Whether what travels between nodes is encrypted; all ranks must say the same. */
+  encrypt?: boolean
   /** What errors call each rank. */
   labels?: string[]
   /** Whether a rank may wait awake for some microseconds before it sleeps. */

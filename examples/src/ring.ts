@@ -30,7 +30,7 @@ const RemoteLink = actor(import.meta.url, Link)
 if (isMain(import.meta.url)) {
   await using _cluster = await connect()
   const links = await Promise.all([0, 1, 2, 3].map(() => RemoteLink.spawn()))
-  const ring = communicator(links, 'ring')
+  const ring = communicator(links, { name: 'ring' })
   const seen = await Promise.all(links.map((link, i) => link.collect(ring, 10 * i)))
   for (const values of seen) console.log(values.join(' '))
 }

@@ -109,7 +109,7 @@ void checkMoves(Communicator& group, DataType type, size_t count) {
   barrier(group);
 }
 
-void checkEverything(const Nodes& nodes) {
+void checkEverything(const Nodes& nodes, bool encrypt = false) {
   const bool all = std::getenv("TROUPE_TEST_THOROUGH") != nullptr;
   for (int size = 1; size <= 8; size++) {
     onRanks(size, nodes, [&](Communicator& group) {
@@ -126,7 +126,7 @@ void checkEverything(const Nodes& nodes) {
         }
       }
       checkMoves(group, DataType::UInt8, 5'003);
-    });
+    }, encrypt);
   }
 }
 
@@ -141,6 +141,8 @@ TEST("over both every collective equals its reference for every type, reduction,
 TEST("over hosts with different numbers of ranks every collective equals its reference for every type, reduction and size") {
   checkEverything(unevenBlocks);
 }
+
+TEST("encrypted, every collective equals its reference for every type, reduction, group size and size") { checkEverything(nodeEach, true); }
 
 TEST("an all-reduce of 16 MiB gives every rank the sum") {
   for (const auto& nodes : {oneNode, nodeEach}) {

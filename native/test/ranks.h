@@ -18,7 +18,7 @@ inline const Nodes twoNodes = [](int rank) { return std::string(rank % 2 == 0 ? 
 inline const Nodes unevenBlocks = [](int rank) { return std::string(rank < 3 ? "a" : rank < 4 ? "b" : "c"); };
 
 /// Runs `body` on `size` ranks, a thread each.
-inline void onRanks(int size, const Nodes& nodes, const std::function<void(troupe::collective::Communicator&)>& body) {
+inline void onRanks(int size, const Nodes& nodes, const std::function<void(troupe::collective::Communicator&)>& body, bool encrypt = false) {
   using namespace troupe::collective;
   std::vector<std::unique_ptr<Communicator>> groups;
   std::vector<RankAddress> addresses;
@@ -29,6 +29,7 @@ inline void onRanks(int size, const Nodes& nodes, const std::function<void(troup
     options.host = "127.0.0.1";
     options.token = "secret";
     options.spin = false;
+    options.encrypt = encrypt;
     options.timeout = std::chrono::seconds(20);
     groups.push_back(std::make_unique<Communicator>(rank, size, options));
     addresses.push_back(groups.back()->address());

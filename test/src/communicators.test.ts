@@ -50,20 +50,23 @@ test.serial('a mesh makes communicators along its dimensions, and any list of ha
   await cluster.shutdown()
 })
 
-test.serial('ranks on two nodes meet through the head, and give the same bits on both', async (t) => {
+test.serial('ranks on two nodes meet through the head, and give the same bits on both, encrypted or not', async (t) => {
   const { stop } = await twoNodes(t)
   const mesh = await RemoteMember.spawnMesh({ rank: 4 })
   await mesh.call('join', mesh.communicator('rank'))
   const sums = await Promise.all(mesh.members.map(({ handle, rank }) => handle.reduce(rank + 0.1)))
   for (const sum of sums) t.deepEqual(sum, sums[0]!)
   t.true(Math.abs(sums[0]![0]! - 6.4) < 1e-5)
+  await mesh.call('join', mesh.communicator('rank', { encrypt: true }))
+  const again = await Promise.all(mesh.members.map(({ handle, rank }) => handle.reduce(rank + 0.1)))
+  t.deepEqual(again, sums)
   await stop()
 })
 
 test.serial('the death of a member ends an operation of the others, who can make a new group', async (t) => {
   const { stop } = await twoNodes(t)
   const members = (await RemoteMember.spawnMesh({ rank: 3 })).members.map(({ handle }) => handle)
-  const group = communicator(members, 'trio')
+  const group = communicator(members, { name: 'trio' })
   await Promise.all(members.map((member) => member.join(group)))
   const failures = members.slice(0, 2).map((member) => t.throwsAsync(async () => member.reduceForEver()))
   const own = t.throwsAsync(async () => members[2]!.reduceForEver())
@@ -85,7 +88,7 @@ test.serial('a member that dies before it joins ends the wait of those who have'
   new ProcessGuard(t)
   const cluster = await connect()
   const members = await Promise.all([RemoteMember.spawn(), RemoteMember.spawn(), RemoteMember.spawn()])
-  const group = communicator(members, 'never')
+  const group = communicator(members, { name: 'never' })
   const waiting = members.slice(0, 2).map((member) => t.throwsAsync(async () => member.join(group)))
   await killActor(members[2]!)
   for (const failure of await Promise.all(waiting)) t.regex(failure!.message, /group 'never': rank Member#3 has died/)

@@ -20,6 +20,7 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.node = textOf(object, "node");
   options.host = textOf(object, "host");
   options.token = textOf(object, "token");
+  options.encrypt = object.Get("encrypt").ToBoolean();
   options.spin = object.Get("spin").ToBoolean();
   if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(object.Get("timeout").As<Napi::Number>().Int64Value());
   if (object.Get("gpu").IsNumber()) options.gpu = object.Get("gpu").As<Napi::Number>().Int32Value();

@@ -9,6 +9,7 @@
 
 #include "collective/barrier.h"
 #include "collective/nccl/gpu_group.h"
+#include "collective/tcp/greeting.h"
 
 namespace troupe::collective {
 
@@ -84,6 +85,7 @@ void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
 
 // Each rank calls those below it and is called by those above it.
 void Communicator::connectRemote(const std::vector<RankAddress>& ranks, const Check& check) {
+  const Meeting meeting(options_.token, options_.encrypt);
   size_t expected = 0;
   for (const auto& address : ranks) {
     if (address.node == options_.node) continue;
@@ -94,21 +96,15 @@ void Communicator::connectRemote(const std::vector<RankAddress>& ranks, const Ch
       continue;
     }
     for (size_t index = 0; index < Link::kConnections; index++) {
-      const Greeting own = greetingOf(options_.token, rank_, static_cast<int>(index));
-      Descriptor socket = connectTo(address.host, address.port, check);
-      sendAll(socket, &own, sizeof own, check);
-      link->add(index, std::move(socket));
+      link->add(index, meeting.call(connectTo(address.host, address.port, check), rank_, static_cast<int>(index), check));
     }
   }
-  const Greeting own = greetingOf(options_.token, rank_, 0);
   while (expected > 0) {
-    Descriptor socket = acceptFrom(listener_, check);
-    Greeting caller{};
-    if (!receiveAll(socket, &caller, sizeof caller, check) || !sameGroup(caller, own)) continue;  // a stranger
-    if (caller.rank <= rank_ || caller.rank >= size_ || caller.connection < 0) continue;
-    Link* link = peers_[static_cast<size_t>(caller.rank)].link.get();
-    if (link == nullptr || link->complete() || static_cast<size_t>(caller.connection) >= Link::kConnections) continue;
-    link->add(static_cast<size_t>(caller.connection), std::move(socket));
+    auto caller = meeting.answer(acceptFrom(listener_, check), check);
+    if (!caller || caller->rank <= rank_ || caller->rank >= size_ || caller->index < 0) continue;  // a stranger
+    Link* link = peers_[static_cast<size_t>(caller->rank)].link.get();
+    if (link == nullptr || link->complete() || static_cast<size_t>(caller->index) >= Link::kConnections) continue;
+    link->add(static_cast<size_t>(caller->index), std::move(caller->connection));
     if (link->complete()) expected--;
   }
   listener_.reset();

@@ -61,6 +61,8 @@ class Communicator : public Group {
     std::string host;
     /// A secret that the ranks share; connections that do not know it are dropped.
     std::string token;
+    /// Whether what travels between nodes is encrypted, with keys that the secret is part of.
+    bool encrypt = false;
     /// What errors call each rank, e.g. the actor's name; by rank, or empty.
     std::vector<std::string> labels;
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.

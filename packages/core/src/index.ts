@@ -8,7 +8,7 @@ export {
 } from './api/actor.js'
 export type { CallOptions } from './api/call-options.js'
 export { Cluster, type ConnectOptions, connect, type NodeInfo } from './api/cluster.js'
-export { communicator, Invitation, type JoinOptions } from './api/communicator.js'
+export { communicator, type GroupOptions, Invitation, type JoinOptions } from './api/communicator.js'
 export {
   AccessDeniedError,
   ActorDiedError,

@@ -17,6 +17,11 @@ export interface CommunicatorOptions {
   host?: string
   /** A secret that all ranks were given; connections that do not know it are dropped. */
   token: string
+  /**
+   * Whether what travels between nodes is encrypted (AES-256-GCM, with keys that the token is part of); all ranks must say the
+   * same. It takes about a second copy of the data, and more CPU.
+   */
+  encrypt?: boolean
   /** What errors call each rank. */
   labels?: string[]
   /** Whether a rank waits awake for some 50 us before it sleeps: for ranks that have a core each. */

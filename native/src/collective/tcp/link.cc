@@ -23,7 +23,7 @@ constexpr uint32_t kFarewell = 1, kStalled = 2;
 }  // namespace
 
 bool Link::complete() const {
-  return std::all_of(sockets_.begin(), sockets_.end(), [](const Descriptor& socket) { return socket.valid(); });
+  return std::all_of(connections_.begin(), connections_.end(), [](const Connection& connection) { return connection.valid(); });
 }
 
 Link::Stripe Link::stripeOf(size_t bytes, size_t stripe) {
@@ -44,10 +44,8 @@ bool Link::move(Transfer& transfer, Move&& moveBytes) {
     if (index > 0 && !transfer.outgoing && !transfer.headerMoved()) break;  // not before the header has been checked
     iovec parts[2] = {{reinterpret_cast<uint8_t*>(&transfer.header) + transfer.headerDone, headerLeft},
                       {transfer.data + stripe.begin + moved, stripe.bytes - moved}};
-    msghdr message{};
-    message.msg_iov = headerLeft > 0 ? parts : parts + 1;
-    message.msg_iovlen = (headerLeft > 0 ? 1 : 0) + (stripe.bytes > moved ? 1 : 0);
-    const ssize_t count = moveBytes(sockets_[connectionOf(transfer, index)].get(), &message);
+    const size_t partCount = (headerLeft > 0 ? 1 : 0) + (stripe.bytes > moved ? 1 : 0);
+    const ssize_t count = moveBytes(connections_[connectionOf(transfer, index)], headerLeft > 0 ? parts : parts + 1, partCount);
     if (count <= 0) {
       if (count == 0 || (errno != EAGAIN && errno != EINTR)) closed_ = true;
       continue;
@@ -62,29 +60,28 @@ bool Link::move(Transfer& transfer, Move&& moveBytes) {
 }
 
 bool Link::send(Transfer& transfer) {
-  return move(transfer, [](int socket, const msghdr* message) { return sendmsg(socket, message, MSG_NOSIGNAL); });
+  return move(transfer, [](Connection& connection, const iovec* parts, size_t count) { return connection.write(parts, count); });
 }
 
 bool Link::receive(Transfer& transfer) {
-  return move(transfer, [](int socket, msghdr* message) { return recvmsg(socket, message, 0); });
+  return move(transfer, [](Connection& connection, const iovec* parts, size_t count) { return connection.read(parts, count); });
 }
 
 void Link::awaitBytes(size_t connection, size_t bytes) {
-  const size_t wanted = std::clamp<size_t>(bytes, 1, kWorthWaking);
+  // Of an encrypted record that a message ends in, some may have come already.
+  const size_t wanted = connections_[connection].encrypted() ? 1 : std::clamp<size_t>(bytes, 1, kWorthWaking);
   if (awaited_[connection] == wanted) return;
   awaited_[connection] = wanted;
   const int count = static_cast<int>(wanted);
-  setsockopt(sockets_[connection].get(), SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
+  setsockopt(connections_[connection].get(), SOL_SOCKET, SO_RCVLOWAT, &count, sizeof count);
 }
 
 void Link::say(uint32_t kind, const void* text, size_t bytes) {
   const NoticeHeader header{kind, static_cast<uint32_t>(bytes)};
   iovec parts[2] = {{const_cast<NoticeHeader*>(&header), sizeof header}, {const_cast<void*>(text), bytes}};
-  msghdr message{};
-  message.msg_iov = parts;
-  message.msg_iovlen = 2;
   // A notice is far smaller than what the kernel holds of a connection that carries nothing else.
-  if (sockets_.back().valid()) sendmsg(sockets_.back().get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  std::lock_guard<std::mutex> lock(saying_);
+  if (connections_.back().valid()) connections_.back().write(parts, 2);
 }
 
 void Link::sayStalled(const Signature& awaited) {
@@ -103,7 +100,8 @@ bool Link::readNotices() {
   std::lock_guard<std::mutex> lock(mutex_);
   char text[1024];
   for (;;) {
-    const ssize_t count = recv(notices(), text, sizeof text, MSG_DONTWAIT);
+    const iovec part{text, sizeof text};
+    const ssize_t count = connections_.back().read(&part, 1);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0 && errno == EAGAIN) return true;
     if (count <= 0) break;
@@ -130,8 +128,8 @@ bool Link::readNotices() {
 
 void Link::shutDown(const std::string& reason) {
   say(kFarewell, reason.data(), reason.size());
-  for (const auto& socket : sockets_) {
-    if (socket.valid()) shutdown(socket.get(), SHUT_RDWR);
+  for (const auto& connection : connections_) {
+    if (connection.valid()) shutdown(connection.get(), SHUT_RDWR);
   }
 }
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "collective/tcp/socket.h"
+#include "collective/tcp/connection.h"
 #include "collective/transfer.h"
 
 namespace troupe::collective {
@@ -26,7 +26,7 @@ class Link {
   };
 
   /// Connection `index` of the pair; the other end gives its end the same index. All are needed.
-  void add(size_t index, Descriptor socket) { sockets_[index] = std::move(socket); }
+  void add(size_t index, Connection connection) { connections_[index] = std::move(connection); }
   bool complete() const;
 
   /// Moves as much of a message as the kernel takes, or has. Returns whether it moved anything.
@@ -44,13 +44,13 @@ class Link {
       if (!header && !body) continue;
       const size_t connection = connectionOf(transfer, stripe);
       if (!transfer.outgoing) awaitBytes(connection, header ? 1 : stripeOf(transfer.bytes, stripe).bytes - transfer.moved[stripe]);
-      visit(sockets_[connection].get());
+      visit(connections_[connection].get());
     }
   }
   /// Calls visit(descriptor) for every connection.
   template <class Visit>
   void forAll(Visit&& visit) const {
-    for (const auto& socket : sockets_) visit(socket.get());
+    for (const auto& connection : connections_) visit(connection.get());
   }
 
   /// Tells the other end that this one has waited long for a message.
@@ -61,7 +61,7 @@ class Link {
 
   /// The connection that notices come over, and what reads those that have come. Returns false once it has ended. Any one
   /// thread may call it.
-  int notices() const { return sockets_.back().get(); }
+  int notices() const { return connections_.back().get(); }
   bool readNotices();
   /// Whether the other end has closed a connection that carries messages, and all that it had sent there has come.
   bool closed() const { return closed_; }
@@ -86,7 +86,8 @@ class Link {
   void awaitBytes(size_t connection, size_t bytes);
   void say(uint32_t kind, const void* text, size_t bytes);
 
-  std::array<Descriptor, kConnections> sockets_;
+  std::array<Connection, kConnections> connections_;
+  std::mutex saying_;
   std::atomic<bool> closed_{false};
   uint64_t sent_ = 0, received_ = 0;  // whole messages
   std::array<size_t, Transfer::kStripes> awaited_{};  // bytes that make a connection ready

@@ -69,19 +69,6 @@ void Descriptor::reset() {
   if (fd_ >= 0) close(release());
 }
 
-Greeting greetingOf(const std::string& token, int rank, int connection) {
-  Greeting greeting{};
-  std::memcpy(greeting.magic, "TROUPE2", 8);
-  std::memcpy(greeting.token, token.data(), std::min(token.size(), sizeof greeting.token));
-  greeting.rank = rank;
-  greeting.connection = connection;
-  return greeting;
-}
-
-bool sameGroup(const Greeting& a, const Greeting& b) {
-  return std::memcmp(a.magic, b.magic, sizeof a.magic) == 0 && std::memcmp(a.token, b.token, sizeof a.token) == 0;
-}
-
 Descriptor listenOn(const std::string& host, int* port) {
   const auto addresses = resolve(host, 0);
   Descriptor listener(socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));

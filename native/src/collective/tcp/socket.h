@@ -24,17 +24,6 @@ class Descriptor {
   int fd_ = -1;
 };
 
-/// The first message on a connection between two ranks: who calls, on which of their connections, and the group's secret.
-struct Greeting {
-  char magic[8];
-  char token[64];
-  int rank;
-  int connection;
-};
-
-Greeting greetingOf(const std::string& token, int rank, int connection);
-bool sameGroup(const Greeting& a, const Greeting& b);
-
 /// Called between short waits; throws to give up.
 using Check = std::function<void()>;
 

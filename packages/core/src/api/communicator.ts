@@ -10,10 +10,19 @@ import { clientOf } from './handle.js'
 /** What a rank may decide for itself when it joins. */
 export type JoinOptions = Pick<CommunicatorOptions, 'spin' | 'timeout' | 'device'>
 
+/** What all ranks of a communicator have in common. */
+export interface GroupOptions {
+  /** What errors call the group; a mesh's by default its dimensions. */
+  readonly name?: string
+  /** Whether what travels between nodes is encrypted; the key comes with the invitation. */
+  readonly encrypt?: boolean
+}
+
 interface Invited {
   readonly id: string
   readonly name: string
   readonly token: string
+  readonly encrypt: boolean
   /** The members of each group, in rank order. */
   readonly groups: readonly (readonly ActorRecord[])[]
 }
@@ -67,7 +76,7 @@ export class Invitation {
 
   async #join(options: JoinOptions): Promise<Communicator> {
     const runtime = currentRuntime()
-    const { id, name, token, groups } = this.#invited
+    const { id, name, token, encrypt, groups } = this.#invited
     const self = runtime.actor
     const index = groups.findIndex((members) => members.some((member) => member.id === self?.id))
     const members = groups[index]
@@ -84,6 +93,7 @@ export class Invitation {
       node: self.nodeId,
       ...(neighbours.length < members.length && { host: self.host }),
       token: `${token}.${index}`,
+      encrypt,
       labels: members.map((member) => member.name),
       spin: neighbours.length <= availableParallelism(),
       ...options,
@@ -109,20 +119,22 @@ export class Invitation {
 /**
  * Invites actors to a communicator, ranked in the order of their handles.
  *
- * @param name what errors call the group
  * @throws InvalidInputError if there are no handles, or an actor is given twice
  */
-export function communicator(handles: readonly object[], name = 'group'): Invitation {
-  return invite(name, [handles.map((handle) => clientOf(handle).record)])
+export function communicator(handles: readonly object[], options: GroupOptions = {}): Invitation {
+  return invite({ name: 'group', ...options }, [handles.map((handle) => clientOf(handle).record)])
 }
 
 /** @internal */
-export function invite(name: string, groups: ActorRecord[][]): Invitation {
+export function invite(
+  { name, encrypt = false }: GroupOptions & { name: string },
+  groups: ActorRecord[][],
+): Invitation {
   const members = groups.flat()
   if (members.length === 0) throw new InvalidInputError('a communicator needs at least one actor')
   const twice = members.find(({ id }, index) => members.findIndex((other) => other.id === id) !== index)
   if (twice) throw new InvalidInputError(`${twice.name} cannot be two ranks of one communicator`)
-  return new Invitation({ id: randomUUID(), name, token: randomBytes(24).toString('base64url'), groups })
+  return new Invitation({ id: randomUUID(), name, token: randomBytes(24).toString('base64url'), encrypt, groups })
 }
 
 registerCodec<Invitation, Invited>({

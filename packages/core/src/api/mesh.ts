@@ -1,6 +1,6 @@
 import type { ActorRecord, Coordinates, Dimensions } from '../cluster/protocol.js'
 import { Multicast } from '../transport/multicast.js'
-import { type Invitation, invite } from './communicator.js'
+import { type GroupOptions, type Invitation, invite } from './communicator.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
 import {
   clientOf,
@@ -156,8 +156,11 @@ export class Mesh<T> {
    * await mesh.call('join', mesh.communicator('tensor'))   // two groups of four
    * ```
    */
-  communicator(...dimensions: string[]): Invitation {
-    const along = dimensions.length > 0 ? dimensions : Object.keys(this.dimensions)
+  communicator(
+    dimensions: string | readonly string[] = Object.keys(this.dimensions),
+    options: GroupOptions = {},
+  ): Invitation {
+    const along = [dimensions].flat()
     const unknown = along.find((dimension) => !(dimension in this.dimensions))
     if (unknown !== undefined) throw new InvalidInputError(this.#lacks(unknown))
     const groups = new Map<string, ActorRecord[]>()
@@ -166,7 +169,7 @@ export class Mesh<T> {
       const key = JSON.stringify(fixed)
       groups.set(key, [...(groups.get(key) ?? []), clientOf(handle).record])
     }
-    return invite(along.join('×') || 'mesh', [...groups.values()])
+    return invite({ name: along.join('×') || 'mesh', ...options }, [...groups.values()])
   }
 
   /** Stops every member once the calls that this process made before have been answered. */
