@@ -4,7 +4,7 @@
 
 #include "check.h"
 #include "collective/tcp/connection.h"
-#include "collective/tcp/greeting.h"
+#include "collective/tcp/meeting.h"
 #include "ranks.h"
 
 using namespace troupe::collective;

@@ -9,7 +9,7 @@
 
 #include "collective/barrier.h"
 #include "collective/nccl/gpu_group.h"
-#include "collective/tcp/greeting.h"
+#include "collective/tcp/meeting.h"
 
 namespace troupe::collective {
 

@@ -1,4 +1,4 @@
-#include "collective/tcp/greeting.h"
+#include "collective/tcp/meeting.h"
 
 #include <algorithm>
 #include <cstring>
