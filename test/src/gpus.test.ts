@@ -1,6 +1,6 @@
 // What users see of GPUs, with the test double of NCCL and of the CUDA driver in the place of the real libraries.
 import { type Cluster, communicator, connect } from '@troupe/core'
-import { countGpus, Tensor } from '@troupe/tensor'
+import { countGpus, Tensor, Trace } from '@troupe/tensor'
 import test, { type ExecutionContext } from 'ava'
 import { gpuDouble, realNccl } from './support/gpu-libraries.js'
 import { RemoteMember } from './support/member.js'
@@ -40,6 +40,7 @@ test.serial('tensors on GPUs are made and copied both ways, and are not read in 
     message: /no cuda:3; this process may use 3 GPUs \(CUDA_VISIBLE_DEVICES=2,0,5\)/,
   })
   t.throws(() => Tensor.zeros('float32', [1], { device: 'gpu' as 'cuda' }), { instanceOf: RangeError })
+  t.throws(() => new Trace().constant(onGpu), { message: /computes in host memory; found a tensor on cuda:1/ })
   await t.throwsAsync(onGpu.copyFrom(Tensor.zeros('int32', [6])), { message: /found a int32 tensor/ })
 })
 
@@ -58,6 +59,9 @@ test.serial('actors that were given a GPU each reduce, send and split over NCCL'
     await Promise.all(members.map((member) => member.join(first)))
     const averages = await Promise.all(members.map((member, rank) => member.reduce(rank, 'cuda', 'average')))
     t.deepEqual(averages, Array(3).fill([1, 2]), 'NCCL is met at the first operation')
+
+    const onGpu = Tensor.zeros('float32', [1], { device: 'cuda' })
+    await t.throwsAsync(async () => members[0]!.reduce(onGpu as never), { message: /tensor on cuda:0 cannot be sent/ })
 
     const second = communicator(members)
     await Promise.all(members.map((member) => member.join(second, 'cuda')))

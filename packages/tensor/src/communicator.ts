@@ -262,8 +262,8 @@ export class Communicator {
   }
 
   /**
-   * Lets NCCL prepare a tensor's memory, on a GPU, for transfers (NCCL 2.19 and later; else this does nothing), until
-   * `release()` of the result. It pays for tensors that many operations use. All ranks should do so alike.
+   * Lets NCCL prepare a tensor's memory, on a GPU, for transfers, until `release()` of the result. Does nothing before NCCL
+   * 2.19, and before the group has met over NCCL. It pays for tensors that many operations use. All ranks should do so alike.
    */
   async register(tensor: Tensor): Promise<Registration> {
     const { operand } = tensor

@@ -80,8 +80,16 @@ export class Trace {
     return this.#value({ type: 'int32', rows, columns, input: name })
   }
 
-  /** A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row. */
+  /**
+   * A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row.
+   * @throws TypeError for a tensor on a GPU
+   */
   constant(tensor: Tensor): Value {
+    if (tensor.device !== 'cpu') {
+      throw new TypeError(
+        `a program computes in host memory; found a tensor on ${tensor.device}: copy it with to('cpu')`,
+      )
+    }
     const known = this.#constants.get(tensor)
     if (known) return known
     const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.size]
