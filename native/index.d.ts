@@ -123,6 +123,8 @@ export class ChannelWriter {
   readonly hasReaders: boolean
   /** Publishes a message, a piece after the other; false when there is no room for it. Throws if it is above the limit. */
   write(tag: number, ...pieces: Uint8Array[]): boolean
+  /** Publishes a number, a truth value or null, as msgpack has it; undefined if the value is none of these. */
+  writeScalar(value: unknown): boolean | undefined
   hasRoom(bytes: number): boolean
   /** Has the event loop woken when a reader moves on; false when there is room already. */
   arm(bytes: number): boolean
@@ -142,6 +144,11 @@ export class ChannelReader {
   readonly frame: Uint32Array
   /** Whether there is a message; waits for one at most for some microseconds, the first of them awake. */
   peek(microseconds: number): boolean
+  /**
+   * Takes the next message if it is a number, a truth value or null; undefined if none has come, which is waited for as
+   * with {@link peek}, and this reader itself if it is another message, which was found then.
+   */
+  takeScalar(microseconds: number): number | boolean | null | undefined | this
   /** Lets go of a message's memory, and, unless told otherwise, says that it has been taken in. */
   advance(isTaken?: boolean): void
   acknowledge(messages: number): void

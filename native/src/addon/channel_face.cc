@@ -1,6 +1,7 @@
 #include "addon/channel_face.h"
 
 #include "addon/faces.h"
+#include "channel/scalar.h"
 
 namespace troupe::addon {
 namespace {
@@ -20,6 +21,31 @@ Napi::Value number(const Napi::CallbackInfo& info, double value) { return Napi::
 
 size_t size(const Napi::Value& value) { return static_cast<size_t>(value.As<Napi::Number>().DoubleValue()); }
 
+/// False for what is no scalar.
+bool scalarFrom(napi_env env, napi_value value, channel::Scalar* scalar) {
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) != napi_ok) return false;
+  switch (type) {
+    case napi_number: scalar->kind = channel::Scalar::kNumber; return napi_get_value_double(env, value, &scalar->number) == napi_ok;
+    case napi_null: scalar->kind = channel::Scalar::kNull; return true;
+    case napi_boolean: {
+      bool isTrue = false;
+      napi_get_value_bool(env, value, &isTrue);
+      scalar->kind = isTrue ? channel::Scalar::kTrue : channel::Scalar::kFalse;
+      return true;
+    }
+    default: return false;
+  }
+}
+
+Napi::Value scalarTo(Napi::Env env, const channel::Scalar& scalar) {
+  switch (scalar.kind) {
+    case channel::Scalar::kNumber: return Napi::Number::New(env, scalar.number);
+    case channel::Scalar::kNull: return env.Null();
+    default: return Napi::Boolean::New(env, scalar.kind == channel::Scalar::kTrue);
+  }
+}
+
 std::shared_ptr<Waker> wakerOf(const Napi::Value& value) { return WakerFace::Unwrap(value.As<Napi::Object>())->waker(); }
 
 }  // namespace
@@ -38,6 +64,7 @@ Napi::Function ChannelWriterFace::define(Napi::Env env) {
       {InstanceAccessor<&ChannelWriterFace::handle>("handle"), InstanceAccessor<&ChannelWriterFace::limit>("limit"),
        InstanceAccessor<&ChannelWriterFace::written>("written"), InstanceAccessor<&ChannelWriterFace::taken>("taken"),
        InstanceAccessor<&ChannelWriterFace::hasReaders>("hasReaders"), InstanceMethod<&ChannelWriterFace::write>("write"),
+       InstanceMethod<&ChannelWriterFace::writeScalar>("writeScalar"),
        InstanceMethod<&ChannelWriterFace::hasRoom>("hasRoom"), InstanceMethod<&ChannelWriterFace::arm>("arm"),
        InstanceMethod<&ChannelWriterFace::wait>("wait"), InstanceMethod<&ChannelWriterFace::checkReaders>("checkReaders"),
        InstanceMethod<&ChannelWriterFace::close>("close")});
@@ -79,6 +106,14 @@ Napi::Value ChannelWriterFace::write(const Napi::CallbackInfo& info) {
   return boolean(info, writer_->write(info[0].As<Napi::Number>().Uint32Value(), pieces, count));
 }
 
+Napi::Value ChannelWriterFace::writeScalar(const Napi::CallbackInfo& info) {
+  channel::Scalar scalar;
+  if (!scalarFrom(info.Env(), info[0], &scalar)) return info.Env().Undefined();
+  uint8_t bytes[channel::kMostScalarBytes];
+  const channel::Piece piece{bytes, channel::packScalar(scalar, bytes)};
+  return boolean(info, writer_->write(0, &piece, 1));
+}
+
 Napi::Value ChannelWriterFace::hasRoom(const Napi::CallbackInfo& info) { return boolean(info, writer_->hasRoom(size(info[0]))); }
 Napi::Value ChannelWriterFace::arm(const Napi::CallbackInfo& info) { return boolean(info, writer_->armForRoom(size(info[0]))); }
 
@@ -100,7 +135,8 @@ Napi::Function ChannelReaderFace::define(Napi::Env env) {
   return DefineClass(
       env, "ChannelReader",
       {InstanceAccessor<&ChannelReaderFace::buffer>("buffer"), InstanceAccessor<&ChannelReaderFace::frame>("frame"),
-       InstanceMethod<&ChannelReaderFace::peek>("peek"), InstanceMethod<&ChannelReaderFace::advance>("advance"),
+       InstanceMethod<&ChannelReaderFace::peek>("peek"), InstanceMethod<&ChannelReaderFace::takeScalar>("takeScalar"),
+       InstanceMethod<&ChannelReaderFace::advance>("advance"),
        InstanceMethod<&ChannelReaderFace::acknowledge>("acknowledge"), InstanceMethod<&ChannelReaderFace::wait>("wait"),
        InstanceMethod<&ChannelReaderFace::arm>("arm"), InstanceMethod<&ChannelReaderFace::disarm>("disarm"),
        InstanceAccessor<&ChannelReaderFace::isClosed>("isClosed"), InstanceAccessor<&ChannelReaderFace::isWriterAlive>("isWriterAlive"),
@@ -122,17 +158,31 @@ ChannelReaderFace::ChannelReaderFace(const Napi::CallbackInfo& info) : ObjectWra
 Napi::Value ChannelReaderFace::buffer(const Napi::CallbackInfo&) { return buffer_.Value(); }
 Napi::Value ChannelReaderFace::frame(const Napi::CallbackInfo&) { return frame_.Value(); }
 
+bool ChannelReaderFace::find(const Napi::Value& limit, channel::Message* message) {
+  if (!reader_->peek(message)) {
+    const auto most = microseconds(limit);
+    if (most.count() <= 0 || !reader_->wait(most) || !reader_->peek(message)) return false;
+  }
+  const auto start = static_cast<uint32_t>(message->data - reader_->mapping().ring());
+  found_[0] = start;
+  found_[1] = start + static_cast<uint32_t>(message->bytes);
+  found_[2] = message->tag;
+  return true;
+}
+
 Napi::Value ChannelReaderFace::peek(const Napi::CallbackInfo& info) {
   channel::Message message;
-  if (!reader_->peek(&message)) {
-    const auto limit = microseconds(info[0]);
-    if (limit.count() <= 0 || !reader_->wait(limit) || !reader_->peek(&message)) return boolean(info, false);
-  }
-  const auto start = static_cast<uint32_t>(message.data - reader_->mapping().ring());
-  found_[0] = start;
-  found_[1] = start + static_cast<uint32_t>(message.bytes);
-  found_[2] = message.tag;
-  return boolean(info, true);
+  return boolean(info, find(info[0], &message));
+}
+
+Napi::Value ChannelReaderFace::takeScalar(const Napi::CallbackInfo& info) {
+  channel::Message message;
+  if (!find(info[0], &message)) return info.Env().Undefined();
+  channel::Scalar scalar;
+  if (message.tag != 0 || !channel::unpackScalar(message.data, message.bytes, &scalar)) return info.This();
+  reader_->advance();
+  reader_->acknowledge();
+  return scalarTo(info.Env(), scalar);
 }
 
 Napi::Value ChannelReaderFace::advance(const Napi::CallbackInfo& info) {

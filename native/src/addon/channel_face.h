@@ -35,6 +35,7 @@ class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
   Napi::Value taken(const Napi::CallbackInfo& info);
   Napi::Value hasReaders(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value writeScalar(const Napi::CallbackInfo& info);
   Napi::Value hasRoom(const Napi::CallbackInfo& info);
   Napi::Value arm(const Napi::CallbackInfo& info);
   Napi::Value wait(const Napi::CallbackInfo& info);
@@ -56,6 +57,7 @@ class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
   Napi::Value buffer(const Napi::CallbackInfo& info);
   Napi::Value frame(const Napi::CallbackInfo& info);
   Napi::Value peek(const Napi::CallbackInfo& info);
+  Napi::Value takeScalar(const Napi::CallbackInfo& info);
   Napi::Value advance(const Napi::CallbackInfo& info);
   Napi::Value acknowledge(const Napi::CallbackInfo& info);
   Napi::Value wait(const Napi::CallbackInfo& info);
@@ -65,6 +67,9 @@ class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
   Napi::Value isWriterAlive(const Napi::CallbackInfo& info);
   Napi::Value writerPid(const Napi::CallbackInfo& info);
   Napi::Value close(const Napi::CallbackInfo& info);
+
+  /// Waits for a message at most for some microseconds, and notes in the frame where it is.
+  bool find(const Napi::Value& limit, channel::Message* message);
 
   std::shared_ptr<channel::Reader> reader_;
   Napi::Reference<Napi::ArrayBuffer> buffer_;

@@ -66,19 +66,37 @@ class Sleeper {
 /// How long an end waits awake before it sleeps.
 constexpr std::chrono::microseconds kAwake{40};
 
+/// For how long no core is offered after an offer that cost much: twice as long after each that follows soon, so that one
+/// that met some passing work is soon forgotten, and on a host that is busy with other work few are made.
+class Patience {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  bool isOver(Clock::time_point now) const { return now >= until_; }
+
+  void offerWasCostly(Clock::time_point now) {
+    constexpr Clock::duration kLeast = std::chrono::microseconds{500}, kMost = std::chrono::milliseconds{32};
+    length_ = now < until_ + 2 * length_ ? std::min(2 * length_, kMost) : kLeast;
+    until_ = now + length_;
+  }
+
+ private:
+  Clock::time_point until_{};
+  Clock::duration length_{};
+};
+
 /// Waits awake until `ready()` holds, at most for `limit`. After the first two microseconds it offers its core to others
 /// before each look, so that with more such processes than cores the one that is waited for gets to run. On a host that
 /// is busy with other work an offer can cost milliseconds, so after one that did none are made for a while, and the wait
 /// awake is short.
 template <class Ready>
 bool spinUntil(Ready&& ready, std::chrono::nanoseconds limit) {
-  using Clock = std::chrono::steady_clock;
+  using Clock = Patience::Clock;
   constexpr std::chrono::microseconds kWithoutOffer{2}, kShort{12}, kCostly{100};
-  constexpr std::chrono::milliseconds kPatience{20};
-  static std::atomic<Clock::rep> busyUntil{0};
+  static thread_local Patience patience;
   if (ready()) return true;
   const auto start = Clock::now();
-  const bool isBusy = start.time_since_epoch().count() < busyUntil.load(std::memory_order_relaxed);
+  const bool isBusy = !patience.isOver(start);
   const auto end = start + (isBusy ? std::min<std::chrono::nanoseconds>(limit, kShort) : limit);
   auto now = start;
   while (now < end) {
@@ -91,7 +109,7 @@ bool spinUntil(Ready&& ready, std::chrono::nanoseconds limit) {
     const auto before = now;
     now = Clock::now();
     if (now - before > kCostly) {
-      busyUntil.store((now + kPatience).time_since_epoch().count(), std::memory_order_relaxed);
+      patience.offerWasCostly(now);
       return false;
     }
   }

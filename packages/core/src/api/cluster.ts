@@ -81,6 +81,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   }
   isConnecting = true
   try {
+    await import('../runtime/tuning.js')
     const address = options.address ?? process.env.TROUPE_ADDRESS
     return await (address ? joinCluster(address, options) : startCluster(options))
   } finally {

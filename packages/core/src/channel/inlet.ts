@@ -7,6 +7,8 @@ import { MessageReader } from './message.js'
 export interface Inlet {
   /** Whether a message has come. Where that can be, this thread waits for one, at most for some microseconds. */
   poll(microseconds: number): boolean
+  /** Takes the next message, or what failed in reading it; `NOTHING` if none has come. Waits as `poll` does. */
+  next(microseconds: number): unknown
   /** Takes the message that `poll` has found. */
   take(): unknown
   /** Whether the last message that was taken is about a failure. */

@@ -28,15 +28,12 @@ export interface Message {
 
 const NO_PINS: readonly (() => void)[] = []
 
-/** Whether msgpack carries a value as it is. */
-export function isPlain(value: unknown): boolean {
-  if (typeof value === 'number') return !Object.is(value, -0)
-  if (typeof value === 'string') return value.length <= 64 && value.isWellFormed()
-  return typeof value === 'boolean' || value === null
+/** Whether a value is a string that fits into any channel, and that msgpack carries as it is. */
+export function isShortString(value: unknown): value is string {
+  return typeof value === 'string' && value.length <= 64 && value.isWellFormed()
 }
 
-/** The bytes of a plain value, which fit into any channel. */
-export function packPlain(value: unknown): Uint8Array {
+export function packPlain(value: string): Uint8Array {
   return packr.pack(value)
 }
 
@@ -85,6 +82,9 @@ export function writeMessage(writer: ChannelWriter, { tag, pieces }: Message): b
   return pieces.length === 1 ? writer.write(tag, pieces[0]!) : writer.write(tag, ...pieces)
 }
 
+/** Stands for a message where none has come. */
+export const NOTHING: unique symbol = Symbol('no message')
+
 /** Takes messages out of a channel. */
 export class MessageReader {
   /** Whether the last message that was taken is about a failure. */
@@ -99,6 +99,26 @@ export class MessageReader {
   constructor(readonly native: ChannelReader) {
     this.#bytes = Buffer.from(native.buffer)
     this.#frame = native.frame
+  }
+
+  /**
+   * Takes the next message; {@link NOTHING} if none has come. Where that can be, this thread waits for one, at most for
+   * some microseconds. What cannot be read is a failure too.
+   */
+  next(microseconds: number): unknown {
+    let scalar: unknown = this.native
+    if (this.#unacknowledged.length === 0) scalar = this.native.takeScalar(microseconds)
+    else if (!this.native.peek(microseconds)) return NOTHING
+    if (scalar !== this.native) {
+      this.isFailure = false
+      return scalar === undefined ? NOTHING : scalar
+    }
+    try {
+      return this.take()
+    } catch (error) {
+      this.isFailure = true
+      return error
+    }
   }
 
   /** Takes the message that `native.peek` has found. */

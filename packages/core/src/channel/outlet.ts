@@ -1,7 +1,7 @@
 import { ChannelWriter, type SharedMemoryHandle } from '@troupe/native'
 import { ChannelClosedError } from '../api/errors.js'
 import { processWaker, whenWoken } from './event-loop.js'
-import { isPlain, type Message, MOST_INLINE, messageOf, packPlain, writeMessage } from './message.js'
+import { isShortString, type Message, MOST_INLINE, messageOf, packPlain, writeMessage } from './message.js'
 
 /** Milliseconds between two looks at what readers have taken, while something is held for them. */
 const RELEASE_INTERVAL = 100
@@ -39,7 +39,9 @@ export class Outlet {
    * @throws InvalidInputError if it cannot be sent
    */
   writeValue(value: unknown, subject: string): boolean {
-    if (isPlain(value)) return this.#writer.write(0, packPlain(value))
+    const hasWritten = this.#writer.writeScalar(value)
+    if (hasWritten !== undefined) return hasWritten
+    if (isShortString(value)) return this.#writer.write(0, packPlain(value))
     if (!this.#writer.hasRoom(MOST_INLINE)) return false
     return this.write(messageOf(value, subject))
   }

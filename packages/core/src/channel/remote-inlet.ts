@@ -7,6 +7,7 @@ import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { ChannelRequests } from './channel-table.js'
 import type { Inlet } from './inlet.js'
+import { NOTHING } from './message.js'
 
 /** A message that came over a connection. */
 export interface RemoteMessage {
@@ -40,6 +41,10 @@ export class RemoteInlet implements Inlet, Answer {
 
   poll(): boolean {
     return this.#messages.length > 0
+  }
+
+  next(): unknown {
+    return this.#messages.length > 0 ? this.take() : NOTHING
   }
 
   take(): unknown {

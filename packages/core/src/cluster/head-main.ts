@@ -1,3 +1,4 @@
+import '../runtime/tuning.js'
 import { HEAD_VARIABLE, type HeadBoot } from './boot.js'
 import { Head } from './head.js'
 import { followParent } from './lifeline.js'

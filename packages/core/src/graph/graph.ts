@@ -7,7 +7,7 @@ import type { ObjectRef } from '../api/ref.js'
 import { MAX_PENDING_CALLS } from '../api/spawn-options.js'
 import { type ChannelReader, makeChannel } from '../channel/channel.js'
 import type { Inlet } from '../channel/inlet.js'
-import { type Message, messageOf } from '../channel/message.js'
+import { type Message, messageOf, NOTHING } from '../channel/message.js'
 import type { Outlet } from '../channel/outlet.js'
 import { currentRuntime, type Runtime } from '../runtime/runtime.js'
 import { control, type Remote } from '../transport/control.js'
@@ -329,16 +329,26 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
   poll(execution: Execution): void {
     if (performance.now() - this.#lastTurn > TURN) return
     this.#disarm()
-    do {
-      this.#takeAll()
-    } while (!execution.isSettled && this.#isBusy && this.#wait())
+    const [only] = this.#sources
+    if (this.#sources.length > 1) {
+      do {
+        this.#takeAll()
+      } while (!execution.isSettled && this.#isBusy && this.#wait())
+    } else {
+      while (!execution.isSettled) {
+        const value = only!.inlet.next(this.#isBusy ? WAIT : 0)
+        if (value === NOTHING) {
+          this.#isBusy = false
+          break
+        }
+        this.#take(only!, value)
+      }
+    }
     this.#watch()
   }
 
   #wait(): boolean {
-    const [only] = this.#sources
-    if (this.#sources.length === 1) this.#isBusy = only!.inlet.poll(WAIT)
-    else this.#isBusy = this.#set?.wait(WAIT) ?? false
+    this.#isBusy = this.#set?.wait(WAIT) ?? false
     return this.#isBusy
   }
 
@@ -380,24 +390,16 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
 
   #takeAll(): void {
     for (const source of this.#sources) {
-      while (source.inlet.poll(0)) this.#take(source)
+      for (let value = source.inlet.next(0); value !== NOTHING; value = source.inlet.next(0)) this.#take(source, value)
     }
     if (this.#executions.length === 0) for (const { outlet } of this.#outlets) outlet.releaseTaken()
   }
 
-  #take(source: Source): void {
+  #take(source: Source, value: unknown): void {
     const { inlet, output } = source
+    const { isFailure } = inlet
     const execution = this.#executions[source.arrived - this.#completed]!
     source.arrived += 1
-    let value: unknown
-    let isFailure = false
-    try {
-      value = inlet.take()
-      isFailure = inlet.isFailure
-    } catch (error) {
-      value = error
-      isFailure = true
-    }
     if (isFailure && value instanceof Error) addOrigin(value, 'a step of the graph', this.#origin)
     this.#isBusy = true
     if (!execution.output(output, value, isFailure)) return

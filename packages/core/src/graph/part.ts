@@ -1,7 +1,7 @@
 import { ChannelSet } from '@troupe/native'
 import { makeChannel } from '../channel/channel.js'
 import type { Inlet } from '../channel/inlet.js'
-import { messageOf } from '../channel/message.js'
+import { messageOf, NOTHING } from '../channel/message.js'
 import type { Outlet } from '../channel/outlet.js'
 import { CollectivePart } from './collective.js'
 import type { BindMethod } from './parts.js'
@@ -159,15 +159,10 @@ export class GraphPart {
 }
 
 function take({ inlet, sinks }: { readonly inlet: Inlet; readonly sinks: readonly Sink[] }, wait: number): boolean {
-  if (!inlet.poll(wait)) return false
-  let value: unknown
-  try {
-    value = inlet.take()
-    if (inlet.isFailure) value = new Failed(value)
-  } catch (error) {
-    value = new Failed(error)
-  }
-  for (const sink of sinks) sink(value)
+  const value = inlet.next(wait)
+  if (value === NOTHING) return false
+  const item = inlet.isFailure ? new Failed(value) : value
+  for (const sink of sinks) sink(item)
   return true
 }
 

@@ -23,12 +23,15 @@ export class StepRunner {
   readonly #constants: readonly unknown[]
   readonly #action: StepAction
   readonly #done: (result: unknown, start: number) => void
+  /** Whether each execution has one value to wait for. */
+  readonly #hasOneValue: boolean
   #isBusy = false
 
   /** @param done called with the result, or with a {@link Failed} */
   constructor(step: Step, action: StepAction, done: (result: unknown, start: number) => void) {
     this.#queues = step.args.map((arg) => ('value' in arg ? [] : undefined))
     this.#constants = step.args.map((arg) => ('constant' in arg ? arg.constant : undefined))
+    this.#hasOneValue = step.args.filter((arg) => 'value' in arg).length === 1
     this.#action = action
     this.#done = done
   }
@@ -40,8 +43,21 @@ export class StepRunner {
 
   /** A value has come for an argument. */
   offer(argument: number, value: unknown): void {
-    this.#queues[argument]!.push(value)
+    const queue = this.#queues[argument]!
+    if (this.#hasOneValue && !this.#isBusy && queue.length === 0 && this.#enters()) {
+      const args = this.#constants.slice()
+      args[argument] = value
+      this.#run(args)
+      return
+    }
+    queue.push(value)
     if (!this.#isBusy) this.#advance()
+  }
+
+  /** Takes a turn of the actor if one is free. */
+  #enters(): boolean {
+    const { lane } = this.#action
+    return !lane || lane.tryEnter()
   }
 
   #isReady(): boolean {
@@ -51,28 +67,32 @@ export class StepRunner {
 
   #advance(): void {
     while (!this.#isBusy && this.#isReady()) {
-      const { lane } = this.#action
-      if (!lane || lane.tryEnter()) {
-        this.#run()
+      if (this.#enters()) {
+        this.#run(this.#nextArgs())
         continue
       }
       this.#isBusy = true
-      void lane.enter().then(() => {
+      void this.#action.lane!.enter().then(() => {
         this.#isBusy = false
-        this.#run()
+        this.#run(this.#nextArgs())
         this.#advance()
       })
     }
   }
 
-  #run(): void {
+  #nextArgs(): unknown[] {
+    return this.#queues.map((queue, index) => (queue ? queue.shift() : this.#constants[index]))
+  }
+
+  #run(args: readonly unknown[]): void {
     const { run, takesFailures } = this.#action
-    const args = this.#queues.map((queue, index) => (queue ? queue.shift() : this.#constants[index]))
-    const failure = takesFailures ? undefined : args.find((arg) => arg instanceof Failed)
     const start = performance.now()
-    if (failure) {
-      this.#finish(failure, start)
-      return
+    if (!takesFailures) {
+      for (const arg of args) {
+        if (!(arg instanceof Failed)) continue
+        this.#finish(arg, start)
+        return
+      }
     }
     let result: unknown
     try {

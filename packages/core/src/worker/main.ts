@@ -1,4 +1,4 @@
-import './tuning.js'
+import '../runtime/tuning.js'
 import '../index.js'
 import { isMainThread } from 'node:worker_threads'
 import { observeWaits } from '../api/ref.js'
