@@ -1,6 +1,6 @@
 #include "addon/faces.h"
 
-#include <cstring>
+#include "memory/copy.h"
 
 namespace troupe::addon {
 
@@ -127,7 +127,7 @@ Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
   if (napi_get_typedarray_info(info.Env(), info[0], nullptr, &bytes, &data, nullptr, nullptr) != napi_ok || !storage_ || bytes > storage_->bytes()) {
     throw Napi::RangeError::New(info.Env(), "a storage takes a Uint8Array of at most its size");
   }
-  if (bytes > 0) std::memcpy(storage_->data(), data, bytes);
+  troupe::copyBytes(static_cast<uint8_t*>(storage_->data()), static_cast<const uint8_t*>(data), bytes);
   return info.Env().Undefined();
 }
 

@@ -1,0 +1,36 @@
+#include "memory/copy.h"
+
+#include <algorithm>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace troupe {
+namespace {
+
+/// What a thread copies at least, which takes some ten times as long as starting it.
+constexpr size_t kShare = size_t{8} << 20;
+/// More threads than this do not copy faster.
+constexpr size_t kMostThreads = 4;
+constexpr size_t kPage = 4096;
+
+}  // namespace
+
+void copyBytes(uint8_t* to, const uint8_t* from, size_t bytes) {
+  const size_t threads = std::clamp<size_t>(bytes / kShare, 1, std::min<size_t>(kMostThreads, std::max(1u, std::thread::hardware_concurrency())));
+  const size_t share = (bytes / threads + kPage - 1) / kPage * kPage;
+  std::vector<std::thread> helpers;
+  size_t start = 0;
+  for (; helpers.size() + 1 < threads; start += share) {
+    try {
+      helpers.emplace_back([=] { std::memcpy(to + start, from + start, share); });
+    } catch (const std::system_error&) {
+      break;
+    }
+  }
+  if (bytes > start) std::memcpy(to + start, from + start, bytes - start);
+  for (auto& helper : helpers) helper.join();
+}
+
+}  // namespace troupe
