@@ -45,7 +45,7 @@ test.serial(
   },
 )
 
-test.serial('texts asked for at once are generated one after another, each as if alone', async (t) => {
+test.serial('texts asked for at once are generated together, each as if alone', async (t) => {
   new ProcessGuard(t)
   const cluster = await connect()
   const engine = await Engine.start(cluster, { model: tales, plan: { tensor: 2 }, contextLength: 400 })

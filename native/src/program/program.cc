@@ -1,9 +1,14 @@
 #include "program/program.h"
 
 #include <algorithm>
+#include <chrono>
 #include <stdexcept>
 
 namespace troupe::program {
+
+using Clock = std::chrono::steady_clock;
+
+static int64_t nanoseconds(Clock::duration time) { return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count(); }
 
 double Node::number(const std::string& key) const {
   const auto found = numbers.find(key);
@@ -42,16 +47,29 @@ void Program::run(const std::vector<size_t>& symbols) {
                                   std::to_string(description_.limits[i]));
     }
   }
+  const auto began = Clock::now();
   try {
     const Step step{symbols, threads_, scratch_->data()};
-    for (const auto& operation : operations_) {
+    for (size_t i = 0; i < operations_.size(); i++) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
-      operation->run(step);
+      run(i, step);
     }
+    total_ += nanoseconds(Clock::now() - began);
   } catch (const std::exception& error) {
     cancel(error.what());
     throw;
   }
+}
+
+void Program::run(size_t operation, const Step& step) {
+  const int index = description_.operations[operation].group;
+  if (index < 0) return operations_[operation]->run(step);
+  const auto& group = *description_.groups[static_cast<size_t>(index)];
+  const auto waited = group.waited();
+  const auto began = Clock::now();
+  operations_[operation]->run(step);
+  communicating_ += nanoseconds(Clock::now() - began);
+  waiting_ += nanoseconds(group.waited() - waited);
 }
 
 void Program::cancel(const std::string& reason) {

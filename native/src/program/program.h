@@ -91,13 +91,22 @@ class Program {
   /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
   void cancel(const std::string& reason);
 
+  /// Nanoseconds of all runs so far. Any thread may ask.
+  struct Statistics {
+    int64_t busy, waiting, transfer;
+  };
+  Statistics statistics() const { return {total_ - communicating_, waiting_, communicating_ - waiting_}; }
+
  private:
+  void run(size_t operation, const Step& step);
+
   Description description_;
   std::shared_ptr<Storage> arena_;
   std::shared_ptr<Storage> scratch_;  // of the operation that runs
   ThreadPool threads_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::atomic<bool> cancelled_{false};
+  std::atomic<int64_t> total_{0}, communicating_{0}, waiting_{0};
 };
 
 }  // namespace troupe::program

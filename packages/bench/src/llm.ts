@@ -1,9 +1,10 @@
-import { BlockAllocator, type ModelConfig, ModelWorker, readConfig, SequenceState } from '@troupe/llm'
+import { BlockPool, CachedSequence, layOut, type ModelConfig, ModelWorker, readConfig } from '@troupe/llm'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { countOf } from './numbers.js'
 
 const BLOCK_TOKENS = 16
-const GREEDY = { temperature: 0, topK: 0, topP: 1 }
+/** How the likeliest token is taken (see Trace.sample). */
+const GREEDY = [0, 0, 0, 0]
 const ALONE = { pipeline: 1, tensor: 1, sequence: 1 }
 const FIRST = { pipeline: 0, tensor: 0, sequence: 0 }
 
@@ -36,7 +37,7 @@ export const llm: Benchmark = {
 /** A worker and one text that it continues. */
 class Text {
   readonly #worker: ModelWorker
-  readonly #blocks: BlockAllocator
+  readonly #pool: BlockPool
   readonly #config: ModelConfig
 
   constructor(
@@ -45,12 +46,14 @@ class Text {
     private readonly chunk: number,
     threads: number,
   ) {
-    const cacheBlocks = Math.ceil((tokens + 1) / BLOCK_TOKENS)
-    const limits = { tokens: chunk, queries: chunk, sequences: 1, outputs: 1, blocksPerSequence: cacheBlocks }
-    const place = { plan: ALONE, coordinates: FIRST, token: '', names: ['bench'], acrossNodes: false, spin: true }
-    this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
-    this.#blocks = new BlockAllocator(cacheBlocks)
     this.#config = readConfig(model)
+    const cacheBlocks = Math.ceil((tokens + 1) / BLOCK_TOKENS)
+    const steps = { tokens: chunk, queries: chunk, sequences: 1, outputs: 1, allOutputs: 1, feeds: 0 }
+    const limits = { ...steps, blocksPerSequence: cacheBlocks }
+    const layers = { start: 0, end: this.#config.layers }
+    const place = { plan: ALONE, coordinates: FIRST, layers, spin: true }
+    this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
+    this.#pool = new BlockPool(1, cacheBlocks, BLOCK_TOKENS)
   }
 
   async load(): Promise<void> {
@@ -60,22 +63,26 @@ class Text {
   /** Tokens per second. */
   async measure(prefill: number, decode: number): Promise<{ prefill: number; decode: number }> {
     const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#config.vocabularySize)
-    const sequence = new SequenceState([this.#blocks], BLOCK_TOKENS, this.#config.slidingWindow)
-    const step = (ids: readonly number[], last: boolean) =>
-      this.#worker.step(sequence.append(ids, last ? 'last' : 'none'), GREEDY, 0, false)
+    const cached = new CachedSequence(this.#pool, 0, 0)
+    const step = async (ids: readonly number[], last: boolean) => {
+      const segment = { cached, ids, outputs: last ? 'last' : 'none' } as const
+      const { layout } = layOut([segment], this.#config.slidingWindow)
+      const sampling = last ? { outputRows: [0], settings: GREEDY } : { outputRows: [], settings: [] }
+      return this.#worker.step({ ...layout, ...sampling, feedCounts: [], feedRows: [] })
+    }
     try {
       const start = performance.now()
       let token = 0
       for (let done = 0; done < prefill; done += this.chunk) {
         const result = await step(prompt.slice(done, done + this.chunk), done + this.chunk >= prefill)
-        token = result?.token ?? 0
+        token = result?.tokens[0] ?? 0
       }
       const first = performance.now()
-      for (let i = 0; i < decode; i++) token = (await step([token], true))!.token
+      for (let i = 0; i < decode; i++) token = (await step([token], true))!.tokens[0]!
       const end = performance.now()
       return { prefill: (prefill * 1000) / (first - start), decode: (decode * 1000) / (end - first) }
     } finally {
-      sequence.release()
+      cached.release()
     }
   }
 }

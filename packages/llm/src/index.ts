@@ -1,16 +1,19 @@
-export { BlockAllocator } from './engine/cache.js'
+export { BlockPool } from './engine/cache.js'
 export {
   checkPrompt,
   Engine,
   type EngineOptions,
   type EngineWorker,
-  type GeneratedToken,
   type GenerateOptions,
 } from './engine/engine.js'
 export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
-export { type RankStep, SequenceState } from './engine/sequence.js'
-export { type Invitations, ModelWorker, type StepResult, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
+export type { StepResult } from './engine/scheduler.js'
+export { CachedSequence } from './engine/sequence.js'
+export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
+export { type Layout, layOut, type RankStep, type Segment, type Step, type StepOutput } from './engine/step.js'
+export type { GeneratedToken } from './engine/token-stream.js'
+export { type Invitations, ModelWorker, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'

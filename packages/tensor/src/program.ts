@@ -7,6 +7,14 @@ export interface Output {
   columns: number
 }
 
+/** What the runs of a program have spent their time on, in milliseconds. */
+export interface ProgramStatistics {
+  busy: number
+  /** Until other ranks came to a collective, the first byte of a message came, or there was room for one. */
+  waiting: number
+  transfer: number
+}
+
 /**
  * A traced list of operations over preallocated memory, which native threads run without JavaScript. Fill `inputs`, then
  * `run`, then read `outputs`; one run at a time.
@@ -34,6 +42,11 @@ export class Program {
       return count
     })
     return this.native.run(counts)
+  }
+
+  /** Milliseconds of all runs so far: computing, waiting for other ranks, and moving data to and from them. */
+  get statistics(): ProgramStatistics {
+    return this.native.statistics
   }
 
   /** Makes a run that waits for other ranks fail with `reason`. */
