@@ -39,7 +39,7 @@ export interface EngineOptions {
    * used.
    */
   cacheTokens?: number
-  /** The most tokens that one step computes; longer prompts take several, which overlap in the pipeline. Default 256. */
+  /** The most tokens that one step computes; longer prompts take several. Default 256, or 128 so that pipeline stages overlap. */
   chunkTokens?: number
   /** Whether score() is wanted, for which every step makes room for the logits after all of its tokens. Default false. */
   scoring?: boolean
@@ -73,9 +73,10 @@ export interface GenerateOptions extends Partial<Sampling> {
  * next token of several sequences and pieces of the prompts of others; requests begin as soon as there is room for them, in
  * the order they came. With several pipeline stages each works on the step of other sequences.
  *
- * A request gives the same tokens for the same seed whatever else is asked for at the same time. On one sequence rank and one
- * thread a worker, so are the bits of its logits. Otherwise they may be rounded otherwise, as under another plan: float32
- * logits then differ by less than 1e-3, which can decide between tokens that are as likely as each other to that precision.
+ * A request gives the same tokens for the same seed whatever else is asked for at the same time, as it does under every plan:
+ * logits from weights stored as floats differ by less than 1e-3, since a product of few tokens is rounded otherwise than one
+ * of many. Only tokens that are as likely as each other to that precision can change places. Quantized weights are multiplied
+ * by quantized activations, whose rounding moves logits further.
  *
  * @example
  * ```ts
@@ -106,7 +107,7 @@ export class Engine {
     const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
     checkCounts({ replicas: replicaCount, maxSequences })
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
-    const chunkTokens = Math.min(options.chunkTokens ?? (scoring ? 128 : 256), contextLength)
+    const chunkTokens = Math.min(options.chunkTokens ?? (scoring || plan.pipeline > 1 ? 128 : 256), contextLength)
     const stepTokens = Math.max(chunkTokens, maxSequences)
     // A rank may get a token more of each sequence than its even share.
     const rankTokens =

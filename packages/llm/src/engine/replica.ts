@@ -75,8 +75,9 @@ export class Replica {
   }
 
   async stop(reason: Error): Promise<void> {
-    this.#failure ??= reason
-    this.scheduler.fail(this.#failure)
+    if (this.#failure) return
+    this.#failure = reason
+    this.scheduler.fail(reason)
     await this.steps.close()
     await this.mesh.stop()
   }
