@@ -284,7 +284,8 @@ export interface ProgramDescription {
 }
 
 export class Program {
-  constructor(description: ProgramDescription, threads: number)
+  /** @param cores cores that processes share out, and the first of this one's; a run on another's moves to its own */
+  constructor(description: ProgramDescription, threads: number, cores?: { first: number; all: number })
   /** The memory of every value that is not a constant. */
   readonly arena: ArrayBuffer
   run(symbols: number[]): Promise<void>

@@ -79,7 +79,10 @@ test.serial('requests that do not fit wait their turn, and those that nobody wan
   await first.return()
   t.is((await third).length, 4)
   const many = Array.from({ length: 9 }, (_, i) => collect(engine.generate(prompt.slice(0, 20 + i), asked)))
-  t.deepEqual((await Promise.all(many)).map((tokens) => tokens.length), Array(9).fill(90))
+  t.deepEqual(
+    (await Promise.all(many)).map((tokens) => tokens.length),
+    Array(9).fill(90),
+  )
   await engine.stop()
 })
 

@@ -90,7 +90,12 @@ Napi::Function ProgramFace::define(Napi::Env env) {
 }
 
 ProgramFace::ProgramFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  program_ = std::make_unique<Program>(descriptionFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Int32Value());
+  Program::Cores cores{0, 0};
+  if (info[2].IsObject()) {
+    const auto given = info[2].As<Napi::Object>();
+    cores = {given.Get("first").As<Napi::Number>().Int32Value(), given.Get("all").As<Napi::Number>().Int32Value()};
+  }
+  program_ = std::make_unique<Program>(descriptionFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Int32Value(), cores);
   thread_ = std::make_unique<WorkerThread>(info.Env(), "troupe program", [this] { program_->cancel("the program was released"); });
 }
 

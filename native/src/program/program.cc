@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <sched.h>
 #include <stdexcept>
 
 namespace troupe::program {
@@ -21,8 +22,8 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
   return description.groups.empty() ? Storage::allocate(description.arenaBytes) : Storage::allocateShared(description.arenaBytes, false);
 }
 
-Program::Program(Description description, int threads)
-    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads) {
+Program::Program(Description description, int threads, Cores cores)
+    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores) {
   auto& values = description_.values;
   for (size_t i = 0; i < values.size(); i++) {
     if (values[i].data == nullptr) values[i].data = arena_->data() + description_.arenaOffsets[i];
@@ -47,6 +48,7 @@ void Program::run(const std::vector<size_t>& symbols) {
                                   std::to_string(description_.limits[i]));
     }
   }
+  keepToCores();
   const auto began = Clock::now();
   try {
     const Step step{symbols, threads_, scratch_->data()};
@@ -59,6 +61,26 @@ void Program::run(const std::vector<size_t>& symbols) {
     cancel(error.what());
     throw;
   }
+}
+
+// Threads of several processes that wake each other are often put on one core, while another is idle.
+void Program::keepToCores() const {
+  cpu_set_t allowed;
+  if (cores_.all == 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const int current = sched_getcpu();
+  int own = -1, number = 0, currentNumber = -1;
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (number == cores_.first) own = cpu;
+    if (cpu == current) currentNumber = number;
+    number++;
+  }
+  const bool isOwn = currentNumber >= cores_.first && currentNumber < cores_.first + threads_.size();
+  if (isOwn || currentNumber >= cores_.all || own < 0) return;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(own, &one);
+  if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
 void Program::run(size_t operation, const Step& step) {

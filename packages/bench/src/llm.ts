@@ -1,12 +1,14 @@
-import { BlockPool, CachedSequence, layOut, type ModelConfig, ModelWorker, readConfig } from '@troupe/llm'
+import {
+  BlockPool,
+  CachedSequence,
+  greedyStep,
+  type ModelConfig,
+  ModelWorker,
+  readConfig,
+  stageSpec,
+} from '@troupe/llm'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { countOf } from './numbers.js'
-
-const BLOCK_TOKENS = 16
-/** How the likeliest token is taken (see Trace.sample). */
-const GREEDY = [0, 0, 0, 0]
-const ALONE = { pipeline: 1, tensor: 1, sequence: 1 }
-const FIRST = { pipeline: 0, tensor: 0, sequence: 0 }
 
 /** Prefill and decoding of one text by one model worker in this process: the best of several runs. */
 export const llm: Benchmark = {
@@ -47,13 +49,9 @@ class Text {
     threads: number,
   ) {
     this.#config = readConfig(model)
-    const cacheBlocks = Math.ceil((tokens + 1) / BLOCK_TOKENS)
-    const steps = { tokens: chunk, queries: chunk, sequences: 1, outputs: 1, allOutputs: 1, feeds: 0 }
-    const limits = { ...steps, blocksPerSequence: cacheBlocks }
-    const layers = { start: 0, end: this.#config.layers }
-    const place = { plan: ALONE, coordinates: FIRST, layers, spin: true }
-    this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
-    this.#pool = new BlockPool(1, cacheBlocks, BLOCK_TOKENS)
+    const spec = stageSpec(model, {}, { tokens: chunk, contextLength: tokens + 1 })
+    this.#worker = new ModelWorker({ ...spec, threads, spin: true })
+    this.#pool = new BlockPool(1, spec.cacheBlocks, spec.blockTokens)
   }
 
   async load(): Promise<void> {
@@ -64,12 +62,8 @@ class Text {
   async measure(prefill: number, decode: number): Promise<{ prefill: number; decode: number }> {
     const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#config.vocabularySize)
     const cached = new CachedSequence(this.#pool, 0, 0)
-    const step = async (ids: readonly number[], last: boolean) => {
-      const segment = { cached, ids, outputs: last ? 'last' : 'none' } as const
-      const { layout } = layOut([segment], this.#config.slidingWindow)
-      const sampling = last ? { outputRows: [0], settings: GREEDY } : { outputRows: [], settings: [] }
-      return this.#worker.step({ ...layout, ...sampling, feedCounts: [], feedRows: [] })
-    }
+    const step = (ids: readonly number[], last: boolean) =>
+      this.#worker.step(greedyStep([{ cached, ids, outputs: last ? 'last' : 'none' }], this.#config.slidingWindow))
     try {
       const start = performance.now()
       let token = 0

@@ -11,14 +11,38 @@ export type { Sampling } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
 export { CachedSequence } from './engine/sequence.js'
 export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
-export { type Layout, layOut, type RankStep, type Segment, type Step, type StepOutput } from './engine/step.js'
+export {
+  greedyStep,
+  type Layout,
+  layOut,
+  type RankStep,
+  type Segment,
+  type Step,
+  type StepOutput,
+} from './engine/step.js'
 export type { GeneratedToken } from './engine/token-stream.js'
-export { type Invitations, ModelWorker, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
+export {
+  type Invitations,
+  ModelWorker,
+  RemoteModelWorker,
+  stageSpec,
+  type WorkerInfo,
+  type WorkerSpec,
+} from './engine/worker.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'
 export { checkPlan, type Divisible, type Plan, type Range } from './parallel/plan.js'
 export type { StepLimits } from './parallel/stage.js'
+export {
+  type CostlyModel,
+  costsOf,
+  divideLayers,
+  type ModelCosts,
+  type PartCost,
+  type StageDevice,
+  stageLayers,
+} from './parallel/stages.js'
 export type { TokenizerFiles } from './tokenizer/gguf-tokenizer.js'
 export { TextStream, Tokenizer } from './tokenizer/tokenizer.js'
 export { LOAD_FORMATS, type LoadFormat } from './weights/quantize.js'

@@ -23,7 +23,7 @@ export class Program {
   constructor(
     private readonly native: NativeProgram,
     private readonly symbols: readonly RowSymbol[],
-    /** The memory of the int32 inputs, by name, as long as their limits say. */
+    /** The memory of the inputs, by name, as int32, as long as their limits say. */
     readonly inputs: Readonly<Record<string, Int32Array>>,
     readonly outputs: Readonly<Record<string, Output>>,
   ) {}

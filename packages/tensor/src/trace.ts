@@ -50,6 +50,16 @@ export interface AttentionBatch {
   blockTables: Value
 }
 
+/** How a program runs. */
+export interface CompileOptions {
+  threads: number
+  /**
+   * Cores [0, all) that several processes share out, by their numbers among those that a process may use: `first`, and as
+   * many as there are threads, are this one's. A run that begins on another's is moved to its own, and not held there.
+   */
+  cores?: { first: number; all: number }
+}
+
 /**
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
  * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
@@ -75,9 +85,9 @@ export class Trace {
     return symbol
   }
 
-  /** An int32 matrix that JavaScript fills before each run. */
-  input(name: string, rows: RowSymbol | number, columns = 1): Value {
-    return this.#value({ type: 'int32', rows, columns, input: name })
+  /** A matrix that JavaScript fills before each run: of int32, or of float32 given by its bits. */
+  input(name: string, rows: RowSymbol | number, columns = 1, type: 'int32' | 'float32' = 'int32'): Value {
+    return this.#value({ type, rows, columns, input: name })
   }
 
   /**
@@ -234,8 +244,8 @@ export class Trace {
   }
 
   /** The traced operations as a program whose `outputs` can be read after each run. */
-  compile(outputs: Record<string, Value>, options: { threads: number }): Program {
-    return compile(this, outputs, options.threads)
+  compile(outputs: Record<string, Value>, options: CompileOptions): Program {
+    return compile(this, outputs, options)
   }
 
   #operation(

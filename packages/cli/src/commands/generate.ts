@@ -89,7 +89,14 @@ export const generate = command({
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
       const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const engine = await Engine.start(cluster, { model, plan, contextLength, maxSequences: 1, ...weights, ...threads })
+      const engine = await Engine.start(cluster, {
+        model,
+        plan,
+        contextLength,
+        maxSequences: 1,
+        ...weights,
+        ...threads,
+      })
       const asked: GenerateOptions = {
         maxTokens: options['max-tokens'],
         temperature: options.temperature,

@@ -41,11 +41,16 @@ export class BlockPool {
     return block
   }
 
+  /** Gives back blocks that stay reserved. */
+  giveBack(rank: number, blocks: readonly number[]): void {
+    this.#free[rank]!.push(...blocks)
+  }
+
   /** Gives back a reservation, and the blocks that were taken of it on each rank. */
   free(reserved: number, taken: readonly (readonly number[])[]): void {
     this.#unreserved += reserved
     taken.forEach((blocks, rank) => {
-      this.#free[rank]!.push(...blocks)
+      this.giveBack(rank, blocks)
     })
   }
 }

@@ -149,7 +149,7 @@ export class Engine {
       },
     ])
     try {
-      const workers = await connectWorkers(mesh, plan)
+      const workers = await connectWorkers(mesh, plan, perNode * threads <= cores ? threads : undefined)
       const replicas = await Promise.all(
         Array.from({ length: replicaCount }, (_, replica) => {
           const pool = new BlockPool(plan.sequence, cacheBlocks, BLOCK_TOKENS)
@@ -270,17 +270,28 @@ async function kill(mesh: Mesh<ModelWorker>): Promise<void> {
   await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
 }
 
-/** Lets the workers meet along each dimension, and waits until all have loaded their part. */
-async function connectWorkers(mesh: Mesh<ModelWorker>, plan: Plan): Promise<EngineWorker[]> {
+/**
+ * Lets the workers meet along each dimension, and waits until all have loaded their part.
+ * @param coresEach The cores that each worker has to itself, if it has.
+ */
+async function connectWorkers(
+  mesh: Mesh<ModelWorker>,
+  plan: Plan,
+  coresEach: number | undefined,
+): Promise<EngineWorker[]> {
   const invitations: Invitations = {}
   for (const dimension of DIMENSIONS) {
     if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
   }
+  const nodes = mesh.members.map(({ handle }) => describeActor(handle).nodeId)
   return Promise.all(
-    mesh.members.map(async ({ handle, coordinates }) => {
-      const info = await handle.load(invitations)
+    mesh.members.map(async ({ handle, coordinates }, index) => {
       const place = coordinates as unknown as Plan & { replica?: number }
-      return { ...info, replica: place.replica ?? 0, coordinates: placeOf(place), ...describeActor(handle) }
+      const description = describeActor(handle)
+      const countUpTo = (end: number) => nodes.slice(0, end).filter((node) => node === description.nodeId).length
+      const cores = coresEach && { first: coresEach * countUpTo(index), all: coresEach * countUpTo(nodes.length) }
+      const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
+      return { ...info, replica: place.replica ?? 0, coordinates: placeOf(place), ...description }
     }),
   )
 }

@@ -69,7 +69,8 @@ export class Replica {
     const times = await Promise.all(this.mesh.members.map(({ handle }) => handle.statistics()))
     return Array.from({ length: this.plan.pipeline }, (_, stage) => {
       const own = times.filter((_, index) => this.mesh.members[index]!.coordinates.pipeline === stage)
-      const mean = (pick: (time: (typeof times)[number]) => number) => own.reduce((sum, time) => sum + pick(time), 0) / own.length
+      const mean = (pick: (time: (typeof times)[number]) => number) =>
+        own.reduce((sum, time) => sum + pick(time), 0) / own.length
       return { busy: mean(({ busy }) => busy), transfer: mean(({ transfer }) => transfer) }
     })
   }

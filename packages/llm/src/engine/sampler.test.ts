@@ -4,7 +4,11 @@ import fc from 'fast-check'
 import { logProbability, NO_DRAW, type Sampling, samplingRow } from './sampler.js'
 
 /** Draws with each of some random numbers from the same logits. */
-async function draw(logits: readonly number[], samplings: readonly Sampling[], randoms: readonly number[]): Promise<number[]> {
+async function draw(
+  logits: readonly number[],
+  samplings: readonly Sampling[],
+  randoms: readonly number[],
+): Promise<number[]> {
   const trace = new Trace()
   const rows = trace.symbol('rows', randoms.length)
   const table = Tensor.from('float32', [1, logits.length], [...logits])
@@ -29,7 +33,11 @@ const softmax = (values: readonly number[]) => {
 async function shares(sampling: Sampling): Promise<number[]> {
   const draws = 10_000
   const counts = Array(logits.length).fill(0)
-  const drawn = await draw(logits, [sampling], Array.from({ length: draws }, (_, i) => i / draws))
+  const drawn = await draw(
+    logits,
+    [sampling],
+    Array.from({ length: draws }, (_, i) => i / draws),
+  )
   for (const token of drawn) counts[token]++
   return counts.map((count) => count / draws)
 }
@@ -57,22 +65,27 @@ test('topK and topP leave out the unlikely tokens, and the rest keep their propo
 test('over any logits, what topK and topP draw from is the shortest list of the likeliest that reaches topP', async (t) => {
   const values = fc.array(fc.double({ min: -8, max: 8, noNaN: true }), { minLength: 1, maxLength: 700 })
   await fc.assert(
-    fc.asyncProperty(values, fc.nat(300), fc.double({ min: 0.05, max: 0.95, noNaN: true }), async (values, topK, topP) => {
-      const rounded = [...Float32Array.from(values)]
-      const order = [...rounded.keys()].sort((a, b) => rounded[b]! - rounded[a]! || a - b).slice(0, topK || undefined)
-      const weights = order.map((token) => Math.exp(rounded[token]!))
-      const total = weights.reduce((a, b) => a + b)
-      let reached = 0
-      // A token more or less where float32 and float64 disagree about having reached topP.
-      const most = weights.filter((weight) => {
-        const before = reached
-        reached += weight
-        return before < (topP + 1e-6) * total
-      }).length
-      const drawn = await draw(rounded, [{ temperature: 1, topK, topP }], [0, 0.25, 0.5, 0.75, 0.999999])
-      t.true(drawn.every((token) => order.indexOf(token) >= 0 && order.indexOf(token) < most))
-      t.is(drawn[0], order[0])
-    }),
+    fc.asyncProperty(
+      values,
+      fc.nat(300),
+      fc.double({ min: 0.05, max: 0.95, noNaN: true }),
+      async (values, topK, topP) => {
+        const rounded = [...Float32Array.from(values)]
+        const order = [...rounded.keys()].sort((a, b) => rounded[b]! - rounded[a]! || a - b).slice(0, topK || undefined)
+        const weights = order.map((token) => Math.exp(rounded[token]!))
+        const total = weights.reduce((a, b) => a + b)
+        let reached = 0
+        // A token more or less where float32 and float64 disagree about having reached topP.
+        const most = weights.filter((weight) => {
+          const before = reached
+          reached += weight
+          return before < (topP + 1e-6) * total
+        }).length
+        const drawn = await draw(rounded, [{ temperature: 1, topK, topP }], [0, 0.25, 0.5, 0.75, 0.999999])
+        t.true(drawn.every((token) => order.indexOf(token) >= 0 && order.indexOf(token) < most))
+        t.is(drawn[0], order[0])
+      },
+    ),
     { numRuns: 50 },
   )
 })
@@ -84,5 +97,10 @@ test('very large logits overflow nothing', async (t) => {
 
 test('a log-probability is the logarithm of the softmax', (t) => {
   const values = Float32Array.from(logits)
-  t.true(near(logits.map((_, token) => Math.exp(logProbability(values, token))), softmax(logits)))
+  t.true(
+    near(
+      logits.map((_, token) => Math.exp(logProbability(values, token))),
+      softmax(logits),
+    ),
+  )
 })

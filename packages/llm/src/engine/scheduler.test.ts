@@ -25,15 +25,22 @@ function requestOf(prompt: number, most: number) {
 }
 
 /** Completes steps as workers would: the token after position p is p, unless `tokenOf` says otherwise. */
-function complete(scheduler: Scheduler, scheduled: ScheduledStep, tokenOf = (position: number) => position % END): void {
+function complete(
+  scheduler: Scheduler,
+  scheduled: ScheduledStep,
+  tokenOf = (position: number) => position % END,
+): void {
   scheduler.complete(scheduled, { tokens: scheduled.outputs.map(({ position }) => tokenOf(position)) })
 }
 
 test('over any requests, stages and cache sizes each gets its tokens in order, in the order of arrival, within all limits', (t) => {
-  const requests = fc.array(fc.record({ prompt: fc.integer({ min: 1, max: 90 }), most: fc.integer({ min: 1, max: 12 }) }), {
-    minLength: 1,
-    maxLength: 12,
-  })
+  const requests = fc.array(
+    fc.record({ prompt: fc.integer({ min: 1, max: 90 }), most: fc.integer({ min: 1, max: 12 }) }),
+    {
+      minLength: 1,
+      maxLength: 12,
+    },
+  )
   fc.assert(
     fc.property(
       requests,
@@ -66,7 +73,10 @@ test('over any requests, stages and cache sizes each gets its tokens in order, i
         }
         for (const { seen, prompt, most } of asked) {
           t.true(seen.ended)
-          t.deepEqual(seen.tokens, Array.from({ length: most }, (_, i) => prompt - 1 + i).filter((token) => token < END))
+          t.deepEqual(
+            seen.tokens,
+            Array.from({ length: most }, (_, i) => prompt - 1 + i).filter((token) => token < END),
+          )
         }
         t.is(pool.unreserved, blocks)
         t.is(scheduler.work, 0)
@@ -81,7 +91,10 @@ test('sequences that decode are divided among as many steps as there are stages'
   for (let i = 0; i < 8; i++) scheduler.add(requestOf(20, 30).request)
   complete(scheduler, scheduler.next()!)
   const steps = Array.from({ length: 4 }, () => scheduler.next()!)
-  t.deepEqual(steps.map(({ sequences }) => sequences.length), [4, 4, 4, 4])
+  t.deepEqual(
+    steps.map(({ sequences }) => sequences.length),
+    [4, 4, 4, 4],
+  )
   t.deepEqual(steps[2]!.sequences, steps[0]!.sequences)
   t.deepEqual(new Set([...steps[0]!.sequences, ...steps[1]!.sequences]).size, 8)
 })

@@ -124,7 +124,10 @@ export class Scheduler {
       const sequence = sequences[segment]!
       if (sequence.isDone) return
       const token = result.tokens[index]!
-      if (token >= 0) return this.#receive(sequence, token, result.logits?.get(index))
+      if (token >= 0) {
+        this.#receive(sequence, token, result.logits?.get(index))
+        return
+      }
       const found = scored.get(sequence) ?? { positions: [], scores: [] }
       found.positions.push(position + 1)
       found.scores.push(result.scores![index]!)
@@ -139,7 +142,14 @@ export class Scheduler {
       if (this.#rows.length === 0 || !this.pool.reserve(blocks)) return
       this.#waiting.shift()
       const cached = new CachedSequence(this.pool, blocks, this.#rows.pop()!)
-      this.#running.push({ request: first, cached, requested: 0, received: 0, lastStep: -this.options.stages, isDone: false })
+      this.#running.push({
+        request: first,
+        cached,
+        requested: 0,
+        received: 0,
+        lastStep: -this.options.stages,
+        isDone: false,
+      })
     }
   }
 

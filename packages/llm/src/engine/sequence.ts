@@ -46,6 +46,17 @@ export class CachedSequence {
     return dealt
   }
 
+  /** Forgets the tokens from a position on, whose blocks are used again. */
+  truncate(length: number): void {
+    const { blockTokens } = this.pool
+    this.#positions.forEach((positions, rank) => {
+      positions.length = countBelow(positions, length)
+      const dropped = this.#blocks[rank]!.splice(Math.ceil(positions.length / blockTokens))
+      if (dropped.length > 0) this.pool.giveBack(rank, dropped)
+    })
+    this.#length = Math.min(this.#length, length)
+  }
+
   /** How many of its tokens before `position` a rank caches. */
   cachedBefore(position: number, rank: number): number {
     return countBelow(this.#positions[rank]!, position)
@@ -67,6 +78,12 @@ export class CachedSequence {
       if (index % blockTokens === 0) blocks.push(this.pool.take(rank))
       return blocks.at(-1)! * blockTokens + (index % blockTokens)
     })
-    return { ids: offsets.map((offset) => ids[offset]!), positions, slots, blocks: blocks.slice(firstBlock), firstBlock }
+    return {
+      ids: offsets.map((offset) => ids[offset]!),
+      positions,
+      slots,
+      blocks: blocks.slice(firstBlock),
+      firstBlock,
+    }
   }
 }

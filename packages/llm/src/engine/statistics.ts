@@ -23,7 +23,9 @@ export interface EngineStatistics {
 }
 
 /** @param replicas For each replica the milliseconds in which it had something to do, and its stages' times. */
-export function statisticsOf(replicas: readonly { elapsed: number; stages: readonly StageTimes[] }[]): EngineStatistics {
+export function statisticsOf(
+  replicas: readonly { elapsed: number; stages: readonly StageTimes[] }[],
+): EngineStatistics {
   const stages = replicas.flatMap(({ elapsed, stages }, replica) =>
     stages.map((times, stage) => {
       const waiting = Math.max(0, elapsed - times.busy - times.transfer)

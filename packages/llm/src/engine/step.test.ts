@@ -28,9 +28,17 @@ test('over any steps, sequences, ranks and windows each query sees exactly the t
           })
           for (let i = 0; i < blocks.length; i += 3) tables[rank]!.set(`${blocks[i]}:${blocks[i + 1]}`, blocks[i + 2]!)
         })
-        const queries = layout.ranks.flatMap(({ ids, positions }) => ids.map((id, i) => ({ id, position: positions[i]! })))
-        t.deepEqual(layout.sequence, queries.map(({ id }) => id))
-        t.deepEqual(layout.counts, layout.ranks.map(({ ids }) => ids.length))
+        const queries = layout.ranks.flatMap(({ ids, positions }) =>
+          ids.map((id, i) => ({ id, position: positions[i]! })),
+        )
+        t.deepEqual(
+          layout.sequence,
+          queries.map(({ id }) => id),
+        )
+        t.deepEqual(
+          layout.counts,
+          layout.ranks.map(({ ids }) => ids.length),
+        )
         queries.forEach(({ id, position }, query) => {
           for (const from of ['begin', 'windowBegin'] as const) {
             const seen = layout.ranks.flatMap((step, rank) =>
@@ -46,7 +54,10 @@ test('over any steps, sequences, ranks and windows each query sees exactly the t
           }
         })
         const found = layout.ranks.flatMap((step) => step.outputs.map((at) => `${step.ids[at]}:${step.positions[at]}`))
-        t.deepEqual(found, outputs.map(({ segment, position }) => `${segments[segment]!.cached.row}:${position}`))
+        t.deepEqual(
+          found,
+          outputs.map(({ segment, position }) => `${segments[segment]!.cached.row}:${position}`),
+        )
         t.deepEqual([...found].sort(), segments.map(({ cached }) => `${cached.row}:${cached.length - 1}`).sort())
       }
     }),

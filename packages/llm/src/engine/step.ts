@@ -1,3 +1,4 @@
+import { samplingRow } from './sampler.js'
 import type { CachedSequence } from './sequence.js'
 
 /** What one step gives the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
@@ -83,6 +84,18 @@ export function layOut(
     outputCounts: ranks.map((step) => step.outputs.length),
   }
   return { layout, outputs }
+}
+
+/** A step that takes the likeliest token after each of its outputs, for callers that make steps by themselves. */
+export function greedyStep(segments: readonly Segment[], window?: number): Step {
+  const { layout, outputs } = layOut(segments, window)
+  return {
+    ...layout,
+    outputRows: outputs.map(({ segment }) => segments[segment]!.cached.row),
+    settings: outputs.flatMap(() => samplingRow({ temperature: 0, topK: 0, topP: 1 }, 0)),
+    feedCounts: [],
+    feedRows: [],
+  }
 }
 
 type Dealt = ReturnType<CachedSequence['append']>

@@ -16,7 +16,10 @@ export interface TokenSource {
  */
 export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
   readonly #tokens: GeneratedToken[] = []
-  readonly #readers: { resolve: (result: IteratorResult<GeneratedToken, void>) => void; reject: (error: Error) => void }[] = []
+  readonly #readers: {
+    resolve: (result: IteratorResult<GeneratedToken, void>) => void
+    reject: (error: Error) => void
+  }[] = []
   #source: TokenSource | undefined
   #state: 'unread' | 'open' | 'ended' = 'unread'
   #error: Error | undefined

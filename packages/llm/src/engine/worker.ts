@@ -1,11 +1,12 @@
 import { actor, type Invitation } from '@troupe/core'
-import type { Output, Program, ProgramStatistics } from '@troupe/tensor'
+import { type CompileOptions, type Output, type Program, type ProgramStatistics, Tensor } from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
 import type { Groups, RankGroup } from '../parallel/groups.js'
 import { type Plan, partition, type Range } from '../parallel/plan.js'
 import { compileStage, type StepLimits } from '../parallel/stage.js'
+import { stageLayers } from '../parallel/stages.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
@@ -43,6 +44,35 @@ export interface WorkerInfo {
   kvBytes: number
 }
 
+/**
+ * What a worker of one of several pipeline stages needs to know, for callers that put stages together by themselves and work
+ * on one text at a time.
+ * @param limits The most tokens of a step, and of the text.
+ */
+export function stageSpec(
+  model: string,
+  { stage = 0, stages = 1 }: { stage?: number; stages?: number },
+  limits: { tokens: number; contextLength: number },
+  loadFormat?: LoadFormat,
+): WorkerSpec {
+  const { tokens, contextLength } = limits
+  const blockTokens = 16
+  const cacheBlocks = Math.ceil(contextLength / blockTokens)
+  const steps = { tokens, queries: tokens, sequences: 1, outputs: tokens, allOutputs: tokens, feeds: 1 }
+  return {
+    model,
+    ...(loadFormat ? { loadFormat } : {}),
+    plan: { pipeline: stages, tensor: 1, sequence: 1 },
+    coordinates: { pipeline: stage, tensor: 0, sequence: 0 },
+    layers: stageLayers(readConfig(model), stages)[stage]!,
+    threads: 1,
+    spin: false,
+    cacheBlocks,
+    blockTokens,
+    limits: { ...steps, blocksPerSequence: cacheBlocks },
+  }
+}
+
 /** Milliseconds without progress before a group gives up. Deaths are noticed at once; a slow stage is not one. */
 const GROUP_TIMEOUT = 600_000
 /** The activations of this many steps may wait for the next stage. */
@@ -63,8 +93,11 @@ export class ModelWorker {
     this.#groups = { pipeline: groupOf('pipeline'), tensor: groupOf('tensor'), sequence: groupOf('sequence') }
   }
 
-  /** Meets the other workers, and loads this worker's part of the model. */
-  async load(invitations: Invitations): Promise<WorkerInfo> {
+  /**
+   * Meets the other workers, and loads this worker's part of the model.
+   * @param cores The cores of all workers of this node, and the first of this worker's, where each has its own.
+   */
+  async load(invitations: Invitations, cores?: CompileOptions['cores']): Promise<WorkerInfo> {
     const { spin } = this.spec
     const messageBytes = this.#messageBytes()
     await Promise.all(
@@ -77,7 +110,10 @@ export class ModelWorker {
     const weights = new Weights(checkpoint, this.spec.loadFormat)
     const { cacheBlocks: blocks, blockTokens, layers, limits, threads } = this.spec
     const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
-    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, threads)
+    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
+      threads,
+      ...(cores ? { cores } : {}),
+    })
     checkpoint.close()
     const { tensor } = this.#groups
     return {
@@ -90,24 +126,15 @@ export class ModelWorker {
 
   /**
    * Runs one step. The steps of all workers must be the same, in the same order.
+   * @param hidden What the stage before gave, where hiddenStates() is used.
    * @returns What was found, on those of the last stage's workers that answer: the first shard's, by sequence rank. The
    * tokens of all come with the first rank's answer; logits and scores are of a rank's own outputs.
    */
-  async step(step: Step): Promise<StepResult | undefined> {
-    const program = this.#program
+  async step(step: Step, hidden?: Tensor<'float32'>): Promise<StepResult | undefined> {
     const { sequence, tensor } = this.#groups
-    const own = step.ranks[sequence.rank]
-    if (!program || !own) throw new Error('load() has to come before step()')
     const firstOutput = sum(step.outputCounts.slice(0, sequence.rank))
-    this.#fill(program, step, firstOutput)
-    await program.run({
-      tokens: own.ids.length,
-      queries: step.sequence.length,
-      outputs: own.outputs.length,
-      allOutputs: step.outputRows.length,
-      feeds: step.feedCounts.length,
-      fed: step.feedRows.length,
-    })
+    const program = await this.#run(step, firstOutput, hidden)
+    const own = step.ranks[sequence.rank]!
     const { logits, tokens } = program.outputs
     if (!logits || !tokens || tensor.rank !== 0) return undefined
     const result: StepResult = { tokens: sequence.rank === 0 ? integersOf(tokens, step.outputRows.length) : [] }
@@ -127,9 +154,39 @@ export class ModelWorker {
     return result
   }
 
+  /**
+   * Runs one step on a stage that is not the last, of a pipeline that was loaded without an invitation: whoever calls its
+   * stages takes the activations from one to the next.
+   * @param hidden [tokens, hidden] What the stage before gave; for all but the first.
+   * @returns [tokens, hidden]
+   */
+  async hiddenStates(step: Step, hidden?: Tensor<'float32'>): Promise<Tensor<'float32'>> {
+    const { outputs } = await this.#run(step, 0, hidden)
+    const { columns, data } = outputs.hidden!
+    const rows = step.ranks[this.#groups.sequence.rank]!.ids.length
+    return Tensor.from('float32', [rows, columns], data.subarray(0, rows * columns))
+  }
+
   /** What its runs so far have spent their time on. */
   statistics(): ProgramStatistics {
     return this.#program?.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
+  }
+
+  async #run(step: Step, firstOutput: number, hidden: Tensor<'float32'> | undefined): Promise<Program> {
+    const program = this.#program
+    const own = step.ranks[this.#groups.sequence.rank]
+    if (!program || !own) throw new Error('load() has to come before step()')
+    this.#fill(program, step, firstOutput)
+    if (hidden) program.inputs.hidden!.set(new Int32Array(hidden.data.buffer, hidden.data.byteOffset, hidden.size))
+    await program.run({
+      tokens: own.ids.length,
+      queries: step.sequence.length,
+      outputs: own.outputs.length,
+      allOutputs: step.outputRows.length,
+      feeds: step.feedCounts.length,
+      fed: step.feedRows.length,
+    })
+    return program
   }
 
   #fill(program: Program, step: Step, firstOutput: number): void {

@@ -1,4 +1,4 @@
-import { type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
+import { type CompileOptions, type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
 import type { LayerContext, StepValues } from '../layers/context.js'
 import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
@@ -25,6 +25,8 @@ export interface StepLimits {
  * One pipeline stage as a program: the first stage starts from token ids, later ones from what the stage before sends;
  * the last ends in logits and sampled tokens, earlier ones in sending. Sampled tokens go back to the first stage, which has
  * those that a step continues from when it begins, so that steps follow each other without anybody else.
+ *
+ * A stage whose pipeline has no communicator takes and leaves activations in its program's memory, as `hidden`.
  */
 export function compileStage(
   decoder: CausalDecoder,
@@ -32,9 +34,10 @@ export function compileStage(
   config: ModelConfig,
   layers: Range,
   limits: StepLimits,
-  threads: number,
+  options: CompileOptions,
 ): Program {
   const { pipeline, sequence } = context.groups
+  const isLinked = pipeline.communicator !== undefined
   const isFirst = pipeline.rank === 0
   const isLast = pipeline.rank === pipeline.size - 1
   const trace = new Trace()
@@ -42,7 +45,7 @@ export function compileStage(
 
   /** The token that was last sampled for each sequence. */
   const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private' })
-  if (isFirst && !isLast) {
+  if (isFirst && !isLast && isLinked) {
     const fed = trace.symbol('fed', limits.feeds * limits.allOutputs)
     const counts = trace.input('feedCounts', trace.symbol('feeds', limits.feeds))
     const tokens = trace.receiveParts(counts, fed, 1, pipeline.size - 1, communicatorOf(pipeline))
@@ -50,12 +53,15 @@ export function compileStage(
   }
   let x: Value = isFirst
     ? decoder.embedding().forward(trace, trace.resolve(step.ids, trace.constant(latest)))
-    : trace.receive(step.tokens, config.hiddenSize, pipeline.rank - 1, communicatorOf(pipeline))
+    : isLinked
+      ? trace.receive(step.tokens, config.hiddenSize, pipeline.rank - 1, communicatorOf(pipeline))
+      : trace.input('hidden', step.tokens, config.hiddenSize, 'float32')
   for (let index = layers.start; index < layers.end; index++) x = decoder.layer(index).forward(trace, x, step)
 
+  if (!isLast && !isLinked) return trace.compile({ hidden: x }, options)
   if (!isLast) {
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
-    return trace.compile({}, { threads })
+    return trace.compile({}, options)
   }
   const logits = decoder.head().forward(trace, trace.gatherRows(x, step.outputs))
   const own = trace.sample(logits, trace.input('settings', step.outputs.rows, 4))
@@ -65,8 +71,8 @@ export function compileStage(
     ? trace.allGatherRows(own, trace.input('outputCounts', sequence.size), all as RowSymbol, communicatorOf(sequence))
     : own
   if (isFirst) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
-  else trace.send(tokens, 0, communicatorOf(pipeline))
-  return trace.compile({ logits, tokens }, { threads })
+  else if (isLinked) trace.send(tokens, 0, communicatorOf(pipeline))
+  return trace.compile({ logits, tokens }, options)
 }
 
 function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, limits: StepLimits): StepValues {

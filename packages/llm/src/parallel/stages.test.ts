@@ -12,7 +12,11 @@ function bestByTrying({ embedding, layers, head }: ModelCosts, devices: readonly
   let best = Number.POSITIVE_INFINITY
   for (let end = first + 1; end <= layers.length - others.length; end++) {
     if (others.length === 0 && end < layers.length) continue
-    const parts = [...layers.slice(first, end), ...(first === 0 ? [embedding] : []), ...(others.length === 0 ? [head] : [])]
+    const parts = [
+      ...layers.slice(first, end),
+      ...(first === 0 ? [embedding] : []),
+      ...(others.length === 0 ? [head] : []),
+    ]
     const total = (kind: 'time' | 'memory') => parts.reduce((sum, cost) => sum + cost[kind], 0)
     if (total('memory') > own!.memory) continue
     const rest = others.length === 0 ? 0 : bestByTrying({ embedding, layers, head }, others, end)
@@ -59,7 +63,8 @@ const model = {
 }
 
 test('the last stage has fewer layers where the head is heavy, and as many where it is light', (t) => {
-  t.deepEqual(stageLayers(model, 2).map(length), [9, 7])
+  t.deepEqual(stageLayers({ ...model, vocabularySize: 128_000 }, 2).map(length), [10, 6])
+  t.deepEqual(stageLayers(model, 2).map(length), [8, 8])
   t.deepEqual(stageLayers({ ...model, vocabularySize: 500 }, 2).map(length), [8, 8])
   t.deepEqual(stageLayers(model, 1), [{ start: 0, end: 16 }])
 })
@@ -70,7 +75,12 @@ test('layers are divided as they are asked for, and nonsense is refused', (t) =>
     { start: 10, end: 12 },
     { start: 12, end: 16 },
   ])
-  for (const counts of [[8, 8], [10, 2, 3], [16, 0, 0], [5.5, 5.5, 5]]) {
+  for (const counts of [
+    [8, 8],
+    [10, 2, 3],
+    [16, 0, 0],
+    [5.5, 5.5, 5],
+  ]) {
     t.throws(() => stageLayers(model, 3, counts), { message: /layers must be 3 whole numbers above 0.*model's 16/ })
   }
 })

@@ -84,7 +84,7 @@ export interface CostlyModel {
 }
 
 /** How much of the time of typical requests goes into decoding. */
-const DECODE_SHARE = 2 / 3
+const DECODE_SHARE = 1 / 2
 
 /**
  * What a model's parts cost where requests are typical. Decoding takes as long as the weights of a part are large, since each
@@ -111,7 +111,11 @@ export function costsOf(model: CostlyModel): ModelCosts {
 export function stageLayers(model: CostlyModel, stages: number, counts?: readonly number[]): Range[] {
   if (!counts) return divideLayers(costsOf(model), Array(stages).fill({ speed: 1, memory: Number.POSITIVE_INFINITY }))
   const total = counts.reduce((sum, count) => sum + count, 0)
-  if (counts.length !== stages || total !== model.layers || !counts.every((count) => Number.isInteger(count) && count > 0)) {
+  if (
+    counts.length !== stages ||
+    total !== model.layers ||
+    !counts.every((count) => Number.isInteger(count) && count > 0)
+  ) {
     throw new InvalidInputError(
       `layers must be ${stages} whole numbers above 0, one for each pipeline stage, that add up to the model's ${model.layers}; found [${counts.join(', ')}]`,
     )
