@@ -67,6 +67,9 @@ test.serial('requests that do not fit wait their turn, and those that nobody wan
   await using cluster = await connect()
   const options = { plan: { pipeline: 2 }, contextLength: 400, cacheTokens: 400, maxSequences: 3 }
   const engine = await Engine.start(cluster, { model: tales, ...options })
+  const { layers, keyValueHeads, headSize } = engine.config
+  const tokenBytes = 2 * layers * keyValueHeads * headSize * Float32Array.BYTES_PER_ELEMENT
+  for (const { kvBytes } of engine.workers) t.true(kvBytes <= ((400 + 16) * tokenBytes) / 2)
   const asked = { maxTokens: 90, stopAtEnd: false }
   const first = engine.generate(prompt, asked)
   await first.next()
