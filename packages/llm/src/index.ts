@@ -9,7 +9,7 @@ export {
 export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
-export { CachedSequence } from './engine/sequence.js'
+export { CachedSequence, type DealtTokens } from './engine/sequence.js'
 export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
 export {
   greedyStep,

@@ -216,4 +216,5 @@ function sum(values: readonly number[]): number {
   return values.reduce((a, b) => a + b, 0)
 }
 
+/** Workers as actors. */
 export const RemoteModelWorker = actor(import.meta.url, ModelWorker)
