@@ -182,7 +182,7 @@ export class Scheduler {
     if (left <= room) return left
     if (this.options.tokens < 2 * CUT) return room
     const size = Math.floor(room / CUT) * CUT
-    return left - size < SHORTEST ? size - CUT : size
+    return left - size < SHORTEST ? Math.max(0, size - CUT) : size
   }
 
   #schedule(
