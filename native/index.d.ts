@@ -203,6 +203,8 @@ export interface CommunicatorOptions {
   spin?: boolean
   /** Milliseconds without any progress after which an operation fails. Default 30,000. */
   timeout?: number
+  /** Bytes of messages under way between two ranks of a host before a sender waits, a power of two. Default 512 KiB. */
+  messageBytes?: number
   /** The GPU that this rank's tensors will be on; if all ranks name one, connecting makes them meet over NCCL too. */
   gpu?: number | undefined
 }
@@ -289,10 +291,13 @@ export interface ProgramDescription {
 }
 
 export class Program {
-  constructor(description: ProgramDescription, threads: number)
+  /** @param cores cores that processes share out, and the first of this one's; a run on another's moves to its own */
+  constructor(description: ProgramDescription, threads: number, cores?: { first: number; all: number })
   /** The memory of every value that is not a constant. */
   readonly arena: ArrayBuffer
   run(symbols: number[]): Promise<void>
+  /** Milliseconds of all runs so far: computing, waiting for other ranks, moving data to and from them. */
+  readonly statistics: { busy: number; waiting: number; transfer: number }
   cancel(reason: string): void
 }
 

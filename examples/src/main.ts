@@ -5,3 +5,6 @@ import { fileURLToPath } from 'node:url'
 export function isMain(module: string): boolean {
   return process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(module)
 }
+
+/** The folder that the models are in. */
+export const root = fileURLToPath(new URL('../..', import.meta.url))

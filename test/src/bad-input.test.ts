@@ -130,6 +130,10 @@ const cases: Record<string, [command: (t: ExecutionContext) => string[], says: R
   'a plan of zero': [() => generate(tales, '--sequence', '0'), /sequence must be/],
   'a plan that is no number': [() => generate(tales, '--pipeline', 'two'), /pipeline.*two/],
   'an unknown flag': [() => generate(tales, '--pipelines', '2'), /--pipelines/],
+  'layers that do not add up': [
+    () => ['generate', '--model', tales, '--prompt', 'a', '--pipeline', '2', '--layers', '3,4'],
+    /layers must be 2 whole numbers above 0.*the model's 8; found \[3, 4\]/,
+  ],
   'tokens that are no numbers': [() => ['generate', '--model', tales, '--tokens', '1,x'], /--tokens.*x/],
   'a token outside the vocabulary': [
     () => ['generate', '--model', tales, '--tokens', '1,99999'],

@@ -1,5 +1,5 @@
 import { ActorDiedError, connect } from '@troupe/core'
-import { Engine, type GeneratedToken } from '@troupe/llm'
+import { Engine, type GeneratedToken, readConfig } from '@troupe/llm'
 import test from 'ava'
 import { tales } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
@@ -45,15 +45,97 @@ test.serial(
   },
 )
 
-test.serial('texts asked for at once are generated one after another, each as if alone', async (t) => {
+test.serial('texts asked for at once are generated together, each as if alone, drawn ones too', async (t) => {
   new ProcessGuard(t)
-  const cluster = await connect()
-  const engine = await Engine.start(cluster, { model: tales, plan: { tensor: 2 }, contextLength: 400 })
-  const ask = (length: number) => collect(engine.generate(prompt.slice(0, length), { maxTokens: 6, stopAtEnd: false }))
-  const alone = [await ask(5), await ask(50), await ask(17)]
-  t.deepEqual(await Promise.all([ask(5), ask(50), ask(17)]), alone)
+  await using cluster = await connect()
+  for (const plan of [{}, { pipeline: 2 }, { pipeline: 3 }]) {
+    const engine = await Engine.start(cluster, { model: tales, plan, contextLength: 400, threads: 1 })
+    const ask = (length: number, temperature = 0) =>
+      collect(
+        engine.generate(prompt.slice(0, length), { maxTokens: 12, stopAtEnd: false, temperature, seed: 7, topP: 0.9 }),
+      )
+    const asked = [() => ask(5), () => ask(250), () => ask(17), () => ask(100, 0.8), () => ask(260), () => ask(3, 1)]
+    const alone: GeneratedToken[][] = []
+    for (const one of asked) alone.push(await one())
+    t.deepEqual(await Promise.all(asked.map((one) => one())), alone, JSON.stringify(plan))
+    await engine.stop()
+  }
+})
+
+test.serial('requests that do not fit wait their turn, and those that nobody wants any more make room', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const options = { plan: { pipeline: 2 }, contextLength: 400, cacheTokens: 400, maxSequences: 3 }
+  const engine = await Engine.start(cluster, { model: tales, ...options })
+  const { layers, keyValueHeads, headSize } = engine.config
+  const tokenBytes = 2 * layers * keyValueHeads * headSize * Float32Array.BYTES_PER_ELEMENT
+  for (const { kvBytes } of engine.workers) t.true(kvBytes <= ((400 + 16) * tokenBytes) / 2)
+  const asked = { maxTokens: 90, stopAtEnd: false }
+  const first = engine.generate(prompt, asked)
+  await first.next()
+  const second = engine.generate(prompt, asked)
+  const waiting = second.next()
+  const third = collect(engine.generate(prompt, { ...asked, maxTokens: 4 }))
+  // The second waits for the first, and the third for the second.
+  await second.return()
+  t.deepEqual(await waiting, { value: undefined, done: true })
+  await first.return()
+  t.is((await third).length, 4)
+  const many = Array.from({ length: 9 }, (_, i) => collect(engine.generate(prompt.slice(0, 20 + i), asked)))
+  t.deepEqual(
+    (await Promise.all(many)).map((tokens) => tokens.length),
+    Array(9).fill(90),
+  )
   await engine.stop()
-  await cluster.shutdown()
+})
+
+test.serial('a prompt that cannot be used fails alone', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const engine = await Engine.start(cluster, { model: tales, contextLength: 400 })
+  const asked = { maxTokens: 20, stopAtEnd: false }
+  const good = collect(engine.generate(prompt, asked))
+  await t.throwsAsync(collect(engine.generate([1, -4], asked)), { message: /token -4 is not in the vocabulary/ })
+  await t.throwsAsync(collect(engine.generate([], asked)), { message: /the prompt is empty/ })
+  t.is((await good).length, 20)
+  await engine.stop()
+})
+
+test.serial('replicas share the requests, and one that dies leaves further ones to the others', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const engine = await Engine.start(cluster, { model: tales, replicas: 2, contextLength: 400, threads: 1 })
+  const ask = () => collect(engine.generate(prompt, { maxTokens: 5, stopAtEnd: false }))
+  const [one, other] = await Promise.all([ask(), ask()])
+  t.deepEqual(one, other)
+  const { elapsed, stages } = await engine.statistics()
+  t.true(elapsed.length === 2 && elapsed.every((milliseconds) => milliseconds > 0))
+  t.true(stages.every(({ busy }) => busy > 0))
+  const dying = engine.workers.find(({ replica }) => replica === 0)!
+  process.kill(dying.pid, 'SIGKILL')
+  await t.throwsAsync(ask(), { instanceOf: ActorDiedError })
+  t.deepEqual(await ask(), one)
+  await engine.stop()
+})
+
+test.serial('layers are divided as they are asked for, and the stages say what they spend their time on', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const engine = await Engine.start(cluster, {
+    model: tales,
+    plan: { pipeline: 2 },
+    layers: [1, readConfig(tales).layers - 1],
+    contextLength: 400,
+  })
+  t.deepEqual(engine.workers[0]!.layers, { start: 0, end: 1 })
+  await Promise.all([1, 2, 3].map(() => collect(engine.generate(prompt, { maxTokens: 20, stopAtEnd: false }))))
+  const { bubble, elapsed, stages } = await engine.statistics()
+  t.true(bubble > 0 && bubble < 1)
+  for (const { busy, waiting, transfer } of stages) {
+    t.true(busy > 0 && transfer >= 0 && waiting >= 0)
+    t.true(busy + transfer + waiting >= elapsed[0]! * 0.999)
+  }
+  await engine.stop()
 })
 
 test.serial(

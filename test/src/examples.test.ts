@@ -8,9 +8,12 @@ const folder = join(root, 'examples', 'src')
 const outputs: [string, RegExp][] = [
   ['counter', /^15\n16\n17\n18\n11\n$/],
   ['data-parallel', /^(2\.00 -3\.00 0\.50\n){3}$/],
+  ['filter-between-stages', /^Once upon a time, .{20,}\n24 tokens, all within bounds\n$/],
   ['map-reduce', /^the 4\ncat 3\na 2\n$/],
+  ['model-pipeline', /^layers 0 to 3\nlayers 4 to 7\nOnce upon a time, .{20,}\n$/],
   ['parameter-server', /^2\.00 -3\.00 0\.50\n$/],
   ['ring', /^0 30 20 10\n10 0 30 20\n20 10 0 30\n30 20 10 0\n$/],
+  ['speculative-decoding', /^Once upon a time, (.|\n){80,}\n60 tokens in fewer than 30 steps: true\n$/],
   ['streaming', /^20\.0\ntrue true\n$/],
   ['two-nodes', /^10 10 10 10 on 1 node\n$/],
   ['supervised-tree', /^11 in life \d\n12 in life 1\n13 in life 2\n2 workers ended with their parent\n$/],

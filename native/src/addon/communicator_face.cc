@@ -23,6 +23,7 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.encrypt = object.Get("encrypt").ToBoolean();
   options.spin = object.Get("spin").ToBoolean();
   if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(object.Get("timeout").As<Napi::Number>().Int64Value());
+  if (object.Get("messageBytes").IsNumber()) options.messageBytes = static_cast<size_t>(object.Get("messageBytes").As<Napi::Number>().Int64Value());
   if (object.Get("gpu").IsNumber()) options.gpu = object.Get("gpu").As<Napi::Number>().Int32Value();
   if (object.Get("labels").IsArray()) {
     const auto labels = object.Get("labels").As<Napi::Array>();

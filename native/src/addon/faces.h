@@ -89,7 +89,7 @@ class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
   std::unique_ptr<WorkerThread> thread_;
 };
 
-/// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.cancel(reason)`.
+/// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.statistics`, `.cancel(reason)`.
 class ProgramFace : public Napi::ObjectWrap<ProgramFace> {
  public:
   static Napi::Function define(Napi::Env env);
@@ -98,6 +98,7 @@ class ProgramFace : public Napi::ObjectWrap<ProgramFace> {
  private:
   Napi::Value arena(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
+  Napi::Value statistics(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
 
   std::unique_ptr<program::Program> program_;

@@ -85,11 +85,17 @@ Program::Description descriptionFrom(const Napi::Object& object) {
 Napi::Function ProgramFace::define(Napi::Env env) {
   return DefineClass(env, "Program",
                      {InstanceAccessor<&ProgramFace::arena>("arena"), InstanceMethod<&ProgramFace::run>("run"),
+                      InstanceAccessor<&ProgramFace::statistics>("statistics"),
                       InstanceMethod<&ProgramFace::cancel>("cancel")});
 }
 
 ProgramFace::ProgramFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  program_ = std::make_unique<Program>(descriptionFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Int32Value());
+  Program::Cores cores{0, 0};
+  if (info[2].IsObject()) {
+    const auto given = info[2].As<Napi::Object>();
+    cores = {given.Get("first").As<Napi::Number>().Int32Value(), given.Get("all").As<Napi::Number>().Int32Value()};
+  }
+  program_ = std::make_unique<Program>(descriptionFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Int32Value(), cores);
   thread_ = std::make_unique<WorkerThread>(info.Env(), "troupe program", [this] { program_->cancel("the program was released"); });
 }
 
@@ -102,6 +108,16 @@ Napi::Value ProgramFace::run(const Napi::CallbackInfo& info) {
   std::vector<size_t> symbols;
   forEach(info[0], [&](const Napi::Value& value) { symbols.push_back(sizeFrom(value)); });
   return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
+}
+
+Napi::Value ProgramFace::statistics(const Napi::CallbackInfo& info) {
+  const auto [busy, waiting, transfer] = program_->statistics();
+  const auto milliseconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e6; };
+  auto found = Napi::Object::New(info.Env());
+  found["busy"] = milliseconds(busy);
+  found["waiting"] = milliseconds(waiting);
+  found["transfer"] = milliseconds(transfer);
+  return found;
 }
 
 Napi::Value ProgramFace::cancel(const Napi::CallbackInfo& info) {

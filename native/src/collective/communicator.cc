@@ -14,7 +14,7 @@
 namespace troupe::collective {
 
 Communicator::Communicator(int rank, int size, Options options)
-    : Group(rank, size), options_(std::move(options)), inbox_(Inbox::create(size)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
+    : Group(rank, size), options_(std::move(options)), inbox_(Inbox::create(size, options_.messageBytes)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
       interrupted_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!options_.host.empty()) listener_ = listenOn(options_.host, &port_);
   transfers_.reserve(static_cast<size_t>(size) * 2);
@@ -65,7 +65,7 @@ void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
     Peer& peer = peers_[static_cast<size_t>(address.rank)];
     if (address.rank != rank_) {
       try {
-        peer.inbox = Inbox::open(address.inbox, size_);
+        peer.inbox = Inbox::open(address.inbox, size_, options_.messageBytes);
       } catch (const std::exception& error) {
         fail("cannot meet rank " + label(address.rank) + ": " + error.what());
       }
@@ -297,6 +297,8 @@ void Communicator::agree(const Signature& signature) {
 
 void Communicator::transfer(std::vector<Transfer>& transfers, const Finished& finished) {
   size_t first = 0;  // unfinished
+  const auto began = std::chrono::steady_clock::now();
+  bool moving = false;
   const auto advanceAll = [&] {
     bool progressed = false;
     std::fill(busy_.begin(), busy_.end(), uint8_t{0});
@@ -312,6 +314,10 @@ void Communicator::transfer(std::vector<Transfer>& transfers, const Finished& fi
       busy = !transfer.finished();
     }
     while (first < transfers.size() && transfers[first].finished()) first++;
+    if (progressed && !moving) {
+      moving = true;
+      addWait(std::chrono::steady_clock::now() - began);
+    }
     return progressed || first == transfers.size();
   };
   const auto check = [&](Wait wait) { checkTransfers(transfers, wait); };

@@ -68,6 +68,9 @@ class Communicator : public Group {
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.
     bool spin = false;
     std::chrono::milliseconds timeout{30'000};
+    /// Bytes of messages that may be under way from one rank of a host to another before a sender waits; a power of two. All
+    /// ranks must say the same.
+    size_t messageBytes = Inbox::kRingBytes;
     /// The GPU that this rank's tensors will be on, or -1. Where all ranks name one, connect() makes them meet over NCCL too;
     /// otherwise the first collective on tensors of GPUs does.
     int gpu = -1;
@@ -147,6 +150,9 @@ class Communicator : public Group {
     inbox_->doorbell().sleepUnless([&] { return aborted_.load(); }, longest);
   }
   std::chrono::milliseconds timeout() const { return options_.timeout; }
+  /// How long this rank's operations have waited so far: for others to arrive, for the first byte of messages, for room.
+  std::chrono::nanoseconds waited() const { return waited_; }
+  void addWait(std::chrono::nanoseconds time) { waited_ += time; }
   /// Throws CollectiveError after an abort.
   void checkAborted();
   /// Throws CollectiveError if a rank has died or left, unless `arrived()`: it may have done its part first.
@@ -217,6 +223,7 @@ class Communicator : public Group {
   std::shared_ptr<Watcher> watcher_;
   bool mustLook_ = false;            // some rank's death cannot be waited for
   bool toldStall_ = false;           // in the wait under way
+  std::chrono::nanoseconds waited_{0};
   std::unique_ptr<nccl::GpuGroup> gpus_;
   Descriptor interrupted_;           // readable after an abort, or when something happened to a rank
   std::vector<uint8_t> scratch_;

@@ -153,6 +153,43 @@ class GatherRows : public Operation {
   const Value x_, indices_, y_;
 };
 
+/// table[indices[i]] = x[i], for the indices that are not negative.
+class ScatterRows : public Operation {
+ public:
+  explicit ScatterRows(const Node& node) : x_(*node.inputs.at(0)), indices_(*node.inputs.at(1)), table_(*node.inputs.at(2)) {
+    if (x_.columns != table_.columns) throw std::invalid_argument("scatterRows: shapes do not fit");
+  }
+
+  void run(const Step& step) override {
+    const size_t bytes = x_.columns * sizeof(float);
+    for (size_t i = 0; i < step.rows(x_); i++) {
+      const int32_t row = indices_.ints()[i];
+      if (row >= static_cast<int32_t>(table_.rows)) throw std::invalid_argument("scatterRows: an index is outside of the table");
+      if (row >= 0) std::memcpy(table_.data + static_cast<size_t>(row) * bytes, x_.data + i * bytes, bytes);
+    }
+  }
+
+ private:
+  const Value x_, indices_, table_;
+};
+
+/// Indices as they are, or what the table has for them: -1 stands for its first entry, -2 for its second.
+class Resolve : public Operation {
+ public:
+  explicit Resolve(const Node& node) : indices_(*node.inputs.at(0)), table_(*node.inputs.at(1)), y_(*node.outputs.at(0)) {}
+
+  void run(const Step& step) override {
+    for (size_t i = 0; i < step.rows(indices_); i++) {
+      const int32_t index = indices_.ints()[i];
+      if (index < -static_cast<int32_t>(table_.rows)) throw std::invalid_argument("resolve: an index is outside of the table");
+      y_.ints()[i] = index >= 0 ? index : table_.ints()[-1 - index];
+    }
+  }
+
+ private:
+  const Value indices_, table_, y_;
+};
+
 class AllReduce : public Operation {
  public:
   explicit AllReduce(const Node& node) : x_(*node.inputs.at(0)), y_(*node.outputs.at(0)), group_(*node.group) {}
@@ -291,6 +328,29 @@ class Receive : public Operation {
   const int from_;
 };
 
+/// Several messages, stacked; message i has counts[i] rows.
+class ReceiveParts : public Operation {
+ public:
+  explicit ReceiveParts(const Node& node)
+      : counts_(*node.inputs.at(0)), y_(*node.outputs.at(0)), group_(*node.group), from_(static_cast<int>(node.number("from"))) {}
+
+  void run(const Step& step) override {
+    const size_t rowBytes = y_.columns * sizeof(float);
+    size_t row = 0;
+    for (size_t i = 0; i < step.rows(counts_); i++) {
+      const auto count = static_cast<size_t>(counts_.ints()[i]);
+      if (row + count > step.rows(y_)) throw std::invalid_argument("receiveParts: the messages have more rows than the result");
+      if (count > 0) collective::receive(group_, from_, y_.data + row * rowBytes, count * rowBytes);
+      row += count;
+    }
+  }
+
+ private:
+  const Value counts_, y_;
+  Communicator& group_;
+  const int from_;
+};
+
 using Factory = std::unique_ptr<Operation> (*)(const Node&);
 
 template <class Kind>
@@ -309,12 +369,16 @@ const std::map<std::string, Factory> kCpuOperations = {
     {"cacheStore", make<CacheStore>},
     {"attention", makeAttention},
     {"gatherRows", make<GatherRows>},
+    {"scatterRows", make<ScatterRows>},
+    {"resolve", make<Resolve>},
+    {"sample", makeSample},
     {"allReduce", make<AllReduce>},
     {"allGatherRows", make<AllGatherRows>},
     {"allGatherColumns", make<AllGatherColumns>},
     {"mergeAttention", make<MergeAttention>},
     {"send", make<Send>},
     {"receive", make<Receive>},
+    {"receiveParts", make<ReceiveParts>},
 };
 
 }  // namespace

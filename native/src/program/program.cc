@@ -1,9 +1,15 @@
 #include "program/program.h"
 
 #include <algorithm>
+#include <chrono>
+#include <sched.h>
 #include <stdexcept>
 
 namespace troupe::program {
+
+using Clock = std::chrono::steady_clock;
+
+static int64_t nanoseconds(Clock::duration time) { return std::chrono::duration_cast<std::chrono::nanoseconds>(time).count(); }
 
 double Node::number(const std::string& key) const {
   const auto found = numbers.find(key);
@@ -16,8 +22,8 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
   return description.groups.empty() ? Storage::allocate(description.arenaBytes) : Storage::allocateShared(description.arenaBytes, false);
 }
 
-Program::Program(Description description, int threads)
-    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads) {
+Program::Program(Description description, int threads, Cores cores)
+    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores) {
   auto& values = description_.values;
   for (size_t i = 0; i < values.size(); i++) {
     if (values[i].data == nullptr) values[i].data = arena_->data() + description_.arenaOffsets[i];
@@ -42,16 +48,50 @@ void Program::run(const std::vector<size_t>& symbols) {
                                   std::to_string(description_.limits[i]));
     }
   }
+  keepToCores();
+  const auto began = Clock::now();
   try {
     const Step step{symbols, threads_, scratch_->data()};
-    for (const auto& operation : operations_) {
+    for (size_t i = 0; i < operations_.size(); i++) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
-      operation->run(step);
+      run(i, step);
     }
+    total_ += nanoseconds(Clock::now() - began);
   } catch (const std::exception& error) {
     cancel(error.what());
     throw;
   }
+}
+
+// Threads of several processes that wake each other are often put on one core, while another is idle.
+void Program::keepToCores() const {
+  cpu_set_t allowed;
+  if (cores_.all == 0 || sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+  const int current = sched_getcpu();
+  int own = -1, number = 0, currentNumber = -1;
+  for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    if (number == cores_.first) own = cpu;
+    if (cpu == current) currentNumber = number;
+    number++;
+  }
+  const bool isOwn = currentNumber >= cores_.first && currentNumber < cores_.first + threads_.size();
+  if (isOwn || currentNumber >= cores_.all || own < 0) return;
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(own, &one);
+  if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+}
+
+void Program::run(size_t operation, const Step& step) {
+  const int index = description_.operations[operation].group;
+  if (index < 0) return operations_[operation]->run(step);
+  const auto& group = *description_.groups[static_cast<size_t>(index)];
+  const auto waited = group.waited();
+  const auto began = Clock::now();
+  operations_[operation]->run(step);
+  communicating_ += nanoseconds(Clock::now() - began);
+  waiting_ += nanoseconds(group.waited() - waited);
 }
 
 void Program::cancel(const std::string& reason) {

@@ -81,7 +81,14 @@ class Program {
     std::vector<std::shared_ptr<collective::Communicator>> groups;
   };
 
-  Program(Description description, int threads);
+  /// Cores that processes share out among them, a run of them each, by their numbers among those that a process may use:
+  /// [0, all), of which `first` and as many as there are threads are this one's. A run that finds itself on another's moves
+  /// to its own, from where the system may move it again.
+  struct Cores {
+    int first, all;
+  };
+
+  Program(Description description, int threads, Cores cores = {0, 0});
 
   const std::shared_ptr<Storage>& arena() const { return arena_; }
 
@@ -91,13 +98,24 @@ class Program {
   /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
   void cancel(const std::string& reason);
 
+  /// Nanoseconds of all runs so far. Any thread may ask.
+  struct Statistics {
+    int64_t busy, waiting, transfer;
+  };
+  Statistics statistics() const { return {total_ - communicating_, waiting_, communicating_ - waiting_}; }
+
  private:
+  void run(size_t operation, const Step& step);
+  void keepToCores() const;
+
   Description description_;
   std::shared_ptr<Storage> arena_;
   std::shared_ptr<Storage> scratch_;  // of the operation that runs
   ThreadPool threads_;
+  const Cores cores_;
   std::vector<std::unique_ptr<Operation>> operations_;
   std::atomic<bool> cancelled_{false};
+  std::atomic<int64_t> total_{0}, communicating_{0}, waiting_{0};
 };
 
 }  // namespace troupe::program

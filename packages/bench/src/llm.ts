@@ -1,11 +1,14 @@
-import { BlockAllocator, type ModelConfig, ModelWorker, readConfig, SequenceState } from '@troupe/llm'
+import {
+  BlockPool,
+  CachedSequence,
+  greedyStep,
+  type ModelConfig,
+  ModelWorker,
+  readConfig,
+  stageSpec,
+} from '@troupe/llm'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { countOf } from './numbers.js'
-
-const BLOCK_TOKENS = 16
-const GREEDY = { temperature: 0, topK: 0, topP: 1 }
-const ALONE = { pipeline: 1, tensor: 1, sequence: 1 }
-const FIRST = { pipeline: 0, tensor: 0, sequence: 0 }
 
 /** Prefill and decoding of one text by one model worker in this process: the best of several runs. */
 export const llm: Benchmark = {
@@ -36,7 +39,7 @@ export const llm: Benchmark = {
 /** A worker and one text that it continues. */
 class Text {
   readonly #worker: ModelWorker
-  readonly #blocks: BlockAllocator
+  readonly #pool: BlockPool
   readonly #config: ModelConfig
 
   constructor(
@@ -45,12 +48,10 @@ class Text {
     private readonly chunk: number,
     threads: number,
   ) {
-    const cacheBlocks = Math.ceil((tokens + 1) / BLOCK_TOKENS)
-    const limits = { tokens: chunk, queries: chunk, sequences: 1, outputs: 1, blocksPerSequence: cacheBlocks }
-    const place = { plan: ALONE, coordinates: FIRST, token: '', names: ['bench'], acrossNodes: false, spin: true }
-    this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
-    this.#blocks = new BlockAllocator(cacheBlocks)
     this.#config = readConfig(model)
+    const spec = stageSpec(model, {}, { tokens: chunk, contextLength: tokens + 1 })
+    this.#worker = new ModelWorker({ ...spec, threads, spin: true })
+    this.#pool = new BlockPool(1, spec.cacheBlocks, spec.blockTokens)
   }
 
   async load(): Promise<void> {
@@ -60,22 +61,22 @@ class Text {
   /** Tokens per second. */
   async measure(prefill: number, decode: number): Promise<{ prefill: number; decode: number }> {
     const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#config.vocabularySize)
-    const sequence = new SequenceState([this.#blocks], BLOCK_TOKENS, this.#config.slidingWindow)
+    const cached = new CachedSequence(this.#pool, 0, 0)
     const step = (ids: readonly number[], last: boolean) =>
-      this.#worker.step(sequence.append(ids, last ? 'last' : 'none'), GREEDY, 0, false)
+      this.#worker.step(greedyStep([{ cached, ids, outputs: last ? 'last' : 'none' }], this.#config.slidingWindow))
     try {
       const start = performance.now()
       let token = 0
       for (let done = 0; done < prefill; done += this.chunk) {
         const result = await step(prompt.slice(done, done + this.chunk), done + this.chunk >= prefill)
-        token = result?.token ?? 0
+        token = result?.tokens[0] ?? 0
       }
       const first = performance.now()
-      for (let i = 0; i < decode; i++) token = (await step([token], true))!.token
+      for (let i = 0; i < decode; i++) token = (await step([token], true))!.tokens[0]!
       const end = performance.now()
       return { prefill: (prefill * 1000) / (first - start), decode: (decode * 1000) / (end - first) }
     } finally {
-      sequence.release()
+      cached.release()
     }
   }
 }

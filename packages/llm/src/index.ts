@@ -1,21 +1,48 @@
-export { BlockAllocator } from './engine/cache.js'
+export { BlockPool } from './engine/cache.js'
 export {
   checkPrompt,
   Engine,
   type EngineOptions,
   type EngineWorker,
-  type GeneratedToken,
   type GenerateOptions,
 } from './engine/engine.js'
 export { perplexity } from './engine/perplexity.js'
 export type { Sampling } from './engine/sampler.js'
-export { type RankStep, SequenceState } from './engine/sequence.js'
-export { type Invitations, ModelWorker, type StepResult, type WorkerInfo, type WorkerSpec } from './engine/worker.js'
+export type { StepResult } from './engine/scheduler.js'
+export { CachedSequence, type DealtTokens } from './engine/sequence.js'
+export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
+export {
+  greedyStep,
+  type Layout,
+  layOut,
+  type RankStep,
+  type Segment,
+  type Step,
+  type StepOutput,
+} from './engine/step.js'
+export type { GeneratedToken } from './engine/token-stream.js'
+export {
+  type Invitations,
+  ModelWorker,
+  RemoteModelWorker,
+  stageSpec,
+  type WorkerInfo,
+  type WorkerSpec,
+} from './engine/worker.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'
 export { checkPlan, type Divisible, type Plan, type Range } from './parallel/plan.js'
 export type { StepLimits } from './parallel/stage.js'
+export {
+  type CostlyModel,
+  costsOf,
+  divideLayers,
+  type ModelCosts,
+  type PartCost,
+  type StageDevice,
+  stageLayers,
+} from './parallel/stages.js'
 export type { TokenizerFiles } from './tokenizer/gguf-tokenizer.js'
 export { TextStream, Tokenizer } from './tokenizer/tokenizer.js'
 export { LOAD_FORMATS, type LoadFormat } from './weights/quantize.js'

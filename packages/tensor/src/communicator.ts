@@ -29,6 +29,11 @@ export interface CommunicatorOptions {
   /** Milliseconds without any progress after which an operation fails; 30,000 by default. */
   timeout?: number
   /**
+   * Bytes of messages that may be under way from one rank to another of its host before a sender waits: a power of two, which
+   * all ranks must say alike; 512 KiB by default. Messages between nodes wait for their receiver.
+   */
+  messageBytes?: number
+  /**
    * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
    * first collective on tensors of GPUs makes them meet.
    */

@@ -18,11 +18,12 @@ export {
   isQuantized,
   type QuantizedType,
 } from './data-type.js'
-export { type Output, Program } from './program.js'
+export { type Output, Program, type ProgramStatistics } from './program.js'
 export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export {
   type AttentionBatch,
   type CacheShape,
+  type CompileOptions,
   type RowSymbol,
   Trace,
   type TracedOperation,

@@ -2,14 +2,14 @@ import { Program as NativeProgram, type ProgramDescription } from '@troupe/nativ
 import { bytesOfRows, isQuantized } from './data-type.js'
 import { fuse } from './fuse.js'
 import { type Output, Program } from './program.js'
-import type { Trace, TracedOperation, Value } from './trace.js'
+import type { CompileOptions, Trace, TracedOperation, Value } from './trace.js'
 
 const ALIGNMENT = 64
 /** Operations that may write their result over their first input. */
 const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
 
 /** Compiles a trace: gives every value its memory, reusing that of values no longer needed. */
-export function compile(trace: Trace, outputs: Record<string, Value>, threads: number): Program {
+export function compile(trace: Trace, outputs: Record<string, Value>, { threads, cores }: CompileOptions): Program {
   const kept = new Set(Object.values(outputs))
   const operations = fuse(trace.operations, kept)
   const { offsets, arenaBytes } = placeValues(trace.values, operations, kept)
@@ -35,7 +35,7 @@ export function compile(trace: Trace, outputs: Record<string, Value>, threads: n
     })),
     groups: groups.map((group) => group.native),
   }
-  const native = new NativeProgram(description, threads)
+  const native = new NativeProgram(description, threads, cores)
   const inputs: Record<string, Int32Array> = {}
   for (const value of trace.values) {
     if (value.input) {

@@ -7,6 +7,14 @@ export interface Output {
   columns: number
 }
 
+/** What the runs of a program have spent their time on, in milliseconds. */
+export interface ProgramStatistics {
+  busy: number
+  /** Until other ranks came to a collective, the first byte of a message came, or there was room for one. */
+  waiting: number
+  transfer: number
+}
+
 /**
  * A traced list of operations over preallocated memory, which native threads run without JavaScript. Fill `inputs`, then
  * `run`, then read `outputs`; one run at a time.
@@ -15,7 +23,7 @@ export class Program {
   constructor(
     private readonly native: NativeProgram,
     private readonly symbols: readonly RowSymbol[],
-    /** The memory of the int32 inputs, by name, as long as their limits say. */
+    /** The memory of the inputs, by name, as int32, as long as their limits say. */
     readonly inputs: Readonly<Record<string, Int32Array>>,
     readonly outputs: Readonly<Record<string, Output>>,
   ) {}
@@ -34,6 +42,11 @@ export class Program {
       return count
     })
     return this.native.run(counts)
+  }
+
+  /** Milliseconds of all runs so far: computing, waiting for other ranks, and moving data to and from them. */
+  get statistics(): ProgramStatistics {
+    return this.native.statistics
   }
 
   /** Makes a run that waits for other ranks fail with `reason`. */

@@ -184,3 +184,34 @@ test('a program that is collected as garbage leaves its groups to those who stil
   await Promise.all(groups.map((group, rank) => group.allReduce(ones[rank]!)))
   t.deepEqual([...ones[0]!.data], [2])
 })
+
+test('rows go into a table by index, and negative indices are looked up in it', async (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 4)
+  const table = Tensor.zeros('int32', [3, 1])
+  trace.scatterRows(trace.input('values', rows), trace.input('places', rows), trace.constant(table))
+  const found = trace.resolve(trace.input('ids', rows), trace.constant(table))
+  const program = trace.compile({ found }, { threads: 1 })
+  const run = async (values: number[], places: number[], ids: number[]) => {
+    program.inputs.values!.set(values)
+    program.inputs.places!.set(places)
+    program.inputs.ids!.set(ids)
+    await program.run({ rows: ids.length })
+    const { data } = program.outputs.found!
+    return [...new Int32Array(data.buffer, data.byteOffset, ids.length)]
+  }
+  t.deepEqual(await run([70, 80, 90], [2, -1, 0], [5, -1, -3]), [5, 90, 70])
+  t.deepEqual(await run([1, 2], [1, 1], [-2, -3]), [2, 70], 'the table outlives a run')
+  const { busy, waiting, transfer } = program.statistics
+  t.true(busy > 0)
+  t.deepEqual([waiting, transfer], [0, 0])
+})
+
+test('an index outside of the table is refused', async (t) => {
+  const trace = new Trace()
+  const table = trace.constant(Tensor.zeros('int32', [3, 1]))
+  const found = trace.resolve(trace.input('ids', 1), table)
+  const program = trace.compile({ found }, { threads: 1 })
+  program.inputs.ids![0] = -4
+  await t.throwsAsync(program.run({}), { message: /resolve: an index is outside of the table/ })
+})

@@ -50,6 +50,16 @@ export interface AttentionBatch {
   blockTables: Value
 }
 
+/** How a program runs. */
+export interface CompileOptions {
+  threads: number
+  /**
+   * Cores [0, all) that several processes share out, by their numbers among those that a process may use: `first`, and as
+   * many as there are threads, are this one's. A run that begins on another's is moved to its own, and not held there.
+   */
+  cores?: { first: number; all: number }
+}
+
 /**
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
  * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
@@ -75,9 +85,9 @@ export class Trace {
     return symbol
   }
 
-  /** An int32 matrix that JavaScript fills before each run. */
-  input(name: string, rows: RowSymbol | number, columns = 1): Value {
-    return this.#value({ type: 'int32', rows, columns, input: name })
+  /** A matrix that JavaScript fills before each run: of int32, or of float32 given by its bits. */
+  input(name: string, rows: RowSymbol | number, columns = 1, type: 'int32' | 'float32' = 'int32'): Value {
+    return this.#value({ type, rows, columns, input: name })
   }
 
   /**
@@ -168,6 +178,26 @@ export class Trace {
     return this.#operation('gatherRows', [x, indices], indices.rows, x.columns)
   }
 
+  /** [n, c], [n] into a table [rows, c]: row i becomes the table's row `indices[i]`, unless that is negative. */
+  scatterRows(x: Value, indices: Value, table: Value): void {
+    this.#record('scatterRows', [x, indices, table], [])
+  }
+
+  /** [n], [rows, 1] → [n]: indices as they are, but for negative ones, for which -1 - index is looked up in the table. */
+  resolve(indices: Value, table: Value): Value {
+    return this.#operation('resolve', [indices, table], indices.rows, 1, {}, undefined, 'int32')
+  }
+
+  /**
+   * logits [n, vocabulary], settings [n, 4] → tokens [n, 1], drawn from the softmax of the logits. Settings are the bits of
+   * the float32 temperature (0 takes the likeliest token, below 0 nothing is drawn and the token is -1), topK (draw from this
+   * many likeliest; 0 for all), the bits of the float32 topP (draw from the likeliest tokens that together reach this
+   * probability; arXiv 1904.09751), and a random uint32.
+   */
+  sample(logits: Value, settings: Value): Value {
+    return this.#operation('sample', [logits, settings], logits.rows, 1, {}, undefined, 'int32')
+  }
+
   /** [n, c] → [n, c]: the sum over all ranks of the group. */
   allReduce(x: Value, group: Communicator): Value {
     return this.#operation('allReduce', [x], x.rows, x.columns, {}, group)
@@ -175,7 +205,7 @@ export class Trace {
 
   /** [n of this rank, c] → [rows, c]: the ranks' rows stacked; `counts` [ranks] holds how many each has. */
   allGatherRows(x: Value, counts: Value, rows: RowSymbol, group: Communicator): Value {
-    return this.#operation('allGatherRows', [x, counts], rows, x.columns, {}, group)
+    return this.#operation('allGatherRows', [x, counts], rows, x.columns, {}, group, x.type)
   }
 
   /** [n, c of this rank] → [n, columns]: the ranks' columns side by side; `widths` [ranks] holds how many each has. */
@@ -208,9 +238,14 @@ export class Trace {
     return this.#operation('receive', [], rows, columns, { from }, group)
   }
 
+  /** → int32 [rows, columns]: several messages of a rank, stacked; message i has `counts[i]` rows. */
+  receiveParts(counts: Value, rows: RowSymbol, columns: number, from: number, group: Communicator): Value {
+    return this.#operation('receiveParts', [counts], rows, columns, { from }, group, 'int32')
+  }
+
   /** The traced operations as a program whose `outputs` can be read after each run. */
-  compile(outputs: Record<string, Value>, options: { threads: number }): Program {
-    return compile(this, outputs, options.threads)
+  compile(outputs: Record<string, Value>, options: CompileOptions): Program {
+    return compile(this, outputs, options)
   }
 
   #operation(
@@ -220,8 +255,9 @@ export class Trace {
     columns: number,
     numbers: Record<string, number> = {},
     group?: Communicator,
+    type: DataType = 'float32',
   ): Value {
-    const output = this.#value({ type: 'float32', rows, columns })
+    const output = this.#value({ type, rows, columns })
     this.#record(name, inputs, [output], numbers, group)
     return output
   }
@@ -230,7 +266,7 @@ export class Trace {
     name: string,
     inputs: Value[],
     outputs: Value[],
-    numbers: Record<string, number>,
+    numbers: Record<string, number> = {},
     group?: Communicator,
   ): void {
     this.operations.push({ name, inputs, outputs, numbers, group })

@@ -11,28 +11,30 @@ constexpr size_t kPageBytes = 4096;
 
 size_t wholePages(size_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes * kPageBytes; }
 
-size_t slotsOffset(size_t headBytes, size_t size) { return wholePages(headBytes + size * Ring::footprint(Inbox::kRingBytes)); }
-
 }  // namespace
 
-size_t Inbox::footprint(size_t size) { return slotsOffset(sizeof(Head), size) + kSlots * (kSlotHeaderBytes + kSlotBytes); }
+size_t Inbox::slotsOffset(size_t size, size_t ringBytes) { return wholePages(sizeof(Head) + size * Ring::footprint(ringBytes)); }
+
+size_t Inbox::footprint(size_t size, size_t ringBytes) { return slotsOffset(size, ringBytes) + kSlots * (kSlotHeaderBytes + kSlotBytes); }
 
 // A zeroed segment is a valid empty inbox, so that nothing has to be constructed in it.
-std::unique_ptr<Inbox> Inbox::create(int size) {
-  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(static_cast<size_t>(size)), false), size));
+std::unique_ptr<Inbox> Inbox::create(int size, size_t ringBytes) {
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(static_cast<size_t>(size), ringBytes), false), size, ringBytes));
 }
 
-std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size) {
-  if (handle.bytes != footprint(static_cast<size_t>(size))) throw std::runtime_error("a rank's inbox was made for a group of another size");
-  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::open(handle), size));
+std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size, size_t ringBytes) {
+  if (handle.bytes != footprint(static_cast<size_t>(size), ringBytes)) {
+    throw std::runtime_error("a rank's inbox was made for a group of another size, or for messages of another size");
+  }
+  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::open(handle), size, ringBytes));
 }
 
 Ring Inbox::ringFrom(int rank) {
-  return Ring(memory_->data() + sizeof(Head) + static_cast<size_t>(rank) * Ring::footprint(kRingBytes), kRingBytes);
+  return Ring(memory_->data() + sizeof(Head) + static_cast<size_t>(rank) * Ring::footprint(ringBytes_), ringBytes_);
 }
 
 uint8_t* Inbox::slot(uint64_t step) {
-  return memory_->data() + slotsOffset(sizeof(Head), size_) + step % kSlots * (kSlotHeaderBytes + kSlotBytes);
+  return memory_->data() + slotsOffset(size_, ringBytes_) + step % kSlots * (kSlotHeaderBytes + kSlotBytes);
 }
 
 void Inbox::leave(const std::string& reason) {

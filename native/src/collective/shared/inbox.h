@@ -14,7 +14,7 @@ namespace troupe::collective {
 /// them, and the slots that the rank stages its part of collectives in.
 class Inbox {
  public:
-  static constexpr size_t kRingBytes = 1 << 19;
+  static constexpr size_t kRingBytes = 1 << 19;  // unless a group asks for others
   static constexpr size_t kSlots = 4;
   static constexpr size_t kSlotBytes = 256 << 10;
   static constexpr size_t kSlotHeaderBytes = 64;
@@ -26,8 +26,8 @@ class Inbox {
     alignas(64) std::atomic<uint64_t> awaited{0};
   };
 
-  static std::unique_ptr<Inbox> create(int size);
-  static std::unique_ptr<Inbox> open(const SharedMemoryHandle& handle, int size);
+  static std::unique_ptr<Inbox> create(int size, size_t ringBytes);
+  static std::unique_ptr<Inbox> open(const SharedMemoryHandle& handle, int size, size_t ringBytes);
 
   Doorbell& doorbell() { return head()->doorbell; }
   Progress& progress() { return head()->progress; }
@@ -49,12 +49,14 @@ class Inbox {
     char reason[252];
   };
 
-  Inbox(std::shared_ptr<SharedMemory> memory, int size) : memory_(std::move(memory)), size_(static_cast<size_t>(size)) {}
-  static size_t footprint(size_t size);
+  Inbox(std::shared_ptr<SharedMemory> memory, int size, size_t ringBytes)
+      : memory_(std::move(memory)), size_(static_cast<size_t>(size)), ringBytes_(ringBytes) {}
+  static size_t footprint(size_t size, size_t ringBytes);
+  static size_t slotsOffset(size_t size, size_t ringBytes);
   Head* head() const { return reinterpret_cast<Head*>(memory_->data()); }
 
   std::shared_ptr<SharedMemory> memory_;
-  size_t size_;
+  size_t size_, ringBytes_;
 };
 
 }  // namespace troupe::collective

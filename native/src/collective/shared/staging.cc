@@ -56,6 +56,14 @@ bool Staging::sharesCpuWithMissing(uint64_t clock) const {
 void Staging::await(uint64_t step) {
   const uint64_t clock = step + 1;
   const auto ready = [&] { return allShow(clock); };
+  if (ready()) return;
+  const auto began = std::chrono::steady_clock::now();
+  waitFor(clock, ready);
+  group_.addWait(std::chrono::steady_clock::now() - began);
+}
+
+template <class Ready>
+void Staging::waitFor(uint64_t clock, Ready&& ready) {
   if (group_.spinUntil(ready, [&] { return sharesCpuWithMissing(clock); })) return;
   auto& awaited = inboxes_[own_]->progress().awaited;
   awaited.store(clock, std::memory_order_seq_cst);

@@ -91,6 +91,8 @@ class Staging {
   void announce(uint64_t step, const Signature& signature, uint64_t rounds);
   void publish(uint64_t step);
   void await(uint64_t step);
+  template <class Ready>
+  void waitFor(uint64_t clock, Ready&& ready);
   size_t agree(const Signature& signature) const;
   bool allShow(uint64_t clock) const;
   bool sharesCpuWithMissing(uint64_t clock) const;

@@ -8,6 +8,7 @@ import {
   type GenerateOptions,
   type ModelConfig,
   readConfig,
+  stageLayers,
   Tokenizer,
 } from '@troupe/llm'
 import { command } from '../command.js'
@@ -59,6 +60,11 @@ export const generate = command({
       help: 'decides every draw: the same seed gives the same text under every plan; random by default',
     },
     pipeline: degree('stages: workers that hold some of the layers each'),
+    layers: {
+      type: 'string',
+      placeholder: 'N,N,…',
+      help: 'how many layers each stage has; by default such that the stages take equally long',
+    },
     tensor: degree("shards: workers that hold some of each layer's heads and columns"),
     sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
     threads: {
@@ -80,6 +86,8 @@ export const generate = command({
     const config = readConfig(model)
     const plan = { pipeline, tensor, sequence }
     checkPlan(plan, config)
+    const layers = options.layers === undefined ? {} : { layers: countsOf('--layers', options.layers) }
+    stageLayers(config, pipeline, layers.layers)
     const tokenizer = Tokenizer.open(model)
     const weights = loadFormat(options.weights)
     const prompt = promptOf(options, tokenizer)
@@ -89,7 +97,15 @@ export const generate = command({
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
       const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const engine = await Engine.start(cluster, { model, plan, contextLength, ...weights, ...threads })
+      const engine = await Engine.start(cluster, {
+        model,
+        plan,
+        contextLength,
+        maxSequences: 1,
+        ...layers,
+        ...weights,
+        ...threads,
+      })
       const asked: GenerateOptions = {
         maxTokens: options['max-tokens'],
         temperature: options.temperature,
@@ -117,13 +133,15 @@ function promptOf(
     throw new InvalidInputError('expected either --prompt TEXT or --tokens N,N,…; see `troupe generate --help`')
   }
   if (tokens !== undefined) {
-    if (!/^\d+(,\d+)*$/.test(tokens)) {
-      throw new InvalidInputError(`--tokens must be token ids joined by commas, found ${JSON.stringify(tokens)}`)
-    }
-    return tokens.split(',').map(Number)
+    return countsOf('--tokens', tokens)
   }
   if (!tokenizer) throw new InvalidInputError('the model has no tokenizer; give the prompt as --tokens N,N,…')
   return tokenizer.encode(prompt!)
+}
+
+function countsOf(option: string, text: string): number[] {
+  if (/^\d+(,\d+)*$/.test(text)) return text.split(',').map(Number)
+  throw new InvalidInputError(`${option} must be whole numbers joined by commas, found ${JSON.stringify(text)}`)
 }
 
 /** Tokens per second before and after the first token. */

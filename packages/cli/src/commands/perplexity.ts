@@ -44,7 +44,14 @@ export const perplexity = command({
 
     const cluster = await connect()
     try {
-      const engine = await Engine.start(cluster, { model, plan, contextLength: window, scoring: true, ...weights })
+      const engine = await Engine.start(cluster, {
+        model,
+        plan,
+        contextLength: window,
+        maxSequences: 1,
+        scoring: true,
+        ...weights,
+      })
       const found = await measure(engine, tokens, window)
       await engine.stop()
       const line = `perplexity ${found.perplexity.toFixed(4)} over ${found.tokens} tokens`

@@ -8,7 +8,7 @@ import { InvalidInputError } from './errors.js'
 import { clientOf } from './handle.js'
 
 /** What a rank may decide for itself when it joins. */
-export type JoinOptions = Pick<CommunicatorOptions, 'spin' | 'timeout' | 'device'>
+export type JoinOptions = Pick<CommunicatorOptions, 'spin' | 'timeout' | 'device' | 'messageBytes'>
 
 /** What all ranks of a communicator have in common. */
 export interface GroupOptions {

@@ -1,20 +1,56 @@
-/** Hands out the blocks of one sequence rank's KV cache. */
-export class BlockAllocator {
-  readonly #free: number[]
+/**
+ * Hands out the blocks of the KV cache that each sequence rank holds. Blocks are reserved before they are taken, so that a
+ * sequence that has begun can always go on.
+ */
+export class BlockPool {
+  readonly #free: number[][]
+  #unreserved: number
 
-  constructor(readonly blocks: number) {
-    this.#free = Array.from({ length: blocks }, (_, i) => blocks - 1 - i)
+  /** @param blocks how many each rank has */
+  constructor(
+    readonly ranks: number,
+    readonly blocks: number,
+    readonly blockTokens: number,
+  ) {
+    this.#free = Array.from({ length: ranks }, () => Array.from({ length: blocks }, (_, i) => blocks - 1 - i))
+    this.#unreserved = blocks
   }
 
-  /** @throws Error if none is free. */
-  take(): number {
-    const block = this.#free.pop()
+  /** Blocks of each rank that nobody has reserved. */
+  get unreserved(): number {
+    return this.#unreserved
+  }
+
+  /** Blocks that a sequence of so many tokens may need on a rank. Ranks hold as many tokens each, give or take one. */
+  blocksFor(tokens: number): number {
+    const most = this.ranks === 1 ? tokens : Math.ceil(tokens / this.ranks) + 1
+    return Math.ceil(most / this.blockTokens)
+  }
+
+  /** Reserves blocks on every rank; false if there are too few. */
+  reserve(blocks: number): boolean {
+    if (blocks > this.#unreserved) return false
+    this.#unreserved -= blocks
+    return true
+  }
+
+  /** @throws Error if none is free on the rank. */
+  take(rank: number): number {
+    const block = this.#free[rank]!.pop()
     if (block === undefined) throw new Error(`all ${this.blocks} blocks of the KV cache are in use`)
     return block
   }
 
-  /** Gives blocks back. */
-  free(blocks: readonly number[]): void {
-    this.#free.push(...blocks)
+  /** Gives back blocks that stay reserved. */
+  giveBack(rank: number, blocks: readonly number[]): void {
+    this.#free[rank]!.push(...blocks)
+  }
+
+  /** Gives back a reservation, and the blocks that were taken of it on each rank. */
+  free(reserved: number, taken: readonly (readonly number[])[]): void {
+    this.#unreserved += reserved
+    taken.forEach((blocks, rank) => {
+      this.giveBack(rank, blocks)
+    })
   }
 }

@@ -1,38 +1,45 @@
-import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
-import { ActorDiedError, type Cluster, describeActor, InvalidInputError, killActor, type Mesh } from '@troupe/core'
-import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
-import { mersenne } from 'pure-rand/generator/mersenne'
+import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
+import { stageLayers } from '../parallel/stages.js'
 import type { LoadFormat } from '../weights/quantize.js'
-import { BlockAllocator } from './cache.js'
+import { BlockPool } from './cache.js'
+import { Replica } from './replica.js'
+import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
-import { type RankStep, SequenceState } from './sequence.js'
-import {
-  type Invitations,
-  type ModelWorker,
-  RemoteModelWorker,
-  type StepResult,
-  type WorkerInfo,
-  type WorkerSpec,
-} from './worker.js'
+import { Scheduler } from './scheduler.js'
+import { type EngineStatistics, statisticsOf } from './statistics.js'
+import { type GeneratedToken, type TokenSource, TokenStream } from './token-stream.js'
+import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
 
 const BLOCK_TOKENS = 16
-type Worker = Mesh<ModelWorker>['members'][number]['handle']
-
 const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
+/** The share of a node's memory that the KV cache may have by default. */
+const CACHE_SHARE = 0.25
 
 /** Which model is run, and how it is split and stored. */
 export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
   plan?: Partial<Plan>
+  /** How many layers each pipeline stage has; by default such that the stages take equally long. */
+  layers?: readonly number[]
+  /** Copies of the model, each on workers of its own, among which requests are divided. Default 1. */
+  replicas?: number
   /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
-  /** The most tokens of a prompt and its answer, for which the KV cache is made; the model's own limit by default. */
+  /** The most tokens of a prompt and its answer; the model's own limit by default. */
   contextLength?: number
-  /** The most prompt tokens that one step takes; longer prompts take several, which overlap in the pipeline. */
+  /** The most sequences that a replica works on at once; further requests wait their turn. Default 16. */
+  maxSequences?: number
+  /**
+   * The tokens of all sequences together that a replica's KV cache holds; at least contextLength. By default enough for
+   * maxSequences full contexts, or for what a quarter of the nodes' memory holds if that is less. Memory is taken as it is
+   * used.
+   */
+  cacheTokens?: number
+  /** The most tokens that one step computes; longer prompts take several. Default 256, or 128 so that pipeline stages overlap. */
   chunkTokens?: number
   /** Whether score() is wanted, for which every step makes room for the logits after all of its tokens. Default false. */
   scoring?: boolean
@@ -42,6 +49,7 @@ export interface EngineOptions {
 
 /** A running worker, as reported by the engine. */
 export interface EngineWorker extends WorkerInfo {
+  replica: number
   coordinates: Plan
   name: string
   pid: number
@@ -60,14 +68,15 @@ export interface GenerateOptions extends Partial<Sampling> {
   wantLogits?: boolean
 }
 
-/** A generated token; `logits` [vocabulary] come with the first if they were asked for. */
-export interface GeneratedToken {
-  token: number
-  logits?: Float32Array
-}
-
 /**
- * A model spread over a mesh of workers. Generates one text at a time; further requests wait their turn.
+ * A model spread over a mesh of workers, which continue many texts at once (continuous batching): every step computes the
+ * next token of several sequences and pieces of the prompts of others; requests begin as soon as there is room for them, in
+ * the order they came. With several pipeline stages each works on the step of other sequences.
+ *
+ * A request gives the same tokens for the same seed whatever else is asked for at the same time, as it does under every plan:
+ * logits from weights stored as floats differ by less than 1e-3, since a product of few tokens is rounded otherwise than one
+ * of many. Only tokens that are as likely as each other to that precision can change places. Quantized weights are multiplied
+ * by quantized activations, whose rounding moves logits further.
  *
  * @example
  * ```ts
@@ -77,22 +86,14 @@ export interface GeneratedToken {
  * ```
  */
 export class Engine {
-  readonly #allocators: BlockAllocator[]
-  #turn: Promise<unknown> = Promise.resolve()
-  #failure: Error | undefined
-
   private constructor(
     readonly config: ModelConfig,
     readonly plan: Plan,
     readonly contextLength: number,
     readonly workers: readonly EngineWorker[],
-    private readonly mesh: Mesh<ModelWorker>,
-    private readonly chunkTokens: number,
+    private readonly replicas: readonly Replica[],
     private readonly scoring: boolean,
-    cacheBlocks: number,
-  ) {
-    this.#allocators = Array.from({ length: plan.sequence }, () => new BlockAllocator(cacheBlocks))
-  }
+  ) {}
 
   /**
    * Starts the workers of a plan and loads each one's part of the model.
@@ -103,39 +104,66 @@ export class Engine {
     const config = readConfig(model)
     const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...options.plan }
     checkPlan(plan, config)
+    const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
+    checkCounts({ replicas: replicaCount, maxSequences })
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
-    const chunkTokens = Math.min(options.chunkTokens ?? (options.scoring ? 128 : 512), contextLength)
-    const rankTokens = Math.ceil(chunkTokens / plan.sequence) + 1
-    const cacheBlocks = Math.ceil((Math.ceil(contextLength / plan.sequence) + 1) / BLOCK_TOKENS)
-
-    const size = plan.pipeline * plan.tensor * plan.sequence
+    const chunkTokens = Math.min(options.chunkTokens ?? (scoring || plan.pipeline > 1 ? 128 : 256), contextLength)
+    const stepTokens = Math.max(chunkTokens, maxSequences)
+    // A rank may get a token more of each sequence than its even share.
+    const rankTokens =
+      plan.sequence === 1 ? stepTokens : Math.min(stepTokens, Math.ceil(stepTokens / plan.sequence) + maxSequences)
+    const outputs = scoring ? rankTokens : Math.min(rankTokens, maxSequences)
     const nodes = await cluster.nodes()
+    const cacheTokens = cacheTokensOf(options, { config, contextLength, maxSequences, replicas: replicaCount, nodes })
+    const cacheBlocks = new BlockPool(plan.sequence, 0, BLOCK_TOKENS).blocksFor(cacheTokens)
+    // One step for each stage, and some that wait for the first.
+    const stepsAhead = plan.pipeline + 2
+
+    const size = replicaCount * plan.pipeline * plan.tensor * plan.sequence
     const cores = Math.min(...nodes.map((node) => node.cpus))
     const perNode = Math.ceil(size / nodes.length)
     const threads = options.threads ?? Math.max(1, Math.floor(cores / perNode))
+    const layers = stageLayers(config, plan.pipeline, options.layers)
 
-    const mesh = await RemoteModelWorker.spawnMesh({ ...plan }, ({ coordinates }): [WorkerSpec] => [
+    const dimensions = replicaCount > 1 ? { replica: replicaCount, ...plan } : { ...plan }
+    const mesh = await RemoteModelWorker.spawnMesh(dimensions, ({ coordinates }): [WorkerSpec] => [
       {
         model,
         ...(options.weights ? { loadFormat: options.weights } : {}),
         plan,
-        coordinates: coordinates as unknown as Plan,
+        coordinates: placeOf(coordinates as unknown as Plan),
+        layers: layers[coordinates.pipeline!]!,
         threads,
         spin: perNode * threads <= cores,
         cacheBlocks,
         blockTokens: BLOCK_TOKENS,
         limits: {
           tokens: rankTokens,
-          queries: chunkTokens,
-          sequences: 1,
-          outputs: options.scoring ? rankTokens : 1,
-          blocksPerSequence: cacheBlocks,
+          queries: stepTokens,
+          sequences: maxSequences,
+          outputs,
+          allOutputs: Math.min(stepTokens, outputs * plan.sequence),
+          feeds: stepsAhead + plan.pipeline,
+          blocksPerSequence: new BlockPool(plan.sequence, 0, BLOCK_TOKENS).blocksFor(contextLength),
         },
       },
     ])
     try {
-      const workers = await connectWorkers(mesh, plan)
-      return new Engine(config, plan, contextLength, workers, mesh, chunkTokens, options.scoring ?? false, cacheBlocks)
+      const workers = await connectWorkers(mesh, plan, perNode * threads <= cores ? threads : undefined)
+      const replicas = await Promise.all(
+        Array.from({ length: replicaCount }, (_, replica) => {
+          const pool = new BlockPool(plan.sequence, cacheBlocks, BLOCK_TOKENS)
+          const scheduler = new Scheduler(pool, {
+            stages: plan.pipeline,
+            sequences: maxSequences,
+            tokens: stepTokens,
+            window: config.slidingWindow,
+          })
+          const own = replicaCount > 1 ? mesh.slice({ replica }) : mesh
+          return Replica.start(own, plan, scheduler, stepsAhead)
+        }),
+      )
+      return new Engine(config, plan, contextLength, workers, replicas, scoring)
     } catch (error) {
       await kill(mesh)
       throw error
@@ -143,18 +171,32 @@ export class Engine {
   }
 
   /**
-   * Continues `prompt`, token by token.
-   * @throws InvalidInputError if the prompt is empty, too long, or has tokens outside the vocabulary; ActorDiedError if a
-   * worker dies. After a failure the engine is stopped.
+   * Continues `prompt`, token by token. Nothing is computed before the first token is asked for; a loop that ends early ends
+   * the request.
+   * @throws InvalidInputError, when the first token is asked for, if the prompt is empty, too long, or has tokens outside the
+   * vocabulary; ActorDiedError if a worker dies. After a failure the replica is stopped, and others take further requests.
    */
-  async *generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
-    checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
-    const turn = await this.#takeTurn()
-    try {
-      yield* this.#generate(turn.sequence, prompt, options)
-    } finally {
-      turn.end()
-    }
+  generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
+    return new TokenStream((stream) => {
+      checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
+      const { temperature = 0, topK = 0, topP = 1, stopAtEnd = true, wantLogits = false, seed } = options
+      const drawing = {
+        sampling: { temperature, topK, topP },
+        seed,
+        most: Math.min(options.maxTokens, this.contextLength - prompt.length),
+        endTokens: stopAtEnd ? this.config.endTokens : [],
+        wantLogits,
+      }
+      const request = new Request([...prompt], drawing, {
+        token: (token, logits) => stream.push(logits ? { token, logits } : { token }),
+        scores: () => {},
+        end: () => stream.end(),
+        fail: (error) => stream.end(error),
+      })
+      if (drawing.most >= 1) return this.#begin(request)
+      stream.end()
+      return { cancel: () => {} }
+    })
   }
 
   /**
@@ -163,112 +205,47 @@ export class Engine {
    */
   async score(text: readonly number[]): Promise<number[]> {
     if (!this.scoring) throw new Error('an engine scores texts if it is started with scoring: true')
-    checkPrompt(text.slice(0, -1), this.contextLength, this.config.vocabularySize)
-    checkPrompt(text.slice(-1), this.contextLength, this.config.vocabularySize)
-    const turn = await this.#takeTurn()
-    try {
-      const chunks: Promise<number[]>[] = []
-      for (let start = 0; start < text.length - 1; start += this.chunkTokens) {
-        chunks.push(this.#score(turn.sequence, text, start, Math.min(start + this.chunkTokens, text.length - 1)))
+    const prompt = text.slice(0, -1)
+    const last = text.slice(-1)
+    checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
+    checkPrompt(last, this.contextLength, this.config.vocabularySize)
+    const found: number[] = []
+    await new Promise<void>((resolve, reject) => {
+      const listener = {
+        token: () => {},
+        scores: (positions: readonly number[], scores: readonly number[]) => {
+          for (const [i, position] of positions.entries()) found[position - 1] = scores[i]!
+        },
+        end: resolve,
+        fail: reject,
       }
-      return (await Promise.all(chunks)).flat()
-    } finally {
-      turn.end()
-    }
+      this.#begin(new Request(prompt, undefined, listener, last[0]))
+    })
+    return found
+  }
+
+  /** What the workers have spent their time on since they started. */
+  async statistics(): Promise<EngineStatistics> {
+    return statisticsOf(
+      await Promise.all(
+        this.replicas.map(async (replica) => ({ stages: await replica.stageTimes(), elapsed: replica.elapsed })),
+      ),
+    )
   }
 
   /** Ends the workers. */
   async stop(): Promise<void> {
-    this.#failure ??= new Error('the engine was stopped')
-    await this.mesh.stop()
+    const reason = new Error('the engine was stopped')
+    await Promise.all(this.replicas.map((replica) => replica.stop(reason)))
   }
 
-  async *#generate(sequence: SequenceState, prompt: readonly number[], options: GenerateOptions) {
-    const { temperature = 0, topK = 0, topP = 1, maxTokens, stopAtEnd = true, wantLogits = false } = options
-    const sampling: Sampling = { temperature, topK, topP }
-    const generator = mersenne(options.seed ?? randomBytes(4).readInt32LE())
-    const step = (ids: readonly number[], wantOutput: boolean, logits: boolean) => {
-      const random = wantOutput ? uniformFloat64(generator) : 0
-      return this.#step(sequence.append(ids, wantOutput ? 'last' : 'none'), sampling, random, logits)
-    }
-
-    const most = Math.min(maxTokens, this.contextLength - prompt.length)
-    if (most < 1) return
-    let result = await this.#prefill(prompt, (ids, last) => step(ids, last, last && wantLogits))
-    for (let count = 1; ; count++) {
-      if (stopAtEnd && this.config.endTokens.includes(result.token)) return
-      yield result
-      if (count === most) return
-      result = only(await step([result.token], true, false))
-    }
-  }
-
-  /** Steps through the prompt without waiting in between, so that pipeline stages overlap. */
-  async #prefill(
-    prompt: readonly number[],
-    step: (ids: readonly number[], last: boolean) => Promise<StepResult | undefined>,
-  ): Promise<StepResult> {
-    const steps: Promise<StepResult | undefined>[] = []
-    for (let start = 0; start < prompt.length; start += this.chunkTokens) {
-      const end = start + this.chunkTokens
-      steps.push(step(prompt.slice(start, end), end >= prompt.length))
-    }
-    return only((await Promise.all(steps)).at(-1))
-  }
-
-  async #step(
-    steps: RankStep[],
-    sampling: Sampling,
-    random: number,
-    wantLogits: boolean,
-  ): Promise<StepResult | undefined> {
-    const results = await this.#onAll((worker) => worker.step(steps, sampling, random, wantLogits))
-    return results.find((result) => result !== undefined)
-  }
-
-  /** The log-probabilities of the tokens after `start` up to `end`, which come after the tokens from `start` on. */
-  async #score(sequence: SequenceState, text: readonly number[], start: number, end: number): Promise<number[]> {
-    const steps = sequence.append(text.slice(start, end), 'all')
-    const following = steps.map(({ positions }) => positions.map((position) => text[position + 1]!))
-    const results = await this.#onAll((worker) => worker.score(steps, following))
-    const scores: number[] = []
-    this.mesh.members.forEach(({ coordinates }, index) => {
-      const { positions } = steps[coordinates.sequence!]!
-      results[index]?.forEach((score, i) => {
-        scores[positions[i]! - start] = score
-      })
-    })
-    return scores
-  }
-
-  /** Calls all workers. If one fails, ends them all and throws the cause. */
-  async #onAll<T>(call: (worker: Worker) => PromiseLike<T>): Promise<T[]> {
-    if (this.#failure) throw this.#failure
-    const results = await Promise.allSettled(this.mesh.members.map(({ handle }) => call(handle)))
-    const failures = results.flatMap((result) => (result.status === 'rejected' ? [result.reason as Error] : []))
-    if (failures.length > 0) {
-      // A dead worker makes the others' collectives fail; its own death is the cause that the caller should see.
-      this.#failure ??= failures.find((failure) => failure instanceof ActorDiedError) ?? failures[0]!
-      await kill(this.mesh)
-      throw this.#failure
-    }
-    return results.map((result) => (result as PromiseFulfilledResult<T>).value)
-  }
-
-  /** Waits until requests before this one are done; gives a new sequence, which is released at the turn's end. */
-  async #takeTurn(): Promise<{ sequence: SequenceState; end: () => void }> {
-    const before = this.#turn
-    let done = () => {}
-    this.#turn = new Promise<void>((resolve) => {
-      done = resolve
-    })
-    await before
-    const sequence = new SequenceState(this.#allocators, BLOCK_TOKENS, this.config.slidingWindow)
-    const end = () => {
-      sequence.release()
-      done()
-    }
-    return { sequence, end }
+  /** Gives a request to the replica that has the least to do. */
+  #begin(request: Request): TokenSource {
+    const living = this.replicas.filter(({ failure }) => !failure)
+    const [first, ...others] = living.length > 0 ? living : this.replicas
+    const chosen = others.reduce((least, replica) => (replica.work < least.work ? replica : least), first!)
+    chosen.add(request)
+    return { cancel: () => chosen.cancel(request) }
   }
 }
 
@@ -289,25 +266,68 @@ export function checkPrompt(prompt: readonly number[], contextLength: number, vo
   }
 }
 
-function only(result: StepResult | undefined): StepResult {
-  if (result) return result
-  throw new Error('no worker sampled a token')
-}
-
 async function kill(mesh: Mesh<ModelWorker>): Promise<void> {
   await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
 }
 
-/** Lets the workers meet along each dimension, and waits until all have loaded their part. */
-async function connectWorkers(mesh: Mesh<ModelWorker>, plan: Plan): Promise<EngineWorker[]> {
+/**
+ * Lets the workers meet along each dimension, and waits until all have loaded their part.
+ * @param coresEach The cores that each worker has to itself, if it has.
+ */
+async function connectWorkers(
+  mesh: Mesh<ModelWorker>,
+  plan: Plan,
+  coresEach: number | undefined,
+): Promise<EngineWorker[]> {
   const invitations: Invitations = {}
   for (const dimension of DIMENSIONS) {
     if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
   }
+  const nodes = mesh.members.map(({ handle }) => describeActor(handle).nodeId)
   return Promise.all(
-    mesh.members.map(async ({ handle, coordinates }) => {
-      const info = await handle.load(invitations)
-      return { ...info, coordinates: coordinates as unknown as Plan, ...describeActor(handle) }
+    mesh.members.map(async ({ handle, coordinates }, index) => {
+      const place = coordinates as unknown as Plan & { replica?: number }
+      const description = describeActor(handle)
+      const countUpTo = (end: number) => nodes.slice(0, end).filter((node) => node === description.nodeId).length
+      const cores = coresEach && { first: coresEach * countUpTo(index), all: coresEach * countUpTo(nodes.length) }
+      const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
+      return { ...info, replica: place.replica ?? 0, coordinates: placeOf(place), ...description }
     }),
   )
+}
+
+function placeOf({ pipeline, tensor, sequence }: Plan): Plan {
+  return { pipeline, tensor, sequence }
+}
+
+function checkCounts(counts: Record<string, number>): void {
+  for (const [name, count] of Object.entries(counts)) {
+    if (!Number.isInteger(count) || count < 1) {
+      throw new InvalidInputError(`${name} must be a whole number of at least 1; found ${count}`)
+    }
+  }
+}
+
+function cacheTokensOf(
+  { cacheTokens }: EngineOptions,
+  size: {
+    config: ModelConfig
+    contextLength: number
+    maxSequences: number
+    replicas: number
+    nodes: readonly NodeInfo[]
+  },
+): number {
+  const { config, contextLength, maxSequences, replicas, nodes } = size
+  if (cacheTokens !== undefined) {
+    if (Number.isInteger(cacheTokens) && cacheTokens >= contextLength) return cacheTokens
+    throw new InvalidInputError(
+      `cacheTokens must be a whole number of at least the context of ${contextLength} tokens; found ${cacheTokens}`,
+    )
+  }
+  const { layers, keyValueHeads, headSize } = config
+  const tokenBytes = 2 * layers * keyValueHeads * headSize * Float32Array.BYTES_PER_ELEMENT
+  const memory = nodes.length * Math.min(...nodes.map(({ resources }) => resources.memory ?? 0))
+  const affordable = Math.floor((CACHE_SHARE * memory) / (tokenBytes * replicas))
+  return Math.max(contextLength, Math.min(maxSequences * contextLength, affordable))
 }

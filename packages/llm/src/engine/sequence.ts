@@ -1,40 +1,36 @@
 import { countBelow, dealTokens } from '../parallel/deal.js'
-import type { BlockAllocator } from './cache.js'
+import type { BlockPool } from './cache.js'
 
-/** What one step gives the workers of one sequence rank. */
-export interface RankStep {
-  /** This rank's tokens: ids, positions in the text, and where in the cache their keys and values go. */
+/** The tokens that one sequence rank got of those appended to a sequence. */
+export interface DealtTokens {
   ids: number[]
+  /** In the text. */
   positions: number[]
+  /** Where in the cache their keys and values go. */
   slots: number[]
-  /** How many of the step's queries each sequence rank gives; queries are listed rank by rank. */
-  counts: number[]
-  /** For each query, the row of blockTables to look in and the cached tokens [begin, end) that it sees on this rank. */
-  sequence: number[]
-  begin: number[]
-  end: number[]
-  /** For each query, the first cached token that it sees in layers that attend over a sliding window. */
-  windowBegin: number[]
-  blockTables: number[][]
-  /** Indices among this rank's tokens whose logits are wanted. */
-  outputs: number[]
+  /** The blocks that were taken for them, and the place in the sequence's block table that the first one has. */
+  blocks: number[]
+  firstBlock: number
 }
 
 /** One text in the making: which of its tokens each sequence rank caches, and where. */
-export class SequenceState {
+export class CachedSequence {
   /** For each sequence rank the positions of the tokens that it caches, rising. */
   readonly #positions: number[][]
   readonly #blocks: number[][]
   #length = 0
 
+  /**
+   * @param reserved The blocks that were reserved for it on each rank.
+   * @param row Its row in the workers' block tables.
+   */
   constructor(
-    private readonly allocators: readonly BlockAllocator[],
-    private readonly blockTokens: number,
-    /** How many tokens, its own included, a query sees where attention slides; all by default. */
-    private readonly window = Number.POSITIVE_INFINITY,
+    private readonly pool: BlockPool,
+    readonly reserved: number,
+    readonly row: number,
   ) {
-    this.#positions = allocators.map(() => [])
-    this.#blocks = allocators.map(() => [])
+    this.#positions = Array.from({ length: pool.ranks }, () => [])
+    this.#blocks = this.#positions.map(() => [])
   }
 
   /** Tokens so far. */
@@ -42,49 +38,52 @@ export class SequenceState {
     return this.#length
   }
 
-  /**
-   * Appends tokens and says what each sequence rank has to do for them.
-   * @param wanted After which of them logits are wanted.
-   */
-  append(ids: readonly number[], wanted: 'none' | 'last' | 'all'): RankStep[] {
+  /** Appends tokens; gives each sequence rank's share of them. */
+  append(ids: readonly number[]): DealtTokens[] {
     const held = this.#positions.map((positions) => positions.length)
-    const dealt = dealTokens(ids.length, held)
-    const steps = dealt.map((offsets, rank) => this.#store(ids, offsets, rank))
+    const dealt = dealTokens(ids.length, held).map((offsets, rank) => this.#store(ids, offsets, rank))
     this.#length += ids.length
-    const queries = steps.flatMap((step) => step.positions)
-    steps.forEach((step, rank) => {
-      const cached = this.#positions[rank]!
-      step.counts = dealt.map((offsets) => offsets.length)
-      step.sequence = queries.map(() => 0)
-      step.begin = queries.map(() => 0)
-      step.end = queries.map((position) => countBelow(cached, position + 1))
-      step.windowBegin = queries.map((position) => countBelow(cached, position + 1 - this.window))
-      step.blockTables = [[...this.#blocks[rank]!]]
-      const first = wanted === 'none' ? this.#length : wanted === 'last' ? this.#length - 1 : 0
-      step.outputs = step.positions.flatMap((position, index) => (position >= first ? [index] : []))
+    return dealt
+  }
+
+  /** Forgets the tokens from a position on, whose blocks are used again. */
+  truncate(length: number): void {
+    const { blockTokens } = this.pool
+    this.#positions.forEach((positions, rank) => {
+      positions.length = countBelow(positions, length)
+      const dropped = this.#blocks[rank]!.splice(Math.ceil(positions.length / blockTokens))
+      if (dropped.length > 0) this.pool.giveBack(rank, dropped)
     })
-    return steps
+    this.#length = Math.min(this.#length, length)
+  }
+
+  /** How many of its tokens before `position` a rank caches. */
+  cachedBefore(position: number, rank: number): number {
+    return countBelow(this.#positions[rank]!, position)
   }
 
   /** Gives the cache blocks back. */
   release(): void {
-    this.#blocks.forEach((blocks, rank) => {
-      this.allocators[rank]!.free(blocks)
-      blocks.length = 0
-    })
+    this.pool.free(this.reserved, this.#blocks)
   }
 
-  #store(ids: readonly number[], offsets: readonly number[], rank: number): RankStep {
+  #store(ids: readonly number[], offsets: readonly number[], rank: number): DealtTokens {
+    const { blockTokens } = this.pool
     const cached = this.#positions[rank]!
     const blocks = this.#blocks[rank]!
+    const firstBlock = blocks.length
     const positions = offsets.map((offset) => this.#length + offset)
     const slots = positions.map((position) => {
       const index = cached.push(position) - 1
-      if (index % this.blockTokens === 0) blocks.push(this.allocators[rank]!.take())
-      return blocks.at(-1)! * this.blockTokens + (index % this.blockTokens)
+      if (index % blockTokens === 0) blocks.push(this.pool.take(rank))
+      return blocks.at(-1)! * blockTokens + (index % blockTokens)
     })
-    const own = offsets.map((offset) => ids[offset]!)
-    const views = { counts: [], sequence: [], begin: [], end: [], windowBegin: [], blockTables: [], outputs: [] }
-    return { ids: own, positions, slots, ...views }
+    return {
+      ids: offsets.map((offset) => ids[offset]!),
+      positions,
+      slots,
+      blocks: blocks.slice(firstBlock),
+      firstBlock,
+    }
   }
 }

@@ -1,16 +1,18 @@
 import { actor, type Invitation } from '@troupe/core'
-import type { Program } from '@troupe/tensor'
+import { type CompileOptions, type Output, type Program, type ProgramStatistics, Tensor } from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
 import type { Groups, RankGroup } from '../parallel/groups.js'
 import { type Plan, partition, type Range } from '../parallel/plan.js'
-import { compileStage, type StepLimits, stageLayers } from '../parallel/stage.js'
+import { compileStage, type StepLimits } from '../parallel/stage.js'
+import { stageLayers } from '../parallel/stages.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
-import { logProbability, type Sampling, sample } from './sampler.js'
-import type { RankStep } from './sequence.js'
+import { logProbability } from './sampler.js'
+import type { StepResult } from './scheduler.js'
+import type { Step } from './step.js'
 
 /** What a worker needs to know about its part in a plan. */
 export interface WorkerSpec {
@@ -21,6 +23,8 @@ export interface WorkerSpec {
   plan: Plan
   /** This worker's place in the plan. */
   coordinates: Plan
+  /** The layers of its stage. */
+  layers: Range
   /** CPU threads for this worker, and whether every thread has a core of its own. */
   threads: number
   spin: boolean
@@ -40,15 +44,39 @@ export interface WorkerInfo {
   kvBytes: number
 }
 
-/** What a step gave on the worker that sampled. */
-export interface StepResult {
-  token: number
-  /** [vocabulary], if they were asked for. */
-  logits?: Float32Array
+/**
+ * What a worker of one of several pipeline stages needs to know, for callers that put stages together by themselves and work
+ * on one text at a time.
+ * @param limits The most tokens of a step, and of the text.
+ */
+export function stageSpec(
+  model: string,
+  { stage = 0, stages = 1 }: { stage?: number; stages?: number },
+  limits: { tokens: number; contextLength: number },
+  loadFormat?: LoadFormat,
+): WorkerSpec {
+  const { tokens, contextLength } = limits
+  const blockTokens = 16
+  const cacheBlocks = Math.ceil(contextLength / blockTokens)
+  const steps = { tokens, queries: tokens, sequences: 1, outputs: tokens, allOutputs: tokens, feeds: 1 }
+  return {
+    model,
+    ...(loadFormat ? { loadFormat } : {}),
+    plan: { pipeline: stages, tensor: 1, sequence: 1 },
+    coordinates: { pipeline: stage, tensor: 0, sequence: 0 },
+    layers: stageLayers(readConfig(model), stages)[stage]!,
+    threads: 1,
+    spin: false,
+    cacheBlocks,
+    blockTokens,
+    limits: { ...steps, blocksPerSequence: cacheBlocks },
+  }
 }
 
 /** Milliseconds without progress before a group gives up. Deaths are noticed at once; a slow stage is not one. */
 const GROUP_TIMEOUT = 600_000
+/** The activations of this many steps may wait for the next stage. */
+const STEPS_UNDER_WAY = 2
 
 /** One worker of a model: its stage's layers, its shard of their width, its chunk of the tokens. */
 export class ModelWorker {
@@ -65,23 +93,31 @@ export class ModelWorker {
     this.#groups = { pipeline: groupOf('pipeline'), tensor: groupOf('tensor'), sequence: groupOf('sequence') }
   }
 
-  /** Meets the other workers, and loads this worker's part of the model. */
-  async load(invitations: Invitations): Promise<WorkerInfo> {
+  /**
+   * Meets the other workers, and loads this worker's part of the model.
+   * @param cores The cores of all workers of this node, and the first of this worker's, where each has its own.
+   */
+  async load(invitations: Invitations, cores?: CompileOptions['cores']): Promise<WorkerInfo> {
     const { spin } = this.spec
+    const messageBytes = this.#messageBytes()
     await Promise.all(
       Object.entries(invitations).map(async ([dimension, invitation]) => {
-        this.#groups[dimension as keyof Plan].communicator = await invitation.join({ spin, timeout: GROUP_TIMEOUT })
+        const options = { spin, timeout: GROUP_TIMEOUT, ...(dimension === 'pipeline' ? { messageBytes } : {}) }
+        this.#groups[dimension as keyof Plan].communicator = await invitation.join(options)
       }),
     )
     const checkpoint = openCheckpoint(this.spec.model)
     const weights = new Weights(checkpoint, this.spec.loadFormat)
-    const { cacheBlocks: blocks, blockTokens, limits, threads } = this.spec
+    const { cacheBlocks: blocks, blockTokens, layers, limits, threads } = this.spec
     const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
-    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, limits, threads)
+    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
+      threads,
+      ...(cores ? { cores } : {}),
+    })
     checkpoint.close()
     const { tensor } = this.#groups
     return {
-      layers: stageLayers(context, this.#config),
+      layers,
       heads: partition(this.#config.heads, tensor.size, tensor.rank),
       weightBytes: weights.loadedBytes,
       kvBytes: context.cache.bytes,
@@ -90,57 +126,95 @@ export class ModelWorker {
 
   /**
    * Runs one step. The steps of all workers must be the same, in the same order.
-   * @param steps What each sequence rank has to do.
-   * @param random A number in [0, 1) that decides the draw.
-   * @returns The sampled token on the one worker that has the logits, if any were wanted.
+   * @param hidden What the stage before gave, where hiddenStates() is used.
+   * @returns What was found, on those of the last stage's workers that answer: the first shard's, by sequence rank. The
+   * tokens of all come with the first rank's answer; logits and scores are of a rank's own outputs.
    */
-  async step(
-    steps: RankStep[],
-    sampling: Sampling,
-    random: number,
-    wantLogits: boolean,
-  ): Promise<StepResult | undefined> {
-    const [row] = await this.#run(steps)
-    if (!row) return undefined
-    const token = sample(row, sampling, random)
-    return wantLogits ? { token, logits: row.slice() } : { token }
+  async step(step: Step, hidden?: Tensor<'float32'>): Promise<StepResult | undefined> {
+    const { sequence, tensor } = this.#groups
+    const firstOutput = sum(step.outputCounts.slice(0, sequence.rank))
+    const program = await this.#run(step, firstOutput, hidden)
+    const own = step.ranks[sequence.rank]!
+    const { logits, tokens } = program.outputs
+    if (!logits || !tokens || tensor.rank !== 0) return undefined
+    const result: StepResult = { tokens: sequence.rank === 0 ? integersOf(tokens, step.outputRows.length) : [] }
+    const isOwn = (output: number) => output >= firstOutput && output < firstOutput + own.outputs.length
+    const row = (output: number) => {
+      const index = output - firstOutput
+      return logits.data.subarray(index * logits.columns, (index + 1) * logits.columns)
+    }
+    const wanted = step.logits?.filter(isOwn)
+    if (wanted) result.logits = new Map(wanted.map((output) => [output, row(output).slice()]))
+    if (step.targets) {
+      result.scores = own.outputs.map((_, i) => {
+        const target = step.targets![firstOutput + i]!
+        return target < 0 ? 0 : logProbability(row(firstOutput + i), target)
+      })
+    }
+    return result
   }
 
   /**
-   * Runs one step whose outputs are all of its tokens.
-   * @param following For each sequence rank the token that follows each of its tokens in the text.
-   * @returns Their log-probabilities, on each of the workers that have the logits.
+   * Runs one step on a stage that is not the last, of a pipeline that was loaded without an invitation: whoever calls its
+   * stages takes the activations from one to the next.
+   * @param hidden [tokens, hidden] What the stage before gave; for all but the first.
+   * @returns [tokens, hidden]
    */
-  async score(steps: RankStep[], following: number[][]): Promise<number[] | undefined> {
-    const rows = await this.#run(steps)
-    const targets = following[this.#groups.sequence.rank]!
-    return rows.length > 0 ? rows.map((row, i) => logProbability(row, targets[i]!)) : undefined
+  async hiddenStates(step: Step, hidden?: Tensor<'float32'>): Promise<Tensor<'float32'>> {
+    const { outputs } = await this.#run(step, 0, hidden)
+    const { columns, data } = outputs.hidden!
+    const rows = step.ranks[this.#groups.sequence.rank]!.ids.length
+    return Tensor.from('float32', [rows, columns], data.subarray(0, rows * columns))
   }
 
-  /** Runs one step. Gives the logits after each output, on the one tensor rank of the last stage that answers. */
-  async #run(steps: RankStep[]): Promise<Float32Array[]> {
+  /** What its runs so far have spent their time on. */
+  statistics(): ProgramStatistics {
+    return this.#program?.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
+  }
+
+  async #run(step: Step, firstOutput: number, hidden: Tensor<'float32'> | undefined): Promise<Program> {
     const program = this.#program
-    const step = steps[this.#groups.sequence.rank]
-    if (!program || !step) throw new Error('load() has to come before step()')
-    this.#fill(program, step)
+    const own = step.ranks[this.#groups.sequence.rank]
+    if (!program || !own) throw new Error('load() has to come before step()')
+    this.#fill(program, step, firstOutput)
+    if (hidden) program.inputs.hidden!.set(new Int32Array(hidden.data.buffer, hidden.data.byteOffset, hidden.size))
     await program.run({
-      tokens: step.ids.length,
+      tokens: own.ids.length,
       queries: step.sequence.length,
-      sequences: step.blockTables.length,
-      outputs: step.outputs.length,
+      outputs: own.outputs.length,
+      allOutputs: step.outputRows.length,
+      feeds: step.feedCounts.length,
+      fed: step.feedRows.length,
     })
-    const logits = program.outputs.logits
-    if (!logits || this.#groups.tensor.rank !== 0) return []
-    return step.outputs.map((_, i) => logits.data.subarray(i * logits.columns, (i + 1) * logits.columns))
+    return program
   }
 
-  #fill(program: Program, step: RankStep): void {
-    const { blockTables, ...inputs } = step
-    for (const [name, values] of Object.entries(inputs)) program.inputs[name]!.set(values)
-    blockTables.forEach((table, row) => {
-      program.inputs.blockTables!.set(table, row * this.spec.limits.blocksPerSequence)
-    })
+  #fill(program: Program, step: Step, firstOutput: number): void {
+    const { inputs } = program
+    const { blocks, ...own } = step.ranks[this.#groups.sequence.rank]!
+    const { sequence, counts, outputCounts, outputRows, feedCounts, feedRows } = step
+    const settings = step.settings.slice(4 * firstOutput, 4 * (firstOutput + own.outputs.length))
+    const values = { ...own, sequence, counts, outputCounts, outputRows, feedCounts, feedRows, settings }
+    // A stage has the inputs that it needs.
+    for (const [name, numbers] of Object.entries(values)) inputs[name]?.set(numbers)
+    for (let i = 0; i < blocks.length; i += 3) {
+      inputs.blockTables![blocks[i]! * this.spec.limits.blocksPerSequence + blocks[i + 1]!] = blocks[i + 2]!
+    }
+  }
+
+  #messageBytes(): number {
+    const bytes = STEPS_UNDER_WAY * this.spec.limits.tokens * this.#config.hiddenSize * Float32Array.BYTES_PER_ELEMENT
+    return 2 ** Math.ceil(Math.log2(Math.max(bytes, 2 ** 19)))
   }
 }
 
+function integersOf({ data }: Output, count: number): number[] {
+  return Array.from(new Int32Array(data.buffer, data.byteOffset, count))
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((a, b) => a + b, 0)
+}
+
+/** Workers as actors. */
 export const RemoteModelWorker = actor(import.meta.url, ModelWorker)

@@ -1,63 +1,84 @@
-import { type Program, Tensor, Trace, type Value } from '@troupe/tensor'
+import { type CompileOptions, type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
 import type { LayerContext, StepValues } from '../layers/context.js'
 import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
 import { communicatorOf } from './groups.js'
-import { partition, type Range } from './plan.js'
+import type { Range } from './plan.js'
 
 /** The most that one step may hold; a stage's memory is made for it. */
 export interface StepLimits {
   /** Tokens of this sequence rank, and of all. */
   tokens: number
   queries: number
+  /** Rows of the block tables: sequences that are under way. */
   sequences: number
-  /** Tokens whose logits are wanted. */
+  /** Tokens of this sequence rank whose logits are wanted, and of all. */
   outputs: number
+  allOutputs: number
+  /** Steps whose sampled tokens the first stage takes in at once. */
+  feeds: number
   /** Cache blocks of one sequence. */
   blocksPerSequence: number
 }
 
-/** The layers that a pipeline stage computes. */
-export function stageLayers(context: LayerContext, config: ModelConfig): Range {
-  const { pipeline } = context.groups
-  return partition(config.layers, pipeline.size, pipeline.rank)
-}
-
 /**
  * One pipeline stage as a program: the first stage starts from token ids, later ones from what the stage before sends;
- * the last ends in logits, earlier ones in sending.
+ * the last ends in logits and sampled tokens, earlier ones in sending. Sampled tokens go back to the first stage, which has
+ * those that a step continues from when it begins, so that steps follow each other without anybody else.
+ *
+ * A stage whose pipeline has no communicator takes and leaves activations in its program's memory, as `hidden`.
  */
 export function compileStage(
   decoder: CausalDecoder,
   context: LayerContext,
   config: ModelConfig,
+  layers: Range,
   limits: StepLimits,
-  threads: number,
+  options: CompileOptions,
 ): Program {
-  const { pipeline } = context.groups
+  const { pipeline, sequence } = context.groups
+  const isLinked = pipeline.communicator !== undefined
+  const isFirst = pipeline.rank === 0
+  const isLast = pipeline.rank === pipeline.size - 1
   const trace = new Trace()
   const step = stepValues(trace, context, config, limits)
 
-  let x: Value =
-    pipeline.rank === 0
-      ? decoder.embedding().forward(trace, step.ids)
-      : trace.receive(step.tokens, config.hiddenSize, pipeline.rank - 1, communicatorOf(pipeline))
-  const layers = stageLayers(context, config)
+  /** The token that was last sampled for each sequence. */
+  const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private' })
+  if (isFirst && !isLast && isLinked) {
+    const fed = trace.symbol('fed', limits.feeds * limits.allOutputs)
+    const counts = trace.input('feedCounts', trace.symbol('feeds', limits.feeds))
+    const tokens = trace.receiveParts(counts, fed, 1, pipeline.size - 1, communicatorOf(pipeline))
+    trace.scatterRows(tokens, trace.input('feedRows', fed), trace.constant(latest))
+  }
+  let x: Value = isFirst
+    ? decoder.embedding().forward(trace, trace.resolve(step.ids, trace.constant(latest)))
+    : isLinked
+      ? trace.receive(step.tokens, config.hiddenSize, pipeline.rank - 1, communicatorOf(pipeline))
+      : trace.input('hidden', step.tokens, config.hiddenSize, 'float32')
   for (let index = layers.start; index < layers.end; index++) x = decoder.layer(index).forward(trace, x, step)
 
-  if (pipeline.rank < pipeline.size - 1) {
+  if (!isLast && !isLinked) return trace.compile({ hidden: x }, options)
+  if (!isLast) {
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
-    return trace.compile({}, { threads })
+    return trace.compile({}, options)
   }
   const logits = decoder.head().forward(trace, trace.gatherRows(x, step.outputs))
-  return trace.compile({ logits }, { threads })
+  const own = trace.sample(logits, trace.input('settings', step.outputs.rows, 4))
+  const shared = sequence.size > 1
+  const all = shared ? trace.symbol('allOutputs', limits.allOutputs) : own.rows
+  const tokens = shared
+    ? trace.allGatherRows(own, trace.input('outputCounts', sequence.size), all as RowSymbol, communicatorOf(sequence))
+    : own
+  if (isFirst) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
+  else if (isLinked) trace.send(tokens, 0, communicatorOf(pipeline))
+  return trace.compile({ logits, tokens }, options)
 }
 
 function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, limits: StepLimits): StepValues {
   const { sequence } = context.groups
   const tokens = trace.symbol('tokens', limits.tokens)
   const queries = sequence.size > 1 ? trace.symbol('queries', limits.queries) : tokens
-  const sequences = trace.symbol('sequences', limits.sequences)
   const positions = trace.input('positions', tokens)
   const { frequencies, scale } = config.rotary
   const turns = trace.constant(Tensor.from('float32', [frequencies.length], frequencies, { memory: 'private' }))
@@ -71,7 +92,7 @@ function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, li
     begin: trace.input('begin', queries),
     end: trace.input('end', queries),
     windowBegin: trace.input('windowBegin', queries),
-    blockTables: trace.input('blockTables', sequences, limits.blocksPerSequence),
+    blockTables: trace.input('blockTables', limits.sequences, limits.blocksPerSequence),
     counts: trace.input('counts', sequence.size),
     outputs: trace.input('outputs', trace.symbol('outputs', limits.outputs)),
   }

@@ -1,0 +1,50 @@
+import { randomBytes } from 'node:crypto'
+import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
+import { mersenne } from 'pure-rand/generator/mersenne'
+import type { Sampling } from './sampler.js'
+
+/** What a request is told of its progress. */
+export interface Listener {
+  token(token: number, logits: Float32Array | undefined): void
+  /** The log-probabilities of the tokens at some positions of the text. */
+  scores(positions: readonly number[], scores: readonly number[]): void
+  end(): void
+  fail(error: Error): void
+}
+
+/** How a request's tokens are sampled. */
+export interface Drawing {
+  sampling: Sampling
+  /** Random by default. */
+  seed?: number | undefined
+  /** The most tokens to sample. */
+  most: number
+  /** The tokens at which the text ends. */
+  endTokens: readonly number[]
+  wantLogits: boolean
+}
+
+/** A text that is to be continued, or, where nothing is drawn, scored. */
+export class Request {
+  readonly #generator: ReturnType<typeof mersenne>
+
+  constructor(
+    readonly prompt: readonly number[],
+    readonly drawing: Drawing | undefined,
+    readonly listener: Listener,
+    /** The token that follows the prompt, where it is scored. */
+    readonly following = -1,
+  ) {
+    this.#generator = mersenne(drawing?.seed ?? randomBytes(4).readInt32LE())
+  }
+
+  /** Tokens that it may have in the cache. The last that is sampled is never computed on. */
+  get cacheTokens(): number {
+    return this.prompt.length + Math.max(0, (this.drawing?.most ?? 0) - 1)
+  }
+
+  /** The number, in [0, 1), that decides the next draw. */
+  random(): number {
+    return uniformFloat64(this.#generator)
+  }
+}

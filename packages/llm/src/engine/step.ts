@@ -1,0 +1,140 @@
+import { samplingRow } from './sampler.js'
+import type { CachedSequence } from './sequence.js'
+
+/** What one step gives the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
+export interface RankStep {
+  /** This rank's tokens: ids, positions in the text, and where in the cache their keys and values go. An id of -1 - row is
+   * the token that was last sampled for the sequence of that row. */
+  ids: number[]
+  positions: number[]
+  slots: number[]
+  /** For each query, the cached tokens [begin, end) that it sees on this rank; layers that attend over a window begin later. */
+  begin: number[]
+  end: number[]
+  windowBegin: number[]
+  /** What is new in this rank's block tables: row, index, block; row, index, block; … */
+  blocks: number[]
+  /** Indices among this rank's tokens whose logits are wanted. */
+  outputs: number[]
+}
+
+/** What one step gives all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
+export interface Step {
+  ranks: RankStep[]
+  /** For each query, the row of the block tables to look in. */
+  sequence: number[]
+  /** How many of the queries, and of the outputs, each rank gives. */
+  counts: number[]
+  outputCounts: number[]
+  /** For each output, the row of its sequence if a token is sampled there, else -1; and how it is sampled (see Trace.sample). */
+  outputRows: number[]
+  settings: number[]
+  /** The messages with sampled tokens that the first stage takes in before it begins, by their lengths, and the rows that
+   * the tokens belong to. */
+  feedCounts: number[]
+  feedRows: number[]
+  /** Outputs whose logits are wanted. */
+  logits?: number[]
+  /** For each output, the token that follows, whose probability is wanted. */
+  targets?: number[]
+}
+
+/** Some tokens of a sequence, to be computed in a step. */
+export interface Segment {
+  cached: CachedSequence
+  ids: readonly number[]
+  /** After which of them logits are wanted. */
+  outputs: 'none' | 'last' | 'all'
+}
+
+/** A token whose logits a step computes: of which segment, and at which position in its text. */
+export interface StepOutput {
+  segment: number
+  position: number
+}
+
+/** The parts of a step that follow from its segments, whose tokens are appended to their sequences. */
+export type Layout = Pick<Step, 'ranks' | 'sequence' | 'counts' | 'outputCounts'>
+
+/**
+ * Lays out the tokens of several sequences in one step.
+ * @param window How many tokens, its own included, a query sees where attention slides.
+ * @returns the layout, and the outputs in their order in the step
+ */
+export function layOut(
+  segments: readonly Segment[],
+  window = Number.POSITIVE_INFINITY,
+): { layout: Layout; outputs: StepOutput[] } {
+  const dealt = segments.map(({ cached, ids }) => cached.append(ids))
+  const ranks = dealt[0]!.map((_, rank) => rankStep(segments, dealt, rank, window))
+  const outputs = dealt[0]!.flatMap((_, rank) =>
+    segments.flatMap((segment, index) =>
+      dealt[index]![rank]!.positions.filter((position) => isWanted(segment, position)).map((position) => ({
+        segment: index,
+        position,
+      })),
+    ),
+  )
+  const layout = {
+    ranks,
+    sequence: dealt[0]!.flatMap((_, rank) =>
+      segments.flatMap(({ cached }, index) => dealt[index]![rank]!.ids.map(() => cached.row)),
+    ),
+    counts: ranks.map(({ ids }) => ids.length),
+    outputCounts: ranks.map((step) => step.outputs.length),
+  }
+  return { layout, outputs }
+}
+
+/** A step that takes the likeliest token after each of its outputs, for callers that make steps by themselves. */
+export function greedyStep(segments: readonly Segment[], window?: number): Step {
+  const { layout, outputs } = layOut(segments, window)
+  return {
+    ...layout,
+    outputRows: outputs.map(({ segment }) => segments[segment]!.cached.row),
+    settings: outputs.flatMap(() => samplingRow({ temperature: 0, topK: 0, topP: 1 }, 0)),
+    feedCounts: [],
+    feedRows: [],
+  }
+}
+
+type Dealt = ReturnType<CachedSequence['append']>
+
+function rankStep(segments: readonly Segment[], dealt: readonly Dealt[], rank: number, window: number): RankStep {
+  const own = dealt.map((shares) => shares[rank]!)
+  const positions = own.flatMap((share) => share.positions)
+  const begin: number[] = []
+  const end: number[] = []
+  const windowBegin: number[] = []
+  for (const querying of dealt[0]!.keys()) {
+    for (const [index, { cached }] of segments.entries()) {
+      for (const position of dealt[index]![querying]!.positions) {
+        begin.push(0)
+        end.push(cached.cachedBefore(position + 1, rank))
+        windowBegin.push(window < position + 1 ? cached.cachedBefore(position + 1 - window, rank) : 0)
+      }
+    }
+  }
+  let token = 0
+  return {
+    ids: own.flatMap(({ ids }) => ids),
+    positions,
+    slots: own.flatMap(({ slots }) => slots),
+    begin,
+    end,
+    windowBegin,
+    blocks: own.flatMap(({ blocks, firstBlock }, index) =>
+      blocks.flatMap((block, i) => [segments[index]!.cached.row, firstBlock + i, block]),
+    ),
+    outputs: own.flatMap((share, index) =>
+      share.positions.flatMap((position) => {
+        const at = token++
+        return isWanted(segments[index]!, position) ? [at] : []
+      }),
+    ),
+  }
+}
+
+function isWanted({ cached, outputs }: Segment, position: number): boolean {
+  return outputs === 'all' || (outputs === 'last' && position === cached.length - 1)
+}
