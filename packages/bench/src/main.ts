@@ -6,9 +6,10 @@ import { flops } from './flops.js'
 import { graphs } from './graph.js'
 import { llm } from './llm.js'
 import { memory } from './memory.js'
+import { parallel } from './parallel/parallel.js'
 
 /** Every benchmark; a new one is a file of its own and a line here. */
-const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory]
+const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory, parallel]
 
 /** How figures are printed: as lines of JSON, as a table in Markdown, or as plain lines. */
 const formats = {
