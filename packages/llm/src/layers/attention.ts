@@ -45,7 +45,8 @@ export class Attention {
   ) {
     const { hiddenSize, headSize, inputBias: bias = false, outputBias = false, headNormEpsilon } = shape
     const { tensor } = context.groups
-    const heads = partition(shape.heads, tensor.size, tensor.rank)
+    const headsOf = (rank: number) => partition(shape.heads, tensor.size, rank)
+    const heads = headsOf(tensor.rank)
     const keyHeads = keyHeadsOf(heads, shape)
     const numbers = (range: Range) => ({ start: range.start * headSize, end: range.end * headSize })
     const queryShape = { inputs: hiddenSize, outputs: shape.heads * headSize, bias }
@@ -54,7 +55,7 @@ export class Attention {
     this.#query = new ColumnParallelLinear(context, `${name}.q_proj`, queryShape, numbers(heads))
     this.#key = new ColumnParallelLinear(context, `${name}.k_proj`, keyShape, numbers(keyHeads))
     this.#value = new ColumnParallelLinear(context, `${name}.v_proj`, keyShape, numbers(keyHeads))
-    this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, numbers(heads))
+    this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, (rank) => numbers(headsOf(rank)))
 
     if (headNormEpsilon !== undefined) {
       this.#queryNorm = new RmsNorm(context, `${name}.q_norm`, headSize, headNormEpsilon)
