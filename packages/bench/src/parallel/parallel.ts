@@ -48,7 +48,9 @@ export const parallel: Benchmark = {
     const { contextLength } = readConfig(sizes.model)
     const needed = Math.max(sizes.prefill + sizes.decode, sizes.longPrefill + 1)
     if (needed > contextLength) {
-      throw new BenchmarkError(`${sizes.model} holds ${contextLength} tokens; expected ${needed}: ask for shorter prompts`)
+      throw new BenchmarkError(
+        `${sizes.model} holds ${contextLength} tokens; expected ${needed}: ask for shorter prompts`,
+      )
     }
     await using cluster = await connect()
     for (const compare of chosen) yield* compare(cluster, sizes)
