@@ -24,6 +24,7 @@ export {
   type AttentionBatch,
   type CacheShape,
   type RowSymbol,
+  type SharedAttentionBatch,
   Trace,
   type TracedOperation,
   type Value,

@@ -50,6 +50,16 @@ export interface AttentionBatch {
   blockTables: Value
 }
 
+/** The same where the tokens of each sequence, and their queries, are divided among the ranks of a group. */
+export interface SharedAttentionBatch {
+  /** What the queries of all ranks see on this one. */
+  own: AttentionBatch
+  /** [ranks] How many of the queries each rank gives; queries are listed rank by rank. */
+  counts: Value
+  /** What each query sees on every rank, as gatherSpans() gives it. */
+  spans: Value
+}
+
 /**
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
  * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
@@ -146,8 +156,7 @@ export class Trace {
 
   /**
    * [n, heads · d] → [n, heads · d]: softmax attention over the cached tokens that `batch` names. `keyHeadOf` [heads]
-   * holds the key/value head of each query head. With `partial`, [n, heads · (d + 1)]: each row's log-sum-exps follow, so
-   * that results over several caches can be merged.
+   * holds the key/value head of each query head.
    */
   attention(
     query: Value,
@@ -155,12 +164,40 @@ export class Trace {
     values: Value,
     batch: AttentionBatch,
     keyHeadOf: Value,
-    options: CacheShape & { scale: number; partial: boolean },
+    options: CacheShape & { scale: number },
   ): Value {
-    const { partial, ...numbers } = options
     const inputs = [query, keys, values, batch.sequence, batch.begin, batch.end, batch.blockTables, keyHeadOf]
-    const columns = query.columns + (partial ? query.columns / options.headSize : 0)
-    return this.#operation('attention', inputs, query.rows, columns, { ...numbers, partial: partial ? 1 : 0 })
+    return this.#operation('attention', inputs, query.rows, query.columns, { ...options })
+  }
+
+  /**
+   * [queries], [queries] → [queries, 2 · ranks]: what each query sees of the tokens that each rank caches, from what it sees
+   * on this one: the cached tokens [begin, end) of its sequence. To be gathered once for all attention over the same spans.
+   */
+  gatherSpans(begin: Value, end: Value, group: Communicator): Value {
+    const output = this.#value({ type: 'int32', rows: begin.rows, columns: 2 * group.size })
+    this.#record('gatherSpans', [begin, end], [output], {}, group)
+    return output
+  }
+
+  /**
+   * The same as attention(), for this rank's queries and over the tokens that the ranks of a group cache together. Each run
+   * chooses how, by what moves the fewest bytes: the ranks gather the queries and send back partial attention, which is
+   * joined by log-sum-exp; or keys and values travel a ring (arXiv 2310.01889); or heads are exchanged (arXiv 2309.14509).
+   */
+  sequenceAttention(
+    query: Value,
+    keys: Value,
+    values: Value,
+    batch: SharedAttentionBatch,
+    keyHeadOf: Value,
+    options: CacheShape & { scale: number },
+    group: Communicator,
+  ): Value {
+    const { own, counts, spans } = batch
+    const { sequence, begin, end, blockTables } = own
+    const inputs = [query, keys, values, sequence, begin, end, blockTables, keyHeadOf, counts, spans]
+    return this.#operation('sequenceAttention', inputs, query.rows, query.columns, { ...options }, group)
   }
 
   /** [n, c], [m] → [m, c]: rows by index. */
@@ -181,21 +218,6 @@ export class Trace {
   /** [n, c of this rank] → [n, columns]: the ranks' columns side by side; `widths` [ranks] holds how many each has. */
   allGatherColumns(x: Value, widths: Value, columns: number, group: Communicator): Value {
     return this.#operation('allGatherColumns', [x, widths], x.rows, columns, {}, group)
-  }
-
-  /**
-   * [queries, heads · (d + 1)] → [rows, heads · d]: gives each rank its queries' partial attention from all ranks, joined
-   * by log-sum-exp. `counts` [ranks] holds how many of the queries belong to each rank.
-   */
-  mergeAttention(
-    partial: Value,
-    counts: Value,
-    rows: RowSymbol | number,
-    headSize: number,
-    group: Communicator,
-  ): Value {
-    const heads = partial.columns / (headSize + 1)
-    return this.#operation('mergeAttention', [partial, counts], rows, heads * headSize, { headSize }, group)
   }
 
   /** Sends a matrix to a rank that receives it. */

@@ -23,8 +23,8 @@ export interface AttentionShape {
  * Causal self-attention with grouped key/value heads (arXiv 2305.13245) over a paged KV cache.
  *
  * Each tensor rank computes some query heads with the key/value heads that they read, which several ranks hold where
- * there are more ranks than such heads. Each sequence rank caches the keys and values of its own tokens: it attends with
- * the queries of all ranks over those, and the ranks then join what they found for each query.
+ * there are more ranks than such heads. Each sequence rank caches the keys and values of its own tokens, and its queries
+ * attend over those of all ranks.
  */
 export class Attention {
   readonly #query: ColumnParallelLinear
@@ -75,7 +75,6 @@ export class Attention {
 
   forward(trace: Trace, x: Value, step: StepValues): Value {
     const { headSize } = this.shape
-    const { sequence } = this.context.groups
     const cacheShape = {
       headSize,
       keyHeads: length(this.#keyHeads),
@@ -87,20 +86,24 @@ export class Attention {
     trace.cacheStore(trace.rotate(key, step.rotaryTable), step.slots, keyCache, cacheShape)
     trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, cacheShape)
 
-    const shared = sequence.size > 1
     const query = normalized(trace, this.#query.forward(trace, x), this.#queryNorm)
-    const own = trace.rotate(query, step.rotaryTable)
-    const queries = shared ? trace.allGatherRows(own, step.counts, step.queries, communicatorOf(sequence)) : own
-    const seen = this.shape.sliding ? { ...step, begin: step.windowBegin } : step
-    const attended = trace.attention(queries, keyCache, valueCache, seen, trace.constant(this.#keyHeadOf), {
-      ...cacheShape,
-      scale: 1 / Math.sqrt(headSize),
-      partial: shared,
-    })
-    const joined = shared
-      ? trace.mergeAttention(attended, step.counts, step.tokens, headSize, communicatorOf(sequence))
-      : attended
-    return this.#output.forward(trace, joined)
+    const rotated = trace.rotate(query, step.rotaryTable)
+    const seen: StepValues['seen'] = this.shape.sliding ? step.seenInWindow : step.seen
+    const keyHeadOf = trace.constant(this.#keyHeadOf)
+    const options = { ...cacheShape, scale: 1 / Math.sqrt(headSize) }
+    const attended =
+      'spans' in seen
+        ? trace.sequenceAttention(
+            rotated,
+            keyCache,
+            valueCache,
+            seen,
+            keyHeadOf,
+            options,
+            communicatorOf(this.context.groups.sequence),
+          )
+        : trace.attention(rotated, keyCache, valueCache, seen, keyHeadOf, options)
+    return this.#output.forward(trace, attended)
   }
 
   #cache(): Tensor {
