@@ -153,21 +153,6 @@ class GatherRows : public Operation {
   const Value x_, indices_, y_;
 };
 
-class AllReduce : public Operation {
- public:
-  explicit AllReduce(const Node& node) : x_(*node.inputs.at(0)), y_(*node.outputs.at(0)), group_(*node.group) {}
-
-  void run(const Step& step) override {
-    const size_t count = step.rows(x_) * x_.columns;
-    if (y_.data != x_.data) std::memcpy(y_.data, x_.data, count * sizeof(float));
-    collective::allReduceSum(group_, y_.floats(), count);
-  }
-
- private:
-  const Value x_, y_;
-  Communicator& group_;
-};
-
 /// Stacks the ranks' rows; rank r has counts[r] of them.
 class AllGatherRows : public Operation {
  public:
@@ -265,7 +250,7 @@ const std::map<std::string, Factory> kCpuOperations = {
     {"cacheStore", make<CacheStore>},
     {"attention", makeAttention},
     {"gatherRows", make<GatherRows>},
-    {"allReduce", make<AllReduce>},
+    {"allReduce", makeAllReduce},
     {"allGatherRows", make<AllGatherRows>},
     {"allGatherColumns", make<AllGatherColumns>},
     {"gatherSpans", makeGatherSpans},

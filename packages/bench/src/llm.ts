@@ -47,7 +47,15 @@ class Text {
   ) {
     const cacheBlocks = Math.ceil((tokens + 1) / BLOCK_TOKENS)
     const limits = { tokens: chunk, queries: chunk, sequences: 1, outputs: 1, blocksPerSequence: cacheBlocks }
-    const place = { plan: ALONE, coordinates: FIRST, token: '', names: ['bench'], acrossNodes: false, spin: true }
+    const place = {
+      communication: 'float32' as const,
+      plan: ALONE,
+      coordinates: FIRST,
+      token: '',
+      names: ['bench'],
+      acrossNodes: false,
+      spin: true,
+    }
     this.#worker = new ModelWorker({ ...place, model, threads, cacheBlocks, blockTokens: BLOCK_TOKENS, limits })
     this.#blocks = new BlockAllocator(cacheBlocks)
     this.#config = readConfig(model)

@@ -23,6 +23,7 @@ export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions }
 export {
   type AttentionBatch,
   type CacheShape,
+  type Precision,
   type RowSymbol,
   type SharedAttentionBatch,
   Trace,

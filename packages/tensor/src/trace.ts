@@ -39,6 +39,13 @@ export interface CacheShape {
   headSize: number
 }
 
+/**
+ * How ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at most; or as
+ * int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
+ */
+export type Precision = 'float32' | 'bfloat16' | 'int8'
+const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
+
 /** Which cached tokens each query attends to, and where they are. */
 export interface AttentionBatch {
   /** [queries] The row of `blockTables` that a query's tokens are found through. */
@@ -205,9 +212,12 @@ export class Trace {
     return this.#operation('gatherRows', [x, indices], indices.rows, x.columns)
   }
 
-  /** [n, c] → [n, c]: the sum over all ranks of the group. */
-  allReduce(x: Value, group: Communicator): Value {
-    return this.#operation('allReduce', [x], x.rows, x.columns, {}, group)
+  /**
+   * [n, c] → [n, c]: the sum over all ranks of the group, the same on all. With a `precision` other than float32, the ranks
+   * send their numbers, and the sums of them, rounded to that, unless they are less than 16 KiB.
+   */
+  allReduce(x: Value, group: Communicator, precision: Precision = 'float32'): Value {
+    return this.#operation('allReduce', [x], x.rows, x.columns, { bits: BITS[precision] }, group)
   }
 
   /** [n of this rank, c] → [rows, c]: the ranks' rows stacked; `counts` [ranks] holds how many each has. */

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { ActorDiedError, type Cluster, describeActor, InvalidInputError, killActor, type Mesh } from '@troupe/core'
+import type { Precision } from '@troupe/tensor'
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import { type ModelConfig, readConfig } from '../models/config.js'
@@ -30,6 +31,11 @@ export interface EngineOptions {
   plan?: Partial<Plan>
   /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
+  /**
+   * How tensor shards send each other what they sum: `float32` by default. `bfloat16` halves the bytes and `int8` quarters
+   * them, which pays over slow networks and costs accuracy; short steps, such as those of decoding, stay exact.
+   */
+  communication?: Precision
   /** The most tokens of a prompt and its answer, for which the KV cache is made; the model's own limit by default. */
   contextLength?: number
   /** The most prompt tokens that one step takes; longer prompts take several, which overlap in the pipeline. */
@@ -118,6 +124,7 @@ export class Engine {
       {
         model,
         ...(options.weights ? { loadFormat: options.weights } : {}),
+        communication: options.communication ?? 'float32',
         plan,
         coordinates: coordinates as unknown as Plan,
         threads,

@@ -1,5 +1,5 @@
 import { actor, type Invitation } from '@troupe/core'
-import type { Program } from '@troupe/tensor'
+import type { Precision, Program } from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
@@ -18,6 +18,8 @@ export interface WorkerSpec {
   model: string
   /** What weights stored as floats are quantized to. */
   loadFormat?: LoadFormat
+  /** How tensor shards send each other what they sum. */
+  communication: Precision
   plan: Plan
   /** This worker's place in the plan. */
   coordinates: Plan
@@ -76,7 +78,13 @@ export class ModelWorker {
     const checkpoint = openCheckpoint(this.spec.model)
     const weights = new Weights(checkpoint, this.spec.loadFormat)
     const { cacheBlocks: blocks, blockTokens, limits, threads } = this.spec
-    const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
+    const { communication } = this.spec
+    const context: LayerContext = {
+      weights,
+      groups: this.#groups,
+      communication,
+      cache: { blocks, blockTokens, bytes: 0 },
+    }
     this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, limits, threads)
     checkpoint.close()
     const { tensor } = this.#groups

@@ -1,4 +1,4 @@
-import type { AttentionBatch, CacheShape, RowSymbol, SharedAttentionBatch, Value } from '@troupe/tensor'
+import type { AttentionBatch, CacheShape, Precision, RowSymbol, SharedAttentionBatch, Value } from '@troupe/tensor'
 import type { Groups } from '../parallel/groups.js'
 import type { Weights } from '../weights/weights.js'
 
@@ -6,6 +6,8 @@ import type { Weights } from '../weights/weights.js'
 export interface LayerContext {
   weights: Weights
   groups: Groups
+  /** How tensor ranks send each other what they sum. */
+  communication: Precision
   cache: {
     blocks: number
     blockTokens: CacheShape['blockTokens']

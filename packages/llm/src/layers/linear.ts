@@ -1,4 +1,4 @@
-import { Tensor, type Trace, type Value } from '@troupe/tensor'
+import { type Precision, Tensor, type Trace, type Value } from '@troupe/tensor'
 import { communicatorOf, type RankGroup } from '../parallel/groups.js'
 import { length, partition, type Range } from '../parallel/plan.js'
 import type { LayerContext } from './context.js'
@@ -33,6 +33,7 @@ export class ColumnParallelLinear {
  */
 export class RowParallelLinear {
   readonly #tensor: RankGroup
+  readonly #precision: Precision
   readonly #weight: Tensor
   readonly #bias: Tensor | undefined
   readonly #gathers: boolean
@@ -47,6 +48,7 @@ export class RowParallelLinear {
     const { weights, groups } = context
     const { inputs, outputs } = shape
     this.#tensor = groups.tensor
+    this.#precision = context.communication
     const { rank, size } = this.#tensor
     const block = weights.blockColumns(`${name}.weight`)
     this.#gathers = Array.from({ length: size }, (_, each) => columnsOf(each)).some(({ start }) => start % block !== 0)
@@ -63,7 +65,7 @@ export class RowParallelLinear {
     const all = this.#gathers ? gatherColumns(trace, x, inputs, this.#tensor, this.columnsOf) : x
     const own = trace.linear(all, trace.constant(this.#weight), this.#bias && trace.constant(this.#bias))
     if (this.#tensor.size === 1) return own
-    if (!this.#gathers) return trace.allReduce(own, communicatorOf(this.#tensor))
+    if (!this.#gathers) return trace.allReduce(own, communicatorOf(this.#tensor), this.#precision)
     return gatherColumns(trace, own, outputs, this.#tensor, (rank) => partition(outputs, this.#tensor.size, rank))
   }
 }
