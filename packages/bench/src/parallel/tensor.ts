@@ -11,7 +11,7 @@ const SHORT = 64
 /** Two tensor shards beside one worker with one thread, and, at decoding, beside one with two. */
 export async function* tensor(cluster: Cluster, sizes: Sizes): AsyncGenerator<Figure> {
   const { model, runs, prefill, decode } = sizes
-  const contextLength = prefill + decode
+  const contextLength = Math.max(prefill, SHORT) + decode
   const start = (tensor: number, threads: number) =>
     Engine.start(cluster, { model, contextLength, threads, plan: { tensor } })
   const engines = { alone: await start(1, 1), twoThreads: await start(1, 2), shards: await start(2, 1) }
