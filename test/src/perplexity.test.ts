@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from '@troupe/core'
-import { Engine, Tokenizer } from '@troupe/llm'
+import { Engine, perplexity, Tokenizer } from '@troupe/llm'
 import test from 'ava'
 import { generate, planName } from './support/generate.js'
 import { tales } from './support/models.js'
@@ -86,4 +86,20 @@ test.serial('weights quantized when they are loaded give nearly the same logits 
       t.true(worst <= tolerance, `${weights} ${planName(plan)}: logits differ by ${worst}`)
     }
   }
+})
+
+test.serial('perplexity stays within 0.3 % where tensor shards send bfloat16 or int8', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 1024)
+  const found: number[] = []
+  for (const communication of ['float32', 'bfloat16', 'int8'] as const) {
+    const common = { model: tales, plan: { tensor: 2 }, contextLength: 512, scoring: true }
+    const engine = await Engine.start(cluster, { ...common, communication })
+    found.push((await perplexity(engine, tokens, 512)).perplexity)
+    await engine.stop()
+  }
+  const [exact, ...rounded] = found
+  t.is(new Set(found).size, 3)
+  for (const each of rounded) t.true(Math.abs(each / exact! - 1) < 3e-3, `${each}, exactly ${exact}`)
 })

@@ -82,7 +82,14 @@ static void finishTile(const Linear& op, const float* sums, size_t token, size_t
     const float* from = sums + t * kPanelRows;
     const float* residual = op.residual == nullptr ? nullptr : op.residual + (token + t) * op.outputs + row;
     float* y = op.y + (token + t) * op.yStride + row;
-    for (size_t o = 0; o < count; o++) {
+    size_t o = 0;
+    for (; o + W <= count; o += W) {
+      Vec value = load(from + o);
+      if (op.bias != nullptr) value += load(op.bias + row + o);
+      if (residual != nullptr) value += load(residual + o);
+      store(y + o, value);
+    }
+    for (; o < count; o++) {
       float value = from[o];
       if (op.bias != nullptr) value += op.bias[row + o];
       if (residual != nullptr) value += residual[o];

@@ -44,6 +44,9 @@ struct HeadGroup {
   size_t begin, end;
 };
 
+/// Floats of a group that travels as int8: a float scale, then the values.
+constexpr size_t kGroupFloats = 32, kGroupBytes = sizeof(float) + kGroupFloats;
+
 /// The operations of one instruction set. Ranges are half-open; a caller divides them over threads.
 struct Kernels {
   const char* name;
@@ -75,6 +78,11 @@ struct Kernels {
   void (*rotate)(const float* x, const float* table, float* y, size_t rows, size_t heads, size_t headSize);
   /// `count` elements, whole blocks of them, as float32.
   void (*toFloat)(const uint8_t* from, DataType type, float* to, size_t count);
+
+  /// `count` floats in fewer bits, for ranks to send: rounded to bfloat16; or in int8 groups, which are added to `to` again.
+  void (*toBfloat16)(const float* from, uint16_t* to, size_t count);
+  void (*toInt8Groups)(const float* from, uint8_t* to, size_t count);
+  void (*addInt8Groups)(const uint8_t* from, float* to, size_t count);
 
   /// What the hardware can do at best, for benchmarks to be held against: the sum of `count` floats, and `rounds` times
   /// multiplyAddsPerRound independent multiply-adds.

@@ -19,11 +19,15 @@ static inline QuantizedToken quantizedToken(const uint8_t* prepared, size_t inpu
 }
 
 static inline void quantizeGroup(const float* x, int8_t* values, float* scale, float* sum, int32_t* negated) {
-  float largest = 0;
+  // As integers, bits of floats without a sign are in the order of their values.
+  int32_t largestBits = 0;
   for (size_t i = 0; i < 32; i++) {
-    const float size = x[i] < 0 ? -x[i] : x[i];
-    largest = size > largest ? size : largest;
+    int32_t bits;
+    memcpy(&bits, x + i, sizeof bits);
+    bits &= 0x7fffffff;
+    largestBits = bits > largestBits ? bits : largestBits;
   }
+  const float largest = floatOf(static_cast<uint32_t>(largestBits));
   const float toInteger = largest > 0 ? 127.0f / largest : 0.0f;
   int32_t integers[32];
   for (size_t i = 0; i < 32; i++) {

@@ -19,13 +19,28 @@ static inline Vec broadcast(const float* from) { return splat(*from); }
 
 static inline void store(float* to, Vec v) { memcpy(to, &v, sizeof v); }
 
+/// Adds lanes that are half a vector apart, over and over.
+template <size_t LANES>
+static inline float sumOfLanes(const float* lanes) {
+  typedef float Half __attribute__((vector_size(LANES * 2)));
+  Half low, high;
+  memcpy(&low, lanes, sizeof low);
+  memcpy(&high, lanes + LANES / 2, sizeof high);
+  low += high;
+  float sums[LANES / 2];
+  memcpy(sums, &low, sizeof low);
+  return sumOfLanes<LANES / 2>(sums);
+}
+
+template <>
+inline float sumOfLanes<1>(const float* lanes) {
+  return *lanes;
+}
+
 static inline float sumOf(Vec v) {
   float lanes[W];
   store(lanes, v);
-  for (size_t half = W / 2; half > 0; half /= 2) {
-    for (size_t i = 0; i < half; i++) lanes[i] += lanes[i + half];
-  }
-  return lanes[0];
+  return sumOfLanes<W>(lanes);
 }
 
 static inline float floatOf(uint32_t bits) {

@@ -190,21 +190,6 @@ class Resolve : public Operation {
   const Value indices_, table_, y_;
 };
 
-class AllReduce : public Operation {
- public:
-  explicit AllReduce(const Node& node) : x_(*node.inputs.at(0)), y_(*node.outputs.at(0)), group_(*node.group) {}
-
-  void run(const Step& step) override {
-    const size_t count = step.rows(x_) * x_.columns;
-    if (y_.data != x_.data) std::memcpy(y_.data, x_.data, count * sizeof(float));
-    collective::allReduceSum(group_, y_.floats(), count);
-  }
-
- private:
-  const Value x_, y_;
-  Communicator& group_;
-};
-
 /// Stacks the ranks' rows; rank r has counts[r] of them.
 class AllGatherRows : public Operation {
  public:
@@ -254,50 +239,6 @@ class AllGatherColumns : public Operation {
 
 /// Each rank has attended with every rank's queries over the keys that it holds. Sends each rank the results of its
 /// queries and joins what comes back, weighted by the exponentials of their log-sum-exps (Flash-Decoding; arXiv
-/// 2311.01282, section 2).
-class MergeAttention : public Operation {
- public:
-  explicit MergeAttention(const Node& node)
-      : partial_(*node.inputs.at(0)), counts_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group),
-        headSize_(static_cast<size_t>(node.number("headSize"))), heads_(y_.columns / headSize_), sendBytes_(static_cast<size_t>(group_.size())),
-        receiveBytes_(static_cast<size_t>(group_.size())), received_(static_cast<size_t>(group_.size()) * y_.rows * partial_.columns) {}
-
-  void run(const Step& step) override {
-    const size_t tokens = step.rows(y_), ranks = sendBytes_.size(), rowBytes = partial_.columns * sizeof(float);
-    for (size_t rank = 0; rank < ranks; rank++) {
-      sendBytes_[rank] = static_cast<size_t>(counts_.ints()[rank]) * rowBytes;
-      receiveBytes_[rank] = tokens * rowBytes;
-    }
-    collective::allToAll(group_, partial_.data, sendBytes_.data(), reinterpret_cast<uint8_t*>(received_.data()), receiveBytes_.data());
-    for (size_t token = 0; token < tokens; token++) {
-      for (size_t head = 0; head < heads_; head++) join(token, head, tokens, ranks);
-    }
-  }
-
- private:
-  void join(size_t token, size_t head, size_t tokens, size_t ranks) {
-    const auto row = [&](size_t rank) { return received_.data() + (rank * tokens + token) * partial_.columns; };
-    float highest = -HUGE_VALF;
-    for (size_t rank = 0; rank < ranks; rank++) highest = std::max(highest, row(rank)[y_.columns + head]);
-    float* out = y_.floats() + token * y_.columns + head * headSize_;
-    std::memset(out, 0, headSize_ * sizeof(float));
-    float total = 0;
-    for (size_t rank = 0; rank < ranks; rank++) {
-      const float weight = std::exp(row(rank)[y_.columns + head] - highest);
-      const float* part = row(rank) + head * headSize_;
-      for (size_t i = 0; i < headSize_; i++) out[i] += weight * part[i];
-      total += weight;
-    }
-    for (size_t i = 0; i < headSize_; i++) out[i] /= total;
-  }
-
-  const Value partial_, counts_, y_;
-  Communicator& group_;
-  const size_t headSize_, heads_;
-  std::vector<size_t> sendBytes_, receiveBytes_;
-  std::vector<float> received_;
-};
-
 class Send : public Operation {
  public:
   explicit Send(const Node& node) : x_(*node.inputs.at(0)), group_(*node.group), to_(static_cast<int>(node.number("to"))) {}
@@ -372,10 +313,11 @@ const std::map<std::string, Factory> kCpuOperations = {
     {"scatterRows", make<ScatterRows>},
     {"resolve", make<Resolve>},
     {"sample", makeSample},
-    {"allReduce", make<AllReduce>},
+    {"allReduce", makeAllReduce},
     {"allGatherRows", make<AllGatherRows>},
     {"allGatherColumns", make<AllGatherColumns>},
-    {"mergeAttention", make<MergeAttention>},
+    {"gatherSpans", makeGatherSpans},
+    {"sequenceAttention", makeSequenceAttention},
     {"send", make<Send>},
     {"receive", make<Receive>},
     {"receiveParts", make<ReceiveParts>},

@@ -17,6 +17,16 @@ double Node::number(const std::string& key) const {
   return found->second;
 }
 
+float* Workspace::floats(size_t index, size_t count) {
+  if (buffers_.size() <= index) buffers_.resize(index + 1);
+  auto& buffer = buffers_[index];
+  if (!buffer || buffer->bytes() < count * sizeof(float)) {
+    buffer.reset();
+    buffer = Storage::allocateShared(std::max<size_t>(1, count) * sizeof(float), false);
+  }
+  return reinterpret_cast<float*>(buffer->data());
+}
+
 // Collectives among processes of one host work in place on memory that all of them can map.
 static std::shared_ptr<Storage> arenaFor(const Program::Description& description) {
   return description.groups.empty() ? Storage::allocate(description.arenaBytes) : Storage::allocateShared(description.arenaBytes, false);
@@ -51,7 +61,7 @@ void Program::run(const std::vector<size_t>& symbols) {
   keepToCores();
   const auto began = Clock::now();
   try {
-    const Step step{symbols, threads_, scratch_->data()};
+    const Step step{symbols, threads_, workspace_, scratch_->data()};
     for (size_t i = 0; i < operations_.size(); i++) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
       run(i, step);

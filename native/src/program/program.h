@@ -39,10 +39,22 @@ struct Node {
   double number(const std::string& key) const;
 };
 
+/// Memory for what operations exchange with other ranks, whose sizes only a run tells. Every operation may use all of it, and
+/// it stays as large as it has become.
+class Workspace {
+ public:
+  /// Buffer `index` with room for `count` floats; if that makes it larger, what it held is lost.
+  float* floats(size_t index, size_t count);
+
+ private:
+  std::vector<std::shared_ptr<Storage>> buffers_;
+};
+
 /// What one run gives its operations.
 struct Step {
   const std::vector<size_t>& symbols;
   ThreadPool& threads;
+  Workspace& workspace;
   uint8_t* scratch;  // as much as the operation asked for; 64-byte aligned
 
   size_t rows(const Value& value) const {
@@ -111,6 +123,7 @@ class Program {
   Description description_;
   std::shared_ptr<Storage> arena_;
   std::shared_ptr<Storage> scratch_;  // of the operation that runs
+  Workspace workspace_;
   ThreadPool threads_;
   const Cores cores_;
   std::vector<std::unique_ptr<Operation>> operations_;

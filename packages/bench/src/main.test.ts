@@ -32,6 +32,8 @@ test('what cannot be measured is refused in one line', async (t) => {
     'collectives --backend carrier-pigeon': /--backend must be shared or tcp, found carrier-pigeon/,
     'collectives --world 0': /--world takes a whole number above 0, found 0/,
     'collectives --sizes 100': /--sizes takes multiples of 4096 bytes, found 100/,
+    'parallel --model models/tales --only octets':
+      /--only takes tensor2,sequence2.prefill,sequence2.decode, found octets/,
     'collectives --sides 3': /Unknown option '--sides'/,
     collective: /expected a benchmark, found collective; there are:/,
   }
@@ -57,4 +59,18 @@ test('the figures of actors have the names of the same measurements of Ray, and 
   const calls = ['actor.start8', 'call.sync', 'call.async', 'call.sync.1MiB', 'put.1KiB', 'get.1KiB', 'put.256MiB']
   t.deepEqual(names, [...calls, 'copy.256MiB', 'task.sync', 'graph.hop1', 'graph.hop2'])
   t.deepEqual(await readdir(folder), ['call.sync.cpuprofile'])
+})
+
+test('plans of two workers are printed as ratios to one, and as speeds', async (t) => {
+  const model = fileURLToPath(new URL('../../../models/tales', import.meta.url))
+  const sizes = ['--runs', '1', '--decode', '4', '--prefill', '32', '--long-prefill', '64']
+  const { stdout } = await run('parallel', '--model', model, ...sizes, '--json')
+  const figures = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Figure)
+  const ratios = figures.filter(({ unit }) => unit === 'x').map(({ name }) => name)
+  const tensor = ['tensor2.decode', 'tensor2.decode.threads2', 'tensor2.prefill', 'tensor2.prefill.threads2']
+  t.deepEqual(ratios, [...tensor, 'sequence2.prefill', 'sequence2.decode'])
+  t.true(figures.every(({ value }) => value > 0 && Number.isFinite(value)))
 })

@@ -39,6 +39,13 @@ export interface CacheShape {
   headSize: number
 }
 
+/**
+ * How ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at most; or as
+ * int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
+ */
+export type Precision = 'float32' | 'bfloat16' | 'int8'
+const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
+
 /** Which cached tokens each query attends to, and where they are. */
 export interface AttentionBatch {
   /** [queries] The row of `blockTables` that a query's tokens are found through. */
@@ -58,6 +65,16 @@ export interface CompileOptions {
    * many as there are threads, are this one's. A run that begins on another's is moved to its own, and not held there.
    */
   cores?: { first: number; all: number }
+}
+
+/** The same where the tokens of each sequence, and their queries, are divided among the ranks of a group. */
+export interface SharedAttentionBatch {
+  /** What the queries of all ranks see on this one. */
+  own: AttentionBatch
+  /** [ranks] How many of the queries each rank gives; queries are listed rank by rank. */
+  counts: Value
+  /** What each query sees on every rank, as gatherSpans() gives it. */
+  spans: Value
 }
 
 /**
@@ -156,8 +173,7 @@ export class Trace {
 
   /**
    * [n, heads · d] → [n, heads · d]: softmax attention over the cached tokens that `batch` names. `keyHeadOf` [heads]
-   * holds the key/value head of each query head. With `partial`, [n, heads · (d + 1)]: each row's log-sum-exps follow, so
-   * that results over several caches can be merged.
+   * holds the key/value head of each query head.
    */
   attention(
     query: Value,
@@ -165,12 +181,40 @@ export class Trace {
     values: Value,
     batch: AttentionBatch,
     keyHeadOf: Value,
-    options: CacheShape & { scale: number; partial: boolean },
+    options: CacheShape & { scale: number },
   ): Value {
-    const { partial, ...numbers } = options
     const inputs = [query, keys, values, batch.sequence, batch.begin, batch.end, batch.blockTables, keyHeadOf]
-    const columns = query.columns + (partial ? query.columns / options.headSize : 0)
-    return this.#operation('attention', inputs, query.rows, columns, { ...numbers, partial: partial ? 1 : 0 })
+    return this.#operation('attention', inputs, query.rows, query.columns, { ...options })
+  }
+
+  /**
+   * [queries], [queries] → [queries, 2 · ranks]: what each query sees of the tokens that each rank caches, from what it sees
+   * on this one: the cached tokens [begin, end) of its sequence. To be gathered once for all attention over the same spans.
+   */
+  gatherSpans(begin: Value, end: Value, group: Communicator): Value {
+    const output = this.#value({ type: 'int32', rows: begin.rows, columns: 2 * group.size })
+    this.#record('gatherSpans', [begin, end], [output], {}, group)
+    return output
+  }
+
+  /**
+   * The same as attention(), for this rank's queries and over the tokens that the ranks of a group cache together. Each run
+   * chooses how, by what moves the fewest bytes: the ranks gather the queries and send back partial attention, which is
+   * joined by log-sum-exp; or keys and values travel a ring (arXiv 2310.01889); or heads are exchanged (arXiv 2309.14509).
+   */
+  sequenceAttention(
+    query: Value,
+    keys: Value,
+    values: Value,
+    batch: SharedAttentionBatch,
+    keyHeadOf: Value,
+    options: CacheShape & { scale: number },
+    group: Communicator,
+  ): Value {
+    const { own, counts, spans } = batch
+    const { sequence, begin, end, blockTables } = own
+    const inputs = [query, keys, values, sequence, begin, end, blockTables, keyHeadOf, counts, spans]
+    return this.#operation('sequenceAttention', inputs, query.rows, query.columns, { ...options }, group)
   }
 
   /** [n, c], [m] → [m, c]: rows by index. */
@@ -198,9 +242,12 @@ export class Trace {
     return this.#operation('sample', [logits, settings], logits.rows, 1, {}, undefined, 'int32')
   }
 
-  /** [n, c] → [n, c]: the sum over all ranks of the group. */
-  allReduce(x: Value, group: Communicator): Value {
-    return this.#operation('allReduce', [x], x.rows, x.columns, {}, group)
+  /**
+   * [n, c] → [n, c]: the sum over all ranks of the group, the same on all. With a `precision` other than float32, the ranks
+   * send their numbers, and the sums of them, rounded to that, unless they are less than 16 KiB.
+   */
+  allReduce(x: Value, group: Communicator, precision: Precision = 'float32'): Value {
+    return this.#operation('allReduce', [x], x.rows, x.columns, { bits: BITS[precision] }, group)
   }
 
   /** [n of this rank, c] → [rows, c]: the ranks' rows stacked; `counts` [ranks] holds how many each has. */
@@ -211,21 +258,6 @@ export class Trace {
   /** [n, c of this rank] → [n, columns]: the ranks' columns side by side; `widths` [ranks] holds how many each has. */
   allGatherColumns(x: Value, widths: Value, columns: number, group: Communicator): Value {
     return this.#operation('allGatherColumns', [x, widths], x.rows, columns, {}, group)
-  }
-
-  /**
-   * [queries, heads · (d + 1)] → [rows, heads · d]: gives each rank its queries' partial attention from all ranks, joined
-   * by log-sum-exp. `counts` [ranks] holds how many of the queries belong to each rank.
-   */
-  mergeAttention(
-    partial: Value,
-    counts: Value,
-    rows: RowSymbol | number,
-    headSize: number,
-    group: Communicator,
-  ): Value {
-    const heads = partial.columns / (headSize + 1)
-    return this.#operation('mergeAttention', [partial, counts], rows, heads * headSize, { headSize }, group)
   }
 
   /** Sends a matrix to a rank that receives it. */

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
+import type { Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
 import { stageLayers } from '../parallel/stages.js'
@@ -29,6 +30,11 @@ export interface EngineOptions {
   replicas?: number
   /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
+  /**
+   * How tensor shards send each other what they sum: `float32` by default. `bfloat16` halves the bytes and `int8` quarters
+   * them, which pays over slow networks and costs accuracy; short steps, such as those of decoding, stay exact.
+   */
+  communication?: Precision
   /** The most tokens of a prompt and its answer; the model's own limit by default. */
   contextLength?: number
   /** The most sequences that a replica works on at once; further requests wait their turn. Default 16. */
@@ -130,6 +136,7 @@ export class Engine {
       {
         model,
         ...(options.weights ? { loadFormat: options.weights } : {}),
+        communication: options.communication ?? 'float32',
         plan,
         coordinates: placeOf(coordinates as unknown as Plan),
         layers: layers[coordinates.pipeline!]!,

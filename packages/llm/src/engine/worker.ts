@@ -1,5 +1,5 @@
 import { actor, type Invitation } from '@troupe/core'
-import { type CompileOptions, type Output, type Program, type ProgramStatistics, Tensor } from '@troupe/tensor'
+import { type CompileOptions, type Output, type Precision, type Program, type ProgramStatistics, Tensor } from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
@@ -20,6 +20,8 @@ export interface WorkerSpec {
   model: string
   /** What weights stored as floats are quantized to. */
   loadFormat?: LoadFormat
+  /** How tensor shards send each other what they sum. */
+  communication: Precision
   plan: Plan
   /** This worker's place in the plan. */
   coordinates: Plan
@@ -62,6 +64,7 @@ export function stageSpec(
   return {
     model,
     ...(loadFormat ? { loadFormat } : {}),
+    communication: 'float32',
     plan: { pipeline: stages, tensor: 1, sequence: 1 },
     coordinates: { pipeline: stage, tensor: 0, sequence: 0 },
     layers: stageLayers(readConfig(model), stages)[stage]!,
@@ -108,8 +111,13 @@ export class ModelWorker {
     )
     const checkpoint = openCheckpoint(this.spec.model)
     const weights = new Weights(checkpoint, this.spec.loadFormat)
-    const { cacheBlocks: blocks, blockTokens, layers, limits, threads } = this.spec
-    const context: LayerContext = { weights, groups: this.#groups, cache: { blocks, blockTokens, bytes: 0 } }
+    const { cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
+    const context: LayerContext = {
+      weights,
+      groups: this.#groups,
+      communication,
+      cache: { blocks, blockTokens, bytes: 0 },
+    }
     this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
       threads,
       ...(cores ? { cores } : {}),

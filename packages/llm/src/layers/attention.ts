@@ -23,8 +23,8 @@ export interface AttentionShape {
  * Causal self-attention with grouped key/value heads (arXiv 2305.13245) over a paged KV cache.
  *
  * Each tensor rank computes some query heads with the key/value heads that they read, which several ranks hold where
- * there are more ranks than such heads. Each sequence rank caches the keys and values of its own tokens: it attends with
- * the queries of all ranks over those, and the ranks then join what they found for each query.
+ * there are more ranks than such heads. Each sequence rank caches the keys and values of its own tokens, and its queries
+ * attend over those of all ranks.
  */
 export class Attention {
   readonly #query: ColumnParallelLinear
@@ -45,7 +45,8 @@ export class Attention {
   ) {
     const { hiddenSize, headSize, inputBias: bias = false, outputBias = false, headNormEpsilon } = shape
     const { tensor } = context.groups
-    const heads = partition(shape.heads, tensor.size, tensor.rank)
+    const headsOf = (rank: number) => partition(shape.heads, tensor.size, rank)
+    const heads = headsOf(tensor.rank)
     const keyHeads = keyHeadsOf(heads, shape)
     const numbers = (range: Range) => ({ start: range.start * headSize, end: range.end * headSize })
     const queryShape = { inputs: hiddenSize, outputs: shape.heads * headSize, bias }
@@ -54,7 +55,7 @@ export class Attention {
     this.#query = new ColumnParallelLinear(context, `${name}.q_proj`, queryShape, numbers(heads))
     this.#key = new ColumnParallelLinear(context, `${name}.k_proj`, keyShape, numbers(keyHeads))
     this.#value = new ColumnParallelLinear(context, `${name}.v_proj`, keyShape, numbers(keyHeads))
-    this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, numbers(heads))
+    this.#output = new RowParallelLinear(context, `${name}.o_proj`, outputShape, (rank) => numbers(headsOf(rank)))
 
     if (headNormEpsilon !== undefined) {
       this.#queryNorm = new RmsNorm(context, `${name}.q_norm`, headSize, headNormEpsilon)
@@ -74,7 +75,6 @@ export class Attention {
 
   forward(trace: Trace, x: Value, step: StepValues): Value {
     const { headSize } = this.shape
-    const { sequence } = this.context.groups
     const cacheShape = {
       headSize,
       keyHeads: length(this.#keyHeads),
@@ -86,20 +86,24 @@ export class Attention {
     trace.cacheStore(trace.rotate(key, step.rotaryTable), step.slots, keyCache, cacheShape)
     trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, cacheShape)
 
-    const shared = sequence.size > 1
     const query = normalized(trace, this.#query.forward(trace, x), this.#queryNorm)
-    const own = trace.rotate(query, step.rotaryTable)
-    const queries = shared ? trace.allGatherRows(own, step.counts, step.queries, communicatorOf(sequence)) : own
-    const seen = this.shape.sliding ? { ...step, begin: step.windowBegin } : step
-    const attended = trace.attention(queries, keyCache, valueCache, seen, trace.constant(this.#keyHeadOf), {
-      ...cacheShape,
-      scale: 1 / Math.sqrt(headSize),
-      partial: shared,
-    })
-    const joined = shared
-      ? trace.mergeAttention(attended, step.counts, step.tokens, headSize, communicatorOf(sequence))
-      : attended
-    return this.#output.forward(trace, joined)
+    const rotated = trace.rotate(query, step.rotaryTable)
+    const seen: StepValues['seen'] = this.shape.sliding ? step.seenInWindow : step.seen
+    const keyHeadOf = trace.constant(this.#keyHeadOf)
+    const options = { ...cacheShape, scale: 1 / Math.sqrt(headSize) }
+    const attended =
+      'spans' in seen
+        ? trace.sequenceAttention(
+            rotated,
+            keyCache,
+            valueCache,
+            seen,
+            keyHeadOf,
+            options,
+            communicatorOf(this.context.groups.sequence),
+          )
+        : trace.attention(rotated, keyCache, valueCache, seen, keyHeadOf, options)
+    return this.#output.forward(trace, attended)
   }
 
   #cache(): Tensor {

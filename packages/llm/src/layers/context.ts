@@ -1,4 +1,4 @@
-import type { CacheShape, RowSymbol, Value } from '@troupe/tensor'
+import type { AttentionBatch, CacheShape, Precision, RowSymbol, SharedAttentionBatch, Value } from '@troupe/tensor'
 import type { Groups } from '../parallel/groups.js'
 import type { Weights } from '../weights/weights.js'
 
@@ -6,6 +6,8 @@ import type { Weights } from '../weights/weights.js'
 export interface LayerContext {
   weights: Weights
   groups: Groups
+  /** How tensor ranks send each other what they sum. */
+  communication: Precision
   cache: {
     blocks: number
     blockTokens: CacheShape['blockTokens']
@@ -14,26 +16,18 @@ export interface LayerContext {
   }
 }
 
-/** The inputs of a step as the layers see them. Tokens are this rank's; queries are those of all sequence ranks. */
+/** The inputs of a step as the layers see them. Tokens are this sequence rank's. */
 export interface StepValues {
   tokens: RowSymbol
-  queries: RowSymbol
   /** [tokens] */
   ids: Value
   /** [tokens, headSize] */
   rotaryTable: Value
   /** [tokens] Where in the cache each token's key and value go. */
   slots: Value
-  /** [queries] The cached tokens that each query sees on this rank: [begin, end) of its sequence's blocks. */
-  sequence: Value
-  begin: Value
-  end: Value
-  /** [queries] The first cached token that each query sees in layers that attend over a sliding window. */
-  windowBegin: Value
-  /** [sequences, blocks] */
-  blockTables: Value
-  /** [sequence ranks] How many of the queries each rank gives. */
-  counts: Value
+  /** What each query sees, and the same in layers that attend over a sliding window. */
+  seen: SharedAttentionBatch | AttentionBatch
+  seenInWindow: SharedAttentionBatch | AttentionBatch
   /** [outputs] The tokens whose logits are wanted. */
   outputs: Value
 }

@@ -18,12 +18,13 @@ export class FeedForward {
   constructor(context: LayerContext, name: string, { hiddenSize, intermediateSize, bias = false }: FeedForwardShape) {
     const { tensor } = context.groups
     const block = context.weights.blockColumns(`${name}.down_proj.weight`)
-    const columns = partition(intermediateSize, tensor.size, tensor.rank, block)
+    const columnsOf = (rank: number) => partition(intermediateSize, tensor.size, rank, block)
+    const columns = columnsOf(tensor.rank)
     const widen = { inputs: hiddenSize, outputs: intermediateSize, bias }
     const narrow = { inputs: intermediateSize, outputs: hiddenSize, bias }
     this.#gate = new ColumnParallelLinear(context, `${name}.gate_proj`, widen, columns)
     this.#up = new ColumnParallelLinear(context, `${name}.up_proj`, widen, columns)
-    this.#down = new RowParallelLinear(context, `${name}.down_proj`, narrow, columns)
+    this.#down = new RowParallelLinear(context, `${name}.down_proj`, narrow, columnsOf)
   }
 
   forward(trace: Trace, x: Value): Value {

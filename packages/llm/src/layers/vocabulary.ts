@@ -1,7 +1,8 @@
-import { Tensor, type Trace, type Value } from '@troupe/tensor'
+import type { Tensor, Trace, Value } from '@troupe/tensor'
 import { communicatorOf, type RankGroup } from '../parallel/groups.js'
-import { length, partition, type Range } from '../parallel/plan.js'
+import { partition, type Range } from '../parallel/plan.js'
 import type { LayerContext } from './context.js'
+import { gatherColumns } from './linear.js'
 
 function shareOf(group: RankGroup, size: number): Range {
   return partition(size, group.size, group.rank)
@@ -46,8 +47,8 @@ export class VocabParallelHead {
     const own = trace.linear(x, trace.constant(this.#weight))
     const { size } = this.#tensor
     if (size === 1) return own
-    const widths = Array.from({ length: size }, (_, rank) => length(partition(this.vocabularySize, size, rank)))
-    const counts = trace.constant(Tensor.from('int32', [size], widths, { memory: 'private' }))
-    return trace.allGatherColumns(own, counts, this.vocabularySize, communicatorOf(this.#tensor))
+    return gatherColumns(trace, own, this.vocabularySize, this.#tensor, (rank) =>
+      partition(this.vocabularySize, size, rank),
+    )
   }
 }

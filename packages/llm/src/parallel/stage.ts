@@ -76,24 +76,29 @@ export function compileStage(
 }
 
 function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, limits: StepLimits): StepValues {
-  const { sequence } = context.groups
+  const { sequence: group } = context.groups
   const tokens = trace.symbol('tokens', limits.tokens)
-  const queries = sequence.size > 1 ? trace.symbol('queries', limits.queries) : tokens
+  const queries = group.size > 1 ? trace.symbol('queries', limits.queries) : tokens
   const positions = trace.input('positions', tokens)
   const { frequencies, scale } = config.rotary
   const turns = trace.constant(Tensor.from('float32', [frequencies.length], frequencies, { memory: 'private' }))
+  const sequence = trace.input('sequence', queries)
+  const end = trace.input('end', queries)
+  const blockTables = trace.input('blockTables', limits.sequences, limits.blocksPerSequence)
+  const counts = trace.input('counts', group.size)
+  const seenFrom = (begin: Value): StepValues['seen'] => {
+    const own = { sequence, begin, end, blockTables }
+    return group.size > 1 ? { own, counts, spans: trace.gatherSpans(begin, end, communicatorOf(group)) } : own
+  }
+  const seen = seenFrom(trace.input('begin', queries))
+  const windowBegin = trace.input('windowBegin', queries)
   return {
     tokens,
-    queries,
     ids: trace.input('ids', tokens),
     rotaryTable: trace.rotaryTable(positions, turns, scale),
     slots: trace.input('slots', tokens),
-    sequence: trace.input('sequence', queries),
-    begin: trace.input('begin', queries),
-    end: trace.input('end', queries),
-    windowBegin: trace.input('windowBegin', queries),
-    blockTables: trace.input('blockTables', limits.sequences, limits.blocksPerSequence),
-    counts: trace.input('counts', sequence.size),
+    seen,
+    seenInWindow: config.slidingLayers.includes(true) ? seenFrom(windowBegin) : seen,
     outputs: trace.input('outputs', trace.symbol('outputs', limits.outputs)),
   }
 }

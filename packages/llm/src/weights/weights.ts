@@ -41,9 +41,8 @@ export class Weights {
   }
 
   /**
-   * A matrix of `shape` [rows, columns], or a slice of it, as programs compute on it. Columns that do not start and end
-   * at blocks are cut from dequantized ones.
-   * @throws InvalidInputError if it is missing, of another shape, or unsound.
+   * A matrix of `shape` [rows, columns], or a slice of it, as programs compute on it.
+   * @throws InvalidInputError if it is missing, of another shape, or unsound; RangeError for columns that cut its blocks.
    */
   matrix(name: string, shape: readonly [number, number], slice: Slice = {}): Tensor {
     const rows = slice.rows ?? { start: 0, end: shape[0] }
@@ -55,19 +54,15 @@ export class Weights {
     const stored = this.#find(name, shape)
     const format = this.#formatOf(name, stored)
     const { blockElements } = FORMATS[format]
-    const covering = {
-      start: Math.floor(columns.start / blockElements) * blockElements,
-      end: Math.ceil(columns.end / blockElements) * blockElements,
+    if (columns.start % blockElements !== 0 || columns.end % blockElements !== 0) {
+      throw new RangeError(`columns [${columns.start}, ${columns.end}) of ${name} cut blocks of ${blockElements}`)
     }
     const blocks =
       format === stored.format
-        ? storedBlocks(stored, rows, covering)
-        : quantizedBlocks(format as LoadFormat, stored, rows, covering)
+        ? storedBlocks(stored, rows, columns)
+        : quantizedBlocks(format as LoadFormat, stored, rows, columns)
     if (isQuantized(format)) checkScales(name, stored, format, blocks)
-    const exact = length(covering) === length(columns)
-    const tensor = exact
-      ? programTensor(format, [length(rows), length(columns)], blocks)
-      : floatTensor(cutColumns(dequantize(format, blocks.bytes), covering, columns), [length(rows), length(columns)])
+    const tensor = programTensor(format, [length(rows), length(columns)], blocks)
     return this.#keep(key, tensor)
   }
 
@@ -172,15 +167,4 @@ function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, 
 
 function floatTensor(values: Float32Array, shape: readonly number[]): Tensor<'float32'> {
   return Tensor.from('float32', shape, values, { memory: 'private' })
-}
-
-/** Columns `wanted` of rows that hold columns `held`. */
-function cutColumns(values: Float32Array, held: Range, wanted: Range): Float32Array {
-  const rows = values.length / length(held)
-  const cut = new Float32Array(rows * length(wanted))
-  for (let row = 0; row < rows; row++) {
-    const start = row * length(held) + wanted.start - held.start
-    cut.set(values.subarray(start, start + length(wanted)), row * length(wanted))
-  }
-  return cut
 }

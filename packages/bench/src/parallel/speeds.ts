@@ -1,0 +1,19 @@
+import type { Engine } from '@troupe/llm'
+
+/** Tokens a second. */
+export interface Speeds {
+  prefill: number
+  decode: number
+}
+
+/** How fast an engine takes a prompt of `prefill` tokens and then generates `decode`; without a second one, no decode. */
+export async function speedsOf(engine: Engine, prefill: number, decode: number): Promise<Speeds> {
+  const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % engine.config.vocabularySize)
+  const started = performance.now()
+  let first = started
+  for await (const _ of engine.generate(prompt, { maxTokens: decode, stopAtEnd: false })) {
+    if (first === started) first = performance.now()
+  }
+  const ended = performance.now()
+  return { prefill: (prefill * 1000) / (first - started), decode: ((decode - 1) * 1000) / (ended - first) }
+}
