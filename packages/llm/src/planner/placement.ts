@@ -11,7 +11,7 @@ export const DEFAULT_MAPPING: readonly Dimension[] = ['tensor', 'sequence', 'pip
 /** Where the workers of a pipeline stage are. */
 export interface StagePlace {
   group: NodeGroup
-  /** Cores of each worker where devices are cores, else 1. */
+  /** Cores of each worker where devices are cores, below one where workers share them; else 1. */
   coresPerWorker: number
   tensor: Span
   sequence: Span
@@ -61,7 +61,8 @@ interface Host {
 
 function hostOf(group: NodeGroup, workersPerNode: number): Host {
   if (!group.cores) return { group, slots: group.devices, coresPerWorker: 1 }
-  return { group, slots: workersPerNode, coresPerWorker: Math.max(1, Math.floor(group.devices / workersPerNode)) }
+  const cores = group.devices / workersPerNode
+  return { group, slots: workersPerNode, coresPerWorker: cores > 1 ? Math.floor(cores) : cores }
 }
 
 /** What is still free: whole nodes of the groups, in order, and slots of one begun. */

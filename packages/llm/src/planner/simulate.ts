@@ -149,6 +149,9 @@ interface UnitCosts {
   costs: StageCosts
 }
 
+/** A prompt's first chunk, another of its chunks, or a step that decodes. */
+type StepKind = 'first' | 'rest' | 'decode'
+
 class ReplicaSimulation {
   readonly #units = new Map<NodeGroup, UnitCosts>()
   readonly #memory: MemoryNeeds
@@ -192,10 +195,15 @@ class ReplicaSimulation {
     const loads = (prefills: number, decodes: number): StageLoad[] =>
       this.place.stages.map((stage, index) => {
         const unit = this.#unit(stage)
-        const perLayer = prefills * this.#prefill(unit, 1) + decodes * seconds(unit.decode)
-        const prefillExtra = this.#prefill(unit, 0, index)
-        const decodeExtra = seconds(this.#extra(unit, index, 'decode'))
-        return { perLayer, extra: prefills * prefillExtra + decodes * decodeExtra, most: room[index]! }
+        const send = (kind: StepKind) => (index < this.place.stages.length - 1 ? unit.costs.send(this.#step(kind)) : 0)
+        const rest = this.chunks.count - 1
+        const prefillExtra = this.#prefill(unit, 0, index) + send('first') + rest * send('rest')
+        const decodeExtra = seconds(this.#extra(unit, index, 'decode')) + send('decode')
+        return {
+          perLayer: prefills * this.#prefill(unit, 1) + decodes * seconds(unit.decode),
+          extra: prefills * prefillExtra + decodes * decodeExtra,
+          most: room[index]!,
+        }
       })
     const all = loads(1, decodeSteps)
     const divided = [
@@ -221,9 +229,9 @@ class ReplicaSimulation {
     const stages = division.map((layers, index) => {
       const stage = this.place.stages[index]!
       const unit = this.#unit(stage)
-      const send = (tokens: 'first' | 'rest' | 'decode') =>
-        index < last ? { ...FREE, overhead: unit.costs.send(this.#step(tokens)) } : FREE
-      const part = (cost: Cost, kind: 'first' | 'rest' | 'decode') =>
+      const send = (kind: StepKind) =>
+        index < last ? { ...FREE, overhead: unit.costs.send(this.#step(kind)) } : FREE
+      const part = (cost: Cost, kind: StepKind) =>
         plus(plus(this.#extra(unit, index, kind), cost, layers), send(kind))
       const first = part(unit.first, 'first')
       const rest = part(unit.rest, 'rest')
@@ -260,12 +268,12 @@ class ReplicaSimulation {
     }
   }
 
-  #step(kind: 'first' | 'rest' | 'decode') {
+  #step(kind: StepKind) {
     return kind === 'decode' ? decodeStep(this.simulator.workload, this.#batch) : this.chunks[kind]
   }
 
   /** What a stage has besides layers: the embedding, the head. */
-  #extra(unit: UnitCosts, index: number, kind: 'first' | 'rest' | 'decode'): Cost {
+  #extra(unit: UnitCosts, index: number, kind: StepKind): Cost {
     const embedding = { first: unit.embedFirst, rest: unit.embedRest, decode: unit.embedDecode }[kind]
     const cost = index === 0 ? embedding : FREE
     return kind === 'decode' && index === this.place.stages.length - 1 ? plus(cost, unit.headDecode) : cost
