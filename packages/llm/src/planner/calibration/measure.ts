@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { type Communicator, type DataType, type Program, Tensor, Trace } from '@troupe/tensor'
+import { type Communicator, type DataType, type Program, Tensor, Trace, type Value } from '@troupe/tensor'
 import { DATA_TYPES, type FormatName } from '../../weights/formats.js'
 import { type LoadFormat, quantize } from '../../weights/quantize.js'
 import type { Link, Rate } from '../cluster.js'
@@ -13,8 +13,9 @@ export interface MeasuredShape {
   headSize: number
 }
 
-/** Weights that one product of many tokens, and one of a single token, read: more than caches hold. */
-const WEIGHT_BYTES = 160 * 2 ** 20
+/** Weights, and keys and values, that one run reads: more than caches hold. */
+const WEIGHT_BYTES = 320 * 2 ** 20
+const CACHE_BYTES = 160 * 2 ** 20
 const MANY_TOKENS = 256
 const CONTEXT = 2048
 const BLOCK_TOKENS = 16
@@ -23,28 +24,38 @@ const ROUNDS = 3
 const LARGE_MESSAGE = 4 * 2 ** 20
 const SMALL_MESSAGE = 4096
 
-/** Products of a feed-forward layer's shape with weights of a format, on so many threads. */
+/** The products of layers of a model's shape with weights of a format, on so many threads. */
 export async function measureProducts(format: FormatName, shape: MeasuredShape, threads: number): Promise<Rate> {
   const { hiddenSize, intermediateSize } = shape
+  const queries = shape.heads * shape.headSize
+  const keys = shape.keyValueHeads * shape.headSize
+  const weights = hiddenSize * (2 * queries + 2 * keys + 3 * intermediateSize)
+  const made: Tensor[] = []
+  let bytes = 0
   const trace = new Trace()
+  const product = (x: Value, outputs: number) => {
+    const weight = matrix(format, outputs, x.columns)
+    made.push(weight)
+    bytes += weight.byteLength
+    return trace.linear(x, trace.constant(weight))
+  }
   const tokens = trace.symbol('tokens', MANY_TOKENS)
   const ones = trace.constant(Tensor.from('float32', [1, hiddenSize], Array(hiddenSize).fill(1), { memory: 'private' }))
   let x = trace.embedding(trace.input('ids', tokens), ones)
-  let bytes = 0
-  let weights = 0
-  while (bytes < WEIGHT_BYTES) {
-    const wide = matrix(format, intermediateSize, hiddenSize)
-    const narrow = matrix(format, hiddenSize, intermediateSize)
-    // As a model does; it also keeps numbers from becoming so small that the processor takes longer.
-    const inner = trace.linear(trace.rmsNorm(x, ones, 1e-5), trace.constant(wide))
-    x = trace.linear(inner, trace.constant(narrow))
-    bytes += wide.byteLength + narrow.byteLength
-    weights += 2 * hiddenSize * intermediateSize
+  let layers = 0
+  for (; bytes < WEIGHT_BYTES; layers++) {
+    // Norms keep numbers from becoming so small that the processor takes longer.
+    const normed = trace.rmsNorm(x, ones, 1e-5)
+    for (let i = 0; i < 2; i++) product(normed, keys)
+    const attended = trace.rmsNorm(product(product(normed, queries), hiddenSize), ones, 1e-5)
+    product(attended, intermediateSize)
+    x = product(product(attended, intermediateSize), hiddenSize)
   }
   const program = trace.compile({ x }, { threads })
   const one = await fastest(program, { tokens: 1 })
   const many = await fastest(program, { tokens: MANY_TOKENS })
-  return { flops: (2 * MANY_TOKENS * weights) / many, bandwidth: bytes / one }
+  for (const tensor of made) tensor.release()
+  return { flops: (2 * MANY_TOKENS * layers * weights) / many, bandwidth: bytes / one }
 }
 
 /** Attention of many queries, and of one, over a cache. */
@@ -53,7 +64,7 @@ export async function measureAttention(shape: MeasuredShape, threads: number): P
   const blocks = CONTEXT / BLOCK_TOKENS
   const blockFloats = keyValueHeads * BLOCK_TOKENS * headSize
   // So many caches that they are not in the processor's when they are read again.
-  const layers = Math.max(1, Math.ceil(WEIGHT_BYTES / 4 / (2 * 4 * blocks * blockFloats)))
+  const layers = Math.max(1, Math.ceil(CACHE_BYTES / (2 * 4 * blocks * blockFloats)))
   const trace = new Trace()
   const tokens = trace.symbol('tokens', MANY_TOKENS)
   const batch = {
