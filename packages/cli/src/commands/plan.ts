@@ -1,3 +1,4 @@
+import { connect, InvalidInputError } from '@troupe/core'
 import {
   type Calibration,
   calibrate,
@@ -10,7 +11,6 @@ import {
   searchPlans,
   type Workload,
 } from '@troupe/llm'
-import { connect, InvalidInputError } from '@troupe/core'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
 import { show } from '../observe.js'
@@ -35,7 +35,12 @@ export const plan = command({
     output: { type: 'integer', min: 1, default: 128, help: 'tokens of an answer' },
     concurrency: { type: 'integer', min: 1, default: 1, help: 'requests at a time' },
     chunk: { type: 'integer', min: 1, default: 512, help: 'the most prompt tokens that one step takes' },
-    objective: { type: 'string', default: 'latency', placeholder: 'latency|throughput', help: 'what a plan is to be good at' },
+    objective: {
+      type: 'string',
+      default: 'latency',
+      placeholder: 'latency|throughput',
+      help: 'what a plan is to be good at',
+    },
     mapping: {
       type: 'string',
       default: DIMENSIONS.join(),

@@ -5,6 +5,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
+import { choosePlan } from '../planner/choose-plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { BlockAllocator } from './cache.js'
 import type { Sampling } from './sampler.js'
@@ -27,7 +28,8 @@ const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
 export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
-  plan?: Partial<Plan>
+  /** How it is split; `auto` has the planner choose, which measures the nodes if it has not before. One worker by default. */
+  plan?: Partial<Plan> | 'auto'
   /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
   /** The most tokens of a prompt and its answer, for which the KV cache is made; the model's own limit by default. */
@@ -101,7 +103,8 @@ export class Engine {
   static async start(cluster: Cluster, options: EngineOptions): Promise<Engine> {
     const model = resolve(options.model)
     const config = readConfig(model)
-    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...options.plan }
+    const asked = options.plan === 'auto' ? await choosePlan(cluster, { ...options, model }) : options.plan
+    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...asked }
     checkPlan(plan, config)
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
     const chunkTokens = Math.min(options.chunkTokens ?? (options.scoring ? 128 : 512), contextLength)

@@ -93,7 +93,13 @@ function nodeGroup(group: z.output<typeof nodes>, index: number, path: string): 
     throw new InvalidInputError(`${path}: nodes[${index}].link: is missing, which says what connects a node's devices`)
   }
   const inside = group.link ?? { latencyUs: 0, bandwidthGBps: group.bandwidthGBps }
-  const rate = ({ tflops, bandwidthGBps = group.bandwidthGBps }: { tflops: number; bandwidthGBps?: number | undefined }) => ({
+  const rate = ({
+    tflops,
+    bandwidthGBps = group.bandwidthGBps,
+  }: {
+    tflops: number
+    bandwidthGBps?: number | undefined
+  }) => ({
     flops: tflops * TERA,
     bandwidth: bandwidthGBps * GIGA,
   })
@@ -163,5 +169,8 @@ export function checkFormats(cluster: ClusterSpec, model: ModelShape, source: st
 /** `nodes[0].link.latencyUs`. */
 function fieldName(path: readonly PropertyKey[]): string {
   if (path.length === 0) return 'the file'
-  return path.map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`)).join('').replace(/^\./, '')
+  return path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '')
 }

@@ -30,7 +30,8 @@ export class MemoryNeeds {
     const { hiddenSize, headSize, activationBytes } = model
     const projected = 2 * (shard.heads + shard.keyValueHeads) * headSize
     const ofToken = 2 * shard.keyValueHeads * headSize * model.cacheBytes
-    const tokens = Math.ceil((workload.promptTokens + workload.outputTokens) / ranks) + BLOCK_TOKENS
+    const reserved = workload.reservedTokens ?? workload.promptTokens + workload.outputTokens
+    const tokens = Math.ceil(reserved / ranks) + BLOCK_TOKENS
     this.layer = {
       weights:
         hiddenSize *

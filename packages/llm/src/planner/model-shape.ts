@@ -61,7 +61,8 @@ export function readModelShape(model: string, weights?: LoadFormat): ModelShape 
 export type FormatOf = (kind: 'attention' | 'feedForward' | 'embedding' | 'head') => WeightFormat
 
 export function modelShape(config: ModelConfig, formatOf: FormatOf): ModelShape {
-  const { layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, tiedEmbeddings } = config
+  const { layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, tiedEmbeddings } =
+    config
   return {
     ...{ layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, tiedEmbeddings },
     slidingWindow: config.slidingWindow ?? Number.POSITIVE_INFINITY,

@@ -1,6 +1,6 @@
 import type { Cost } from './layer-cost.js'
-import type { Prediction } from './simulate.js'
 import { type SearchResult, score } from './search.js'
+import type { Prediction } from './simulate.js'
 import type { Workload } from './workload.js'
 
 /** What parts of a cost are called where it is said what a plan is bound by. */

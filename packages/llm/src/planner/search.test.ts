@@ -14,7 +14,11 @@ const about = (low: number, high: number) =>
   fc.double({ min: Math.log(low), max: Math.log(high), noNaN: true }).map(Math.exp)
 
 const models: fc.Arbitrary<ModelShape> = fc
-  .record({ layers: fc.integer({ min: 2, max: 6 }), groups: fc.constantFrom(1, 2, 4), width: fc.constantFrom(1, 4, 16) })
+  .record({
+    layers: fc.integer({ min: 2, max: 6 }),
+    groups: fc.constantFrom(1, 2, 4),
+    width: fc.constantFrom(1, 4, 16),
+  })
   .map(({ layers, groups, width }) => ({
     layers,
     hiddenSize: 256 * width,

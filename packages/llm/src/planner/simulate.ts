@@ -229,10 +229,8 @@ class ReplicaSimulation {
     const stages = division.map((layers, index) => {
       const stage = this.place.stages[index]!
       const unit = this.#unit(stage)
-      const send = (kind: StepKind) =>
-        index < last ? { ...FREE, overhead: unit.costs.send(this.#step(kind)) } : FREE
-      const part = (cost: Cost, kind: StepKind) =>
-        plus(plus(this.#extra(unit, index, kind), cost, layers), send(kind))
+      const send = (kind: StepKind) => (index < last ? { ...FREE, overhead: unit.costs.send(this.#step(kind)) } : FREE)
+      const part = (cost: Cost, kind: StepKind) => plus(plus(this.#extra(unit, index, kind), cost, layers), send(kind))
       const first = part(unit.first, 'first')
       const rest = part(unit.rest, 'rest')
       const decode = part(unit.decode, 'decode')

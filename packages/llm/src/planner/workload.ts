@@ -1,10 +1,12 @@
-import type { ModelShape } from './model-shape.js'
 import type { StepShape } from './layer-cost.js'
+import type { ModelShape } from './model-shape.js'
 
 /** What a plan is chosen for: so many requests at a time, each of so many tokens. */
 export interface Workload {
   promptTokens: number
   outputTokens: number
+  /** Tokens that the cache has room for in each request; those of prompt and answer by default. */
+  reservedTokens?: number
   /** Requests in progress at a time. */
   concurrency: number
   /** Prompt tokens that a step takes. */
@@ -36,7 +38,13 @@ export function chunksOf({ promptTokens, cachedTokens, chunkTokens }: Workload):
 }
 
 function chunk(tokens: number, past: number): StepShape {
-  return { tokens, outputs: 0, pairs: tokens * past + (tokens * (tokens + 1)) / 2, cached: past + tokens, isPrefill: true }
+  return {
+    tokens,
+    outputs: 0,
+    pairs: tokens * past + (tokens * (tokens + 1)) / 2,
+    cached: past + tokens,
+    isPrefill: true,
+  }
 }
 
 /** A step that decodes one token of each of `sequences`, halfway through their answers. */
@@ -50,7 +58,11 @@ export function decodeStep(workload: Workload, sequences: number): StepShape {
 export const LAST_TOKEN: StepShape = { tokens: 1, outputs: 1, pairs: 1, cached: 1, isPrefill: true }
 
 /** A layer's mean over those that attend to everything and those that attend to a window. */
-export function overLayers<T>(model: ModelShape, cost: (window: number) => T, mean: (a: T, b: T, share: number) => T): T {
+export function overLayers<T>(
+  model: ModelShape,
+  cost: (window: number) => T,
+  mean: (a: T, b: T, share: number) => T,
+): T {
   const full = cost(Number.POSITIVE_INFINITY)
   if (model.slidingLayers === 0) return full
   return mean(full, cost(model.slidingWindow), model.slidingLayers / model.layers)

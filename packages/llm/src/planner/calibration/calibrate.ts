@@ -41,8 +41,8 @@ export async function calibrate(cluster: Cluster, model: ModelShape, again = fal
 
 function cachePath(nodes: readonly NodeInfo[], model: ModelShape): string {
   const hosts = nodes.map(({ host, cpus }) => [host, cpus])
-  const { hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = model
-  const shape = [hiddenSize, intermediateSize, heads, keyValueHeads, headSize]
+  const { layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize } = model
+  const shape = [layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize]
   const text = JSON.stringify([hosts, shape, formatsOf(model)])
   const key = createHash('sha256').update(text).digest('hex').slice(0, 16)
   return join(homedir(), '.troupe', 'calibration', `${key}.json`)
@@ -118,4 +118,3 @@ function groupOf({ host, cpus }: NodeInfo, measured: Measured, link: Link): Node
     link,
   }
 }
-

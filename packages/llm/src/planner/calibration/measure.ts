@@ -6,6 +6,7 @@ import type { Link, Rate } from '../cluster.js'
 
 /** What of a model decides which products and which attention are measured. */
 export interface MeasuredShape {
+  layers: number
   hiddenSize: number
   intermediateSize: number
   heads: number
@@ -13,7 +14,7 @@ export interface MeasuredShape {
   headSize: number
 }
 
-/** Weights, and keys and values, that one run reads: more than caches hold. */
+/** Weights, and keys and values, that one run reads: more than caches hold, unless those of the model are fewer. */
 const WEIGHT_BYTES = 320 * 2 ** 20
 const CACHE_BYTES = 160 * 2 ** 20
 const MANY_TOKENS = 256
@@ -43,7 +44,7 @@ export async function measureProducts(format: FormatName, shape: MeasuredShape, 
   const ones = trace.constant(Tensor.from('float32', [1, hiddenSize], Array(hiddenSize).fill(1), { memory: 'private' }))
   let x = trace.embedding(trace.input('ids', tokens), ones)
   let layers = 0
-  for (; bytes < WEIGHT_BYTES; layers++) {
+  for (; layers < shape.layers && bytes < WEIGHT_BYTES; layers++) {
     // Norms keep numbers from becoming so small that the processor takes longer.
     const normed = trace.rmsNorm(x, ones, 1e-5)
     for (let i = 0; i < 2; i++) product(normed, keys)
@@ -64,7 +65,7 @@ export async function measureAttention(shape: MeasuredShape, threads: number): P
   const blocks = CONTEXT / BLOCK_TOKENS
   const blockFloats = keyValueHeads * BLOCK_TOKENS * headSize
   // So many caches that they are not in the processor's when they are read again.
-  const layers = Math.max(1, Math.ceil(CACHE_BYTES / (2 * 4 * blocks * blockFloats)))
+  const layers = Math.min(shape.layers, Math.ceil(CACHE_BYTES / (2 * 4 * blocks * blockFloats)))
   const trace = new Trace()
   const tokens = trace.symbol('tokens', MANY_TOKENS)
   const batch = {
