@@ -1,7 +1,7 @@
 export { type Calibration, calibrate } from './calibration/calibrate.js'
 export { choosePlan, type PlanRequest } from './choose-plan.js'
 export { type ClusterSpec, countDevices, type Device, type Link, type NodeGroup, type Rate } from './cluster.js'
-export { type ClusterFile, checkFormats, clusterFile, parseCluster, readClusterFile } from './cluster-file.js'
+export { checkFormats, readClusterFile } from './cluster-file.js'
 export type { Cost, SequenceWay } from './layer-cost.js'
 export type { WorkerMemory } from './memory.js'
 export { type ModelShape, readModelShape, type WeightFormat } from './model-shape.js'

@@ -102,6 +102,7 @@ export class Simulator {
     return join(plan, replicas, mapping, workload, predicted)
   }
 
+  /** The largest of so many shards. @internal */
   shard(tensor: number): ShardShape {
     let shard = this.#shards.get(tensor)
     if (!shard) {
