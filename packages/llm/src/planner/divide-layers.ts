@@ -11,7 +11,8 @@ export function balance(layers: number, stages: readonly StageLoad[]): number[] 
   const within = (limit: number) =>
     stages.map(({ perLayer, extra, most }) => Math.max(1, Math.min(most, Math.floor((limit - extra) / perLayer))))
   let low = 0
-  let high = Math.max(...stages.map(({ perLayer, extra }) => extra + layers * perLayer))
+  // A little more than what the slowest stage takes for all layers, so that rounding does not lose one.
+  let high = 1.000001 * Math.max(...stages.map(({ perLayer, extra }) => extra + layers * perLayer))
   for (let i = 0; i < 40; i++) {
     const middle = (low + high) / 2
     if (sum(within(middle)) >= layers) high = middle
