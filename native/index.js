@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module'
 
-const addon = createRequire(import.meta.url)('./build/Release/troupe.node')
+// TROUPE_ADDON names another build, such as one under a sanitizer.
+const addon = createRequire(import.meta.url)(process.env.TROUPE_ADDON || './build/Release/troupe.node')
 
 export const {
   ChannelReader,

@@ -5,13 +5,14 @@ import { generate } from './commands/generate.js'
 import { list } from './commands/list.js'
 import { logs } from './commands/logs.js'
 import { perplexity } from './commands/perplexity.js'
+import { plan } from './commands/plan.js'
 import { stack } from './commands/stack.js'
 import { start } from './commands/start.js'
 import { status } from './commands/status.js'
 import { commandHelp, generalHelp } from './help.js'
 
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
-const commands: readonly Command[] = [generate, perplexity, start, status, list, logs, stack]
+const commands: readonly Command[] = [generate, perplexity, plan, start, status, list, logs, stack]
 
 /**
  * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can

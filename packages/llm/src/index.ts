@@ -43,6 +43,7 @@ export {
   type StageDevice,
   stageLayers,
 } from './parallel/stages.js'
+export * from './planner/index.js'
 export type { TokenizerFiles } from './tokenizer/gguf-tokenizer.js'
 export { TextStream, Tokenizer } from './tokenizer/tokenizer.js'
 export { LOAD_FORMATS, type LoadFormat } from './weights/quantize.js'

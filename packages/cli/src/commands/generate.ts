@@ -2,6 +2,7 @@ import { connect, InvalidInputError } from '@troupe/core'
 import {
   checkPlan,
   checkPrompt,
+  choosePlan,
   Engine,
   type EngineWorker,
   type GeneratedToken,
@@ -13,6 +14,7 @@ import {
 } from '@troupe/llm'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
+import { isAutomatic, planOption } from '../plan-option.js'
 import { workerTable } from '../worker-table.js'
 
 const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
@@ -59,6 +61,7 @@ export const generate = command({
       type: 'integer',
       help: 'decides every draw: the same seed gives the same text under every plan; random by default',
     },
+    plan: planOption,
     pipeline: degree('stages: workers that hold some of the layers each'),
     layers: {
       type: 'string',
@@ -81,13 +84,15 @@ export const generate = command({
     logits: { type: 'boolean', help: 'with --json: add the logits after the last prompt token' },
   },
   async run(options) {
-    const { model, pipeline, tensor, sequence } = options
+    const { model } = options
     if (model === undefined) throw new InvalidInputError('expected --model PATH; see `troupe generate --help`')
     const config = readConfig(model)
-    const plan = { pipeline, tensor, sequence }
-    checkPlan(plan, config)
+    const isAuto = isAutomatic(options)
+    const given = { pipeline: options.pipeline, tensor: options.tensor, sequence: options.sequence }
+    checkPlan(given, config)
     const layers = options.layers === undefined ? {} : { layers: countsOf('--layers', options.layers) }
-    stageLayers(config, pipeline, layers.layers)
+    if (!isAuto) stageLayers(config, given.pipeline, layers.layers)
+    else if (layers.layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
     const tokenizer = Tokenizer.open(model)
     const weights = loadFormat(options.weights)
     const prompt = promptOf(options, tokenizer)
@@ -96,6 +101,14 @@ export const generate = command({
 
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
+      const request = {
+        model,
+        contextLength,
+        promptTokens: prompt.length,
+        outputTokens: options['max-tokens'],
+        ...weights,
+      }
+      const plan = isAuto ? await choosePlan(cluster, request) : given
       const threads = options.threads === undefined ? {} : { threads: options.threads }
       const engine = await Engine.start(cluster, {
         model,

@@ -3,6 +3,7 @@ import { connect, InvalidInputError } from '@troupe/core'
 import { checkPlan, Engine, perplexity as measure, readConfig, Tokenizer } from '@troupe/llm'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
+import { isAutomatic, planOption } from '../plan-option.js'
 
 const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
 
@@ -26,6 +27,7 @@ export const perplexity = command({
       help: 'predict from the tokens of the same run of this many; at most the context of the model',
     },
     'max-tokens': { type: 'integer', min: 2, help: 'only the first tokens of the text; all by default' },
+    plan: planOption,
     pipeline: degree('stages: workers that hold some of the layers each'),
     tensor: degree("shards: workers that hold some of each layer's heads and columns"),
     sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
@@ -36,8 +38,9 @@ export const perplexity = command({
       throw new InvalidInputError('expected --model PATH and --text FILE; see `troupe perplexity --help`')
     }
     const config = readConfig(model)
-    const plan = { pipeline, tensor, sequence }
-    checkPlan(plan, config)
+    const given = { pipeline, tensor, sequence }
+    checkPlan(given, config)
+    const plan = isAutomatic({ ...given, plan: options.plan }) ? 'auto' : given
     const weights = loadFormat(options.weights)
     const tokens = tokensOf(model, text).slice(0, options['max-tokens'])
     const window = Math.min(options.window, config.contextLength)

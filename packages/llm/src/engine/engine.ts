@@ -4,6 +4,7 @@ import type { Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, type Plan } from '../parallel/plan.js'
 import { stageLayers } from '../parallel/stages.js'
+import { choosePlan } from '../planner/choose-plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { BlockPool } from './cache.js'
 import { Replica } from './replica.js'
@@ -23,7 +24,8 @@ const CACHE_SHARE = 0.25
 export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
-  plan?: Partial<Plan>
+  /** How it is split; `auto` has the planner choose, which measures the nodes if it has not before. One worker by default. */
+  plan?: Partial<Plan> | 'auto'
   /** How many layers each pipeline stage has; by default such that the stages take equally long. */
   layers?: readonly number[]
   /** Copies of the model, each on workers of its own, among which requests are divided. Default 1. */
@@ -108,7 +110,8 @@ export class Engine {
   static async start(cluster: Cluster, options: EngineOptions): Promise<Engine> {
     const model = resolve(options.model)
     const config = readConfig(model)
-    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...options.plan }
+    const asked = options.plan === 'auto' ? await choosePlan(cluster, { ...options, model }) : options.plan
+    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...asked }
     checkPlan(plan, config)
     const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
     checkCounts({ replicas: replicaCount, maxSequences })

@@ -1,5 +1,12 @@
 import { actor, type Invitation } from '@troupe/core'
-import { type CompileOptions, type Output, type Precision, type Program, type ProgramStatistics, Tensor } from '@troupe/tensor'
+import {
+  type CompileOptions,
+  type Output,
+  type Precision,
+  type Program,
+  type ProgramStatistics,
+  Tensor,
+} from '@troupe/tensor'
 import type { LayerContext } from '../layers/context.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
