@@ -31,7 +31,13 @@ test.serial(
     const chunkTokens = Math.ceil(tokens / 12)
     const found: Found[] = []
     for (const sequence of [1, ranks]) {
-      const engine = await Engine.start(cluster, { model, chunkTokens, threads: 1, plan: { sequence } })
+      const engine = await Engine.start(cluster, {
+        model,
+        chunkTokens,
+        maxSequences: 1,
+        threads: 1,
+        plan: { sequence },
+      })
       const held = engine.workers.map(({ kvBytes }) => kvBytes)
       t.is(held.length, sequence)
       // And room for the answer, which is one more block at most.

@@ -33,7 +33,7 @@ test('what cannot be measured is refused in one line', async (t) => {
     'collectives --world 0': /--world takes a whole number above 0, found 0/,
     'collectives --sizes 100': /--sizes takes multiples of 4096 bytes, found 100/,
     'parallel --model models/tales --only octets':
-      /--only takes tensor2,sequence2.prefill,sequence2.decode, found octets/,
+      /--only takes tensor2,pipeline2,sequence2.prefill,sequence2.decode, found octets/,
     'collectives --sides 3': /Unknown option '--sides'/,
     collective: /expected a benchmark, found collective; there are:/,
   }
@@ -71,6 +71,6 @@ test('plans of two workers are printed as ratios to one, and as speeds', async (
     .map((line) => JSON.parse(line) as Figure)
   const ratios = figures.filter(({ unit }) => unit === 'x').map(({ name }) => name)
   const tensor = ['tensor2.decode', 'tensor2.decode.threads2', 'tensor2.prefill', 'tensor2.prefill.threads2']
-  t.deepEqual(ratios, [...tensor, 'sequence2.prefill', 'sequence2.decode'])
+  t.deepEqual(ratios, [...tensor, 'pipeline2.throughput', 'pipeline2.decode', 'sequence2.prefill', 'sequence2.decode'])
   t.true(figures.every(({ value }) => value > 0 && Number.isFinite(value)))
 })
