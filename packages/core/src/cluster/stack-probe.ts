@@ -10,6 +10,8 @@ export const STACK_FLAGS = ['--inspect-port=127.0.0.1:0', '--inspect-publish-uid
 
 /** Milliseconds that the main thread has to let the inspector in. */
 const PATIENCE = 3000
+/** Milliseconds after which it is asked again. */
+const ASK_AGAIN = 300
 
 const URL_NAME = 'troupe-stack'
 const READ = `(() => {
@@ -43,8 +45,11 @@ export class StackProbe {
     this.#isUsed = true
     this.#reading ??= new Promise<Stack>((resolve) => {
       const timer = setTimeout(() => this.#found({ state: 'blocked', frames: [] }), PATIENCE)
+      // A process that is still closing the inspector of the last reading takes no notice of the signal.
+      const asking = setInterval(() => this.#child.kill('SIGUSR1'), ASK_AGAIN)
       this.#found = (stack) => {
         clearTimeout(timer)
+        clearInterval(asking)
         this.#reading = undefined
         resolve(stack)
       }
