@@ -14,6 +14,8 @@ constexpr size_t kDepth = 1024;
 
 /// Tokens from which on a product is worth packing weights for.
 constexpr size_t kFewTokens = 12;
+/// The same of quantized weights, which rows unpack anew for each token and panels once.
+constexpr size_t kFewQuantizedTokens = 4;
 
 static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 

@@ -10,6 +10,8 @@ using kernel::kernels;
 
 /// Rows that a thread takes at once where tokens are few.
 constexpr size_t kRowsAtOnce = 16;
+/// Above this many tokens every product is laid out in the same way.
+constexpr size_t kMostFewTokens = 32;
 
 struct Matrix {
   Value weight;
@@ -53,9 +55,9 @@ class Linear : public Operation {
   }
 
   size_t scratchBytes(int threads) const override {
-    // A run of few tokens may need more for each of them than one of many.
-    size_t most = 0;
-    for (size_t tokens : {size_t{1}, x_.rows}) most = std::max(most, Layout(*this, tokens, threads).bytes);
+    // A run of few tokens, which is laid out otherwise, may need more than one of many.
+    size_t most = Layout(*this, x_.rows, threads).bytes;
+    for (size_t tokens = 1; tokens < std::min(x_.rows, kMostFewTokens); tokens++) most = std::max(most, Layout(*this, tokens, threads).bytes);
     return most;
   }
 
@@ -91,13 +93,14 @@ class Linear : public Operation {
  private:
   /// Where things are in the scratch memory of a run: prepared tokens, then each thread's panel and gated values.
   struct Layout {
-    Layout(const Linear& linear, size_t tokens, int threads)
-        : tokens(tokens), unit(kernels().panelBytes(kernel::DataType::Float32, tokens, linear.x_.columns) > 0 ? kernels().panelRows : kRowsAtOnce) {
+    Layout(const Linear& linear, size_t tokens, int threads) : tokens(tokens) {
       for (const auto type : {kernel::DataType::Float32, kernel::DataType::Q8_0}) {
         if (!linear.uses(isQuantized(type))) continue;
         if (isQuantized(type)) quantized = threadStart;
         threadStart += aligned(kernels().preparedBytes(type, tokens, linear.x_.columns));
-        panel = std::max(panel, aligned(kernels().panelBytes(type, tokens, linear.x_.columns)));
+        const size_t bytes = kernels().panelBytes(type, tokens, linear.x_.columns);
+        if (bytes > 0) unit = kernels().panelRows;
+        panel = std::max(panel, aligned(bytes));
       }
       for (const auto& product : linear.products_) {
         if (product.gated) threadBytes = aligned(tokens * unit * sizeof(float));
@@ -106,7 +109,7 @@ class Linear : public Operation {
       bytes = threadStart + threadBytes * static_cast<size_t>(threads);
     }
 
-    size_t tokens, unit;
+    size_t tokens, unit = kRowsAtOnce;
     size_t quantized = 0, threadStart = 0, panel = 0, threadBytes = 0, bytes = 0;
   };
 
