@@ -34,14 +34,15 @@ static inline void quantizeGroup(const float* x, int8_t* values, float* scale, f
     const float shifted = x[i] * toInteger + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
     integers[i] = static_cast<int32_t>(shifted - 12582912.0f);
   }
-  int32_t first = 0, second = 0;
-  for (size_t i = 0; i < 16; i++) first += integers[i];
-  for (size_t i = 16; i < 32; i++) second += integers[i];
+  // Without a sign, so that what comes of inputs that are no numbers may wrap around.
+  uint32_t first = 0, second = 0;
+  for (size_t i = 0; i < 16; i++) first += static_cast<uint32_t>(integers[i]);
+  for (size_t i = 16; i < 32; i++) second += static_cast<uint32_t>(integers[i]);
   for (size_t i = 0; i < 32; i++) values[i] = static_cast<int8_t>(integers[i]);
   *scale = largest / 127.0f;
-  *sum = *scale * static_cast<float>(first + second);
-  negated[0] = -first;
-  negated[1] = -second;
+  *sum = *scale * static_cast<float>(static_cast<int32_t>(first + second));
+  negated[0] = static_cast<int32_t>(0 - first);
+  negated[1] = static_cast<int32_t>(0 - second);
 }
 
 static void quantizeTokens(const float* x, size_t inputs, uint8_t* prepared, size_t begin, size_t end) {
