@@ -185,25 +185,32 @@ export interface RankAddress {
 }
 
 export interface CommunicatorOptions {
+  /** This member's number, from 0 to size - 1. */
   rank: number
   size: number
-  /** What errors call the group. */
+  /** What errors call the group, e.g. a mesh dimension. */
   name: string
-  /** Ranks with the same node id share memory; others meet over TCP. */
+  /** Ranks that give the same node id meet in shared memory, others over TCP. */
   node: string
-  /** This host's address as other nodes see it; left out when all ranks are on one node. */
+  /** This host's address as other nodes see it; leave it out when all ranks are on one node. */
   host?: string
-  /** A secret that all ranks were given. */
+  /** A secret that all ranks were given; connections that do not know it are dropped. */
   token: string
-  /** Whether what travels between nodes is encrypted; all ranks must say the same. */
+  /**
+   * Whether what travels between nodes is encrypted (AES-256-GCM, with keys that the token is part of); all ranks must say the
+   * same. It takes about a second copy of the data, and more CPU.
+   */
   encrypt?: boolean
   /** What errors call each rank. */
   labels?: string[]
-  /** Whether a rank may wait awake for some microseconds before it sleeps. */
+  /** Whether a rank waits awake for some 50 us before it sleeps: for ranks that have a core each. */
   spin?: boolean
-  /** Milliseconds without any progress after which an operation fails. Default 30,000. */
+  /** Milliseconds without any progress after which an operation fails; 30,000 by default. */
   timeout?: number
-  /** Bytes of messages under way between two ranks of a host before a sender waits, a power of two. Default 512 KiB. */
+  /**
+   * Bytes of messages that may be under way from one rank to another of its host before a sender waits: a power of two, which
+   * all ranks must say alike; 512 KiB by default. Messages between nodes wait for their receiver.
+   */
   messageBytes?: number
   /** The GPU that this rank's tensors will be on; if all ranks name one, connecting makes them meet over NCCL too. */
   gpu?: number | undefined
@@ -257,6 +264,7 @@ export type DataType =
   | 'float16'
   | 'bfloat16'
   | 'int32'
+  | 'int8'
   | 'q8_0'
   | 'q4_0'
   | 'q4_1'

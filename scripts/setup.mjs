@@ -4,7 +4,7 @@
 //   node scripts/setup.mjs
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -41,6 +41,7 @@ const steps = [
       ),
     result: 'packages/cli/dist/main.js',
     command: [join(root, 'node_modules', '.bin', 'tsc'), '-b'],
+    after: removeOrphans,
   },
 ]
 
@@ -52,9 +53,23 @@ export function setup() {
     const stamp = stampOf(step.inputs())
     if (stamps[step.name] === stamp && existsSync(join(root, step.result))) continue
     run(step)
+    step.after?.()
     stamps[step.name] = stampOf(step.inputs())
     mkdirSync(dirname(stampFile), { recursive: true })
     writeFileSync(stampFile, JSON.stringify(stamps))
+  }
+}
+
+/** What was compiled from a source that is gone: tsc leaves it, and a test among it would still run. */
+function removeOrphans() {
+  for (const name of readdirSync(join(root, 'packages'))) {
+    const source = join(root, 'packages', name, 'src')
+    const compiled = join(root, 'packages', name, 'dist')
+    if (!existsSync(source) || !existsSync(compiled)) continue
+    for (const file of filesUnder(compiled)) {
+      const stem = join(source, relative(compiled, file)).replace(/(\.js|\.d\.ts)(\.map)?$/, '')
+      if (!existsSync(`${stem}.ts`)) rmSync(file)
+    }
   }
 }
 

@@ -8,6 +8,8 @@ import { root, setup } from './setup.mjs'
 setup()
 const files = process.argv.slice(2)
 const counts = { passed: 0, failed: 0 }
+/** Shown once more at the end, which may be all that is kept of the output. */
+const failures = []
 
 if (files.length === 0) {
   const build = join(root, 'native', 'build', 'tests')
@@ -15,13 +17,18 @@ if (files.length === 0) {
   await run('cmake', ['--build', build], { quiet: true })
   const { status, output } = await run(join(build, 'native_tests'), [])
   count(output, /(\d+) passed, \d+ failed/)
-  if (status !== 0) counts.failed++
+  if (status !== 0) {
+    counts.failed++
+    failures.push(...output.trimEnd().split('\n').slice(-3))
+  }
 }
 const ava = await run(join(root, 'node_modules', '.bin', 'ava'), files)
 count(ava.output, /^\s*(\d+) tests? passed/m)
 const failed = /^\s*(\d+) (?:tests?|hooks?|uncaught exceptions?|unhandled rejections?) failed/m.exec(ava.output)
 counts.failed += failed ? Number(failed[1]) : ava.status === 0 ? 0 : 1
 
+if (ava.status !== 0) failures.push(...(ava.output.match(/^\s*✘ .*$/gm) ?? []))
+for (const line of failures) console.log(line)
 console.log(`${counts.passed} passed, ${counts.failed} failed`)
 process.exit(counts.failed === 0 ? 0 : 1)
 

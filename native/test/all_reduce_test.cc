@@ -63,10 +63,10 @@ TEST("a NaN stays one when it is sent in fewer bits") {
     std::vector<float> x(40, 1.0f);
     x[3] = NAN;
     std::vector<uint16_t> half(x.size());
-    set->toBfloat16(x.data(), half.data(), x.size());
+    set->fromFloat(x.data(), kernel::DataType::BFloat16, reinterpret_cast<uint8_t*>(half.data()), x.size());
     std::vector<uint8_t> groups(2 * kernel::kGroupBytes);
     std::vector<float> y(x.size());
-    set->toInt8Groups(x.data(), groups.data(), x.size());
+    set->fromFloat(x.data(), kernel::DataType::Int8, groups.data(), x.size());
     set->addInt8Groups(groups.data(), y.data(), y.size());
     CHECK((half[3] & 0x7f80) == 0x7f80 && (half[3] & 0x7f) != 0 && half[4] == 0x3f80);
     CHECK(std::isnan(y[3]) && near(y[39], 1, 1));

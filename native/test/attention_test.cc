@@ -9,29 +9,39 @@ const int32_t tables[2 * perSequence] = {7, 2, 5, 10, 11, 12, 13, 14, 15, 0, 0, 
 const int32_t keyHeadOf[heads] = {0, 0, 0, 1, 1, 1};
 const HeadGroup groups[] = {{0, 3}, {3, 6}};
 
+/// Random rows of a cache, rounded to a type.
+std::vector<uint8_t> randomRows(DataType type, size_t headSize, float limit) {
+  const size_t rows = blocks * keyHeads * blockTokens, bytes = roundedBytes(type, headSize);
+  const auto floats = randoms(rows * headSize, limit);
+  std::vector<uint8_t> cache(rows * bytes);
+  for (size_t row = 0; row < rows; row++) portableKernels()->fromFloat(&floats[row * headSize], type, &cache[row * bytes], headSize);
+  return cache;
+}
+
 /// Queries over a cache of random blocks.
 struct Fixture {
-  Fixture(size_t headSize, std::vector<int32_t> sequence, std::vector<int32_t> begin, std::vector<int32_t> end)
-      : headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)), keys(randoms(blocks * keyHeads * blockTokens * headSize, 3)),
-        values(randoms(keys.size())), sequence(std::move(sequence)), begin(std::move(begin)), end(std::move(end)), out(queries * heads * (headSize + 1)) {
-    op = {query.data(), keys.data(), values.data(), this->sequence.data(), this->begin.data(), this->end.data(), tables, keyHeadOf, out.data(),
+  Fixture(DataType type, size_t headSize, std::vector<int32_t> sequence, std::vector<int32_t> begin, std::vector<int32_t> end)
+      : type(type), headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)), keys(randomRows(type, headSize, 3)),
+        values(randomRows(type, headSize, 1)), sequence(std::move(sequence)), begin(std::move(begin)), end(std::move(end)), out(queries * heads * (headSize + 1)) {
+    op = {query.data(), keys.data(), values.data(), type, this->sequence.data(), this->begin.data(), this->end.data(), tables, keyHeadOf, out.data(),
           queries, heads, keyHeads, headSize, blockTokens, perSequence, 0.25f, true};
   }
 
   /// The attention of a (query, head) pair, then its log-sum-exp, in double precision.
   std::vector<double> expected(size_t q, size_t h) const {
-    const auto at = [&](const std::vector<float>& cache, int32_t token) {
+    const auto at = [&](const std::vector<uint8_t>& cache, int32_t token, size_t i) {
       const auto t = static_cast<size_t>(token), block = static_cast<size_t>(tables[static_cast<size_t>(sequence[q]) * perSequence + t / blockTokens]);
-      return cache.data() + ((block * keyHeads + static_cast<size_t>(keyHeadOf[h])) * blockTokens + t % blockTokens) * headSize;
+      const size_t row = (block * keyHeads + static_cast<size_t>(keyHeadOf[h])) * blockTokens + t % blockTokens;
+      return roundedValue(type, cache.data() + row * roundedBytes(type, headSize), i);
     };
     double total = 0;
     std::vector<double> found(headSize + 1);
     for (int32_t token = begin[q]; token < end[q]; token++) {
       double score = 0;
-      for (size_t i = 0; i < headSize; i++) score += static_cast<double>(query[(q * heads + h) * headSize + i]) * at(keys, token)[i];
+      for (size_t i = 0; i < headSize; i++) score += static_cast<double>(query[(q * heads + h) * headSize + i]) * at(keys, token, i);
       const double weight = std::exp(score * 0.25);
       total += weight;
-      for (size_t i = 0; i < headSize; i++) found[i] += weight * at(values, token)[i];
+      for (size_t i = 0; i < headSize; i++) found[i] += weight * at(values, token, i);
     }
     for (size_t i = 0; i < headSize && total > 0; i++) found[i] /= total;
     found[headSize] = std::log(total);
@@ -45,8 +55,10 @@ struct Fixture {
     else CHECK(near(logSumExp, exact[headSize], 2));
   }
 
+  DataType type;
   size_t headSize, queries;
-  std::vector<float> query, keys, values;
+  std::vector<float> query;
+  std::vector<uint8_t> keys, values;
   std::vector<int32_t> sequence, begin, end;
   std::vector<float> out;
   Attention op;
@@ -54,9 +66,11 @@ struct Fixture {
 
 }  // namespace
 
-TEST("attention of one query over scattered blocks, or a part of them, equals a softmax in double precision") {
-  for (size_t headSize : {8, 20, 64}) {
-    Fixture made(headSize, {0, 0, 1, 1}, {0, 3, 17, 0}, {1, 140, 64, 0});
+namespace {
+
+void checkOneQuery(DataType type) {
+  for (size_t headSize : {8, 20, 64, 80}) {
+    Fixture made(type, headSize, {0, 0, 1, 1}, {0, 3, 17, 0}, {1, 140, 64, 0});
     for (const Kernels* set : available()) {
       std::vector<uint8_t> scratch(set->attentionBytes(made.op));
       for (size_t q = 0; q < made.queries; q++) {
@@ -73,7 +87,15 @@ TEST("attention of one query over scattered blocks, or a part of them, equals a 
   }
 }
 
-TEST("attention of tiles of queries with windows and causal ends equals a softmax in double precision") {
+}  // namespace
+
+TEST("attention of one query over scattered blocks, or a part of them, equals a softmax in double precision") {
+  for (const DataType type : kCacheTypes) checkOneQuery(type);
+}
+
+namespace {
+
+void checkTiles(DataType type) {
   for (size_t headSize : {8, 20, 64, 128}) {
     std::vector<int32_t> begin, end;
     for (int32_t q = 0; q < 50; q++) {
@@ -81,7 +103,7 @@ TEST("attention of tiles of queries with windows and causal ends equals a softma
       begin.push_back(std::max(0, q < 25 ? 0 : q - 20));
     }
     begin[30] = end[30];  // sees nothing
-    Fixture made(headSize, std::vector<int32_t>(50, 1), begin, end);
+    Fixture made(type, headSize, std::vector<int32_t>(50, 1), begin, end);
     for (const Kernels* set : available()) {
       std::vector<uint8_t> scratch(set->attentionBytes(made.op));
       for (const HeadGroup& group : groups) {
@@ -94,4 +116,10 @@ TEST("attention of tiles of queries with windows and causal ends equals a softma
       }
     }
   }
+}
+
+}  // namespace
+
+TEST("attention of tiles of queries with windows and causal ends equals a softmax in double precision") {
+  for (const DataType type : kCacheTypes) checkTiles(type);
 }

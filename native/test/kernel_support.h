@@ -49,3 +49,23 @@ inline double bfloatValue(uint16_t bits) {
   std::memcpy(&value, &wide, sizeof value);
   return value;
 }
+
+/// The types that a KV cache may have.
+constexpr troupe::kernel::DataType kCacheTypes[] = {troupe::kernel::DataType::Float32, troupe::kernel::DataType::Float16, troupe::kernel::DataType::BFloat16,
+                                                    troupe::kernel::DataType::Int8};
+
+/// Element `i` of what fromFloat() has written.
+inline double roundedValue(troupe::kernel::DataType type, const uint8_t* from, size_t i) {
+  using namespace troupe::kernel;
+  uint16_t bits;
+  float value;
+  switch (type) {
+    case DataType::Float32: std::memcpy(&value, from + 4 * i, 4); return value;
+    case DataType::Float16: std::memcpy(&bits, from + 2 * i, 2); return halfValue(bits);
+    case DataType::BFloat16: std::memcpy(&bits, from + 2 * i, 2); return bfloatValue(bits);
+    default: break;
+  }
+  const uint8_t* group = from + i / kGroupFloats * kGroupBytes;
+  std::memcpy(&value, group, 4);
+  return static_cast<double>(value) * static_cast<int8_t>(group[4 + i % kGroupFloats]);
+}

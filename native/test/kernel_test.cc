@@ -19,6 +19,33 @@ TEST("every finite float16 and bfloat16 widens to its exact value") {
   }
 }
 
+TEST("floats round to the nearest float16 and bfloat16, ties to even, and too large ones to infinity") {
+  std::vector<float> x;
+  for (uint32_t bits = 0; bits < 65536; bits += 7) {
+    const double low = halfValue(static_cast<uint16_t>(bits)), high = halfValue(static_cast<uint16_t>(bits + 1));
+    if (!std::isfinite(low) || ((bits >> 10) & 31) == 31 || (bits & 0x7fff) >= 0x7bff) continue;
+    for (const double part : {0.0, 0.25, 0.5, 0.75}) x.push_back(static_cast<float>(low + (high - low) * part));
+  }
+  const size_t finite = x.size();
+  for (const float large : {65519.0f, 65520.0f, -1e9f, HUGE_VALF, NAN}) x.push_back(large);
+  for (const Kernels* set : available()) {
+    std::vector<uint16_t> halves(x.size()), bfloats(x.size());
+    set->fromFloat(x.data(), DataType::Float16, reinterpret_cast<uint8_t*>(halves.data()), x.size());
+    set->fromFloat(x.data(), DataType::BFloat16, reinterpret_cast<uint8_t*>(bfloats.data()), x.size());
+    for (size_t i = 0; i < finite; i++) {
+      const double error = std::abs(halfValue(halves[i]) - x[i]);
+      for (const int step : {-1, 1}) {
+        const auto neighbour = static_cast<uint16_t>(halves[i] + step);
+        const double other = std::abs(halfValue(neighbour) - x[i]);
+        CHECK(error < other || (error == other && halves[i] % 2 == 0));
+      }
+      CHECK(std::abs(bfloatValue(bfloats[i]) - x[i]) <= std::abs(static_cast<double>(x[i])) / 256);
+    }
+    CHECK(halves[finite] == 0x7bff && halves[finite + 1] == 0x7c00 && halves[finite + 2] == 0xfc00 && halves[finite + 3] == 0x7c00);
+    CHECK((halves[finite + 4] & 0x7c00) == 0x7c00 && (halves[finite + 4] & 0x3ff) != 0);
+  }
+}
+
 TEST("norms, rotations and gates equal their formulas in double precision") {
   for (const Kernels* set : available()) {
     for (size_t columns : {2, 10, 48, 100}) {

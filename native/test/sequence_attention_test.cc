@@ -18,6 +18,7 @@ struct Shape {
   std::vector<size_t> cached, queries;
   size_t window = SIZE_MAX;
   int threads = 1;
+  kernel::DataType cacheType = kernel::DataType::Float32;
 };
 
 constexpr size_t kBlockTokens = 4;
@@ -34,13 +35,27 @@ class Fixture {
         const size_t rank = (t / 3 + s) % shape.ranks;
         cachedOn[rank][s].push_back(t);
         if (t + shape.queries[s] >= shape.cached[s]) queriesOn[rank].push_back({s, t});
-        keys.push_back(randoms(shape.keyHeads * shape.headSize, 2));
-        values.push_back(randoms(shape.keyHeads * shape.headSize));
+        keys.push_back(randomRows(2));
+        values.push_back(randomRows(1));
         queries.push_back(randoms(shape.heads * shape.headSize, 2));
       }
     }
     for (const auto& own : queriesOn) all.insert(all.end(), own.begin(), own.end());
     for (size_t h = 0; h < shape.heads; h++) keyHeadOf.push_back(static_cast<int32_t>(h * shape.keyHeads / shape.heads));
+  }
+
+  size_t rowBytes() const { return kernel::roundedBytes(shape.cacheType, shape.headSize); }
+
+  /// A token's heads, rounded as the cache keeps them.
+  std::vector<uint8_t> randomRows(float limit) const {
+    const auto floats = randoms(shape.keyHeads * shape.headSize, limit);
+    std::vector<uint8_t> rows(shape.keyHeads * rowBytes());
+    for (size_t h = 0; h < shape.keyHeads; h++) kernel::kernels().fromFloat(&floats[h * shape.headSize], shape.cacheType, &rows[h * rowBytes()], shape.headSize);
+    return rows;
+  }
+
+  double cachedValue(const std::vector<uint8_t>& rows, int32_t keyHead, size_t i) const {
+    return roundedValue(shape.cacheType, &rows[static_cast<size_t>(keyHead) * rowBytes()], i);
   }
 
   size_t indexOf(size_t sequence, size_t position) const {
@@ -53,14 +68,13 @@ class Fixture {
     for (size_t h = 0; h < shape.heads; h++) {
       std::vector<double> sum(shape.headSize);
       double total = 0;
-      const size_t key = static_cast<size_t>(keyHeadOf[h]) * shape.headSize;
       for (size_t t = firstSeen(token); t <= token.position; t++) {
         const size_t index = indexOf(token.sequence, t);
         double score = 0;
-        for (size_t i = 0; i < shape.headSize; i++) score += static_cast<double>(query[h * shape.headSize + i]) * keys[index][key + i];
+        for (size_t i = 0; i < shape.headSize; i++) score += static_cast<double>(query[h * shape.headSize + i]) * cachedValue(keys[index], keyHeadOf[h], i);
         const double weight = std::exp(score * 0.25);
         total += weight;
-        for (size_t i = 0; i < shape.headSize; i++) sum[i] += weight * values[index][key + i];
+        for (size_t i = 0; i < shape.headSize; i++) sum[i] += weight * cachedValue(values[index], keyHeadOf[h], i);
       }
       for (size_t i = 0; i < shape.headSize; i++) CHECK(near(found[h * shape.headSize + i], sum[i] / total, 2));
     }
@@ -70,7 +84,8 @@ class Fixture {
   std::vector<std::vector<std::vector<size_t>>> cachedOn;  // [rank][sequence] positions
   std::vector<std::vector<Token>> queriesOn;               // [rank]
   std::vector<Token> all;                                  // queries, rank by rank
-  std::vector<std::vector<float>> keys, values, queries;   // by token
+  std::vector<std::vector<uint8_t>> keys, values;            // by token
+  std::vector<std::vector<float>> queries;                 // by token
   std::vector<int32_t> keyHeadOf;
 };
 
@@ -101,8 +116,8 @@ class Rank {
     const auto floats = kernel::DataType::Float32, ints = kernel::DataType::Int32;
     const int fixed = program::Value::kFixed;
     add(query_.data(), floats, 0, description.limits[0], width);
-    add(keys_.data(), floats, fixed, 1, keys_.size());
-    add(values_.data(), floats, fixed, 1, values_.size());
+    add(keys_.data(), shape.cacheType, fixed, 1, keys_.size());
+    add(values_.data(), shape.cacheType, fixed, 1, values_.size());
     add(sequence_.data(), ints, 1, fixture.all.size(), 1);
     add(begin_.data(), ints, 1, fixture.all.size(), 1);
     add(end_.data(), ints, 1, fixture.all.size(), 1);
@@ -139,8 +154,8 @@ class Rank {
       blocks += own;
       perSequence_ = std::max(perSequence_, own);
     }
-    const size_t blockNumbers = shape.keyHeads * kBlockTokens * shape.headSize;
-    keys_.resize(std::max<size_t>(1, blocks) * blockNumbers);
+    const size_t rowBytes = fixture_.rowBytes(), blockBytes = shape.keyHeads * kBlockTokens * rowBytes;
+    keys_.resize(std::max<size_t>(1, blocks) * blockBytes);
     values_.resize(keys_.size());
     tables_.resize(shape.cached.size() * perSequence_);
     for (size_t s = 0; s < cached.size(); s++) {
@@ -149,9 +164,9 @@ class Rank {
         const auto block = static_cast<size_t>(tables_[s * perSequence_ + i / kBlockTokens]);
         const size_t token = fixture_.indexOf(s, cached[s][i]);
         for (size_t h = 0; h < shape.keyHeads; h++) {
-          const size_t at = block * blockNumbers + (h * kBlockTokens + i % kBlockTokens) * shape.headSize;
-          std::copy_n(&fixture_.keys[token][h * shape.headSize], shape.headSize, &keys_[at]);
-          std::copy_n(&fixture_.values[token][h * shape.headSize], shape.headSize, &values_[at]);
+          const size_t at = block * blockBytes + (h * kBlockTokens + i % kBlockTokens) * rowBytes;
+          std::copy_n(&fixture_.keys[token][h * rowBytes], rowBytes, &keys_[at]);
+          std::copy_n(&fixture_.values[token][h * rowBytes], rowBytes, &values_[at]);
         }
       }
     }
@@ -167,7 +182,8 @@ class Rank {
   const Fixture& fixture_;
   const size_t own_;
   size_t perSequence_ = 1;
-  std::vector<float> query_, keys_, values_, out_;
+  std::vector<float> query_, out_;
+  std::vector<uint8_t> keys_, values_;
   std::vector<int32_t> sequence_, begin_, end_, tables_, counts_, spans_;
   std::unique_ptr<program::Program> program_;
 };
@@ -176,7 +192,7 @@ class Rank {
 SequenceScheme schemeOf(const Shape& shape) {
   const size_t queries = std::accumulate(shape.queries.begin(), shape.queries.end(), size_t{0});
   const size_t cached = std::accumulate(shape.cached.begin(), shape.cached.end(), size_t{0});
-  return chooseScheme({shape.ranks, queries, cached, shape.heads, shape.keyHeads, shape.headSize});
+  return chooseScheme({shape.ranks, queries, cached, shape.heads, shape.keyHeads, shape.headSize, kernel::roundedBytes(shape.cacheType, shape.headSize)});
 }
 
 void attendOnRanks(const Shape& shape, SequenceScheme expected) {
@@ -212,27 +228,35 @@ TEST("heads are exchanged where that moves fewer bytes and every rank gets key/v
   attendOnRanks({3, 6, 6, 12, {100, 5}, {90, 5}}, SequenceScheme::ExchangeHeads);
 }
 
+TEST("a cache in fewer bits travels as it is") {
+  for (const auto type : {kernel::DataType::Float16, kernel::DataType::BFloat16, kernel::DataType::Int8}) {
+    attendOnRanks({3, 4, 2, 20, {300, 41}, {1, 2}, SIZE_MAX, 1, type}, SequenceScheme::PassQueries);
+    attendOnRanks({2, 4, 1, 20, {50, 70}, {50, 60}, SIZE_MAX, 1, type}, SequenceScheme::PassKeys);
+    attendOnRanks({4, 4, 4, 40, {60, 80}, {60, 75}, SIZE_MAX, 2, type}, SequenceScheme::ExchangeHeads);
+  }
+}
+
 TEST("attention over a window passes only the blocks that it sees") {
   attendOnRanks({2, 4, 2, 8, {100}, {100}, 9}, SequenceScheme::PassKeys);
   attendOnRanks({4, 8, 4, 8, {100}, {100}, 9}, SequenceScheme::ExchangeHeads);
 }
 
-TEST("the scheme of a sequence's attention is the one that moves the fewest numbers") {
+TEST("the scheme of a sequence's attention is the one that moves the fewest bytes") {
   const size_t heads = 32, keyHeads = 8, headSize = 128;
   for (size_t ranks : {2, 3, 4, 8, 16}) {
     for (size_t queries : {1, 100, 1000, 10'000}) {
       for (size_t cached : {queries, queries + 100, queries + 1000, queries + 100'000}) {
-        const program::SequenceWork work{ranks, queries, cached, heads, keyHeads, headSize};
+        const program::SequenceWork work{ranks, queries, cached, heads, keyHeads, headSize, 4 * headSize};
         const SequenceScheme chosen = chooseScheme(work);
         CHECK(chosen != SequenceScheme::ExchangeHeads || keyHeads % ranks == 0);
         for (const auto other : {SequenceScheme::PassQueries, SequenceScheme::PassKeys, SequenceScheme::ExchangeHeads}) {
           if (other == SequenceScheme::ExchangeHeads && keyHeads % ranks != 0) continue;
-          CHECK(numbersMoved(chosen, work) <= numbersMoved(other, work));
+          CHECK(bytesMoved(chosen, work) <= bytesMoved(other, work));
         }
       }
     }
-    CHECK(chooseScheme({ranks, 1, 100'000, heads, keyHeads, headSize}) == SequenceScheme::PassQueries);
+    CHECK(chooseScheme({ranks, 1, 100'000, heads, keyHeads, headSize, 4 * headSize}) == SequenceScheme::PassQueries);
   }
-  CHECK(chooseScheme({2, 10'000, 10'000, heads, keyHeads, headSize}) == SequenceScheme::PassKeys);
-  CHECK(chooseScheme({16, 10'000, 10'000, heads, keyHeads, headSize}) == SequenceScheme::PassKeys);  // 8 heads are too few
+  CHECK(chooseScheme({2, 10'000, 10'000, heads, keyHeads, headSize, 4 * headSize}) == SequenceScheme::PassKeys);
+  CHECK(chooseScheme({16, 10'000, 10'000, heads, keyHeads, headSize, 4 * headSize}) == SequenceScheme::PassKeys);  // 8 heads are too few
 }

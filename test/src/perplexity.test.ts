@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect } from '@troupe/core'
-import { Engine, perplexity, Tokenizer } from '@troupe/llm'
+import { Engine, perplexity, readConfig, Tokenizer } from '@troupe/llm'
+import { CACHE_TYPES, cacheBytes } from '@troupe/tensor'
 import test from 'ava'
 import { generate, planName } from './support/generate.js'
 import { tales } from './support/models.js'
@@ -103,3 +104,47 @@ test.serial('perplexity stays within 0.3 % where tensor shards send bfloat16 or 
   t.is(new Set(found).size, 3)
   for (const each of rounded) t.true(Math.abs(each / exact! - 1) < 3e-3, `${each}, exactly ${exact}`)
 })
+
+test.serial('troupe perplexity --communication says what shards send', async (t) => {
+  const guard = new ProcessGuard(t)
+  const ask = ['perplexity', '--model', tales, '--text', heldOut, '--max-tokens', '256', '--tensor', '2', '--json']
+  const measured = async (type: string) => {
+    const { status, stdout, stderr } = await guard.troupe(...ask, '--communication', type).finished
+    t.is(status, 0, stderr)
+    return (JSON.parse(stdout) as { perplexity: number }).perplexity
+  }
+  const exact = await measured('float32')
+  const rounded = await measured('int8')
+  t.true(rounded !== exact && Math.abs(rounded / exact - 1) < 3e-3, `${rounded}, exactly ${exact}`)
+  const refused = await guard.troupe(...ask, '--communication', 'int4').finished
+  t.is(refused.status, 2)
+  t.is(refused.stderr, 'error: --communication must be float32, bfloat16, int8; found int4\n')
+})
+
+test.serial(
+  'a KV cache in fewer bits takes less memory, and perplexity stays within 0.3 % of that with a cache in float32',
+  async (t) => {
+    new ProcessGuard(t)
+    await using cluster = await connect()
+    const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 1024)
+    const found: Record<string, { perplexity: number; bytes: number }> = {}
+    for (const cacheType of CACHE_TYPES) {
+      const common = { model: tales, plan: { sequence: 2 }, contextLength: 512, maxSequences: 1, scoring: true }
+      const engine = await Engine.start(cluster, { ...common, cacheType })
+      const measured = await perplexity(engine, tokens, 512)
+      found[cacheType] = { perplexity: measured.perplexity, bytes: engine.workers[0]!.kvBytes }
+      await engine.stop()
+    }
+    const { headSize } = readConfig(tales)
+    for (const [type, tolerance] of [
+      ['float16', 1e-5],
+      ['bfloat16', 1e-3],
+      ['int8', 3e-3],
+    ] as const) {
+      const { perplexity, bytes } = found[type]!
+      const rise = perplexity / found.float32!.perplexity - 1
+      t.true(rise !== 0 && Math.abs(rise) < tolerance, `${type}: ${rise}`)
+      t.is(bytes / found.float32!.bytes, cacheBytes(type, headSize) / cacheBytes('float32', headSize))
+    }
+  },
+)

@@ -81,6 +81,10 @@ test('options and files that cannot be planned with are refused in one line', as
     [['plan', tales, ...cluster, '--objective', 'price'], /--objective must be latency or throughput/],
     [['plan', tales, ...cluster, '--mapping', 'tensor'], /--mapping must name tensor, sequence, pipeline once each/],
     [['generate', '--model', tales, '--prompt', 'A', '--plan', 'best'], /--plan must be auto/],
+    [
+      ['generate', '--model', tales, '--prompt', 'A', '--plan', 'auto', '--layers', '8'],
+      /--plan auto chooses the stages; leave --layers out/,
+    ],
     [['generate', '--model', tales, '--prompt', 'A', '--plan', 'auto', '--tensor', '2'], /leave them out/],
   ]
   const ends = await Promise.all(refused.map(([args]) => guard.troupe(...args).finished))
@@ -123,6 +127,45 @@ test.serial('a cluster is measured: its cores, its links and the way to an actor
   const again = await calibrate(cluster, model)
   t.true(again.isCached)
   t.is(again.cluster.nodes[0]!.devices, node!.devices)
+})
+
+test.serial('--plan auto gives each stage the layers that the planner found room for', async (t) => {
+  const home = folderWith(t, {})
+  process.env.HOME = home
+  const guard = new ProcessGuard(t)
+  const model = readModelShape(tales)
+  const { path, cluster: measured } = await connect().then(async (cluster) => {
+    const calibration = await calibrate(cluster, model)
+    await cluster.shutdown()
+    return calibration
+  })
+  // A host that holds six of the eight layers, then one that holds them all and is slower.
+  const plan = { pipeline: 2, tensor: 1, sequence: 1 }
+  const workload: Workload = {
+    ...{ promptTokens: 1, outputTokens: 20, concurrency: 1, cachedTokens: 0 },
+    objective: 'latency',
+  }
+  const spacious = { ...measured.nodes[0]!, cores: false, devices: 2 }
+  const outcome = new Simulator({ ...measured, nodes: [spacious] }, model, workload).simulate({
+    ...{ plan, replicas: 1, layers: [6, 2] },
+  })
+  if ('reason' in outcome) return t.fail(outcome.reason)
+  const { weights, cache, working } = outcome.stages[0]!.memory
+  const described = JSON.parse(readFileSync(path, 'utf8'))
+  const [node] = described.nodes
+  const first = { ...node, cores: false, devices: 1, name: 'first', memoryGB: (weights + cache + working) / 1e9 + 1e-4 }
+  const slower = { bandwidthGBps: 0.01, formats: { bf16: { tflops: 1e-5 } } }
+  const second = { ...first, ...slower, name: 'second', memoryGB: 1 }
+  writeFileSync(path, JSON.stringify({ ...described, nodes: [first, second] }))
+
+  const ask = ['--tokens', '1', '--max-tokens', '20', '--plan', 'auto', '--json']
+  const end = await guard.run(process.execPath, [troupe, 'generate', '--model', tales, ...ask], { HOME: home }).finished
+  t.is(end.status, 0, end.stderr)
+  const { workers } = JSON.parse(end.stdout) as Generated
+  t.deepEqual(
+    workers.map(({ layers }) => layers.end),
+    [6, 8],
+  )
 })
 
 test('the weights that a plan is predicted to have on each worker are those that workers report', async (t) => {

@@ -9,7 +9,7 @@ using program::Value;
 kernel::DataType dataTypeFrom(const Napi::Value& value) {
   static const std::map<std::string, kernel::DataType> types{
       {"float32", kernel::DataType::Float32}, {"float16", kernel::DataType::Float16}, {"bfloat16", kernel::DataType::BFloat16},
-      {"int32", kernel::DataType::Int32},     {"q8_0", kernel::DataType::Q8_0},       {"q4_0", kernel::DataType::Q4_0},
+      {"int32", kernel::DataType::Int32},     {"int8", kernel::DataType::Int8},       {"q8_0", kernel::DataType::Q8_0},       {"q4_0", kernel::DataType::Q4_0},
       {"q4_1", kernel::DataType::Q4_1},       {"q5_0", kernel::DataType::Q5_0},       {"q5_1", kernel::DataType::Q5_1},
       {"q4_k", kernel::DataType::Q4_K},       {"q5_k", kernel::DataType::Q5_K},       {"q6_k", kernel::DataType::Q6_K},
   };

@@ -24,7 +24,8 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/float_rows.inl"
 #include "kernel/float_panel.inl"
 #include "kernel/quantize.inl"
-#include "kernel/compress.inl"
+#include "kernel/from_float.inl"
+#include "kernel/cache_row.inl"
 #include "kernel/quantized_rows.inl"
 #include "kernel/quantized_panel.inl"
 #include "kernel/linear.inl"
@@ -37,7 +38,7 @@ namespace troupe::kernel::TROUPE_KERNELS {
 
 const Kernels table = {
     TROUPE_TEXT(TROUPE_KERNELS), kPanelRows, preparedBytes, panelBytes, preparedTile, prepare, linear, attentionBytes, attendQuery, attendTile,
-    rmsNorm, add, siluMultiply, rotate, toFloat, toBfloat16, toInt8Groups, addInt8Groups, sum, kMultiplyAddsPerRound, multiplyAdd,
+    rmsNorm, add, siluMultiply, rotate, toFloat, fromFloat, addInt8Groups, sum, kMultiplyAddsPerRound, multiplyAdd,
 };
 
 }  // namespace troupe::kernel::TROUPE_KERNELS

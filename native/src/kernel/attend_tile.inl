@@ -33,7 +33,7 @@ struct TileMemory {
 };
 
 static size_t attentionBytes(const Attention& op) {
-  const size_t tile = TileMemory(nullptr, op.headSize).bytes, query = op.heads * sizeof(Running);
+  const size_t tile = TileMemory(nullptr, op.headSize).bytes, query = QueryMemory(nullptr, op.headSize, op.heads).bytes;
   return tile > query ? tile : query;
 }
 
@@ -64,11 +64,12 @@ static void multiplyMatrices(const float* a, size_t aStride, const float* b, siz
   }
 }
 
-/// Copies the keys, transposed, and values of tokens [begin, begin + count) out of the cache; missing ones become zeros.
+/// Widens the keys, transposed, and values of tokens [begin, begin + count) of the cache; missing ones become zeros.
+template <class Row>
 static void gatherChunk(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, const TileMemory& memory) {
   const size_t rest = memory.padded - op.headSize;
   for (size_t first = 0; first < kKeysOfChunk; first += W) {
-    const float* rows[W];
+    const uint8_t* rows[W];
     for (size_t i = 0; i < W; i++) {
       float* value = memory.values + (first + i) * memory.padded;
       rows[i] = nullptr;
@@ -78,18 +79,20 @@ static void gatherChunk(const Attention& op, size_t sequence, size_t keyHead, si
       }
       const size_t offset = cacheOffset(op, sequence, keyHead, begin + first + i);
       rows[i] = op.keys + offset;
-      memcpy(value, op.values + offset, op.headSize * sizeof(float));
+      size_t k = 0;
+      for (; k + W <= op.headSize; k += W) store(value + k, Row::many(op.values + offset, k));
+      for (; k < op.headSize; k++) value[k] = Row::one(op.values + offset, k);
       memset(value + op.headSize, 0, rest * sizeof(float));
     }
     size_t k = 0;
     for (; k + W <= op.headSize; k += W) {
       Vec block[W];
-      for (size_t i = 0; i < W; i++) block[i] = rows[i] == nullptr ? Vec{} : load(rows[i] + k);
+      for (size_t i = 0; i < W; i++) block[i] = rows[i] == nullptr ? Vec{} : Row::many(rows[i], k);
       transpose(block);
       for (size_t i = 0; i < W; i++) store(memory.keys + (k + i) * kKeysOfChunk + first, block[i]);
     }
     for (; k < memory.padded; k++) {
-      for (size_t i = 0; i < W; i++) memory.keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : rows[i][k];
+      for (size_t i = 0; i < W; i++) memory.keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
     }
   }
 }
@@ -155,7 +158,7 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
     }
     for (size_t chunk = first; chunk < last; chunk += kKeysOfChunk) {
       const size_t keys = smaller(kKeysOfChunk, last - chunk);
-      gatherChunk(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory);
+      withCacheRow(op.cacheType, [&](auto row) { gatherChunk<decltype(row)>(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory); });
       memset(memory.scores, 0, whole * kKeysOfChunk * sizeof(float));
       multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, kKeysOfChunk, memory.scores, kKeysOfChunk);
       for (size_t row = 0; row < count; row++) softmaxRow(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));

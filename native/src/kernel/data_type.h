@@ -6,7 +6,7 @@
 namespace troupe::kernel {
 
 /// Element types. Those from Q8_0 on are GGUF's: a row is a sequence of blocks, each with its own scales.
-enum class DataType : uint8_t { Float32, Float16, BFloat16, Int32, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K };
+enum class DataType : uint8_t { Float32, Float16, BFloat16, Int32, Int8, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K };
 
 /// How many elements the smallest whole piece of a row has, and how many bytes. One element for the plain types.
 struct BlockSize {
@@ -19,6 +19,7 @@ static constexpr BlockSize blockSizeOf(DataType type) {
     case DataType::Float16: return {1, 2};
     case DataType::BFloat16: return {1, 2};
     case DataType::Int32: return {1, 4};
+    case DataType::Int8: return {1, 1};
     case DataType::Q8_0: return {32, 34};
     case DataType::Q4_0: return {32, 18};
     case DataType::Q4_1: return {32, 20};
@@ -34,6 +35,14 @@ static constexpr BlockSize blockSizeOf(DataType type) {
 /// Bytes of a row; `elements` must be whole blocks.
 static constexpr size_t rowBytes(DataType type, size_t elements) {
   return elements / blockSizeOf(type).elements * blockSizeOf(type).bytes;
+}
+
+/// Floats of a group that is rounded to int8, in a message or in a cache: a float scale, then the values.
+constexpr size_t kGroupFloats = 32, kGroupBytes = sizeof(float) + kGroupFloats;
+
+/// Bytes of `count` floats rounded to a plain type; a last group of int8 that is not full takes as much as a full one.
+static constexpr size_t roundedBytes(DataType type, size_t count) {
+  return type == DataType::Int8 ? (count + kGroupFloats - 1) / kGroupFloats * kGroupBytes : rowBytes(type, count);
 }
 
 static constexpr bool isQuantized(DataType type) { return blockSizeOf(type).elements > 1; }

@@ -26,8 +26,9 @@ struct Linear {
 /// Softmax is computed online, block by block (Milakov and Gimelshein, arXiv 1805.02867).
 struct Attention {
   const float* query;       // [queries, heads * headSize]
-  const float* keys;        // [blocks, keyHeads, blockTokens, headSize]
-  const float* values;      // likewise
+  const uint8_t* keys;      // [blocks, keyHeads, blockTokens, headSize], each token's head rounded to cacheType
+  const uint8_t* values;    // likewise
+  DataType cacheType;       // Float32, Float16, BFloat16 or Int8
   const int32_t* sequence;  // [queries]: the row of blockTables that a query's keys are found through
   const int32_t* begin;     // [queries]
   const int32_t* end;       // [queries]
@@ -43,9 +44,6 @@ struct Attention {
 struct HeadGroup {
   size_t begin, end;
 };
-
-/// Floats of a group that travels as int8: a float scale, then the values.
-constexpr size_t kGroupFloats = 32, kGroupBytes = sizeof(float) + kGroupFloats;
 
 /// The operations of one instruction set. Ranges are half-open; a caller divides them over threads.
 struct Kernels {
@@ -79,9 +77,9 @@ struct Kernels {
   /// `count` elements, whole blocks of them, as float32.
   void (*toFloat)(const uint8_t* from, DataType type, float* to, size_t count);
 
-  /// `count` floats in fewer bits, for ranks to send: rounded to bfloat16; or in int8 groups, which are added to `to` again.
-  void (*toBfloat16)(const float* from, uint16_t* to, size_t count);
-  void (*toInt8Groups)(const float* from, uint8_t* to, size_t count);
+  /// `count` floats rounded to the nearest Float16 or BFloat16, or in Int8 groups; Float32 as they are.
+  void (*fromFloat)(const float* from, DataType type, uint8_t* to, size_t count);
+  /// Adds to `to` what groups of Int8 hold.
   void (*addInt8Groups)(const uint8_t* from, float* to, size_t count);
 
   /// What the hardware can do at best, for benchmarks to be held against: the sum of `count` floats, and `rounds` times

@@ -22,3 +22,14 @@ static inline void exchangeLevel(Vec (&rows)[W]) {
 }
 
 static inline void transpose(Vec (&rows)[W]) { exchangeLevel<W / 2>(rows); }
+
+/// Sums of the lanes of W vectors, the first's in the first lane. The vectors are lost.
+template <size_t HALF = W / 2>
+static inline Vec sumsOfRows(Vec (&rows)[W]) {
+  for (size_t i = 0; i < HALF; i++) {
+    exchange<HALF>(rows[i], rows[i + HALF], std::make_index_sequence<W>{});
+    rows[i] += rows[i + HALF];
+  }
+  if constexpr (HALF > 1) return sumsOfRows<HALF / 2>(rows);
+  return rows[0];
+}

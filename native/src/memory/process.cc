@@ -23,7 +23,8 @@ ProcessWatch::~ProcessWatch() {
 bool ProcessWatch::alive() const {
   if (fd_ < 0) return kill(pid_, 0) == 0 || errno == EPERM;  // kernels before 5.3
   pollfd ended{fd_, POLLIN, 0};
-  return poll(&ended, 1, 0) == 0;
+  // A signal that arrives meanwhile, such as that of a child's end, interrupts even a poll that does not wait.
+  return poll(&ended, 1, 0) <= 0;
 }
 
 }  // namespace troupe

@@ -111,7 +111,8 @@ class Rotate : public Operation {
   const Value x_, table_, y_;
 };
 
-/// Writes each row's heads into the cache [blocks, heads, blockTokens, headSize] at the token slot that `slots` names.
+/// Writes each row's heads into the cache [blocks, heads, blockTokens, headSize], rounded to its type, at the token slot that
+/// `slots` names.
 class CacheStore : public Operation {
  public:
   explicit CacheStore(const Node& node)
@@ -119,14 +120,12 @@ class CacheStore : public Operation {
         headSize_(static_cast<size_t>(node.number("headSize"))), blockTokens_(static_cast<size_t>(node.number("blockTokens"))) {}
 
   void run(const Step& step) override {
-    const size_t heads = x_.columns / headSize_, blockFloats = heads * blockTokens_ * headSize_;
+    const size_t heads = x_.columns / headSize_, bytes = kernel::roundedBytes(cache_.type, headSize_), headBytes = blockTokens_ * bytes;
     const auto storeRow = [&](size_t row) {
       const auto slot = static_cast<size_t>(slots_.ints()[row]);
-      float* to = cache_.floats() + slot / blockTokens_ * blockFloats + slot % blockTokens_ * headSize_;
+      uint8_t* to = cache_.data + slot / blockTokens_ * heads * headBytes + slot % blockTokens_ * bytes;
       const float* from = x_.floats() + row * x_.columns;
-      for (size_t head = 0; head < heads; head++) {
-        std::memcpy(to + head * blockTokens_ * headSize_, from + head * headSize_, headSize_ * sizeof(float));
-      }
+      for (size_t head = 0; head < heads; head++) kernels().fromFloat(from + head * headSize_, cache_.type, to + head * headBytes, headSize_);
     };
     step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; row++) storeRow(row);
@@ -237,8 +236,6 @@ class AllGatherColumns : public Operation {
   std::vector<float> gathered_;
 };
 
-/// Each rank has attended with every rank's queries over the keys that it holds. Sends each rank the results of its
-/// queries and joins what comes back, weighted by the exponentials of their log-sum-exps (Flash-Decoding; arXiv
 class Send : public Operation {
  public:
   explicit Send(const Node& node) : x_(*node.inputs.at(0)), group_(*node.group), to_(static_cast<int>(node.number("to"))) {}

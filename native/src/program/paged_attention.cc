@@ -137,8 +137,9 @@ kernel::Attention attentionOf(const Node& node) {
   const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
   kernel::Attention op{};
   op.query = node.inputs.at(0)->floats();
-  op.keys = node.inputs.at(1)->floats();
-  op.values = node.inputs.at(2)->floats();
+  op.keys = node.inputs.at(1)->data;
+  op.values = node.inputs.at(2)->data;
+  op.cacheType = node.inputs[1]->type;
   op.sequence = node.inputs.at(3)->ints();
   op.begin = node.inputs.at(4)->ints();
   op.end = node.inputs.at(5)->ints();

@@ -61,7 +61,7 @@ class SequenceAttention : public Operation {
     tokens_ = step.rows(query_);
     first_ = static_cast<size_t>(std::accumulate(counts_, counts_ + rank_, 0));
     const size_t cached = findExtents(step.rows(tables_));
-    switch (chooseScheme({ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize})) {
+    switch (chooseScheme({ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::roundedBytes(op_.cacheType, op_.headSize)})) {
       case SequenceScheme::PassQueries: return passQueries(step);
       case SequenceScheme::PassKeys: return passKeys(step);
       case SequenceScheme::ExchangeHeads: return exchangeHeads(step);
@@ -117,7 +117,7 @@ class SequenceAttention : public Operation {
   const int32_t* beginOn(size_t rank) const { return spans_ + 2 * rank * queries_; }
   const int32_t* endOn(size_t rank) const { return beginOn(rank) + queries_; }
   size_t width() const { return op_.heads * op_.headSize; }
-  size_t blockNumbers(size_t keyHeads) const { return keyHeads * op_.blockTokens * op_.headSize; }
+  size_t blockBytes(size_t keyHeads) const { return keyHeads * op_.blockTokens * kernel::roundedBytes(op_.cacheType, op_.headSize); }
 
   /// Finds which blocks the queries of all ranks see on each rank, and returns how many tokens those hold together.
   size_t findExtents(size_t sequences) {
@@ -168,15 +168,15 @@ class SequenceAttention : public Operation {
     const size_t row = width() + op_.heads;
     const Part all{0, op_.heads, 0, op_.keyHeads};
     float* partials = step.workspace.floats(kPartials, ranks_ * tokens_ * row);
-    float* held = step.workspace.floats(kKeys, numbersOn(rank_, all));
+    uint8_t* held = bytes(step, kKeys, bytesOn(rank_, all));
     packBlocks(step, all, held);
     for (size_t hop = 0; hop < ranks_; hop++) {
       const size_t holder = (rank_ + ranks_ - hop) % ranks_, next = (holder + ranks_ - 1) % ranks_;  // whose blocks are here, and come next
-      float* arriving = nullptr;
+      uint8_t* arriving = nullptr;
       std::future<void> moving;
       if (hop + 1 < ranks_) {
-        arriving = step.workspace.floats(hop % 2 == 0 ? kArriving : kArrivingNext, numbersOn(next, all));
-        moving = std::async(std::launch::async, [&, held, arriving] { shift(held, numbersOn(holder, all), arriving, numbersOn(next, all)); });
+        arriving = bytes(step, hop % 2 == 0 ? kArriving : kArrivingNext, bytesOn(next, all));
+        moving = std::async(std::launch::async, [&, held, arriving] { shift(held, bytesOn(holder, all), arriving, bytesOn(next, all)); });
       }
       kernel::Attention op = hop == 0 ? op_ : over(held, holder, all, op_);
       op.query = query_.floats();
@@ -193,12 +193,12 @@ class SequenceAttention : public Operation {
   }
 
   /// Sends to the rank after this one and receives from the one before.
-  void shift(float* outgoing, size_t outgoingNumbers, float* incoming, size_t incomingNumbers) {
+  void shift(uint8_t* outgoing, size_t outgoingBytes, uint8_t* incoming, size_t incomingBytes) {
     const auto type = collective::DataType::UInt8;
     std::vector<collective::Message> messages;
     const int after = static_cast<int>((rank_ + 1) % ranks_), before = static_cast<int>((rank_ + ranks_ - 1) % ranks_);
-    if (outgoingNumbers > 0) messages.push_back({after, true, reinterpret_cast<uint8_t*>(outgoing), outgoingNumbers * sizeof(float), type});
-    if (incomingNumbers > 0) messages.push_back({before, false, reinterpret_cast<uint8_t*>(incoming), incomingNumbers * sizeof(float), type});
+    if (outgoingBytes > 0) messages.push_back({after, true, outgoing, outgoingBytes, type});
+    if (incomingBytes > 0) messages.push_back({before, false, incoming, incomingBytes, type});
     if (!messages.empty()) collective::exchange(group_, messages);
   }
 
@@ -220,21 +220,19 @@ class SequenceAttention : public Operation {
     exchange(outgoing, sent_, queries, received_);
     const auto returning = sent_, computed = received_;
 
-    size_t arrivingNumbers = 0, leavingNumbers = 0;
+    size_t arrivingBytes = 0, leavingBytes = 0;
     for (size_t rank = 0; rank < ranks_; rank++) {
-      sent_[rank] = numbersOn(rank_, parts[rank]) * sizeof(float);
-      received_[rank] = numbersOn(rank, own) * sizeof(float);
-      leavingNumbers += numbersOn(rank_, parts[rank]);
-      arrivingNumbers += numbersOn(rank, own);
+      leavingBytes += sent_[rank] = bytesOn(rank_, parts[rank]);
+      arrivingBytes += received_[rank] = bytesOn(rank, own);
     }
-    float* leaving = step.workspace.floats(kKeys, leavingNumbers);
-    float* packed = leaving;
+    uint8_t* leaving = bytes(step, kKeys, leavingBytes);
+    uint8_t* packed = leaving;
     for (const Part& part : parts) {
       packBlocks(step, part, packed);
-      packed += numbersOn(rank_, part);
+      packed += bytesOn(rank_, part);
     }
-    float* arrived = step.workspace.floats(kArriving, arrivingNumbers);
-    exchange(leaving, sent_, arrived, received_);
+    uint8_t* arrived = bytes(step, kArriving, arrivingBytes);
+    collective::allToAll(group_, leaving, sent_.data(), arrived, received_.data());
 
     float* partials = step.workspace.floats(kPartials, ranks_ * queries_ * ownRow);
     for (size_t rank = 0; rank < ranks_; rank++) {
@@ -245,7 +243,7 @@ class SequenceAttention : public Operation {
       op.queries = queries_;
       op.out = partials + rank * queries_ * ownRow;
       exchanged_->attention.run(op, step.threads, step.scratch);
-      arrived += numbersOn(rank, own);
+      arrived += bytesOn(rank, own);
     }
     joinPartials(partials, ranks_, queries_, own.heads(), op_.headSize, queries, step.threads);
 
@@ -271,30 +269,34 @@ class SequenceAttention : public Operation {
     }
   }
 
-  /// How many numbers the keys and values of a part's heads are that a rank holds for this step.
-  size_t numbersOn(size_t rank, const Part& part) const { return 2 * blocksOn_[rank] * blockNumbers(part.keyHeads()); }
+  /// Bytes of the keys and values of a part's heads that a rank holds for this step.
+  size_t bytesOn(size_t rank, const Part& part) const { return 2 * blocksOn_[rank] * blockBytes(part.keyHeads()); }
+
+  static uint8_t* bytes(const Step& step, Buffer buffer, size_t count) {
+    return reinterpret_cast<uint8_t*>(step.workspace.floats(buffer, (count + sizeof(float) - 1) / sizeof(float)));
+  }
 
   /// Copies this rank's blocks out of the cache, sequence by sequence: the keys of a part's heads, then the values.
-  void packBlocks(const Step& step, const Part& part, float* to) {
+  void packBlocks(const Step& step, const Part& part, uint8_t* to) {
     blocks_.clear();
     for (size_t sequence = 0; sequence < sequences_; sequence++) {
       const Extent& extent = extents_[rank_ * sequences_ + sequence];
       const int32_t* table = op_.blockTables + sequence * op_.blocksPerSequence + extent.first;
       blocks_.insert(blocks_.end(), table, table + extent.count);
     }
-    const size_t whole = blockNumbers(op_.keyHeads), numbers = blockNumbers(part.keyHeads()), offset = blockNumbers(part.keyBegin);
-    float* values = to + blocks_.size() * numbers;
-    step.threads.forEach(blocks_.size(), grainOf(8 * numbers), [&](size_t begin, size_t end) {
+    const size_t whole = blockBytes(op_.keyHeads), own = blockBytes(part.keyHeads()), offset = blockBytes(part.keyBegin);
+    uint8_t* values = to + blocks_.size() * own;
+    step.threads.forEach(blocks_.size(), grainOf(2 * own), [&](size_t begin, size_t end) {
       for (size_t i = begin; i < end; i++) {
         const size_t from = static_cast<size_t>(blocks_[i]) * whole + offset;
-        std::memcpy(to + i * numbers, op_.keys + from, numbers * sizeof(float));
-        std::memcpy(values + i * numbers, op_.values + from, numbers * sizeof(float));
+        std::memcpy(to + i * own, op_.keys + from, own);
+        std::memcpy(values + i * own, op_.values + from, own);
       }
     });
   }
 
   /// `op` over blocks that packBlocks() has packed on `rank`.
-  kernel::Attention over(const float* packed, size_t rank, const Part& part, kernel::Attention op) {
+  kernel::Attention over(const uint8_t* packed, size_t rank, const Part& part, kernel::Attention op) {
     size_t longest = 1;
     const Extent* extents = &extents_[rank * sequences_];
     for (size_t sequence = 0; sequence < sequences_; sequence++) longest = std::max(longest, extents[sequence].first + extents[sequence].count);
@@ -305,7 +307,7 @@ class SequenceAttention : public Operation {
       for (size_t i = 0; i < extents[sequence].count; i++) table[i] = block++;
     }
     op.keys = packed;
-    op.values = packed + blocksOn_[rank] * blockNumbers(part.keyHeads());
+    op.values = packed + blocksOn_[rank] * blockBytes(part.keyHeads());
     op.blockTables = packedTables_.data();
     op.blocksPerSequence = longest;
     return op;

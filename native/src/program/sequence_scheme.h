@@ -17,10 +17,11 @@ enum class SequenceScheme {
 /// One attention of a group of ranks, counted over all of them.
 struct SequenceWork {
   size_t ranks, queries, cachedTokens, heads, keyHeads, headSize;
+  size_t cachedHeadBytes;  // of one head's key, or value, of a token
 };
 
-/// Numbers that all ranks together send.
-size_t numbersMoved(SequenceScheme scheme, const SequenceWork& work);
+/// Bytes that all ranks together send.
+size_t bytesMoved(SequenceScheme scheme, const SequenceWork& work);
 
 /// The scheme that moves the least, which is the same on all ranks; of equals the first that can hide its transfers behind
 /// computation. As a rule: PassQueries where queries are few beside what is cached (decoding, and later chunks of a prompt);

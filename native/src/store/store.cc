@@ -48,7 +48,7 @@ uint64_t rounded(uint64_t bytes) {
 
 uint64_t aligned(uint64_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
 
-/// When a process started, in ticks since the host did; 0 when there is none. It tells a process from a later one of its id.
+/// When a process started, in ticks since the host did; 0 when that cannot be read. It tells a process from a later one of its id.
 uint64_t startOf(pid_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string line;
@@ -274,7 +274,9 @@ bool Store::isAlive(uint32_t slot) const {
   const pid_t pid = process.pid.load(std::memory_order_acquire);
   if (pid == 0) return false;
   if (pid == getpid()) return true;
-  return ProcessWatch(pid).alive() && startOf(pid) == process.start;
+  if (!ProcessWatch(pid).alive()) return false;
+  const uint64_t start = startOf(pid);
+  return start == process.start || start == 0 || process.start == 0;
 }
 
 Store::Object& Store::at(ObjectId id) const {

@@ -7,6 +7,7 @@ import {
   readConfig,
   stageSpec,
 } from '@troupe/llm'
+import { CACHE_TYPES, type CacheType } from '@troupe/tensor'
 import { type Benchmark, BenchmarkError, type Figure } from './benchmark.js'
 import { countOf } from './numbers.js'
 
@@ -21,11 +22,17 @@ export const llm: Benchmark = {
     decode: { type: 'string', default: '64' },
     chunk: { type: 'string', default: '512' },
     runs: { type: 'string', default: '3' },
+    'cache-type': { type: 'string' },
   },
   async *run(values) {
     if (typeof values.model !== 'string') throw new BenchmarkError('expected --model PATH')
     const [prefill, decode] = [countOf(values, 'prefill'), countOf(values, 'decode')]
-    const text = new Text(values.model, prefill + decode, countOf(values, 'chunk'), countOf(values, 'threads'))
+    const wanted = values['cache-type']
+    const cacheType = CACHE_TYPES.find((type) => type === wanted)
+    if (wanted !== undefined && !cacheType)
+      throw new BenchmarkError(`--cache-type must be one of ${CACHE_TYPES.join(', ')}`)
+    const workload = { tokens: prefill + decode, chunk: countOf(values, 'chunk') }
+    const text = new Text(values.model, workload, countOf(values, 'threads'), cacheType)
     await text.load()
     let best = { prefill: 0, decode: 0 }
     for (let run = 0; run < countOf(values, 'runs'); run++) {
@@ -38,19 +45,21 @@ export const llm: Benchmark = {
 
 /** A worker and one text that it continues. */
 class Text {
+  readonly #chunk: number
   readonly #worker: ModelWorker
   readonly #pool: BlockPool
   readonly #config: ModelConfig
 
   constructor(
     model: string,
-    tokens: number,
-    private readonly chunk: number,
+    { tokens, chunk }: { tokens: number; chunk: number },
     threads: number,
+    cacheType?: CacheType,
   ) {
+    this.#chunk = chunk
     this.#config = readConfig(model)
     const spec = stageSpec(model, {}, { tokens: chunk, contextLength: tokens + 1 })
-    this.#worker = new ModelWorker({ ...spec, threads, spin: true })
+    this.#worker = new ModelWorker({ ...spec, threads, spin: true, ...(cacheType ? { cacheType } : {}) })
     this.#pool = new BlockPool(1, spec.cacheBlocks, spec.blockTokens)
   }
 
@@ -67,8 +76,8 @@ class Text {
     try {
       const start = performance.now()
       let token = 0
-      for (let done = 0; done < prefill; done += this.chunk) {
-        const result = await step(prompt.slice(done, done + this.chunk), done + this.chunk >= prefill)
+      for (let done = 0; done < prefill; done += this.#chunk) {
+        const result = await step(prompt.slice(done, done + this.#chunk), done + this.#chunk >= prefill)
         token = result?.tokens[0] ?? 0
       }
       const first = performance.now()

@@ -1,3 +1,4 @@
+export { PRECISIONS, type Precision } from '@troupe/tensor'
 export { BlockPool } from './engine/cache.js'
 export {
   checkPrompt,
@@ -34,15 +35,7 @@ export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'
 export { checkPlan, type Divisible, type Plan, type Range } from './parallel/plan.js'
 export type { StepLimits } from './parallel/stage.js'
-export {
-  type CostlyModel,
-  costsOf,
-  divideLayers,
-  type ModelCosts,
-  type PartCost,
-  type StageDevice,
-  stageLayers,
-} from './parallel/stages.js'
+export { stageLayers } from './parallel/stages.js'
 export * from './planner/index.js'
 export type { TokenizerFiles } from './tokenizer/gguf-tokenizer.js'
 export { TextStream, Tokenizer } from './tokenizer/tokenizer.js'

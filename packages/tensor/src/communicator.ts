@@ -1,38 +1,16 @@
-import { type CollectiveRequest, Communicator as NativeCommunicator, type RankAddress } from '@troupe/native'
+import {
+  type CollectiveRequest,
+  Communicator as NativeCommunicator,
+  type CommunicatorOptions as NativeOptions,
+  type RankAddress,
+} from '@troupe/native'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
 import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
 
 /** Which rank of which group a communicator is. */
-export interface CommunicatorOptions {
-  /** This member's number, from 0 to size - 1. */
-  rank: number
-  size: number
-  /** What errors call the group, e.g. a mesh dimension. */
-  name: string
-  /** Ranks that give the same node id meet in shared memory, others over TCP. */
-  node: string
-  /** This host's address as other nodes see it; leave it out when all ranks are on one node. */
-  host?: string
-  /** A secret that all ranks were given; connections that do not know it are dropped. */
-  token: string
-  /**
-   * Whether what travels between nodes is encrypted (AES-256-GCM, with keys that the token is part of); all ranks must say the
-   * same. It takes about a second copy of the data, and more CPU.
-   */
-  encrypt?: boolean
-  /** What errors call each rank. */
-  labels?: string[]
-  /** Whether a rank waits awake for some 50 us before it sleeps: for ranks that have a core each. */
-  spin?: boolean
-  /** Milliseconds without any progress after which an operation fails; 30,000 by default. */
-  timeout?: number
-  /**
-   * Bytes of messages that may be under way from one rank to another of its host before a sender waits: a power of two, which
-   * all ranks must say alike; 512 KiB by default. Messages between nodes wait for their receiver.
-   */
-  messageBytes?: number
+export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
   /**
    * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
    * first collective on tensors of GPUs makes them meet.

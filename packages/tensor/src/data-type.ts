@@ -7,6 +7,23 @@ export type QuantizedType = 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q4_k' 
  */
 export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | QuantizedType
 
+/**
+ * What the numbers of a KV cache are rounded to. Float16 keeps 11 bits of each number below 65,520, bfloat16 8 bits of any;
+ * int8 keeps groups of 32 numbers, each group with a float32 scale, off by 1/254 of the largest in the group at most.
+ */
+export const CACHE_TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const
+export type CacheType = (typeof CACHE_TYPES)[number]
+
+/** Elements that a key or value of `headSize` numbers takes in a cache; for int8, each group takes 32 and 4 for its scale. */
+export function cacheElements(type: CacheType, headSize: number): number {
+  return type === 'int8' ? Math.ceil(headSize / 32) * 36 : headSize
+}
+
+/** Bytes of a key or value of `headSize` numbers in a cache. */
+export function cacheBytes(type: CacheType, headSize: number): number {
+  return bytesOfRows(type, 1, cacheElements(type, headSize))
+}
+
 /** The typed array that a tensor's elements appear as. Float16 and bfloat16 appear as their bits, blocks as bytes. */
 export type ElementArray<T extends DataType = DataType> = T extends 'float32'
   ? Float32Array

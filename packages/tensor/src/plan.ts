@@ -1,5 +1,5 @@
 import { Program as NativeProgram, type ProgramDescription } from '@troupe/native'
-import { bytesOfRows, isQuantized } from './data-type.js'
+import { bytesOfRows } from './data-type.js'
 import { fuse } from './fuse.js'
 import { type Output, Program } from './program.js'
 import type { CompileOptions, Trace, TracedOperation, Value } from './trace.js'
@@ -129,7 +129,6 @@ function byteSize(value: Value): number {
 
 function programType(value: Value): ProgramDescription['values'][number]['type'] {
   const { type } = value
-  if (type === 'float32' || type === 'float16' || type === 'bfloat16' || type === 'int32' || isQuantized(type))
-    return type
-  throw new TypeError(`a program computes on floats, quantized types and int32; found a tensor of ${type}`)
+  if (type !== 'uint8' && type !== 'int64') return type
+  throw new TypeError(`a program computes on floats, quantized types, int8 and int32; found a tensor of ${type}`)
 }

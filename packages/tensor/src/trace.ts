@@ -43,7 +43,8 @@ export interface CacheShape {
  * How ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at most; or as
  * int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
  */
-export type Precision = 'float32' | 'bfloat16' | 'int8'
+export const PRECISIONS = ['float32', 'bfloat16', 'int8'] as const
+export type Precision = (typeof PRECISIONS)[number]
 const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
 
 /** Which cached tokens each query attends to, and where they are. */
@@ -163,7 +164,10 @@ export class Trace {
     return this.#operation('rotate', [x, table], x.rows, x.columns)
   }
 
-  /** [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot. */
+  /**
+   * [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot, rounded to the
+   * type of the cache, whose heads have cacheElements(type, d) elements.
+   */
   cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
     this.#record('cacheStore', [x, slots, cache], [], {
       headSize: shape.headSize,

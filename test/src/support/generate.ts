@@ -10,6 +10,7 @@ export interface Generated {
   workers: {
     coordinates: Record<string, number>
     pid: number
+    layers: { start: number; end: number }
     weightBytes: number
     kvBytes: number
   }[]

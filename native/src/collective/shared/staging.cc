@@ -106,6 +106,8 @@ bool Staging::share(const Signature& signature, const uint8_t* in, size_t inByte
       operands->in[rank] = own ? in : mapper_.map(places[rank].in);
       operands->out[rank] = own ? out : mapper_.map(places[rank].out);
     } catch (const std::exception& error) {
+      // One that has left because of another's death says so itself.
+      if (group_.gone(ranks_[rank])) group_.failGone(ranks_[rank]);
       group_.fail("rank " + group_.label(ranks_[rank]) + " has died or let go of its operands: " + error.what());
     }
   }

@@ -12,7 +12,9 @@ import {
   stageLayers,
   Tokenizer,
 } from '@troupe/llm'
+import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
+import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { isAutomatic, planOption } from '../plan-option.js'
 import { workerTable } from '../worker-table.js'
@@ -36,6 +38,7 @@ export const generate = command({
       placeholder: 'FORMAT',
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
+    'cache-type': cacheTypeOption,
     prompt: { type: 'string', help: 'the text to continue' },
     tokens: {
       type: 'string',
@@ -70,6 +73,7 @@ export const generate = command({
     },
     tensor: degree("shards: workers that hold some of each layer's heads and columns"),
     sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    communication: communicationOption,
     threads: {
       type: 'integer',
       min: 1,
@@ -90,11 +94,12 @@ export const generate = command({
     const isAuto = isAutomatic(options)
     const given = { pipeline: options.pipeline, tensor: options.tensor, sequence: options.sequence }
     checkPlan(given, config)
-    const layers = options.layers === undefined ? {} : { layers: countsOf('--layers', options.layers) }
-    if (!isAuto) stageLayers(config, given.pipeline, layers.layers)
-    else if (layers.layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
+    const layers = options.layers === undefined ? undefined : countsOf('--layers', options.layers)
+    if (!isAuto) stageLayers(config, given.pipeline, layers)
+    else if (layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
     const tokenizer = Tokenizer.open(model)
-    const weights = loadFormat(options.weights)
+    const sent = communication(options.communication)
+    const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
     const prompt = promptOf(options, tokenizer)
     checkPrompt(prompt, config.contextLength, config.vocabularySize)
     const contextLength = Math.min(config.contextLength, prompt.length + options['max-tokens'])
@@ -106,17 +111,17 @@ export const generate = command({
         contextLength,
         promptTokens: prompt.length,
         outputTokens: options['max-tokens'],
-        ...weights,
+        ...stored,
       }
-      const plan = isAuto ? await choosePlan(cluster, request) : given
+      const split = isAuto ? await choosePlan(cluster, request) : { plan: given, ...(layers ? { layers } : {}) }
       const threads = options.threads === undefined ? {} : { threads: options.threads }
       const engine = await Engine.start(cluster, {
         model,
-        plan,
+        ...split,
+        ...sent,
         contextLength,
         maxSequences: 1,
-        ...layers,
-        ...weights,
+        ...stored,
         ...threads,
       })
       const asked: GenerateOptions = {

@@ -1,7 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { connect, InvalidInputError } from '@troupe/core'
 import { checkPlan, Engine, perplexity as measure, readConfig, Tokenizer } from '@troupe/llm'
+import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
+import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { isAutomatic, planOption } from '../plan-option.js'
 
@@ -20,6 +22,7 @@ export const perplexity = command({
       placeholder: 'FORMAT',
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
+    'cache-type': cacheTypeOption,
     window: {
       type: 'integer',
       min: 2,
@@ -31,6 +34,7 @@ export const perplexity = command({
     pipeline: degree('stages: workers that hold some of the layers each'),
     tensor: degree("shards: workers that hold some of each layer's heads and columns"),
     sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    communication: communicationOption,
     json: { type: 'boolean', help: 'print one JSON object: perplexity and how many tokens were predicted' },
   },
   async run({ model, text, pipeline, tensor, sequence, ...options }) {
@@ -41,7 +45,8 @@ export const perplexity = command({
     const given = { pipeline, tensor, sequence }
     checkPlan(given, config)
     const plan = isAutomatic({ ...given, plan: options.plan }) ? 'auto' : given
-    const weights = loadFormat(options.weights)
+    const sent = communication(options.communication)
+    const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
     const tokens = tokensOf(model, text).slice(0, options['max-tokens'])
     const window = Math.min(options.window, config.contextLength)
 
@@ -53,7 +58,8 @@ export const perplexity = command({
         contextLength: window,
         maxSequences: 1,
         scoring: true,
-        ...weights,
+        ...stored,
+        ...sent,
       })
       const found = await measure(engine, tokens, window)
       await engine.stop()

@@ -11,6 +11,7 @@ import {
   searchPlans,
   type Workload,
 } from '@troupe/llm'
+import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
 import { show } from '../observe.js'
@@ -31,10 +32,15 @@ export const plan = command({
     address: { type: 'string', placeholder: 'HOST:PORT', help: 'the cluster of the head that listens there' },
     recalibrate: { type: 'boolean', help: 'measure the nodes again' },
     weights: { type: 'string', placeholder: 'FORMAT', help: 'plan for weights that are quantized to q8_0 or q4_0' },
+    'cache-type': cacheTypeOption,
     prompt: { type: 'integer', min: 1, default: 512, help: 'tokens of a prompt' },
     output: { type: 'integer', min: 1, default: 128, help: 'tokens of an answer' },
     concurrency: { type: 'integer', min: 1, default: 1, help: 'requests at a time' },
-    chunk: { type: 'integer', min: 1, default: 512, help: 'the most prompt tokens that one step takes' },
+    chunk: {
+      type: 'integer',
+      min: 1,
+      help: 'the most prompt tokens that one step takes; 256, or 128 of a pipeline, by default',
+    },
     objective: {
       type: 'string',
       default: 'latency',
@@ -54,12 +60,12 @@ export const plan = command({
     if (options.cluster !== undefined && (options.address !== undefined || options.recalibrate)) {
       throw new InvalidInputError('--cluster takes a file in place of a cluster that runs; leave --address out')
     }
-    const shape = readModelShape(model, loadFormat(options.weights).weights)
+    const shape = readModelShape(model, loadFormat(options.weights).weights, cacheType(options['cache-type']).cacheType)
     const workload: Workload = {
       promptTokens: options.prompt,
       outputTokens: options.output,
       concurrency: options.concurrency,
-      chunkTokens: options.chunk,
+      ...(options.chunk === undefined ? {} : { chunkTokens: options.chunk }),
       cachedTokens: 0,
       objective: objectiveOf(options.objective),
     }

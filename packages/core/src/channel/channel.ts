@@ -6,7 +6,7 @@ import { currentRuntime, runtimeOrNone } from '../runtime/runtime.js'
 import { registerCodec } from '../transport/codec.js'
 import { randomId } from '../transport/switchboard.js'
 import { type Inlet, SharedInlet } from './inlet.js'
-import { type Message, messageOf } from './message.js'
+import { type Message, messageOf, NOTHING } from './message.js'
 import { noReaders, Outlet } from './outlet.js'
 import { RemoteInlet, type RemoteMessage } from './remote-inlet.js'
 
@@ -184,8 +184,8 @@ export class ChannelReader<T> implements AsyncIterable<T> {
 
   /** The next message if one has come. */
   tryReceive(): { readonly value: T } | undefined {
-    const inlet = this.open()
-    return inlet.poll(0) ? { value: inlet.take() as T } : undefined
+    const value = taken(this.open(), 0)
+    return value === NOTHING ? undefined : { value: value as T }
   }
 
   /**
@@ -200,14 +200,14 @@ export class ChannelReader<T> implements AsyncIterable<T> {
   receiveSync(timeout = Number.POSITIVE_INFINITY): T {
     const inlet = this.open()
     if (!inlet.native) throw new InvalidInputError('receiveSync reads channels of its own node; use receive')
-    if (!inlet.poll(this.#isBusy ? WAIT : 0)) {
+    let value = taken(inlet, this.#isBusy ? WAIT : 0)
+    if (value === NOTHING) {
       inlet.native.wait(timeout)
-      if (!inlet.poll(0)) {
-        throw inlet.ending ?? new DeadlineExceededError(`no message came within ${timeout} ms`)
-      }
+      value = taken(inlet, 0)
+      if (value === NOTHING) throw inlet.ending ?? new DeadlineExceededError(`no message came within ${timeout} ms`)
     }
     this.#isBusy = true
-    return inlet.take() as T
+    return value as T
   }
 
   /** Takes no more messages; the writer no longer waits for this reader. */
@@ -236,7 +236,12 @@ export class ChannelReader<T> implements AsyncIterable<T> {
 
   async #next(): Promise<T> {
     const inlet = this.open()
-    while (!inlet.poll(this.#isBusy ? WAIT : 0)) {
+    for (;;) {
+      const value = taken(inlet, this.#isBusy ? WAIT : 0)
+      if (value !== NOTHING) {
+        this.#isBusy = true
+        return value as T
+      }
       this.#isBusy = false
       if (inlet.ending && !inlet.poll(0)) throw inlet.ending
       await news(inlet, (wake) => {
@@ -244,9 +249,14 @@ export class ChannelReader<T> implements AsyncIterable<T> {
       })
       if (this.#isClosed) throw new ChannelClosedError('this reader was closed')
     }
-    this.#isBusy = true
-    return inlet.take() as T
   }
+}
+
+/** The next message of an inlet, or `NOTHING`. @throws what failed in reading it */
+function taken(inlet: Inlet, microseconds: number): unknown {
+  const value = inlet.next(microseconds)
+  if (value !== NOTHING && inlet.isFailure) throw value
+  return value
 }
 
 /** Makes a channel whose readers can be passed to other processes until it is forgotten. */
@@ -292,8 +302,7 @@ function openShared(memory: SharedMemoryHandle, index: number): Inlet {
 async function* messagesOf(reader: ChannelReader<unknown>): AsyncGenerator<RemoteMessage> {
   const inlet = reader.open()
   for (;;) {
-    while (inlet.poll(0)) {
-      const value = inlet.take()
+    for (let value = inlet.next(0); value !== NOTHING; value = inlet.next(0)) {
       yield { value, isFailure: inlet.isFailure }
     }
     if (inlet.ending) return

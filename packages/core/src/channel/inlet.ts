@@ -9,8 +9,6 @@ export interface Inlet {
   poll(microseconds: number): boolean
   /** Takes the next message, or what failed in reading it; `NOTHING` if none has come. Waits as `poll` does. */
   next(microseconds: number): unknown
-  /** Takes the message that `poll` has found. */
-  take(): unknown
   /** Whether the last message that was taken is about a failure. */
   readonly isFailure: boolean
   /** Has a function called once at the next news: a message, or the end. False when there is some already. */

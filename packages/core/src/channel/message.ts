@@ -114,15 +114,14 @@ export class MessageReader {
       return scalar === undefined ? NOTHING : scalar
     }
     try {
-      return this.take()
+      return this.#take()
     } catch (error) {
       this.isFailure = true
       return error
     }
   }
 
-  /** Takes the message that `native.peek` has found. */
-  take(): unknown {
+  #take(): unknown {
     const range = this.#range
     const tag = this.#frame[2]!
     this.isFailure = (tag & FAILURE) !== 0

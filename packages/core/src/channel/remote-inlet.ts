@@ -44,11 +44,9 @@ export class RemoteInlet implements Inlet, Answer {
   }
 
   next(): unknown {
-    return this.#messages.length > 0 ? this.take() : NOTHING
-  }
-
-  take(): unknown {
-    const { value, isFailure } = this.#messages.shift()!
+    const message = this.#messages.shift()
+    if (!message) return NOTHING
+    const { value, isFailure } = message
     this.isFailure = isFailure
     if (++this.#taken >= STREAM_WINDOW / 2) {
       if (!this.#end) this.#peer.credit(this.#request, this.#taken)

@@ -183,7 +183,7 @@ test('an event loop that awaits one execution after the other still gets its tur
   const timer = setInterval(() => ticks++, 1)
   for (let round = 0; round < 1e6 && ticks < 5; round++) await echo.execute(1)
   clearInterval(timer)
-  t.is(ticks, 5)
+  t.true(ticks >= 5)
   await echo.close()
 })
 

@@ -1,12 +1,12 @@
 import { resolve } from 'node:path'
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
-import type { Precision } from '@troupe/tensor'
+import { CACHE_TYPES, type CacheType, cacheBytes, type Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
-import { checkPlan, type Plan } from '../parallel/plan.js'
+import { checkPlan, chunkTokensOf, type Plan } from '../parallel/plan.js'
 import { stageLayers } from '../parallel/stages.js'
 import { choosePlan } from '../planner/choose-plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
-import { BlockPool } from './cache.js'
+import { BlockPool, DEFAULT_CACHE_TYPE } from './cache.js'
 import { Replica } from './replica.js'
 import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
@@ -16,7 +16,10 @@ import { type GeneratedToken, type TokenSource, TokenStream } from './token-stre
 import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
 
 const BLOCK_TOKENS = 16
-const DIMENSIONS = ['pipeline', 'tensor', 'sequence'] as const
+/** From the one whose workers are furthest apart on: pipeline between nodes, tensor inside of one. */
+const DIMENSIONS = ['pipeline', 'sequence', 'tensor'] as const
+/** Tokens of a step that keeps the logits after all of them. */
+const SCORED_TOKENS = 128
 /** The share of a node's memory that the KV cache may have by default. */
 const CACHE_SHARE = 0.25
 
@@ -47,7 +50,15 @@ export interface EngineOptions {
    * used.
    */
   cacheTokens?: number
-  /** The most tokens that one step computes; longer prompts take several. Default 256, or 128 so that pipeline stages overlap. */
+  /**
+   * What keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
+   * `int8`, in groups of 32 with a scale, little more than a quarter, at a cost to accuracy.
+   */
+  cacheType?: CacheType
+  /**
+   * The most tokens that one step computes; longer prompts take several. Default 256, or 128 where pipeline stages overlap or
+   * texts are scored.
+   */
   chunkTokens?: number
   /** Whether score() is wanted, for which every step makes room for the logits after all of its tokens. Default false. */
   scoring?: boolean
@@ -110,20 +121,32 @@ export class Engine {
   static async start(cluster: Cluster, options: EngineOptions): Promise<Engine> {
     const model = resolve(options.model)
     const config = readConfig(model)
-    const asked = options.plan === 'auto' ? await choosePlan(cluster, { ...options, model }) : options.plan
-    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...asked }
-    checkPlan(plan, config)
     const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
+    const mostTokens = options.chunkTokens ?? (scoring ? SCORED_TOKENS : undefined)
+    const chosen = await planOf(cluster, { ...options, model, ...(mostTokens ? { chunkTokens: mostTokens } : {}) })
+    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...chosen.plan }
+    checkPlan(plan, config)
     checkCounts({ replicas: replicaCount, maxSequences })
+    const cacheType = options.cacheType ?? DEFAULT_CACHE_TYPE
+    if (!CACHE_TYPES.includes(cacheType)) {
+      throw new InvalidInputError(`cacheType must be one of ${CACHE_TYPES.join(', ')}; found ${cacheType}`)
+    }
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
-    const chunkTokens = Math.min(options.chunkTokens ?? (scoring || plan.pipeline > 1 ? 128 : 256), contextLength)
+    const chunkTokens = Math.min(mostTokens ?? chunkTokensOf(plan), contextLength)
     const stepTokens = Math.max(chunkTokens, maxSequences)
     // A rank may get a token more of each sequence than its even share.
     const rankTokens =
       plan.sequence === 1 ? stepTokens : Math.min(stepTokens, Math.ceil(stepTokens / plan.sequence) + maxSequences)
     const outputs = scoring ? rankTokens : Math.min(rankTokens, maxSequences)
     const nodes = await cluster.nodes()
-    const cacheTokens = cacheTokensOf(options, { config, contextLength, maxSequences, replicas: replicaCount, nodes })
+    const cacheTokens = cacheTokensOf(options, {
+      config,
+      cacheType,
+      contextLength,
+      maxSequences,
+      replicas: replicaCount,
+      nodes,
+    })
     const cacheBlocks = new BlockPool(plan.sequence, 0, BLOCK_TOKENS).blocksFor(cacheTokens)
     // One step for each stage, and some that wait for the first.
     const stepsAhead = plan.pipeline + 2
@@ -132,9 +155,10 @@ export class Engine {
     const cores = Math.min(...nodes.map((node) => node.cpus))
     const perNode = Math.ceil(size / nodes.length)
     const threads = options.threads ?? Math.max(1, Math.floor(cores / perNode))
-    const layers = stageLayers(config, plan.pipeline, options.layers)
+    const layers = stageLayers(config, plan.pipeline, chosen.layers)
 
-    const dimensions = replicaCount > 1 ? { replica: replicaCount, ...plan } : { ...plan }
+    const sizes = Object.fromEntries(DIMENSIONS.map((dimension) => [dimension, plan[dimension]]))
+    const dimensions = replicaCount > 1 ? { replica: replicaCount, ...sizes } : sizes
     const mesh = await RemoteModelWorker.spawnMesh(dimensions, ({ coordinates }): [WorkerSpec] => [
       {
         model,
@@ -145,6 +169,7 @@ export class Engine {
         layers: layers[coordinates.pipeline!]!,
         threads,
         spin: perNode * threads <= cores,
+        cacheType,
         cacheBlocks,
         blockTokens: BLOCK_TOKENS,
         limits: {
@@ -276,6 +301,17 @@ export function checkPrompt(prompt: readonly number[], contextLength: number, vo
   }
 }
 
+/** The plan, and the layers of its stages, that are asked for or that the planner chooses. */
+async function planOf(
+  cluster: Cluster,
+  options: EngineOptions,
+): Promise<Pick<EngineOptions, 'layers'> & { plan?: Partial<Plan> }> {
+  const { plan, layers } = options
+  if (plan !== 'auto') return { ...(plan ? { plan } : {}), ...(layers ? { layers } : {}) }
+  if (!layers) return choosePlan(cluster, options)
+  throw new InvalidInputError("plan: 'auto' chooses how many layers each stage has; leave layers out")
+}
+
 async function kill(mesh: Mesh<ModelWorker>): Promise<void> {
   await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
 }
@@ -322,13 +358,14 @@ function cacheTokensOf(
   { cacheTokens }: EngineOptions,
   size: {
     config: ModelConfig
+    cacheType: CacheType
     contextLength: number
     maxSequences: number
     replicas: number
     nodes: readonly NodeInfo[]
   },
 ): number {
-  const { config, contextLength, maxSequences, replicas, nodes } = size
+  const { config, cacheType, contextLength, maxSequences, replicas, nodes } = size
   if (cacheTokens !== undefined) {
     if (Number.isInteger(cacheTokens) && cacheTokens >= contextLength) return cacheTokens
     throw new InvalidInputError(
@@ -336,7 +373,7 @@ function cacheTokensOf(
     )
   }
   const { layers, keyValueHeads, headSize } = config
-  const tokenBytes = 2 * layers * keyValueHeads * headSize * Float32Array.BYTES_PER_ELEMENT
+  const tokenBytes = 2 * layers * keyValueHeads * cacheBytes(cacheType, headSize)
   const memory = nodes.length * Math.min(...nodes.map(({ resources }) => resources.memory ?? 0))
   const affordable = Math.floor((CACHE_SHARE * memory) / (tokenBytes * replicas))
   return Math.max(contextLength, Math.min(maxSequences * contextLength, affordable))

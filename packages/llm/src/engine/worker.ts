@@ -1,5 +1,6 @@
 import { actor, type Invitation } from '@troupe/core'
 import {
+  type CacheType,
   type CompileOptions,
   type Output,
   type Precision,
@@ -17,6 +18,7 @@ import { stageLayers } from '../parallel/stages.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
+import { DEFAULT_CACHE_TYPE } from './cache.js'
 import { logProbability } from './sampler.js'
 import type { StepResult } from './scheduler.js'
 import type { Step } from './step.js'
@@ -37,6 +39,7 @@ export interface WorkerSpec {
   /** CPU threads for this worker, and whether every thread has a core of its own. */
   threads: number
   spin: boolean
+  cacheType: CacheType
   cacheBlocks: number
   blockTokens: number
   limits: StepLimits
@@ -77,6 +80,7 @@ export function stageSpec(
     layers: stageLayers(readConfig(model), stages)[stage]!,
     threads: 1,
     spin: false,
+    cacheType: DEFAULT_CACHE_TYPE,
     cacheBlocks,
     blockTokens,
     limits: { ...steps, blocksPerSequence: cacheBlocks },
@@ -118,12 +122,12 @@ export class ModelWorker {
     )
     const checkpoint = openCheckpoint(this.spec.model)
     const weights = new Weights(checkpoint, this.spec.loadFormat)
-    const { cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
+    const { cacheType: type, cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
     const context: LayerContext = {
       weights,
       groups: this.#groups,
       communication,
-      cache: { blocks, blockTokens, bytes: 0 },
+      cache: { type, blocks, blockTokens, bytes: 0 },
     }
     this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
       threads,

@@ -1,4 +1,4 @@
-import { Tensor, type Trace, type Value } from '@troupe/tensor'
+import { cacheElements, Tensor, type Trace, type Value } from '@troupe/tensor'
 import { communicatorOf } from '../parallel/groups.js'
 import { length, partition, type Range } from '../parallel/plan.js'
 import type { LayerContext, StepValues } from './context.js'
@@ -108,8 +108,8 @@ export class Attention {
 
   #cache(): Tensor {
     const { cache } = this.context
-    const floats = length(this.#keyHeads) * cache.blockTokens * this.shape.headSize
-    const tensor = Tensor.zeros('float32', [cache.blocks, floats], { memory: 'private' })
+    const elements = length(this.#keyHeads) * cache.blockTokens * cacheElements(cache.type, this.shape.headSize)
+    const tensor = Tensor.zeros(cache.type, [cache.blocks, elements], { memory: 'private' })
     cache.bytes += tensor.byteLength
     return tensor
   }

@@ -1,4 +1,12 @@
-import type { AttentionBatch, CacheShape, Precision, RowSymbol, SharedAttentionBatch, Value } from '@troupe/tensor'
+import type {
+  AttentionBatch,
+  CacheShape,
+  CacheType,
+  Precision,
+  RowSymbol,
+  SharedAttentionBatch,
+  Value,
+} from '@troupe/tensor'
 import type { Groups } from '../parallel/groups.js'
 import type { Weights } from '../weights/weights.js'
 
@@ -9,6 +17,7 @@ export interface LayerContext {
   /** How tensor ranks send each other what they sum. */
   communication: Precision
   cache: {
+    type: CacheType
     blocks: number
     blockTokens: CacheShape['blockTokens']
     /** Bytes of the caches made so far. */

@@ -32,6 +32,11 @@ export function partition(count: number, parts: number, index: number, block = 1
   return { start: bound(index), end: bound(index + 1) }
 }
 
+/** Prompt tokens that a step takes at most unless it is said otherwise: fewer where stages are to overlap. */
+export function chunkTokensOf({ pipeline }: Pick<Plan, 'pipeline'>): number {
+  return pipeline > 1 ? 128 : 256
+}
+
 /** What of a model limits how it can be split. */
 export interface Divisible {
   layers: number

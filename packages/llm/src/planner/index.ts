@@ -1,5 +1,5 @@
 export { type Calibration, calibrate } from './calibration/calibrate.js'
-export { choosePlan, type PlanRequest } from './choose-plan.js'
+export { type ChosenPlan, choosePlan, type PlanRequest } from './choose-plan.js'
 export { type ClusterSpec, countDevices, type Device, type Link, type NodeGroup, type Rate } from './cluster.js'
 export { checkFormats, readClusterFile } from './cluster-file.js'
 export type { Cost, SequenceWay } from './layer-cost.js'

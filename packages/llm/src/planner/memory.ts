@@ -26,7 +26,13 @@ export class MemoryNeeds {
   readonly working: number
 
   /** @param sequences How many a replica has at a time. */
-  constructor(model: ModelShape, shard: ShardShape, ranks: number, workload: Workload, sequences: number) {
+  constructor(
+    model: ModelShape,
+    shard: ShardShape,
+    ranks: number,
+    workload: Workload,
+    { sequences, chunkTokens }: { sequences: number; chunkTokens: number },
+  ) {
     const { hiddenSize, headSize, activationBytes } = model
     const projected = 2 * (shard.heads + shard.keyValueHeads) * headSize
     const ofToken = 2 * shard.keyValueHeads * headSize * model.cacheBytes
@@ -40,7 +46,7 @@ export class MemoryNeeds {
     }
     this.embedding = hiddenSize * shard.rows * model.embedding.bytesPerWeight
     this.head = hiddenSize * shard.rows * model.head.bytesPerWeight
-    const chunk = Math.ceil(Math.min(workload.chunkTokens, workload.promptTokens) / ranks)
+    const chunk = Math.ceil(Math.min(chunkTokens, workload.promptTokens) / ranks)
     const perToken = 4 * hiddenSize + projected + 3 * shard.columns
     this.working =
       PROCESS_BYTES + activationBytes * (chunk * perToken + sequences * (model.vocabularySize + shard.rows))

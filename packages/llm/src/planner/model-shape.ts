@@ -1,4 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
+import { type CacheType, cacheBytes } from '@troupe/tensor'
+import { DEFAULT_CACHE_TYPE } from '../engine/cache.js'
 import { keyHeadsOf } from '../layers/attention.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { length, partition } from '../parallel/plan.js'
@@ -52,15 +54,16 @@ const FLOAT_BYTES = 4
  * are in.
  * @throws InvalidInputError if the model cannot be used, or its weights are missing and `weights` is too.
  */
-export function readModelShape(model: string, weights?: LoadFormat): ModelShape {
+export function readModelShape(model: string, weights?: LoadFormat, cacheType?: CacheType): ModelShape {
   const config = readConfig(model)
-  return modelShape(config, weights ? () => weightFormat(weights) : storedFormats(model, config))
+  const formatOf = weights ? () => weightFormat(weights) : storedFormats(model, config)
+  return modelShape(config, formatOf, cacheType ?? DEFAULT_CACHE_TYPE)
 }
 
 /** The format of each kind of matrix. */
 export type FormatOf = (kind: 'attention' | 'feedForward' | 'embedding' | 'head') => WeightFormat
 
-export function modelShape(config: ModelConfig, formatOf: FormatOf): ModelShape {
+export function modelShape(config: ModelConfig, formatOf: FormatOf, cacheType: CacheType): ModelShape {
   const { layers, hiddenSize, intermediateSize, heads, keyValueHeads, headSize, vocabularySize, tiedEmbeddings } =
     config
   return {
@@ -72,7 +75,7 @@ export function modelShape(config: ModelConfig, formatOf: FormatOf): ModelShape 
     embedding: formatOf('embedding'),
     head: formatOf('head'),
     activationBytes: FLOAT_BYTES,
-    cacheBytes: FLOAT_BYTES,
+    cacheBytes: cacheBytes(cacheType, headSize) / headSize,
   }
 }
 

@@ -11,6 +11,8 @@ export interface SearchOptions {
   mapping?: readonly Dimension[]
   /** The most replicas; as many as there is room and work for by default. */
   maxReplicas?: number
+  /** Whether nodes may be taken in another order than they are listed in, as a mesh is not. Default true. */
+  reorders?: boolean
 }
 
 /** What a search found. */
@@ -42,7 +44,8 @@ export function searchPlans(
   workload: Workload,
   options: SearchOptions = {},
 ): SearchResult {
-  const searches = orders(cluster.nodes).map((nodes) => {
+  const { reorders = true } = options
+  const searches = (reorders ? orders(cluster.nodes) : [cluster.nodes]).map((nodes) => {
     const search = new Search(new Simulator({ ...cluster, nodes }, model, workload), options)
     search.run()
     return search

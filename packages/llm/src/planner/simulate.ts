@@ -1,6 +1,6 @@
-import type { Plan } from '../parallel/plan.js'
+import { balance, fillFastest, type StageLoad } from '../parallel/divide-layers.js'
+import { chunkTokensOf, type Plan } from '../parallel/plan.js'
 import type { ClusterSpec, NodeGroup } from './cluster.js'
-import { balance, fillFastest, type StageLoad } from './divide-layers.js'
 import { type Cost, FREE, plus, type SequenceWay, StageCosts, seconds } from './layer-cost.js'
 import { MemoryNeeds, total, type WorkerMemory } from './memory.js'
 import { largestShard, type ModelShape, type ShardShape } from './model-shape.js'
@@ -73,15 +73,12 @@ export function isMisfit(outcome: Prediction | Misfit): outcome is Misfit {
 /** A model on a cluster with a workload, on which plans are tried. */
 export class Simulator {
   readonly #shards = new Map<number, ShardShape>()
-  readonly #chunks: Chunks
 
   constructor(
     readonly cluster: ClusterSpec,
     readonly model: ModelShape,
     readonly workload: Workload,
-  ) {
-    this.#chunks = chunksOf(workload)
-  }
+  ) {}
 
   /** Predicts what a plan does, or why it cannot be used. */
   simulate({ plan, replicas, mapping = DEFAULT_MAPPING, layers }: Candidate): Prediction | Misfit {
@@ -95,7 +92,7 @@ export class Simulator {
     const sequences = Math.ceil(workload.concurrency / replicas)
     const predicted: { replica: ReplicaOutcome; count: number }[] = []
     for (const replicaPlace of places) {
-      const replica = new ReplicaSimulation(this, plan, sequences, replicaPlace, this.#chunks).run(layers)
+      const replica = new ReplicaSimulation(this, plan, sequences, replicaPlace).run(layers)
       if (typeof replica === 'string') return misfit(replica)
       predicted.push({ replica, count: replicaPlace.count })
     }
@@ -156,6 +153,7 @@ type StepKind = 'first' | 'rest' | 'decode'
 class ReplicaSimulation {
   readonly #units = new Map<NodeGroup, UnitCosts>()
   readonly #memory: MemoryNeeds
+  readonly #chunks: Chunks
   /** Micro-batches in progress while decoding, and sequences of each. */
   readonly #microBatches: number
   readonly #batch: number
@@ -165,10 +163,12 @@ class ReplicaSimulation {
     private readonly plan: Plan,
     private readonly sequences: number,
     private readonly place: ReplicaPlace,
-    private readonly chunks: Chunks,
   ) {
     const { model, workload } = simulator
-    this.#memory = new MemoryNeeds(model, simulator.shard(plan.tensor), plan.sequence, workload, sequences)
+    const chunkTokens = workload.chunkTokens ?? chunkTokensOf(plan)
+    const sizes = { sequences, chunkTokens }
+    this.#memory = new MemoryNeeds(model, simulator.shard(plan.tensor), plan.sequence, workload, sizes)
+    this.#chunks = chunksOf(workload, chunkTokens)
     this.#microBatches = Math.min(sequences, plan.pipeline)
     this.#batch = Math.ceil(sequences / this.#microBatches)
   }
@@ -197,7 +197,7 @@ class ReplicaSimulation {
       this.place.stages.map((stage, index) => {
         const unit = this.#unit(stage)
         const send = (kind: StepKind) => (index < this.place.stages.length - 1 ? unit.costs.send(this.#step(kind)) : 0)
-        const rest = this.chunks.count - 1
+        const rest = this.#chunks.count - 1
         const prefillExtra = this.#prefill(unit, 0, index) + send('first') + rest * send('rest')
         const decodeExtra = seconds(this.#extra(unit, index, 'decode')) + send('decode')
         return {
@@ -220,7 +220,7 @@ class ReplicaSimulation {
   #outcome(division: readonly number[]): ReplicaOutcome {
     const { workload } = this.simulator
     const { step } = this.simulator.cluster
-    const chunkCount = this.chunks.count
+    const chunkCount = this.#chunks.count
     const last = division.length - 1
     let firstPass = 0
     let longestRest = 0
@@ -268,7 +268,7 @@ class ReplicaSimulation {
   }
 
   #step(kind: StepKind) {
-    return kind === 'decode' ? decodeStep(this.simulator.workload, this.#batch) : this.chunks[kind]
+    return kind === 'decode' ? decodeStep(this.simulator.workload, this.#batch) : this.#chunks[kind]
   }
 
   /** What a stage has besides layers: the embedding, the head. */
@@ -280,7 +280,7 @@ class ReplicaSimulation {
 
   /** Seconds of a whole prompt in so many layers, with what else the stage of an index has. */
   #prefill(unit: UnitCosts, layers: number, index = -1): number {
-    const rest = this.chunks.count - 1
+    const rest = this.#chunks.count - 1
     const own = layers * (seconds(unit.first) + rest * seconds(unit.rest))
     const embedded = index === 0 ? seconds(unit.embedFirst) + rest * seconds(unit.embedRest) : 0
     return own + embedded + (index === this.place.stages.length - 1 ? seconds(unit.headPrefill) : 0)
@@ -296,7 +296,7 @@ class ReplicaSimulation {
       const active = Math.max(stage.ranksPerNode, Math.ceil(stage.workersPerNode * share))
       return new StageCosts(cluster, model, this.simulator.shard(tensor), stage, { tensor, sequence }, active)
     }
-    const prefilling = costsWith(this.chunks.count)
+    const prefilling = costsWith(this.#chunks.count)
     const decoding = costsWith(this.#microBatches)
     const layer = (costs: StageCosts, step: Chunks['first']) =>
       overLayers(
@@ -306,11 +306,11 @@ class ReplicaSimulation {
       )
     const decode = decodeStep(workload, this.#batch)
     const unit = {
-      first: layer(prefilling, this.chunks.first),
-      rest: layer(prefilling, this.chunks.rest),
+      first: layer(prefilling, this.#chunks.first),
+      rest: layer(prefilling, this.#chunks.rest),
       decode: layer(decoding, decode),
-      embedFirst: prefilling.embedding(this.chunks.first),
-      embedRest: prefilling.embedding(this.chunks.rest),
+      embedFirst: prefilling.embedding(this.#chunks.first),
+      embedRest: prefilling.embedding(this.#chunks.rest),
       embedDecode: decoding.embedding(decode),
       headPrefill: prefilling.head(LAST_TOKEN),
       headDecode: decoding.head(decode),

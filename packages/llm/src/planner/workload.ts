@@ -9,8 +9,8 @@ export interface Workload {
   reservedTokens?: number
   /** Requests in progress at a time. */
   concurrency: number
-  /** Prompt tokens that a step takes. */
-  chunkTokens: number
+  /** Prompt tokens that a step takes; by default as many as the engine gives it under a plan. */
+  chunkTokens?: number
   /** Tokens at the start of a prompt whose keys and values are cached already. */
   cachedTokens: number
   objective: Objective
@@ -26,7 +26,7 @@ export interface Chunks {
   rest: StepShape
 }
 
-export function chunksOf({ promptTokens, cachedTokens, chunkTokens }: Workload): Chunks {
+export function chunksOf({ promptTokens, cachedTokens }: Workload, chunkTokens: number): Chunks {
   const fresh = promptTokens - cachedTokens
   const size = Math.min(chunkTokens, fresh)
   const count = Math.ceil(fresh / size)

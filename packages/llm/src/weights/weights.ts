@@ -121,32 +121,56 @@ function programTensor(format: FormatName, shape: readonly number[], blocks: Ten
 
 /** The bytes of a slice of whole blocks: in place where they are contiguous and aligned in the file. */
 function storedBlocks(stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
-  const { format, offset, rowOrder } = stored
-  const [rowCount, columnCount] = stored.shape as [number, number]
-  const rowBytes = bytesOf(format, columnCount)
+  const { format, offset, rowOrder, shape } = stored
+  const rowBytes = bytesOf(format, shape[1]!)
   const { blockBytes } = FORMATS[format]
   const first = offset + rows.start * rowBytes
   const aligned = isQuantized(format) || first % blockBytes === 0
-  if (length(columns) === columnCount && !rowOrder && aligned) return mapped(stored, first, length(rows) * rowBytes)
-
-  const all = mapped(stored, offset, rowCount * rowBytes)
+  if (length(columns) === shape[1] && !rowOrder && aligned) {
+    return fromFile(stored, (file) => file.map(first, length(rows) * rowBytes))
+  }
   const sliceBytes = bytesOf(format, length(columns))
   const slice = Tensor.zeros('uint8', [length(rows) * sliceBytes], { memory: 'private' })
-  const [from, to] = [all.bytes, slice.bytes]
-  const columnStart = bytesOf(format, columns.start)
-  for (let row = rows.start; row < rows.end; row++) {
-    const start = (rowOrder ? rowOrder(row) : row) * rowBytes + columnStart
-    to.set(from.subarray(start, start + sliceBytes), (row - rows.start) * sliceBytes)
-  }
-  all.release()
+  for (const { row, bytes } of bandsOf(stored, rows, columns)) slice.bytes.set(bytes, row * sliceBytes)
   return slice
 }
 
-function mapped({ file }: StoredTensor, offset: number, bytes: number): Tensor<'uint8'> {
+/** Bytes of a slice that are in memory beside it while it is copied or quantized. */
+const BAND_BYTES = 2 ** 20
+
+/** Reads a slice some rows at a time: their bytes, until the next are asked for, and the row of the slice that they start with. */
+function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<{ row: number; bytes: Uint8Array }> {
+  const { format, offset, rowOrder, shape } = stored
+  const rowBytes = bytesOf(format, shape[1]!)
+  const sliceBytes = bytesOf(format, length(columns))
+  const columnStart = bytesOf(format, columns.start)
+  const bandRows = Math.max(1, Math.min(length(rows), Math.floor(BAND_BYTES / rowBytes)))
+  const whole = new Uint8Array(bandRows * rowBytes)
+  const slice = sliceBytes === rowBytes ? whole : new Uint8Array(bandRows * sliceBytes)
+  const read = (into: Uint8Array, row: number) => fromFile(stored, (file) => file.read(into, offset + row * rowBytes))
+  for (let first = rows.start; first < rows.end; first += bandRows) {
+    const count = Math.min(bandRows, rows.end - first)
+    if (!rowOrder) read(whole.subarray(0, count * rowBytes), first)
+    for (let i = 0; i < count; i++) {
+      const row = whole.subarray(i * rowBytes, (i + 1) * rowBytes)
+      if (rowOrder) read(row, rowOrder(first + i))
+      if (slice !== whole) slice.set(row.subarray(columnStart, columnStart + sliceBytes), i * sliceBytes)
+    }
+    yield { row: first - rows.start, bytes: slice.subarray(0, count * sliceBytes) }
+  }
+}
+
+function fromFile<T>({ file }: StoredTensor, take: (file: StoredTensor['file']) => T): T {
   try {
-    return file.map(offset, bytes)
+    return take(file)
   } catch (error) {
-    throw new InvalidInputError(`${file.path} was changed while it was loaded: ${(error as Error).message}; try again`)
+    const { message } = error as Error
+    if (/cannot allocate memory/i.test(message)) {
+      throw new Error(
+        `${file.path} does not fit the memory that this worker may have: ${message}; split the model over more workers, or allow each more`,
+      )
+    }
+    throw new InvalidInputError(`${file.path} was changed while it was loaded: ${message}; try again`)
   }
 }
 
@@ -160,9 +184,12 @@ function checkScales(name: string, { file }: StoredTensor, format: QuantizedForm
 }
 
 function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
-  const floats = dequantize(stored.format, storedBlocks(stored, rows, columns).bytes)
-  const bytes = quantize(format, floats)
-  return Tensor.from('uint8', [bytes.length], bytes, { memory: 'private' })
+  const rowBytes = bytesOf(format, length(columns))
+  const blocks = Tensor.zeros('uint8', [length(rows) * rowBytes], { memory: 'private' })
+  for (const { row, bytes } of bandsOf(stored, rows, columns)) {
+    blocks.bytes.set(quantize(format, dequantize(stored.format, bytes)), row * rowBytes)
+  }
+  return blocks
 }
 
 function floatTensor(values: Float32Array, shape: readonly number[]): Tensor<'float32'> {

@@ -6,7 +6,7 @@ const stages = fc.array(
   fc.record({
     perLayer: fc.double({ min: 0.1, max: 10, noNaN: true }),
     extra: fc.double({ min: 0, max: 20, noNaN: true }),
-    most: fc.integer({ min: 1, max: 7 }),
+    most: fc.oneof(fc.integer({ min: 1, max: 7 }), fc.constant(Number.POSITIVE_INFINITY)),
   }),
   { minLength: 1, maxLength: 4 },
 )
