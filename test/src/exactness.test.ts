@@ -2,7 +2,7 @@ import { type Cluster, connect } from '@troupe/core'
 import { Engine, type LoadFormat } from '@troupe/llm'
 import test, { type ExecutionContext } from 'ava'
 import { type Plan, planName } from './support/generate.js'
-import { expectationsOf, referenceModels, sharedModel } from './support/models.js'
+import { expectationsOf, referenceModels, stories } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 
 const ALONE: Plan = { pipeline: 1, tensor: 1, sequence: 1 }
@@ -25,19 +25,17 @@ const upToEight = numbers
   .filter(({ pipeline, tensor, sequence }) => pipeline * tensor * sequence <= 8)
 
 test.serial('the published story and its logits come out under uneven plans as from one worker', async (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
   new ProcessGuard(t)
   await using cluster = await connect()
-  const [expected] = expectationsOf(model)
+  const [expected] = expectationsOf(stories)
   const { prompt, greedy } = expected!
   const count = everyPlan ? greedy.length : 48
-  const alone = await run(cluster, model, ALONE, prompt, greedy, count)
+  const alone = await run(cluster, stories, ALONE, prompt, greedy, count)
   t.deepEqual(alone.tokens, greedy.slice(0, count))
   const few = Object.entries(uneven).map(([why, sizes]) => ({ why, plan: planOf(sizes) }))
   const every = upToEight.filter(({ pipeline }) => pipeline <= 5).map((plan) => ({ why: 'all', plan }))
   for (const { why, plan } of everyPlan ? every : few) {
-    const found = await run(cluster, model, plan, prompt, greedy, count)
+    const found = await run(cluster, stories, plan, prompt, greedy, count)
     t.deepEqual(found.tokens, alone.tokens, `${planName(plan)}: ${why}`)
     checkLogits(t, found.logits, alone.logits, 1e-3, `${planName(plan)}: ${why}`)
   }
@@ -45,17 +43,15 @@ test.serial('the published story and its logits come out under uneven plans as f
 
 for (const weights of ['Q8_0', 'Q4_0'] as const) {
   test.serial(`shards whose heads cut ${weights} blocks give the tokens of one worker`, async (t) => {
-    const model = sharedModel(t, 'models', 'stories260k')
-    if (!model) return
     new ProcessGuard(t)
     await using cluster = await connect()
-    const [expected] = expectationsOf(model)
+    const [expected] = expectationsOf(stories)
     // The logits are those after one token: over more of them, sums in another order round some activation the other way.
-    const alone = await run(cluster, model, ALONE, expected!.prompt, [], 64, weights)
+    const alone = await run(cluster, stories, ALONE, expected!.prompt, [], 64, weights)
     // 8 heads of 8 numbers are 2 blocks.
     for (const tensor of everyPlan ? [2, 3, 4, 5, 6, 7, 8] : [3, 8]) {
       const plan = { ...ALONE, tensor }
-      const found = await run(cluster, model, plan, expected!.prompt, [], 64, weights)
+      const found = await run(cluster, stories, plan, expected!.prompt, [], 64, weights)
       t.deepEqual(found.tokens, alone.tokens, planName(plan))
       checkLogits(t, found.logits, alone.logits, 1e-3, planName(plan))
     }

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { readConfig, Tokenizer } from '@troupe/llm'
 import test from 'ava'
 import { generate } from './support/generate.js'
-import { expectationsOf, sharedModel, tales } from './support/models.js'
+import { expectationsOf, stories, tales } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 
 test('the model that ships fits 8 MB and has the shape that plans of up to 8 in any direction need', (t) => {
@@ -37,20 +37,16 @@ test('characters of several tokens stream whole', (t) => {
 })
 
 test('the published story streams as it is written, spaces included', (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
-  const [expected] = expectationsOf(model)
-  const tokenizer = Tokenizer.open(model)!
+  const [expected] = expectationsOf(stories)
+  const tokenizer = Tokenizer.open(stories)!
   const stream = tokenizer.stream(expected!.prompt)
   const text = expected!.greedy.map((token) => stream.push(token)).join('')
   t.is(text.trim(), expected!.text!.trim())
 })
 
 test('text splits into the same tokens by the tokenizer of a GGUF file as by that of the directory', (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
-  const directory = Tokenizer.open(model)!
-  const gguf = Tokenizer.open(join(model, 'stories260k-f32.gguf'))!
+  const directory = Tokenizer.open(stories)!
+  const gguf = Tokenizer.open(join(stories, 'stories260k-f32.gguf'))!
   for (const line of [
     ...readFileSync(join(tales, 'heldout.txt'), 'utf8').slice(0, 20_000).split('\n'),
     'Zoë 🦊 “wow”',

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import test from 'ava'
 import { type Generated, generate, type Plan, planName } from './support/generate.js'
-import { type Expectation, expectationsOf, sharedModel } from './support/models.js'
+import { type Expectation, expectationsOf, stories } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 
 const upToEight = [1, 2, 5]
@@ -9,12 +9,10 @@ const upToEight = [1, 2, 5]
   .filter(({ pipeline, tensor, sequence }) => pipeline * tensor * sequence <= 8)
 
 test.serial('the published story comes out token for token under every plan of up to 8 workers', async (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
-  const [expected] = expectationsOf(model)
+  const [expected] = expectationsOf(stories)
   const guard = new ProcessGuard(t)
   for (const plan of [...upToEight, { pipeline: 1, tensor: 8, sequence: 1 }, { pipeline: 2, tensor: 3, sequence: 1 }]) {
-    const found = await generate(guard, model, plan, ...greedy(expected!))
+    const found = await generate(guard, stories, plan, ...greedy(expected!))
     t.deepEqual(found.tokens, expected!.greedy, planName(plan))
     t.is(found.text.trim(), expected!.text!.trim())
     checkWorkers(t, found, plan)
@@ -22,10 +20,8 @@ test.serial('the published story comes out token for token under every plan of u
 })
 
 test.serial('the published story comes out of its GGUF file, token for token and from the text', async (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
-  const [expected] = expectationsOf(model)
-  const gguf = join(model, 'stories260k-f32.gguf')
+  const [expected] = expectationsOf(stories)
+  const gguf = join(stories, 'stories260k-f32.gguf')
   const guard = new ProcessGuard(t)
   for (const [pipeline, tensor, sequence] of [
     [1, 1, 1],
@@ -45,16 +41,14 @@ test.serial('the published story comes out of its GGUF file, token for token and
 })
 
 test.serial('the published story comes out token for token over two nodes that meet over TCP', async (t) => {
-  const model = sharedModel(t, 'models', 'stories260k')
-  if (!model) return
-  const [expected] = expectationsOf(model)
+  const [expected] = expectationsOf(stories)
   const guard = new ProcessGuard(t)
   const head = guard.troupe('start', '--head', '--port', '0')
   const [, address] = await head.printed(/listening on (\S+:\d+)/)
   const node = guard.troupe('start', '--join', address!)
   await node.printed(/joined/)
   for (const plan of upToEight) {
-    const found = await generate(guard, model, plan, '--address', address!, ...greedy(expected!))
+    const found = await generate(guard, stories, plan, '--address', address!, ...greedy(expected!))
     t.deepEqual(found.tokens, expected!.greedy, planName(plan))
   }
   head.child.kill('SIGINT')

@@ -1,9 +1,14 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { ExecutionContext } from 'ava'
-import { root, shared } from './processes.js'
+import { root } from './processes.js'
 
+/** The model that ships with Troupe. */
 export const tales = join(root, 'models', 'tales')
+
+const models = join(root, 'test', 'models')
+
+/** A published model, as a Hugging Face directory that has a GGUF file of the same weights too. */
+export const stories = join(models, 'stories260k')
 
 /** A published text: the greedy tokens after a prompt, and for random-weight models the logits after the prompt. */
 export interface Expectation {
@@ -13,29 +18,19 @@ export interface Expectation {
   text?: string
 }
 
-/** The folder of a model beside the project, or undefined, with a message, where it is missing. */
-export function sharedModel(t: ExecutionContext, ...path: string[]): string | undefined {
-  const folder = join(shared, ...path)
-  if (existsSync(folder)) return folder
-  t.log(`left out: ${path.join('/')} is not beside this checkout`)
-  t.pass()
-  return undefined
-}
-
 /**
- * Folders of random-weight models with what Hugging Face transformers computes for them: those beside the project, and
- * those in the folder that TROUPE_REFERENCES names.
+ * Folders of random-weight models with what Hugging Face transformers computes for them: those of test/models, and those in
+ * the folder that TROUPE_REFERENCES names.
  */
 export function referenceModels(): { name: string; folder: string }[] {
-  const parents = [join(shared, 'reference'), process.env.TROUPE_REFERENCES ?? []].flat()
-  return parents.filter(existsSync).flatMap((parent) =>
+  return [models, process.env.TROUPE_REFERENCES ?? []].flat().flatMap((parent) =>
     readdirSync(parent)
       .map((name) => ({ name, folder: join(parent, name) }))
-      .filter(({ folder }) => existsSync(join(folder, 'expected.json'))),
+      .filter(({ folder }) => folder !== stories && existsSync(join(folder, 'expected.json'))),
   )
 }
 
-/** What a model of `sharedModel` is to give: one expectation, or one for each of several prompts. */
+/** What a model is to give: one expectation, or one for each of several prompts. */
 export function expectationsOf(folder: string): Expectation[] {
   const content = JSON.parse(readFileSync(join(folder, 'expected.json'), 'utf8'))
   return content.prompts ?? [content]

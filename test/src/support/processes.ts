@@ -6,7 +6,6 @@ import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 
 export const root = fileURLToPath(new URL('../../../', import.meta.url))
-export const shared = join(root, '..', 'shared')
 const troupe = join(root, 'packages', 'cli', 'bin', 'troupe.js')
 
 /** The environment variable by which every process that a test starts, however indirectly, can be found again. */

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import test from 'ava'
@@ -45,6 +45,28 @@ test('a driver that is JavaScript can name a module that is TypeScript', async (
     throw new Error(`so is the function, ${colours}`)
   })
   t.is(await mix('red', 'red'), 'red+red')
+})
+
+test('enums and parameter properties work, also where no package.json says what a module is', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  for (const parent of ['', 'node_modules/palette']) {
+    const path = join(folder, parent, 'lamp.ts')
+    mkdirSync(dirname(path), { recursive: true })
+    writeFileSync(
+      path,
+      `enum Colour { Red = 'red' }
+      export class Lamp { constructor(readonly watts: number) {} light(): string { return Colour.Red + this.watts } }`,
+    )
+    class Lamp {
+      constructor(readonly watts: number) {}
+      light(): string {
+        throw new Error('the class itself is in lamp.ts')
+      }
+    }
+    const lamp = await actor(pathToFileURL(path).href, Lamp).spawn(40)
+    t.is(await lamp.light(), 'red40')
+  }
 })
 
 test('a source that is no TypeScript fails the spawn, and says where', async (t) => {
