@@ -131,6 +131,32 @@ TEST("an object of the store is seen by every process that holds it, and freed w
   CHECK(isGone);
 }
 
+TEST("a hold whose object is gone is let go of without a word") {
+  const auto store = Store::create({4 * kMebibyte, 0, "/tmp", 16});
+  auto made = make(*store, kMebibyte, 1);
+  auto hold = std::make_unique<Hold>(store, made.id, made.data);
+  auto another = std::make_unique<Hold>(store, made.id, true);
+  // A copy of this process lets go in its place, as one does that takes it for dead.
+  const pid_t copy = fork();
+  if (copy == 0) {
+    store->release(made.id);
+    store->release(made.id);
+    _exit(0);
+  }
+  int status = 0;
+  waitpid(copy, &status, 0);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  try {
+    store->bytesOf(made.id);
+    CHECK(false);
+  } catch (const ObjectGoneError&) {
+  }
+  hold.reset();
+  another.reset();
+  const auto next = make(*store, kMebibyte, 2);
+  CHECK(isFilled(next.data, kMebibyte, 2));
+}
+
 TEST("what is made anew in the store is zero where that was asked for") {
   const auto store = Store::create({8 * kMebibyte, 0, "/tmp", 64});
   for (const uint64_t bytes : {100ul, 3 * kMebibyte, 200ul, 5 * kMebibyte}) {

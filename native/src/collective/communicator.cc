@@ -10,6 +10,7 @@
 #include "collective/barrier.h"
 #include "collective/nccl/gpu_group.h"
 #include "collective/tcp/meeting.h"
+#include "memory/quietly.h"
 
 namespace troupe::collective {
 
@@ -21,8 +22,8 @@ Communicator::Communicator(int rank, int size, Options options)
 }
 
 Communicator::~Communicator() {
-  forgetAll();
-  abort("rank " + label(rank_) + " has left the group");
+  quietly([&] { forgetAll(); });
+  quietly([&] { abort("rank " + label(rank_) + " has left the group"); });
 }
 
 RankAddress Communicator::address() const { return {rank_, options_.node, inbox_->handle(), options_.host, port_, options_.gpu >= 0}; }

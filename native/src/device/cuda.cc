@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "device/library.h"
+#include "memory/quietly.h"
 
 namespace troupe::cuda {
 namespace {
@@ -100,7 +101,9 @@ Stream::Stream(std::shared_ptr<Gpu> gpu) : gpu_(std::move(gpu)) {
   Driver::get().check(Driver::get().cuStreamCreate(&stream_, kStreamNonBlocking), "cuStreamCreate");
 }
 
-Stream::~Stream() { Driver::get().cuStreamDestroy_v2(stream_); }
+Stream::~Stream() {
+  quietly([&] { Driver::get().cuStreamDestroy_v2(stream_); });
+}
 
 Stream& Stream::forCopies(const std::shared_ptr<Gpu>& gpu) {
   static auto* const streams = new std::map<int, std::unique_ptr<Stream>>;  // as long as the process lives
@@ -140,7 +143,9 @@ Event::Event(const std::shared_ptr<Gpu>& gpu) {
   Driver::get().check(Driver::get().cuEventCreate(&event_, kEventDisableTiming), "cuEventCreate");
 }
 
-Event::~Event() { Driver::get().cuEventDestroy_v2(event_); }
+Event::~Event() {
+  quietly([&] { Driver::get().cuEventDestroy_v2(event_); });
+}
 
 void Event::record(const Stream& stream) {
   stream.gpu()->use();
@@ -172,11 +177,10 @@ DeviceMemory::DeviceMemory(std::shared_ptr<Gpu> gpu, size_t bytes) : gpu_(std::m
 
 DeviceMemory::~DeviceMemory() {
   if (pointer_ == 0) return;
-  try {
-    gpu_->use();
+  quietly([&] {
+    gpu_->use();  // fails where the driver has ended before this process's last tensor
     Driver::get().cuMemFree_v2(pointer_);
-  } catch (const CudaError&) {  // the driver has ended before this process's last tensor
-  }
+  });
 }
 
 void copy(const Place& from, const Place& to, size_t bytes) {

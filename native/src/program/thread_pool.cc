@@ -23,10 +23,17 @@ void waitUntil(Doorbell& doorbell, Ready&& ready) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : shares_(new Share[static_cast<size_t>(std::max(1, threads))]) {
-  for (int i = 1; i < threads; i++) threads_.emplace_back([this, i] { loop(i); });
+  try {
+    for (int i = 1; i < threads; i++) threads_.emplace_back([this, i] { loop(i); });
+  } catch (...) {  // a limit on threads
+    stop();
+    throw;
+  }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() {
   stopping_ = true;
   start_.ring();
   for (auto& thread : threads_) thread.join();

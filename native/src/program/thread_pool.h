@@ -49,6 +49,7 @@ class ThreadPool {
   };
 
   void run(size_t count, size_t grain, Call call, void* context);
+  void stop();
   void work(int thread);
   void loop(int thread);
 

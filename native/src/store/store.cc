@@ -15,6 +15,7 @@
 
 #include "channel/doorbell.h"
 #include "memory/process.h"
+#include "memory/quietly.h"
 #include "memory/steps.h"
 #include "store/extents.h"
 
@@ -190,11 +191,11 @@ Store::Store(std::shared_ptr<SharedMemory> memory, int spillFd)
 }
 
 Store::~Store() {
-  {
+  quietly([&] {
     Lock lock(*this);
     layout_->processes[slot_].pid.store(0, std::memory_order_release);
     sweep();
-  }
+  });
   layout_->freed.ring();
   if (spillFd_ >= 0) close(spillFd_);
 }
@@ -246,8 +247,10 @@ Hold::Hold(std::shared_ptr<Store> store, ObjectId id, bool isMapped) : store_(st
 }
 
 Hold::~Hold() {
-  if (data_ != nullptr) store_->unmap(id_);
-  store_->release(id_);
+  quietly([&] {
+    if (data_ != nullptr) store_->unmap(id_);
+  });
+  quietly([&] { store_->release(id_); });
 }
 
 StoreHandle Store::handle() const { return {memory_->handle(), spillFd_}; }
@@ -279,13 +282,16 @@ bool Store::isAlive(uint32_t slot) const {
   return start == process.start || start == 0 || process.start == 0;
 }
 
-Store::Object& Store::at(ObjectId id) const {
+Store::Object* Store::find(ObjectId id) const {
   auto* object = id.index < layout_->objectCount ? layout_->objects() + id.index : nullptr;
-  if (object == nullptr || object->generation.load(std::memory_order_acquire) != id.generation ||
-      object->state.load(std::memory_order_acquire) == Object::kEmpty) {
-    throw ObjectGoneError("an object of the store is gone: no process held it any more");
-  }
-  return *object;
+  const bool isThere = object != nullptr && object->generation.load(std::memory_order_acquire) == id.generation &&
+                       object->state.load(std::memory_order_acquire) != Object::kEmpty;
+  return isThere ? object : nullptr;
+}
+
+Store::Object& Store::at(ObjectId id) const {
+  if (auto* object = find(id)) return *object;
+  throw ObjectGoneError("an object of the store is gone: no process held it any more");
 }
 
 ObjectId Store::create(uint64_t bytes, bool zeroed, uint8_t** data) {
@@ -350,13 +356,14 @@ void Store::release(ObjectId id) {
       if (found == own_.end() || --found->second.holds > 0) return;
       own_.erase(found);
     }
-    auto& object = at(id);
-    erase(object.mappers, slot_);
+    auto* object = find(id);
+    if (object == nullptr) return;
+    erase(object->mappers, slot_);
     PROTOCOL_STEP();
-    erase(object.holders, slot_);
+    erase(object->holders, slot_);
     PROTOCOL_STEP();
-    if (!isEmpty(object.holders)) return;
-    drop(object);
+    if (!isEmpty(object->holders)) return;
+    drop(*object);
   }
   layout_->freed.ring();
 }
@@ -403,7 +410,7 @@ void Store::unmap(ObjectId id) {
     const auto found = own_.find(keyOf(id));
     if (found == own_.end() || found->second.maps == 0 || --found->second.maps > 0) return;
   }
-  erase(at(id).mappers, slot_);
+  if (auto* object = find(id)) erase(object->mappers, slot_);
 }
 
 bool Store::copySpilled(ObjectId id, uint8_t* to, uint64_t bytes) {

@@ -112,11 +112,13 @@ class Store {
 
   /// Holds an object that another process holds meanwhile. Throws ObjectGoneError.
   void hold(ObjectId id);
+  /// Lets go of an object once; nothing where it is gone.
   void release(ObjectId id);
 
   /// Maps an object that this process holds, so that it stays where it is. Reads it back first if it was spilled. Throws
   /// ObjectGoneError, or StoreFullError when there is no room to read it back into.
   uint8_t* map(ObjectId id);
+  /// Undoes one `map`; nothing where the object is gone.
   void unmap(ObjectId id);
 
   /// Copies a spilled object that this process holds out of the spill file, for when there is no room to map it. False when
@@ -144,6 +146,9 @@ class Store {
 
   Store(std::shared_ptr<SharedMemory> memory, int spillFd);
   void join();
+  /// An object, or null where nobody holds it any more.
+  Object* find(ObjectId id) const;
+  /// The same; throws ObjectGoneError.
   Object& at(ObjectId id) const;
   bool isAlive(uint32_t slot) const;
   bool makeRoom(Lock& lock, uint64_t bytes, uint64_t* offset);

@@ -5,6 +5,7 @@
 
 #include "collective/broadcast.h"
 #include "collective/shares.h"
+#include "memory/quietly.h"
 
 namespace troupe::collective::nccl {
 namespace {
@@ -46,7 +47,9 @@ std::unique_ptr<GpuGroup> GpuGroup::meet(Communicator& all, const std::shared_pt
   return group;
 }
 
-GpuGroup::~GpuGroup() { end(); }
+GpuGroup::~GpuGroup() {
+  quietly([&] { end(); });
+}
 
 void GpuGroup::end() {
   if (comm_ == nullptr) return;

@@ -8,6 +8,8 @@
 #include <system_error>
 #include <type_traits>
 
+#include "memory/quietly.h"
+
 namespace troupe::collective {
 namespace {
 
@@ -104,7 +106,9 @@ RecordCipher::RecordCipher(Use use, const Digest& key) : use_(use), context_(new
   expect(init(context_->handle, ssl.EVP_aes_256_gcm(), nullptr, key.data(), nullptr));
 }
 
-RecordCipher::~RecordCipher() { openSsl().EVP_CIPHER_CTX_free(context_->handle); }
+RecordCipher::~RecordCipher() {
+  quietly([&] { openSsl().EVP_CIPHER_CTX_free(context_->handle); });
+}
 
 // The nonce is the record's number: no two records of a key have the same.
 void RecordCipher::next() {
