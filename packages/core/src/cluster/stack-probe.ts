@@ -25,7 +25,7 @@ const READ = `(() => {
 const CLOSE = "process.getBuiltinModule('node:inspector').close()"
 
 const OWN_LINES =
-  /^(Debugger (listening|ending) on ws:|Debugger attached\.$|For help, see: https:\/\/nodejs\.org\/\S*inspector$|Waiting for the debugger to disconnect)/
+  /^(Debugger (listening|ending) on ws:|Debugger attached\.$|For help, see: https:\/\/nodejs\.org\/\S+$|Waiting for the debugger to disconnect)/
 
 /**
  * Reads the JavaScript stack of a process's main thread, also while that runs an endless loop. The inspector interrupts it for
