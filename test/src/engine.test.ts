@@ -1,8 +1,19 @@
-import { ActorDiedError, connect } from '@troupe/core'
-import { Engine, type GeneratedToken, readConfig } from '@troupe/llm'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { ActorDiedError, connect, InvalidInputError } from '@troupe/core'
+import {
+  Engine,
+  type EngineOptions,
+  type GeneratedToken,
+  type GenerateOptions,
+  LogitsError,
+  readConfig,
+} from '@troupe/llm'
 import test from 'ava'
-import { tales } from './support/models.js'
+import { stories, tales } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
+import { changeTensor } from './support/safetensors.js'
 
 const prompt = Array.from({ length: 300 }, (_, i) => 3 + ((i * 37) % 900))
 
@@ -97,8 +108,75 @@ test.serial('a prompt that cannot be used fails alone', async (t) => {
   const good = collect(engine.generate(prompt, asked))
   await t.throwsAsync(collect(engine.generate([1, -4], asked)), { message: /token -4 is not in the vocabulary/ })
   await t.throwsAsync(collect(engine.generate([], asked)), { message: /the prompt is empty/ })
+  const refused: [prompt: unknown, options: object, says: RegExp][] = [
+    ['Once', {}, /the prompt must be a list of token ids; .*encode\(text\).*; found "Once"/],
+    [[1], { maxTokens: undefined }, /maxTokens must be .*; found undefined/],
+    [[1], { maxTokens: 1.5 }, /maxTokens must be .*; found 1\.5/],
+    [[1], { temperature: -1 }, /temperature must be a number of at least 0; found -1/],
+    [[1], { temperature: Number.NaN }, /temperature must be .*; found NaN/],
+    [[1], { temperature: 1e39 }, /temperature must be .*; found 1e\+39/],
+    [[1], { topK: -1 }, /topK must be a whole number of at least 0; found -1/],
+    [[1], { topP: 7 }, /topP must be a number above 0, and at most 1; found 7/],
+    [[1], { seed: 0.5 }, /seed must be a whole number; found 0\.5/],
+    [[1], { tempature: 1 }, /tempature is no option; expected .*temperature/],
+  ]
+  for (const [wrong, options, message] of refused) {
+    const stream = engine.generate(wrong as number[], { ...asked, ...options } as GenerateOptions)
+    await t.throwsAsync(collect(stream), { instanceOf: InvalidInputError, message })
+  }
   t.is((await good).length, 20)
+  const large = { maxTokens: 8, stopAtEnd: false, temperature: 1, topK: 2 ** 32 + 1 }
+  const texts = [7, 7 + 2 ** 32, 7].map((seed) => collect(engine.generate(prompt, { ...large, seed })))
+  const [first, second, again] = await Promise.all(texts)
+  t.deepEqual(first, again)
+  t.notDeepEqual(first, second, 'seeds of more than 32 bits count as a whole, and topK does not wrap')
   await engine.stop()
+})
+
+test.serial('options of an engine that are none, or cannot be, are refused by name', async (t) => {
+  new ProcessGuard(t)
+  await using cluster = await connect()
+  const refused: [options: object, says: RegExp][] = [
+    [{ plan: { pipelin: 2 } }, /pipelin is no dimension of the plan; expected pipeline, tensor, sequence/],
+    [{ plan: 'best' }, /plan must be 'auto' or sizes of its dimensions; found "best"/],
+    [{ plan: { tensor: 99 } }, /99 tensor shards, but the model has 8 attention heads; use 8 or less/],
+    [{ thread: 2 }, /thread is no option/],
+    [{ threads: 0 }, /threads must be a whole number of at least 1; found 0/],
+    [{ maxSequences: 2.5 }, /maxSequences must be .*; found 2\.5/],
+    [{ cacheType: 'int4' }, /cacheType must be one of .*; found "int4"/],
+    [{ weights: 'q3' }, /weights must be one of Q8_0, Q4_0; found "q3"/],
+    [{ model: 5 }, /model must be the path of a model; found 5/],
+  ]
+  for (const [options, message] of refused) {
+    const start = () => Engine.start(cluster, { model: tales, ...options } as EngineOptions)
+    await t.throwsAsync(start, { instanceOf: InvalidInputError, message })
+  }
+})
+
+test.serial('logits that are no numbers fail the text that they are of, under every plan, and no other', async (t) => {
+  const guard = new ProcessGuard(t)
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  cpSync(stories, folder, { recursive: true })
+  const BROKEN = 300
+  changeTensor(join(folder, 'model.safetensors'), 'model.embed_tokens.weight', (values, [, hidden]) => {
+    values.fill(Number.NaN, BROKEN * hidden!, (BROKEN + 1) * hidden!)
+  })
+  await using cluster = await connect()
+  for (const plan of [{}, { pipeline: 2 }, { tensor: 2 }, { sequence: 2 }]) {
+    const engine = await Engine.start(cluster, { model: folder, plan, scoring: true, contextLength: 64, threads: 1 })
+    const good = collect(engine.generate([1, 5, 9], { maxTokens: 5 }))
+    const bad = collect(engine.generate([1, 5, BROKEN, 9], { maxTokens: 5 }))
+    const error = await t.throwsAsync(bad, { instanceOf: LogitsError, message: /position 3 are not numbers/ })
+    t.is((error as LogitsError).position, 3, JSON.stringify(plan))
+    await t.throwsAsync(engine.score([1, 5, BROKEN, 9, 11]), { instanceOf: LogitsError, message: /position 2 are not/ })
+    t.is((await good).length, 5)
+    t.is((await engine.score([1, 5, 9])).length, 2)
+    await engine.stop()
+  }
+  const said = await guard.troupe('generate', '--model', folder, '--tokens', `1,${BROKEN}`).finished
+  t.is(said.status, 1)
+  t.regex(said.stderr, /^error: the logits after the token at position 1 are not numbers: [^\n]*\n$/)
 })
 
 test.serial('replicas share the requests, and one that dies leaves further ones to the others', async (t) => {

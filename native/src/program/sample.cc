@@ -16,6 +16,23 @@ struct Settings {
   uint32_t random;  // of 2^32
 };
 
+/// What stands for a token where there is none: the settings ask for none, or a logit is no number.
+constexpr int32_t kNone = -1, kNotANumber = -2;
+
+/// Whether a row has what no token can be chosen from: NaN, or plus infinity. x - x is 0 for every number.
+bool hasNoNumbers(const float* x, size_t count) {
+  constexpr size_t kLanes = 16;
+  float lanes[kLanes] = {};
+  const size_t whole = count / kLanes * kLanes;
+  const auto difference = [](float value) { return value == -HUGE_VALF ? 0 : value - value; };
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; lane++) lanes[lane] += difference(x[i + lane]);
+  }
+  float sum = std::accumulate(lanes, lanes + kLanes, 0.0f);
+  for (size_t i = whole; i < count; i++) sum += difference(x[i]);
+  return !(sum == 0);
+}
+
 /// The index of the highest, the first of several. Blocks are compared by their maxima, which vectorize.
 int32_t argmax(const float* x, size_t count) {
   constexpr size_t kLanes = 16, kBlock = 512;
@@ -38,7 +55,7 @@ int32_t argmax(const float* x, size_t count) {
 }
 
 /// Draws a token a row: from all, from the topK likeliest, or from the likeliest that reach the probability topP together
-/// (arXiv 1904.09751). The same numbers give the same token.
+/// (arXiv 1904.09751). The same numbers give the same token; logits that are no numbers give kNotANumber.
 class Sample : public Operation {
  public:
   explicit Sample(const Node& node) : logits_(*node.inputs.at(0)), settings_(*node.inputs.at(1)), tokens_(*node.outputs.at(0)) {
@@ -60,8 +77,10 @@ class Sample : public Operation {
 
  private:
   int32_t draw(const float* logits, const Settings& settings, int32_t* order) const {
-    if (settings.temperature < 0) return -1;
+    if (settings.temperature < 0) return kNone;
+    if (hasNoNumbers(logits, logits_.columns)) return kNotANumber;
     const int32_t likeliest = argmax(logits, logits_.columns);
+    if (logits[likeliest] == -HUGE_VALF) return kNotANumber;
     if (settings.temperature == 0) return likeliest;
     const double highest = logits[likeliest], random = settings.random / 4294967296.0;
     const auto weight = [&](int32_t token) { return std::exp((logits[token] - highest) / settings.temperature); };

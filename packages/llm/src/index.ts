@@ -1,14 +1,9 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
 export { BlockPool } from './engine/cache.js'
-export {
-  checkPrompt,
-  Engine,
-  type EngineOptions,
-  type EngineWorker,
-  type GenerateOptions,
-} from './engine/engine.js'
+export { Engine, type EngineOptions, type EngineWorker, type GenerateOptions } from './engine/engine.js'
+export { checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
-export type { Sampling } from './engine/sampler.js'
+export { LogitsError, type Sampling } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
 export { CachedSequence, type DealtTokens } from './engine/sequence.js'
 export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'

@@ -240,7 +240,8 @@ export class Trace {
    * logits [n, vocabulary], settings [n, 4] → tokens [n, 1], drawn from the softmax of the logits. Settings are the bits of
    * the float32 temperature (0 takes the likeliest token, below 0 nothing is drawn and the token is -1), topK (draw from this
    * many likeliest; 0 for all), the bits of the float32 topP (draw from the likeliest tokens that together reach this
-   * probability; arXiv 1904.09751), and a random uint32.
+   * probability; arXiv 1904.09751), and a random uint32. Where a logit is NaN or plus infinity, or all are minus infinity, the
+   * token is -2.
    */
   sample(logits: Value, settings: Value): Value {
     return this.#operation('sample', [logits, settings], logits.rows, 1, {}, undefined, 'int32')

@@ -37,3 +37,19 @@ export function rewriteWeights(folder: string, format: 'F16' | 'BF16', asFloat32
   size.writeBigUInt64LE(BigInt(text.length))
   writeFileSync(path, Buffer.concat([size, text, new Uint8Array(values.buffer)]))
 }
+
+/** Changes the numbers of a float32 tensor of a model.safetensors in place. */
+export function changeTensor(
+  path: string,
+  name: string,
+  change: (values: Float32Array, shape: number[]) => void,
+): void {
+  const bytes = readFileSync(path)
+  const headerBytes = Number(bytes.readBigUInt64LE())
+  const { shape, data_offsets } = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString())[name]
+  const [start, end] = data_offsets.map((offset: number) => 8 + headerBytes + offset)
+  const values = new Float32Array(Uint8Array.from(bytes.subarray(start, end)).buffer)
+  change(values, shape)
+  bytes.set(new Uint8Array(values.buffer), start)
+  writeFileSync(path, bytes)
+}

@@ -1,12 +1,13 @@
 import { resolve } from 'node:path'
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
-import { CACHE_TYPES, type CacheType, cacheBytes, type Precision } from '@troupe/tensor'
+import { type CacheType, cacheBytes, type Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import { checkPlan, chunkTokensOf, type Plan } from '../parallel/plan.js'
 import { stageLayers } from '../parallel/stages.js'
 import { choosePlan } from '../planner/choose-plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { BlockPool, DEFAULT_CACHE_TYPE } from './cache.js'
+import { checkEngineOptions, checkPrompt, drawingOf } from './options.js'
 import { Replica } from './replica.js'
 import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
@@ -119,6 +120,7 @@ export class Engine {
    * @throws InvalidInputError if the model cannot be used or the plan does not fit it.
    */
   static async start(cluster: Cluster, options: EngineOptions): Promise<Engine> {
+    checkEngineOptions(options)
     const model = resolve(options.model)
     const config = readConfig(model)
     const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
@@ -126,11 +128,7 @@ export class Engine {
     const chosen = await planOf(cluster, { ...options, model, ...(mostTokens ? { chunkTokens: mostTokens } : {}) })
     const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...chosen.plan }
     checkPlan(plan, config)
-    checkCounts({ replicas: replicaCount, maxSequences })
     const cacheType = options.cacheType ?? DEFAULT_CACHE_TYPE
-    if (!CACHE_TYPES.includes(cacheType)) {
-      throw new InvalidInputError(`cacheType must be one of ${CACHE_TYPES.join(', ')}; found ${cacheType}`)
-    }
     const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
     const chunkTokens = Math.min(mostTokens ?? chunkTokensOf(plan), contextLength)
     const stepTokens = Math.max(chunkTokens, maxSequences)
@@ -209,19 +207,13 @@ export class Engine {
    * Continues `prompt`, token by token. Nothing is computed before the first token is asked for; a loop that ends early ends
    * the request.
    * @throws InvalidInputError, when the first token is asked for, if the prompt is empty, too long, or has tokens outside the
-   * vocabulary; ActorDiedError if a worker dies. After a failure the replica is stopped, and others take further requests.
+   * vocabulary, or if an option cannot be; LogitsError if the model computes what are no numbers; ActorDiedError if a worker
+   * dies. After a death the replica is stopped, and others take further requests.
    */
   generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
     return new TokenStream((stream) => {
       checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
-      const { temperature = 0, topK = 0, topP = 1, stopAtEnd = true, wantLogits = false, seed } = options
-      const drawing = {
-        sampling: { temperature, topK, topP },
-        seed,
-        most: Math.min(options.maxTokens, this.contextLength - prompt.length),
-        endTokens: stopAtEnd ? this.config.endTokens : [],
-        wantLogits,
-      }
+      const drawing = drawingOf(options, this.config, this.contextLength - prompt.length)
       const request = new Request([...prompt], drawing, {
         token: (token, logits) => stream.push(logits ? { token, logits } : { token }),
         scores: () => {},
@@ -284,23 +276,6 @@ export class Engine {
   }
 }
 
-/**
- * Checks that a model can continue a prompt.
- * @throws InvalidInputError if it is empty, fills the context, or has tokens outside the vocabulary.
- */
-export function checkPrompt(prompt: readonly number[], contextLength: number, vocabularySize: number): void {
-  if (prompt.length === 0) throw new InvalidInputError('the prompt is empty; give at least one token')
-  if (prompt.length >= contextLength) {
-    throw new InvalidInputError(
-      `the prompt has ${prompt.length} tokens, but the context holds ${contextLength}, one of them for the answer; shorten the prompt`,
-    )
-  }
-  const stranger = prompt.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocabularySize))
-  if (stranger !== undefined) {
-    throw new InvalidInputError(`token ${stranger} is not in the vocabulary; expected 0 to ${vocabularySize - 1}`)
-  }
-}
-
 /** The plan, and the layers of its stages, that are asked for or that the planner chooses. */
 async function planOf(
   cluster: Cluster,
@@ -344,14 +319,6 @@ async function connectWorkers(
 
 function placeOf({ pipeline, tensor, sequence }: Plan): Plan {
   return { pipeline, tensor, sequence }
-}
-
-function checkCounts(counts: Record<string, number>): void {
-  for (const [name, count] of Object.entries(counts)) {
-    if (!Number.isInteger(count) || count < 1) {
-      throw new InvalidInputError(`${name} must be a whole number of at least 1; found ${count}`)
-    }
-  }
 }
 
 function cacheTokensOf(

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import type { Sampling } from './sampler.js'
@@ -35,7 +35,7 @@ export class Request {
     /** The token that follows the prompt, where it is scored. */
     readonly following = -1,
   ) {
-    this.#generator = mersenne(drawing?.seed ?? randomBytes(4).readInt32LE())
+    this.#generator = mersenne(drawing?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(drawing.seed))
   }
 
   /** Tokens that it may have in the cache. The last that is sampled is never computed on. */
@@ -47,4 +47,10 @@ export class Request {
   random(): number {
     return uniformFloat64(this.#generator)
   }
+}
+
+/** The generator takes seeds of 32 bits: larger ones are hashed, so that two of them are hardly ever equal. */
+function seed32(seed: number): number {
+  if (seed === (seed | 0)) return seed
+  return createHash('sha256').update(String(seed)).digest().readInt32LE()
 }

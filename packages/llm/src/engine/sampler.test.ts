@@ -1,7 +1,7 @@
 import { Tensor, Trace } from '@troupe/tensor'
 import test from 'ava'
 import fc from 'fast-check'
-import { logProbability, NO_DRAW, type Sampling, samplingRow } from './sampler.js'
+import { logProbability, NO_DRAW, NOT_A_NUMBER, type Sampling, samplingRow } from './sampler.js'
 
 /** Draws with each of some random numbers from the same logits. */
 async function draw(
@@ -47,6 +47,22 @@ const near = (found: readonly number[], expected: readonly number[]) =>
 
 test('temperature 0 takes the likeliest token, the first of several, and a negative one none', async (t) => {
   t.deepEqual(await draw(logits, [{ ...all, temperature: 0 }, NO_DRAW], [0.9, 0.9]), [1, -1])
+})
+
+test('logits that are no numbers give no token, wherever they are and however it is chosen', async (t) => {
+  const samplings: Sampling[] = [{ ...all, temperature: 0 }, all, { ...all, topK: 2 }, { ...all, topP: 0.5 }, NO_DRAW]
+  const randoms = samplings.map(() => 0.5)
+  for (const count of [1, 5, 16, 700]) {
+    for (const at of [0, Math.floor(count / 2), count - 1]) {
+      for (const wrong of [Number.NaN, Number.POSITIVE_INFINITY]) {
+        const row = Array.from({ length: count }, (_, i) => (i === at ? wrong : -i))
+        t.deepEqual(await draw(row, samplings, randoms), [...Array(4).fill(NOT_A_NUMBER), -1], `${wrong} at ${at}`)
+      }
+    }
+    const none = Array(count).fill(Number.NEGATIVE_INFINITY)
+    t.deepEqual(await draw(none, samplings, randoms), [...Array(4).fill(NOT_A_NUMBER), -1])
+    t.deepEqual(await draw([...none, 1], samplings.slice(0, 4), randoms), Array(4).fill(count), 'a mask is no fault')
+  }
 })
 
 test('tokens are drawn as often as the softmax of the logits over the temperature says', async (t) => {

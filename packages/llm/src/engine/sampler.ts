@@ -11,6 +11,21 @@ export interface Sampling {
 /** The sampling of an output from which nothing is drawn. */
 export const NO_DRAW: Sampling = { temperature: -1, topK: 0, topP: 1 }
 
+/** What Trace.sample gives where logits are no numbers. */
+export const NOT_A_NUMBER = -2
+
+/** A model has computed logits that are not numbers, from which no token can be chosen. */
+export class LogitsError extends Error {
+  override name = 'LogitsError'
+
+  /** @param position of the token, counted from 0, that the logits come after */
+  constructor(readonly position: number) {
+    super(
+      `the logits after the token at position ${position} are not numbers: weights of the model are damaged, or what it computes overflows; fetch the model again, or store it and its KV cache in types of a larger range`,
+    )
+  }
+}
+
 const floats = new Float32Array(1)
 const bits = new Int32Array(floats.buffer)
 

@@ -2,6 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { BlockPool } from './cache.js'
 import { Request } from './request.js'
+import { LogitsError, NOT_A_NUMBER } from './sampler.js'
 import { type ScheduledStep, Scheduler } from './scheduler.js'
 
 const END = 99
@@ -133,4 +134,24 @@ test('a failure reaches every request, those that wait too', (t) => {
   const error = new Error('gone')
   scheduler.fail(error)
   t.true(asked.every(({ seen }) => seen.error === error))
+})
+
+test('a text whose logits are no numbers fails with the position, gives its room back, and leaves the others alone', (t) => {
+  const pool = new BlockPool(1, 8, 16)
+  const scheduler = new Scheduler(pool, { stages: 1, sequences: 2, tokens: 64 })
+  const [damaged, sound, third] = [requestOf(5, 4), requestOf(9, 4), requestOf(20, 2)]
+  for (const { request } of [damaged, sound, third]) scheduler.add(request)
+  const tokenOf = (position: number) => (position === 5 ? NOT_A_NUMBER : position)
+  for (let steps = 0; steps < 20; steps++) {
+    const step = scheduler.next()
+    if (!step) break
+    complete(scheduler, step, tokenOf)
+  }
+  t.deepEqual(damaged.seen.tokens, [4])
+  t.true(damaged.seen.error instanceof LogitsError && damaged.seen.error.position === 5)
+  t.false(damaged.seen.ended)
+  t.deepEqual(sound.seen, { tokens: [8, 9, 10, 11], ended: true, error: undefined })
+  t.deepEqual(third.seen, { tokens: [19, 20], ended: true, error: undefined })
+  t.is(scheduler.work, 0)
+  t.true(pool.reserve(8), 'all blocks are free again')
 })

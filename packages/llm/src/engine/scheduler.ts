@@ -1,6 +1,6 @@
 import type { BlockPool } from './cache.js'
 import type { Request } from './request.js'
-import { NO_DRAW, samplingRow } from './sampler.js'
+import { LogitsError, NO_DRAW, NOT_A_NUMBER, samplingRow } from './sampler.js'
 import { CachedSequence } from './sequence.js'
 import { layOut, type Segment, type Step, type StepOutput } from './step.js'
 
@@ -18,7 +18,7 @@ export interface SchedulerOptions {
 
 /** What the workers found in a step, by its outputs. */
 export interface StepResult {
-  /** -1 where none was sampled. */
+  /** -1 where none was sampled, and NOT_A_NUMBER where none could be. */
   tokens: number[]
   /** [vocabulary] each, of the outputs that it was asked for. */
   logits?: Map<number, Float32Array>
@@ -126,6 +126,11 @@ export class Scheduler {
       const token = result.tokens[index]!
       if (token >= 0) {
         this.#receive(sequence, token, result.logits?.get(index))
+        return
+      }
+      if (token === NOT_A_NUMBER || Number.isNaN(result.scores?.[index])) {
+        this.#finish(sequence)
+        sequence.request.listener.fail(new LogitsError(position))
         return
       }
       const found = scored.get(sequence) ?? { positions: [], scores: [] }

@@ -17,7 +17,7 @@ export class VocabParallelEmbedding {
   constructor(context: LayerContext, name: string, vocabularySize: number, hiddenSize: number) {
     this.#tensor = context.groups.tensor
     const rows = shareOf(this.#tensor, vocabularySize)
-    this.#table = context.weights.matrix(`${name}.weight`, [vocabularySize, hiddenSize], { rows })
+    this.#table = context.weights.matrix(name, [vocabularySize, hiddenSize], { rows })
     this.#start = rows.start
   }
 
@@ -40,7 +40,7 @@ export class VocabParallelHead {
   ) {
     this.#tensor = context.groups.tensor
     const rows = shareOf(this.#tensor, vocabularySize)
-    this.#weight = context.weights.matrix(`${name}.weight`, [vocabularySize, hiddenSize], { rows })
+    this.#weight = context.weights.matrix(name, [vocabularySize, hiddenSize], { rows })
   }
 
   forward(trace: Trace, x: Value): Value {

@@ -23,16 +23,17 @@ export abstract class CausalDecoder {
 
   /** ids [tokens] → [tokens, hidden] */
   embedding(): { forward(trace: Trace, ids: Value): Value } {
-    const { vocabularySize, hiddenSize } = this.config
-    return new VocabParallelEmbedding(this.context, 'model.embed_tokens', vocabularySize, hiddenSize)
+    const { vocabularySize, hiddenSize, tiedEmbeddings } = this.config
+    const { embedding } = this.context.weights.vocabularyTensors(tiedEmbeddings)
+    return new VocabParallelEmbedding(this.context, embedding, vocabularySize, hiddenSize)
   }
 
   /** x [outputs, hidden] → logits [outputs, vocabulary] */
   head(): { forward(trace: Trace, x: Value): Value } {
     const { vocabularySize, hiddenSize, normEpsilon, tiedEmbeddings } = this.config
     const norm = new RmsNorm(this.context, 'model.norm', hiddenSize, normEpsilon)
-    const name = tiedEmbeddings ? 'model.embed_tokens' : 'lm_head'
-    const head = new VocabParallelHead(this.context, name, vocabularySize, hiddenSize)
-    return { forward: (trace: Trace, x: Value) => head.forward(trace, norm.forward(trace, x)) }
+    const { head } = this.context.weights.vocabularyTensors(tiedEmbeddings)
+    const linear = new VocabParallelHead(this.context, head, vocabularySize, hiddenSize)
+    return { forward: (trace: Trace, x: Value) => linear.forward(trace, norm.forward(trace, x)) }
   }
 }

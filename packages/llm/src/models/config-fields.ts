@@ -10,6 +10,9 @@ const HARMLESS = new Set([
   ...[
     'transformers.js_config',
     'is_llama_config',
+    'max_sequence_length',
+    'model_max_length',
+    'tensor_data_layout',
     'unsloth_version',
     'unsloth_fixed',
     'language',
@@ -86,6 +89,16 @@ export class ConfigFields {
     throw this.error(name, 'true or false')
   }
 
+  /**
+   * The token ids of a field that has one, several or none.
+   * @throws InvalidInputError unless they are whole numbers.
+   */
+  tokens(name: string): number[] {
+    const ids = [this.get(name) ?? []].flat()
+    if (ids.every((id) => Number.isSafeInteger(id) && (id as number) >= 0)) return ids as number[]
+    throw this.error(name, 'a token id or a list of them')
+  }
+
   /** The fields of an object inside this one; none if it is missing. */
   group(name: string): ConfigFields {
     const value = this.get(name) ?? {}
@@ -108,7 +121,7 @@ export class ConfigFields {
 
   error(name: string, expected: string): InvalidInputError {
     return new InvalidInputError(
-      `${this.path}: ${name} must be ${expected}; found ${readable(String(JSON.stringify(this.get(name))))}`,
+      `${this.path}: ${name} must be ${expected}; ${this.has(name) ? `found ${readable(JSON.stringify(this.fields[name]))}` : 'it is missing'}`,
     )
   }
 }

@@ -30,6 +30,32 @@ test('fields that are left out have the values that the format gives them', (t) 
   t.deepEqual(read(t, { eos_token_id: [2, 5] }).endTokens, [2, 5])
 })
 
+test('a text ends at all tokens that the files call an end, and what is no token id is refused', (t) => {
+  const folder = temporaryFolder(t)
+  const write = (config: object, generation: object) => {
+    writeFileSync(join(folder, 'config.json'), JSON.stringify({ ...llama, ...config }))
+    writeFileSync(join(folder, 'generation_config.json'), JSON.stringify(generation))
+  }
+  write({ eos_token_id: 4 }, { eos_token_id: [4, 3], do_sample: true, temperature: 0.6 })
+  t.deepEqual(readConfig(folder).endTokens, [4, 3])
+  write({}, { eos_token_id: 7 })
+  t.deepEqual(readConfig(folder).endTokens, [7])
+  for (const wrong of ['2', -1, 1.5, [2, '3'], { id: 2 }]) {
+    write({}, { eos_token_id: wrong })
+    t.throws(() => readConfig(folder), {
+      instanceOf: InvalidInputError,
+      message: /generation_config\.json: eos_token_id must be a token id or a list of them; found /,
+    })
+    t.throws(() => read(t, { eos_token_id: wrong }), { message: /config\.json: eos_token_id must be a token id/ })
+  }
+})
+
+test('a field that is needed and left out is said to be missing', (t) => {
+  t.throws(() => read(t, { vocab_size: undefined }), { message: /vocab_size must be .*; it is missing/ })
+  t.throws(() => read(t, { hidden_size: 65 }), { message: /head_dim must be .*; it is missing/ })
+  t.notThrows(() => read(t, { max_sequence_length: 4096, model_max_length: 4096 }))
+})
+
 test('both spellings of the rotary settings give the same frequencies', (t) => {
   const settings = { factor: 8, low_freq_factor: 1, high_freq_factor: 4, original_max_position_embeddings: 64 }
   const newer = read(t, { rope_parameters: { rope_type: 'llama3', rope_theta: 500_000, ...settings } })

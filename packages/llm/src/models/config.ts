@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
 import { isGguf } from '../weights/checkpoint.js'
-import { GgufFile } from '../weights/gguf-file.js'
+import { GgufModel } from '../weights/gguf-model.js'
 import { readJson } from '../weights/json.js'
 import { ConfigFields, MOST_HEAD_SIZE, MOST_LAYERS } from './config-fields.js'
 import { architectures } from './decoder.js'
@@ -48,7 +48,7 @@ export type FamilyConfig = Partial<
  */
 export function readConfig(model: string): ModelConfig {
   if (!isGguf(model)) return directoryConfig(model)
-  const gguf = new GgufFile(model)
+  const gguf = new GgufModel(model)
   try {
     return ggufConfig(gguf)
   } finally {
@@ -93,12 +93,23 @@ function directoryConfig(directory: string): ModelConfig {
     feedForwardBias: false,
     slidingWindow: undefined,
     slidingLayers: Array(layers).fill(false),
-    beginToken: fields.get('bos_token_id') as number | undefined,
-    endTokens: [fields.get('eos_token_id') ?? []].flat() as number[],
+    beginToken: fields.tokens('bos_token_id')[0],
+    endTokens: endTokensOf(directory, fields),
     ...family.configure(fields, layers),
   }
   fields.refuseUnread()
   return config
+}
+
+/**
+ * The tokens that end a text: all that the model's files name, since a chat model's turn often ends with another token than its
+ * training texts.
+ */
+function endTokensOf(directory: string, config: ConfigFields): number[] {
+  const named = config.tokens('eos_token_id')
+  const generation = join(directory, 'generation_config.json')
+  if (existsSync(generation)) named.push(...new ConfigFields(generation, readJson(generation)).tokens('eos_token_id'))
+  return [...new Set(named)]
 }
 
 function architectureOf(fields: ConfigFields): string {

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
 import { dequantize } from '../weights/dequantize.js'
-import type { GgufFile } from '../weights/gguf-file.js'
+import type { GgufModel } from '../weights/gguf-model.js'
 import { readable } from '../weights/weight-file.js'
 import type { ModelConfig } from './config.js'
 import { ConfigFields, MOST_HEAD_SIZE, MOST_LAYERS } from './config-fields.js'
@@ -18,7 +18,7 @@ const ARCHITECTURES: Record<string, string> = {
  * The hyperparameters in a GGUF file's metadata.
  * @throws InvalidInputError if they are incomplete or ask for something that is not computed here.
  */
-export function ggufConfig(gguf: GgufFile): ModelConfig {
+export function ggufConfig(gguf: GgufModel): ModelConfig {
   const name = String(gguf.metadata.get('general.architecture') ?? 'unnamed')
   const architecture = Object.hasOwn(ARCHITECTURES, name) ? ARCHITECTURES[name] : undefined
   if (!architecture) {
@@ -68,16 +68,14 @@ export function ggufConfig(gguf: GgufFile): ModelConfig {
     slidingWindow: sliding ? fields.count('attention.sliding_window') : undefined,
     slidingLayers: Array(layers).fill(sliding),
     beginToken: tokenId(gguf, 'bos_token_id'),
-    endTokens: [
-      ...new Set(['eos_token_id', 'eot_token_id', 'eom_token_id'].flatMap((key) => tokenId(gguf, key) ?? [])),
-    ],
+    endTokens: ggufEndTokens(gguf),
   }
   fields.refuseUnread()
   return config
 }
 
 /** The metadata whose keys start with the architecture's name. */
-function architectureFields(gguf: GgufFile, name: string): ConfigFields {
+function architectureFields(gguf: GgufModel, name: string): ConfigFields {
   const own = [...gguf.metadata].filter(([key]) => key.startsWith(`${name}.`))
   const plain = own.map(([key, value]) => [
     key.slice(name.length + 1),
@@ -86,13 +84,37 @@ function architectureFields(gguf: GgufFile, name: string): ConfigFields {
   return new ConfigFields(gguf.path, Object.fromEntries(plain))
 }
 
-function tokenId(gguf: GgufFile, key: string): number | undefined {
+/** Tokens that end a turn or a text in the vocabularies of published models, by the names that llama.cpp goes by too. */
+const END_NAMES = new Set([
+  ...[
+    '<|eot_id|>',
+    '<|eom_id|>',
+    '<|end_of_text|>',
+    '<|im_end|>',
+    '<|endoftext|>',
+    '<|end|>',
+    '<end_of_turn>',
+    '<eos>',
+  ],
+  ...['<|return|>', '<|call|>', '<|calls|>', '<|flush|>', '<EOT>', '_<EOT>', '[EOT]', '[EOS]', '<end_of_utterance>'],
+  ...['<｜end▁of▁sentence｜>'],
+])
+
+/** The tokens that the metadata calls an end, and those that are one by their names: many files give the first alone. */
+function ggufEndTokens(gguf: GgufModel): number[] {
+  const given = ['eos_token_id', 'eot_token_id', 'eom_token_id'].flatMap((key) => tokenId(gguf, key) ?? [])
+  const tokens = gguf.metadata.get('tokenizer.ggml.tokens')
+  const named = Array.isArray(tokens) ? tokens.flatMap((name, id) => (END_NAMES.has(name as string) ? id : [])) : []
+  return [...new Set([...given, ...named])]
+}
+
+function tokenId(gguf: GgufModel, key: string): number | undefined {
   const id = gguf.metadata.get(`tokenizer.ggml.${key}`)
   return typeof id === 'number' ? id : undefined
 }
 
 /** Rotary settings: a base, a scaling with llama.cpp's names, and factors by which Llama 3's frequencies are divided. */
-function ggufRotary(gguf: GgufFile, fields: ConfigFields, headSize: number): Rotary {
+function ggufRotary(gguf: GgufModel, fields: ConfigFields, headSize: number): Rotary {
   const theta = fields.positive('rope.freq_base', 10_000)
   const type = fields.get('rope.scaling.type') ?? 'none'
   const plain = baseFrequencies(theta, headSize)
@@ -120,14 +142,14 @@ function ggufRotary(gguf: GgufFile, fields: ConfigFields, headSize: number): Rot
   }
 }
 
-function dividedFrequencies(gguf: GgufFile, frequencies: Float32Array): Float32Array {
+function dividedFrequencies(gguf: GgufModel, frequencies: Float32Array): Float32Array {
   const stored = gguf.tensors.get('rope_freqs.weight')
   if (!stored) return frequencies
   if (stored.format !== 'F32' || stored.shape.length !== 1 || stored.shape[0] !== frequencies.length) {
     throw gguf.error(`rope_freqs.weight has shape [${stored.shape}] of ${stored.format}`)
   }
   const bytes = new Uint8Array(stored.end - stored.start)
-  gguf.file.read(bytes, stored.start)
+  stored.file.read(bytes, stored.start)
   const factors = dequantize('F32', bytes)
   if (factors.some((factor) => !(Number.isFinite(factor) && factor > 0))) {
     throw gguf.error('rope_freqs.weight has factors that are not above 0')

@@ -55,12 +55,12 @@ export function checkPlan(plan: Plan, model: Divisible): void {
   }
   if (plan.pipeline > model.layers) {
     throw new InvalidInputError(
-      `plan: ${plan.pipeline} pipeline stages, but the model has ${model.layers} layers; use --pipeline ${model.layers} or less`,
+      `plan: ${plan.pipeline} pipeline stages, but the model has ${model.layers} layers; use ${model.layers} or less`,
     )
   }
   if (plan.tensor > model.heads) {
     throw new InvalidInputError(
-      `plan: ${plan.tensor} tensor shards, but the model has ${model.heads} attention heads; use --tensor ${model.heads} or less`,
+      `plan: ${plan.tensor} tensor shards, but the model has ${model.heads} attention heads; use ${model.heads} or less`,
     )
   }
 }

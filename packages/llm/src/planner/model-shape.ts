@@ -7,6 +7,7 @@ import { length, partition } from '../parallel/plan.js'
 import { openCheckpoint } from '../weights/checkpoint.js'
 import { FORMATS } from '../weights/formats.js'
 import type { LoadFormat } from '../weights/quantize.js'
+import { vocabularyTensors } from '../weights/vocabulary-tensors.js'
 
 /** Weights as the planner sees them. */
 export interface WeightFormat {
@@ -86,12 +87,6 @@ export function weightFormat(name: keyof typeof FORMATS): WeightFormat {
 }
 
 function storedFormats(model: string, config: ModelConfig): FormatOf {
-  const names = {
-    attention: 'model.layers.0.self_attn.q_proj.weight',
-    feedForward: 'model.layers.0.mlp.down_proj.weight',
-    embedding: 'model.embed_tokens.weight',
-    head: config.tiedEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight',
-  }
   let checkpoint: ReturnType<typeof openCheckpoint>
   try {
     checkpoint = openCheckpoint(model)
@@ -100,6 +95,11 @@ function storedFormats(model: string, config: ModelConfig): FormatOf {
     throw new InvalidInputError(`${error.message}; to plan without weights say what they are in with --weights`)
   }
   try {
+    const names = {
+      attention: 'model.layers.0.self_attn.q_proj.weight',
+      feedForward: 'model.layers.0.mlp.down_proj.weight',
+      ...vocabularyTensors(checkpoint, config.tiedEmbeddings),
+    }
     const formats = Object.entries(names).map(([kind, name]) => [kind, weightFormat(checkpoint.find(name).format)])
     const found = Object.fromEntries(formats) as Record<keyof typeof names, WeightFormat>
     return (kind) => found[kind]

@@ -21,6 +21,7 @@ export interface Checkpoint {
   readonly path: string
   /** What the shapes of the tensors come from, for errors. */
   readonly configName: string
+  has(name: string): boolean
   /** @throws InvalidInputError if there is no such tensor, or its format cannot be computed on. */
   find(name: string): StoredTensor
   /** Closes the files; what was mapped stays. */

@@ -84,6 +84,10 @@ test('the configuration is the one in the metadata', (t) => {
     tiedEmbeddings: true,
     endTokens: [2],
   })
+  const tokens = { 'tokenizer.ggml.tokens': { strings: ['a', '<|im_end|>', '</s>', 'b', '<|eot_id|>'] } }
+  t.deepEqual(readConfig(write(t, { metadata: { ...metadata, ...tokens }, tensors })).endTokens, [2, 1, 4])
+  const layout: Record<string, Typed> = { 'llama.tensor_data_layout': { string: 'Meta AI original pth' } }
+  t.notThrows(() => readConfig(write(t, { metadata: { ...metadata, ...layout }, tensors })))
   const window = { 'llama.attention.sliding_window': { uint32: 16 } }
   t.like(readConfig(write(t, { metadata: { ...metadata, ...window }, tensors })), {
     architecture: 'MistralForCausalLM',

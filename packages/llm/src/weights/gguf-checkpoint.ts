@@ -1,7 +1,8 @@
 import { InvalidInputError } from '@troupe/core'
 import { ggufConfig } from '../models/gguf-config.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
-import { GgufFile, type GgufTensor } from './gguf-file.js'
+import type { GgufTensor } from './gguf-file.js'
+import { GgufModel } from './gguf-model.js'
 import { readable } from './weight-file.js'
 
 const OUTER: Record<string, string> = {
@@ -27,10 +28,10 @@ const INNER: Record<string, string> = {
 /** Tensors that are part of the configuration, not of the layers. */
 const SETTINGS = new Set(['rope_freqs.weight'])
 
-/** The weights of a GGUF file. */
+/** The weights of a GGUF file, or of all its parts. */
 export class GgufCheckpoint implements Checkpoint {
   readonly configName = 'its metadata'
-  readonly #gguf: GgufFile
+  readonly #gguf: GgufModel
   readonly #tensors = new Map<string, GgufTensor>()
   readonly #headSize: number
   /** llama.cpp keeps the rotary pairs of these side by side, where Hugging Face keeps them half a head apart. */
@@ -38,7 +39,7 @@ export class GgufCheckpoint implements Checkpoint {
 
   /** @throws InvalidInputError if the file is unsound or of an architecture that is not known. */
   constructor(readonly path: string) {
-    this.#gguf = new GgufFile(path)
+    this.#gguf = new GgufModel(path)
     try {
       this.#headSize = ggufConfig(this.#gguf).headSize
       if (this.#gguf.metadata.get('general.architecture') === 'llama') this.#interleaved = /\.(q|k)_proj\./
@@ -51,13 +52,17 @@ export class GgufCheckpoint implements Checkpoint {
     }
   }
 
+  has(name: string): boolean {
+    return this.#tensors.has(name)
+  }
+
   find(name: string): StoredTensor {
     const tensor = this.#tensors.get(name)
     if (!tensor) throw new InvalidInputError(`${this.path}: it lacks the tensor that Hugging Face calls ${name}`)
     const stored: StoredTensor = {
       format: tensor.format,
       shape: tensor.shape,
-      file: this.#gguf.file,
+      file: tensor.file,
       offset: tensor.start,
     }
     const size = this.#headSize

@@ -6,6 +6,7 @@ import { readable, WeightFile } from './weight-file.js'
 
 /** A tensor of a GGUF file. */
 export interface GgufTensor {
+  file: WeightFile
   format: FormatName
   /** The slowest dimension first, the other way round than the file writes it. */
   shape: number[]
@@ -107,7 +108,7 @@ export class GgufFile {
       throw this.error(`tensor ${name} takes ${bytes} bytes at ${offset}, but the file has ${this.file.size}`)
     }
     const shape = sizes.map(Number).reverse()
-    this.tensors.set(name, { format, shape, start: Number(offset), end: Number(offset) + bytes })
+    this.tensors.set(name, { file: this.file, format, shape, start: Number(offset), end: Number(offset) + bytes })
   }
 
   #placeTensors(headerEnd: number): void {

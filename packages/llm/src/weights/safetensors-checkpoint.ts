@@ -26,6 +26,10 @@ export class SafetensorsCheckpoint implements Checkpoint {
     }
   }
 
+  has(name: string): boolean {
+    return this.#tensors.has(name)
+  }
+
   find(name: string): StoredTensor {
     const found = this.#tensors.get(name)
     if (!found) throw new InvalidInputError(`${this.path}: its weights lack the tensor ${name}`)

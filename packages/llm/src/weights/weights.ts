@@ -13,6 +13,7 @@ import {
   unsoundBlock,
 } from './formats.js'
 import { type LoadFormat, quantize } from './quantize.js'
+import { type VocabularyTensors, vocabularyTensors } from './vocabulary-tensors.js'
 
 /** The part of a matrix that a rank needs; a range left out means all of it. */
 export interface Slice {
@@ -28,12 +29,19 @@ export class Weights {
   /** Bytes of the weights loaded so far, in place or copied. */
   loadedBytes = 0
   readonly #loaded = new Map<string, Tensor>()
+  #vocabulary: VocabularyTensors | undefined
 
   /** @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are. */
   constructor(
     private readonly checkpoint: Checkpoint,
     private readonly loadFormat?: LoadFormat,
   ) {}
+
+  /** The names of the embedding and of the output layer; see vocabularyTensors(). */
+  vocabularyTensors(isTied: boolean): VocabularyTensors {
+    this.#vocabulary ??= vocabularyTensors(this.checkpoint, isTied)
+    return this.#vocabulary
+  }
 
   /** The columns that one block of a matrix spans: slices whose columns start and end at multiples of it stay blocks. */
   blockColumns(name: string): number {

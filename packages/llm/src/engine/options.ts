@@ -1,0 +1,117 @@
+import { InvalidInputError } from '@troupe/core'
+import { CACHE_TYPES, PRECISIONS } from '@troupe/tensor'
+import type { ModelConfig } from '../models/config.js'
+import type { Plan } from '../parallel/plan.js'
+import { LOAD_FORMATS } from '../weights/quantize.js'
+import type { EngineOptions, GenerateOptions } from './engine.js'
+import type { Drawing } from './request.js'
+
+const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
+  ...{ model: true, plan: true, layers: true, replicas: true, weights: true, communication: true, contextLength: true },
+  ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
+}
+const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
+  ...{ maxTokens: true, seed: true, stopAtEnd: true, wantLogits: true, temperature: true, topK: true, topP: true },
+}
+const DIMENSIONS: Record<keyof Plan, true> = { pipeline: true, tensor: true, sequence: true }
+
+/**
+ * Checks what does not depend on the model.
+ * @throws InvalidInputError naming the first option that is not one, or whose value cannot be.
+ */
+export function checkEngineOptions(options: EngineOptions): void {
+  checkNames('option', options, ENGINE_OPTIONS)
+  const { model, plan, replicas, maxSequences, contextLength, chunkTokens, threads, cacheType, weights } = options
+  const { communication } = options
+  if (typeof model !== 'string') throw expected('model', 'the path of a model', model)
+  if (plan !== undefined && plan !== 'auto') {
+    if (typeof plan !== 'object' || plan === null) throw expected('plan', "'auto' or sizes of its dimensions", plan)
+    checkNames('dimension of the plan', plan, DIMENSIONS)
+  }
+  checkCounts({ replicas, maxSequences, contextLength, chunkTokens, threads })
+  checkOneOf({ cacheType }, CACHE_TYPES)
+  checkOneOf({ weights }, LOAD_FORMATS)
+  checkOneOf({ communication }, PRECISIONS)
+}
+
+/**
+ * How a request's tokens are drawn, where every option has been checked.
+ * @param room The tokens that the context has for the answer.
+ * @throws InvalidInputError naming the first option that is not one, or whose value cannot be.
+ */
+export function drawingOf(options: GenerateOptions, config: ModelConfig, room: number): Drawing {
+  checkNames('option', options, GENERATE_OPTIONS)
+  const { maxTokens, temperature = 0, topK = 0, topP = 1, stopAtEnd = true, wantLogits = false, seed } = options
+  if (!isCount(maxTokens, 0)) throw expected('maxTokens', 'the most tokens to generate, a whole number', maxTokens)
+  if (!Number.isFinite(Math.fround(temperature)) || temperature < 0) {
+    throw expected('temperature', 'a number of at least 0', temperature)
+  }
+  if (!isCount(topK, 0)) throw expected('topK', 'a whole number of at least 0', topK)
+  if (!(typeof topP === 'number' && topP > 0 && topP <= 1))
+    throw expected('topP', 'a number above 0, and at most 1', topP)
+  if (seed !== undefined && !Number.isSafeInteger(seed)) throw expected('seed', 'a whole number', seed)
+  return {
+    sampling: { temperature, topK: Math.min(topK, config.vocabularySize), topP },
+    seed,
+    most: Math.min(maxTokens, room),
+    endTokens: stopAtEnd ? config.endTokens : [],
+    wantLogits,
+  }
+}
+
+/**
+ * Checks that a model can continue a prompt.
+ * @throws InvalidInputError if it is no list of tokens, is empty, fills the context, or has tokens outside the vocabulary.
+ */
+export function checkPrompt(prompt: readonly number[], contextLength: number, vocabularySize: number): void {
+  if (!Array.isArray(prompt)) {
+    throw expected('the prompt', 'a list of token ids; Tokenizer.open(model).encode(text) makes one of a text', prompt)
+  }
+  if (prompt.length === 0) throw new InvalidInputError('the prompt is empty; give at least one token')
+  if (prompt.length >= contextLength) {
+    throw new InvalidInputError(
+      `the prompt has ${prompt.length} tokens, but the context holds ${contextLength}, one of them for the answer; shorten the prompt`,
+    )
+  }
+  const stranger = prompt.findIndex((token) => !(isCount(token, 0) && token < vocabularySize))
+  if (stranger >= 0) {
+    throw new InvalidInputError(
+      `token ${shown(prompt[stranger])} is not in the vocabulary; expected 0 to ${vocabularySize - 1}`,
+    )
+  }
+}
+
+function checkNames(kind: string, given: object, known: Record<string, true>): void {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name)) continue
+    throw new InvalidInputError(`${name} is no ${kind}; expected ${Object.keys(known).join(', ')}`)
+  }
+}
+
+function checkCounts(counts: Record<string, number | undefined>): void {
+  for (const [name, count] of Object.entries(counts)) {
+    if (count !== undefined && !isCount(count, 1)) throw expected(name, 'a whole number of at least 1', count)
+  }
+}
+
+function checkOneOf(values: Record<string, string | undefined>, known: readonly string[]): void {
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== undefined && !known.includes(value)) throw expected(name, `one of ${known.join(', ')}`, value)
+  }
+}
+
+function isCount(value: unknown, least: number): boolean {
+  return Number.isSafeInteger(value) && (value as number) >= least
+}
+
+function expected(name: string, what: string, found: unknown): InvalidInputError {
+  return new InvalidInputError(`${name} must be ${what}; found ${shown(found)}`)
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string'
+    ? JSON.stringify(value.slice(0, 100))
+    : typeof value === 'object'
+      ? 'an object'
+      : String(value)
+}
