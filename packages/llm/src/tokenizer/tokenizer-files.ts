@@ -85,3 +85,25 @@ function tidies(config: Record<string, unknown>, model: Record<string, unknown>)
   const isBpe = model.type === 'BPE' || (model.type === undefined && model.merges !== undefined)
   return !isBpe || config.clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output === true
 }
+
+const PARTS = {
+  Decoder: 'decoder',
+  PreTokenizer: 'pre_tokenizer',
+  Normalizer: 'normalizer',
+  PostProcessor: 'post_processor',
+  Model: 'model',
+}
+
+/** What the library says of a tokenizer.json, with the field and its kinds where it only says that none of its own fit. */
+export function named(message: string, json: string): string {
+  const part = Object.entries(PARTS).find(([name]) => message.includes(`untagged enum ${name}`))?.[1]
+  if (!part) return message
+  const kinds = typesIn((JSON.parse(json) as Record<string, unknown>)[part]).join(', ')
+  return `its ${part} of the kind ${kinds || 'that is not said'} is not one that the tokenizers library reads: ${message}`
+}
+
+function typesIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  const own = (value as { type?: unknown }).type
+  return [...(typeof own === 'string' ? [own] : []), ...Object.values(value).flatMap(typesIn)]
+}

@@ -4,6 +4,8 @@ import type { Answer, Reply, Request } from './tokenizer-protocol.js'
 
 const main = fileURLToPath(new URL('./tokenizer-main.js', import.meta.url))
 const KEPT_OUTPUT = 4096
+/** All that it is told of its surroundings, for it reads files that others wrote. */
+const ENVIRONMENT = ['PATH', 'LD_LIBRARY_PATH', 'DYLD_LIBRARY_PATH', 'SystemRoot', 'NAPI_RS_NATIVE_LIBRARY_PATH']
 
 /**
  * The process in which texts are cut. The Rust library ends its process on some damaged tokenizers and some texts, so it
@@ -80,7 +82,7 @@ class TokenizerProcess {
     if (this.#child) return this.#child
     const child = fork(main, [], {
       execArgv: [],
-      env: { ...process.env, NODE_OPTIONS: '', RUST_BACKTRACE: '0' },
+      env: Object.fromEntries(ENVIRONMENT.map((name) => [name, process.env[name]])),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     })

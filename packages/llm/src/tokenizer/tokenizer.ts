@@ -4,10 +4,11 @@ import { InvalidInputError } from '@troupe/core'
 import { isGguf } from '../weights/checkpoint.js'
 import { GgufFile } from '../weights/gguf-file.js'
 import { readJson } from '../weights/json.js'
+import { readable } from '../weights/weight-file.js'
 import { ggufChatTemplate, ggufTokenizer } from './gguf-tokenizer.js'
 import { TextDecoder } from './text-decoder.js'
 import { TextStream } from './text-stream.js'
-import { type TokenizerDescription, type TokenizerFiles, withAddedTokens } from './tokenizer-files.js'
+import { named, type TokenizerDescription, type TokenizerFiles, withAddedTokens } from './tokenizer-files.js'
 import { tokenizerProcess } from './tokenizer-process.js'
 import { Vocabulary } from './vocabulary.js'
 
@@ -49,13 +50,14 @@ export class Tokenizer {
    * @throws InvalidInputError if it cannot be used.
    */
   static async from(files: TokenizerFiles, path: string, chatTemplate?: string): Promise<Tokenizer> {
+    const key = opened++
     try {
       const { json, description } = withAddedTokens(files)
-      const key = opened++
       const vocabulary = await vocabularyOf(key, json, description, files)
       return new Tokenizer(key, json, path, vocabulary, chatTemplate)
     } catch (error) {
-      throw new InvalidInputError(`${path} has no tokenizer that can be used: ${(error as Error).message}`)
+      tokenizerProcess.forget(key)
+      throw new InvalidInputError(`${path} has no tokenizer that can be used: ${readable((error as Error).message)}`)
     }
   }
 
@@ -67,7 +69,9 @@ export class Tokenizer {
     try {
       return Array.from(await tokenizerProcess.ask(this.#key, this.#json, { kind: 'encode', text }))
     } catch (error) {
-      throw new InvalidInputError(`${this.#path} cannot cut the text into tokens: ${(error as Error).message}`)
+      throw new InvalidInputError(
+        `${this.#path} cannot cut the text into tokens: ${readable((error as Error).message)}`,
+      )
     }
   }
 
@@ -90,7 +94,9 @@ async function vocabularyOf(
   files: TokenizerFiles,
 ): Promise<Vocabulary> {
   const { added, ids, special, tidies } = description
-  const answer = await tokenizerProcess.ask(key, json, { kind: 'pieces', ids, added })
+  const answer = await tokenizerProcess.ask(key, json, { kind: 'pieces', ids, added }).catch((error: Error) => {
+    throw new InvalidInputError(named(error.message, json))
+  })
   const pieces = new Map((files.pieces ?? []).map((piece, id) => [id, piece]))
   answer.pieces.forEach((piece, index) => {
     pieces.set(answer.ids[index]!, piece)
