@@ -86,6 +86,25 @@ test('a SentencePiece vocabulary merges what scores highest first, and falls bac
   t.is(tokenizer.decode([1, 10, 9, 11, 3, 4]), 'ab abbë')
 })
 
+test('tokens that say the same both decode, and a merge of no tokens merges nothing', async (t) => {
+  const tokenizer = (await open(t, byteLevel(['a', 'Ġb', 'c', 'Ġb', 'd'], ['a c'])))!
+  t.is(tokenizer.decode([0, 1, 3, 4]), 'a b bd')
+  t.deepEqual(await tokenizer.encode('ac bd'), [0, 2, 1, 4])
+})
+
+test('a SentencePiece vocabulary without an unknown token decodes what it knows', async (t) => {
+  const pieces = ['<unk>', '<s>', '▁', 'a', '▁a', '▁']
+  const tokenizer = (await open(t, {
+    'tokenizer.ggml.model': { string: 'llama' },
+    'tokenizer.ggml.tokens': { strings: pieces },
+    'tokenizer.ggml.scores': { float32s: [0, 0, -9, -9, -1, -9] },
+    'tokenizer.ggml.token_type': { int32s: [2, 3, 1, 1, 1, 1] },
+    'tokenizer.ggml.bos_token_id': { uint32: 1 },
+  }))!
+  t.deepEqual(await tokenizer.encode('a a'), [1, 4, 4])
+  t.is(tokenizer.decode([1, 4, 5, 3, 20, 0, 4]), 'a a a')
+})
+
 test('a file without a tokenizer has none', async (t) => {
   t.is(await open(t, {}), undefined)
   t.is(await open(t, { 'tokenizer.ggml.model': { string: 'none' } }), undefined)
@@ -96,6 +115,15 @@ const refused: Record<string, [metadata: Record<string, Typed>, says: RegExp]> =
   'an unknown pre-tokenizer': [
     byteLevel(['a', 'aa'], ['a a'], { 'tokenizer.ggml.pre': { string: 'viking' } }),
     /pre-tokenizer viking is not supported; supported: gpt-2/,
+  ],
+  'no word on how its text is cut': [
+    {
+      'tokenizer.ggml.model': { string: 'gpt2' },
+      'tokenizer.ggml.tokens': { strings: ['a'] },
+      'tokenizer.ggml.token_type': { int32s: [1] },
+      'tokenizer.ggml.merges': { strings: ['a a'] },
+    },
+    /tokenizer\.ggml\.pre is missing, so it is not known how its text is cut/,
   ],
   'no vocabulary': [{ 'tokenizer.ggml.model': { string: 'gpt2' } }, /tokenizer\.ggml\.tokens must be a list of texts/],
   'kinds for other tokens': [

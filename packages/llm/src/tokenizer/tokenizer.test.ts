@@ -182,8 +182,14 @@ const refused: Record<string, [json: string, says: RegExp]> = {
     /gave up: .*out of range/,
   ],
   'an unknown step among others': [
-    tokenizerJson({ pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Digits' }, { type: 'Magic' }] } }),
-    /its pre_tokenizer of the kind Sequence, Digits, Magic is not one/,
+    tokenizerJson({
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, { type: 'Magic' }] },
+    }),
+    /its pre_tokenizer of the kind Sequence, WhitespaceSplit, Magic is not one/,
+  ],
+  'a step that lacks a field': [
+    tokenizerJson({ pre_tokenizer: { type: 'Digits' } }),
+    /missing field `individual_digits`/,
   ],
   'an unknown model': [tokenizerJson({}, { type: 'Magic' }), /its model of the kind Magic is not one/],
 }
