@@ -32,9 +32,14 @@ export class TextDecoder {
     return this.#decoder ? this.#decoder.decode(pieces) : pieces.join(' ')
   }
 
-  /** Whether a token is one byte of a run that is a text as a whole or not at all. */
-  isByte(piece: string): boolean {
-    return BYTE.test(piece) && this.#steps.some(({ type }) => type === 'ByteFallback')
+  /** Whether the text up to a token may become another one with the next, rather than a longer one. */
+  isUnsettled(last: string): boolean {
+    return this.#steps.some(({ type, suffix = '</w>' }) => {
+      if (type === 'ByteFallback') return BYTE.test(last)
+      if (type !== 'BPEDecoder') return false
+      const found = last.indexOf(String(suffix))
+      return found >= 0 && (suffix === '' || found + String(suffix).length < last.length)
+    })
   }
 }
 

@@ -17,7 +17,10 @@ export class TextStream {
   /** How many characters of the window's text have been given out. */
   #given = 0
 
-  /** @param prompt Tokens before the stream's, whose text has been shown. */
+  /**
+   * @internal
+   * @param prompt Tokens before the stream's, whose text has been shown.
+   */
   constructor(vocabulary: Vocabulary, prompt: readonly number[]) {
     this.#vocabulary = vocabulary
     this.#tidy = vocabulary.tidies ? new Tidy() : undefined
@@ -46,7 +49,7 @@ export class TextStream {
   #take(): string {
     const { decoder } = this.#vocabulary
     const last = this.#window.at(-1)
-    if (last === undefined || !decoder.isIncremental || decoder.isByte(last)) return ''
+    if (last === undefined || !decoder.isIncremental || decoder.isUnsettled(last)) return ''
     const whole = this.#vocabulary.decodePieces(this.#window)
     const text = whole.replace(UNFINISHED, '')
     const added = text.slice(this.#given)

@@ -95,6 +95,17 @@ test('a decoder that may change what it gave before is streamed at the end', asy
   t.deepEqual(streamed(tokenizer, [0, 1, 2]), ['', '', '', 'xc'])
 })
 
+test('the end of a word is streamed as it reads as a whole, wherever its mark stands', async (t) => {
+  for (const suffix of ['</w>', 'b', '']) {
+    const decoder = { type: 'BPEDecoder', suffix }
+    const vocab = { 'ab</w>': 0, 'a</w>b': 1, ab: 2, b: 3 }
+    const tokenizer = await open(tokenizerJson({ decoder }, { vocab, merges: [] }))
+    for (const ids of [[0, 1, 0], [1, 1, 2], [2, 3, 0], [3, 2, 1], [0]]) {
+      t.is(streamed(tokenizer, ids).join(''), tokenizer.decode(ids), `${suffix} ${ids}`)
+    }
+  }
+})
+
 test('tokens that other files add are tokens of the text too', async (t) => {
   const im = addedToken(4, '<|im|>', { special: true })
   const ways: Partial<TokenizerFiles>[] = [
