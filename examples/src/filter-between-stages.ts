@@ -35,7 +35,7 @@ if (isMain(import.meta.url)) {
   const filter = await RemoteFilter.spawn()
   await using pipeline = await graph((step: ObjectRef<Step>) => last.step(step, filter.check(first.hiddenStates(step))))
   const text = new Text()
-  const prompt = tokenizer.encode('Once upon a time')
+  const prompt = await tokenizer.encode('Once upon a time')
   let ids = prompt
   const answer: number[] = []
   while (answer.length < 20) {

@@ -13,7 +13,7 @@ for (const { layers } of await Promise.all([first.load({}), last.load({})])) {
 await using pipeline = await graph((step: ObjectRef<Step>) => last.step(step, first.hiddenStates(step)))
 
 const text = new Text()
-const prompt = tokenizer.encode('Once upon a time')
+const prompt = await tokenizer.encode('Once upon a time')
 let ids = prompt
 const answer: number[] = []
 while (answer.length < 20) {

@@ -13,7 +13,7 @@ const draft = await RemoteModelWorker.spawn(stageSpec(model, {}, limits, 'Q4_0')
 await Promise.all([target.load({}), draft.load({})])
 
 const [text, drafted] = [new Text(), new Text()]
-const prompt = tokenizer.encode('Once upon a time')
+const prompt = await tokenizer.encode('Once upon a time')
 const known = [...prompt, ...(await target.step(text.step(prompt)))!.tokens]
 let steps = 1
 while (known.length < prompt.length + LENGTH) {

@@ -2,7 +2,7 @@ import { BlockPool, CachedSequence, greedyStep, readConfig, type Step, Tokenizer
 import { root } from './main.js'
 
 export const model = `${root}/models/tales`
-export const tokenizer = Tokenizer.open(model)!
+export const tokenizer = (await Tokenizer.open(model))!
 export const limits = { tokens: 64, contextLength: 256 }
 
 /** A text that is made by steps of the caller's own, without an engine. */

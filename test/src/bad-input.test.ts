@@ -165,6 +165,21 @@ for (const [name, [command, says]] of Object.entries(cases)) {
   })
 }
 
+test.serial(
+  'a tokenizer that cannot be used ends a prompt of text, and costs one of tokens no more than its text',
+  async (t) => {
+    const guard = new ProcessGuard(t)
+    const model = changedModel(t, (f) => writeFileSync(join(f, 'tokenizer.json'), '{"model": {"type": "Magic"}}'))
+    const text = await guard.troupe('generate', '--model', model, '--prompt', 'Once').finished
+    t.is(text.status, 2)
+    t.regex(text.stderr, /^error: .*tokenizer\.json has no tokenizer that can be used: [^\n]+\n$/)
+    const tokens = await guard.troupe(...generate(model, '--json')).finished
+    t.is(tokens.status, 0, tokens.stderr)
+    t.regex(tokens.stderr, /^warning: tokens are shown as numbers: [^\n]+\n$/)
+    t.is(JSON.parse(tokens.stdout).tokens.length, 3)
+  },
+)
+
 test.serial('a port in use gets one line that says what to do, status 2, and leaves nothing running', async (t) => {
   const guard = new ProcessGuard(t)
   const server = createServer()

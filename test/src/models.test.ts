@@ -14,19 +14,19 @@ test('the model that ships fits 8 MB and has the shape that plans of up to 8 in 
   t.true(config.layers >= 8 && config.heads >= 8 && config.keyValueHeads >= 4 && config.contextLength >= 2048)
 })
 
-test('text survives the tokenizer of the model that ships, whole and as a stream', (t) => {
-  const tokenizer = Tokenizer.open(tales)!
+test('text survives the tokenizer of the model that ships, whole and as a stream', async (t) => {
+  const tokenizer = (await Tokenizer.open(tales))!
   const text = readFileSync(join(tales, 'heldout.txt'), 'utf8').slice(0, 3000)
-  const tokens = tokenizer.encode(text)
+  const tokens = await tokenizer.encode(text)
   t.is(tokenizer.decode(tokens), text)
   const stream = tokenizer.stream([])
   t.is(tokens.map((token) => stream.push(token)).join(''), text)
 })
 
-test('characters of several tokens stream whole', (t) => {
-  const tokenizer = Tokenizer.open(tales)!
+test('characters of several tokens stream whole', async (t) => {
+  const tokenizer = (await Tokenizer.open(tales))!
   const text = 'Zoë saw a 🦊 – and “wow”!'
-  const pieces = tokenizer.encode(text).map(
+  const pieces = (await tokenizer.encode(text)).map(
     (
       (stream) => (token: number) =>
         stream.push(token)
@@ -36,23 +36,23 @@ test('characters of several tokens stream whole', (t) => {
   t.false(pieces.some((piece) => piece.includes('\uFFFD')))
 })
 
-test('the published story streams as it is written, spaces included', (t) => {
+test('the published story streams as it is written, spaces included', async (t) => {
   const [expected] = expectationsOf(stories)
-  const tokenizer = Tokenizer.open(stories)!
+  const tokenizer = (await Tokenizer.open(stories))!
   const stream = tokenizer.stream(expected!.prompt)
   const text = expected!.greedy.map((token) => stream.push(token)).join('')
   t.is(text.trim(), expected!.text!.trim())
 })
 
-test('text splits into the same tokens by the tokenizer of a GGUF file as by that of the directory', (t) => {
-  const directory = Tokenizer.open(stories)!
-  const gguf = Tokenizer.open(join(stories, 'stories260k-f32.gguf'))!
+test('text splits into the same tokens by the tokenizer of a GGUF file as by that of the directory', async (t) => {
+  const directory = (await Tokenizer.open(stories))!
+  const gguf = (await Tokenizer.open(join(stories, 'stories260k-f32.gguf')))!
   for (const line of [
     ...readFileSync(join(tales, 'heldout.txt'), 'utf8').slice(0, 20_000).split('\n'),
     'Zoë 🦊 “wow”',
   ]) {
-    const tokens = directory.encode(line)
-    t.deepEqual(gguf.encode(line), [1, ...tokens], 'the GGUF file asks for <s>, the directory does not')
+    const tokens = await directory.encode(line)
+    t.deepEqual(await gguf.encode(line), [1, ...tokens], 'the GGUF file asks for <s>, the directory does not')
     t.is(gguf.decode(tokens), directory.decode(tokens))
   }
 })

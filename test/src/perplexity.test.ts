@@ -30,7 +30,7 @@ test.serial('on held-out text, perplexity rises by at most 1 % at Q8_0 and 8 % a
 test.serial('a text is as likely under every plan, and as the logits after each of its tokens say', async (t) => {
   new ProcessGuard(t)
   await using cluster = await connect()
-  const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 50)
+  const tokens = (await (await Tokenizer.open(tales))!.encode(readFileSync(heldOut, 'utf8'))).slice(0, 50)
   const scores: number[][] = []
   for (const [pipeline, tensor, sequence] of [
     [1, 1, 1],
@@ -92,7 +92,7 @@ test.serial('weights quantized when they are loaded give nearly the same logits 
 test.serial('perplexity stays within 0.3 % where tensor shards send bfloat16 or int8', async (t) => {
   new ProcessGuard(t)
   await using cluster = await connect()
-  const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 1024)
+  const tokens = (await (await Tokenizer.open(tales))!.encode(readFileSync(heldOut, 'utf8'))).slice(0, 1024)
   const found: number[] = []
   for (const communication of ['float32', 'bfloat16', 'int8'] as const) {
     const common = { model: tales, plan: { tensor: 2 }, contextLength: 512, scoring: true }
@@ -126,7 +126,7 @@ test.serial(
   async (t) => {
     new ProcessGuard(t)
     await using cluster = await connect()
-    const tokens = Tokenizer.open(tales)!.encode(readFileSync(heldOut, 'utf8')).slice(0, 1024)
+    const tokens = (await (await Tokenizer.open(tales))!.encode(readFileSync(heldOut, 'utf8'))).slice(0, 1024)
     const found: Record<string, { perplexity: number; bytes: number }> = {}
     for (const cacheType of CACHE_TYPES) {
       const common = { model: tales, plan: { sequence: 2 }, contextLength: 512, maxSequences: 1, scoring: true }

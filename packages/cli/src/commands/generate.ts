@@ -97,10 +97,10 @@ export const generate = command({
     const layers = options.layers === undefined ? undefined : countsOf('--layers', options.layers)
     if (!isAuto) stageLayers(config, given.pipeline, layers)
     else if (layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
-    const tokenizer = Tokenizer.open(model)
+    const tokenizer = await tokenizerOf(model, options.tokens !== undefined)
     const sent = communication(options.communication)
     const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
-    const prompt = promptOf(options, tokenizer)
+    const prompt = await promptOf(options, tokenizer)
     checkPrompt(prompt, config.contextLength, config.vocabularySize)
     const contextLength = Math.min(config.contextLength, prompt.length + options['max-tokens'])
 
@@ -142,10 +142,21 @@ export const generate = command({
   },
 })
 
-function promptOf(
+/** The model's tokenizer; where the prompt is tokens, one that cannot be used costs no more than the text. */
+async function tokenizerOf(model: string, isPromptTokens: boolean): Promise<Tokenizer | undefined> {
+  try {
+    return await Tokenizer.open(model)
+  } catch (error) {
+    if (!isPromptTokens || !(error instanceof InvalidInputError)) throw error
+    process.stderr.write(`warning: tokens are shown as numbers: ${error.message}\n`)
+    return undefined
+  }
+}
+
+async function promptOf(
   options: { prompt: string | undefined; tokens: string | undefined },
   tokenizer: Tokenizer | undefined,
-): number[] {
+): Promise<number[]> {
   const { prompt, tokens } = options
   if ((prompt === undefined) === (tokens === undefined)) {
     throw new InvalidInputError('expected either --prompt TEXT or --tokens N,N,…; see `troupe generate --help`')
@@ -199,12 +210,18 @@ async function printJson(
   const logits = generated[0]?.logits
   const result = {
     tokens,
-    text: tokenizer?.decode(tokens) ?? '',
+    text: tokenizer ? textBehind(tokenizer, prompt, tokens) : '',
     ...(logits ? { logits: [...logits] } : {}),
     ...watch.read(),
     workers: engine.workers.map(jsonWorker),
   }
   process.stdout.write(`${JSON.stringify(result)}\n`)
+}
+
+/** The text that tokens add to that of a prompt. */
+function textBehind(tokenizer: Tokenizer, prompt: readonly number[], tokens: readonly number[]): string {
+  const stream = tokenizer.stream(prompt)
+  return tokens.map((token) => stream.push(token)).join('') + stream.end()
 }
 
 function jsonWorker({ coordinates, name, pid, layers, heads, weightBytes, kvBytes }: EngineWorker) {
@@ -218,13 +235,15 @@ async function printText(
   tokenizer: Tokenizer | undefined,
   config: ModelConfig,
 ): Promise<void> {
-  const stream = tokenizer?.stream(prompt)
-  process.stdout.write(tokenizer?.decode(prompt) ?? prompt.join(' '))
+  const stream = tokenizer?.stream([])
+  const show = (token: number) => stream?.push(token) ?? ` ${token}`
+  process.stdout.write(stream ? prompt.map(show).join('') : prompt.join(' '))
   const watch = new Stopwatch(prompt.length)
   for await (const { token } of engine.generate(prompt, asked)) {
     watch.token()
-    process.stdout.write(stream ? stream.push(token) : ` ${token}`)
+    process.stdout.write(show(token))
   }
+  process.stdout.write(stream?.end() ?? '')
   const { prefillTokensPerSecond: prefill, decodeTokensPerSecond: decode } = watch.read()
   process.stdout.write(`\n\n${workerTable(engine.workers, config)}\n\n`)
   process.stdout.write(`prefill ${prefill.toFixed(0)} tokens/s, decode ${decode.toFixed(0)} tokens/s\n`)

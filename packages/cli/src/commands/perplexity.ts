@@ -47,7 +47,7 @@ export const perplexity = command({
     const plan = isAutomatic({ ...given, plan: options.plan }) ? 'auto' : given
     const sent = communication(options.communication)
     const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
-    const tokens = tokensOf(model, text).slice(0, options['max-tokens'])
+    const tokens = (await tokensOf(model, text)).slice(0, options['max-tokens'])
     const window = Math.min(options.window, config.contextLength)
 
     const cluster = await connect()
@@ -71,11 +71,11 @@ export const perplexity = command({
   },
 })
 
-function tokensOf(model: string, path: string): number[] {
-  const tokenizer = Tokenizer.open(model)
+async function tokensOf(model: string, path: string): Promise<number[]> {
+  const tokenizer = await Tokenizer.open(model)
   if (!tokenizer) throw new InvalidInputError(`${model} has no tokenizer, which --text needs`)
   if (!existsSync(path)) throw new InvalidInputError(`no file at ${path}; expected a text to predict`)
-  const tokens = tokenizer.encode(readFileSync(path, 'utf8'))
+  const tokens = await tokenizer.encode(readFileSync(path, 'utf8'))
   if (tokens.length < 2) throw new InvalidInputError(`${path} has ${tokens.length} tokens; expected at least 2`)
   return tokens
 }

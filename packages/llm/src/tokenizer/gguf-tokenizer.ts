@@ -4,14 +4,10 @@ import type { MetadataValue } from '../weights/gguf-metadata.js'
 import { readable } from '../weights/weight-file.js'
 import { PRE_TOKENIZERS } from './pre-tokenizers.js'
 import { mergesFromScores } from './sentencepiece.js'
-
-/** What Hugging Face's tokenizer library takes: the contents of tokenizer.json and tokenizer_config.json. */
-export interface TokenizerFiles {
-  tokenizer: Record<string, unknown>
-  config: Record<string, unknown>
-}
+import type { TokenizerFiles } from './tokenizer-files.js'
 
 /** llama.cpp's kinds of tokens (llama_token_type). */
+const UNKNOWN = 2
 const CONTROL = 3
 const USER_DEFINED = 4
 
@@ -28,8 +24,8 @@ export function ggufTokenizer(gguf: GgufFile): TokenizerFiles | undefined {
       `${gguf.path}: its tokenizer is of the kind ${readable(String(model))}; supported: llama, gpt2. Give the prompt as --tokens N,N,…`,
     )
   }
-  const config = { tokenizer_class: 'PreTrainedTokenizerFast', clean_up_tokenization_spaces: false }
-  return { tokenizer: build(new GgufVocabulary(gguf)), config }
+  const vocabulary = new GgufVocabulary(gguf)
+  return { tokenizer: JSON.stringify(build(vocabulary)), config: {}, pieces: vocabulary.pieces }
 }
 
 /** The template by which a chat becomes a prompt, if the file has one. */
@@ -56,7 +52,7 @@ class GgufVocabulary {
       this.ids[piece] ??= id
     })
     this.added = this.pieces.flatMap((content, id) => {
-      const special = kinds[id] === CONTROL
+      const special = kinds[id] === CONTROL || kinds[id] === UNKNOWN
       if (!special && kinds[id] !== USER_DEFINED) return []
       return [{ id, content, special, single_word: false, lstrip: false, rstrip: false, normalized: false }]
     })
@@ -64,6 +60,16 @@ class GgufVocabulary {
 
   field(name: string): MetadataValue | undefined {
     return field(this.gguf, name)
+  }
+
+  /** The name of a way to cut text, which nothing else in the file tells. */
+  text(name: string): string {
+    const value = this.field(name)
+    if (typeof value === 'string') return value
+    if (value !== undefined) throw this.error(`tokenizer.ggml.${name} must be a text`)
+    throw new InvalidInputError(
+      `${this.gguf.path}: tokenizer.ggml.${name} is missing, so it is not known how its text is cut; convert the model again, or give the prompt as --tokens N,N,…`,
+    )
   }
 
   texts(name: string): string[] {
@@ -113,6 +119,15 @@ class GgufVocabulary {
     }
   }
 
+  /** Pairs of tokens that together are one, the first to be merged first; what names no tokens merges nothing. */
+  merges(): [string, string][] {
+    return this.texts('merges').flatMap((merge): [string, string][] => {
+      const space = merge.indexOf(' ', 1)
+      const pair: [string, string] = [merge.slice(0, space), merge.slice(space + 1)]
+      return [...pair, pair.join('')].every((piece) => piece in this.ids) ? [pair] : []
+    })
+  }
+
   error(problem: string): InvalidInputError {
     return new InvalidInputError(`${this.gguf.path}: ${problem}; convert the model again`)
   }
@@ -157,7 +172,7 @@ function sentencePiece(vocabulary: GgufVocabulary): Record<string, unknown> {
 
 /** Byte-level BPE: text is split by patterns, and the bytes of each part are merged as the file lists it. */
 function byteLevel(vocabulary: GgufVocabulary): Record<string, unknown> {
-  const name = String(vocabulary.field('pre') ?? 'gpt-2')
+  const name = vocabulary.text('pre')
   const pre = Object.hasOwn(PRE_TOKENIZERS, name) ? PRE_TOKENIZERS[name] : undefined
   if (!pre) {
     const known = Object.keys(PRE_TOKENIZERS).join(', ')
@@ -180,16 +195,11 @@ function byteLevel(vocabulary: GgufVocabulary): Record<string, unknown> {
     model: {
       type: 'BPE',
       vocab: vocabulary.ids,
-      merges: vocabulary.texts('merges').map((merge) => splitMerge(merge)),
+      merges: vocabulary.merges(),
       unk_token: null,
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: pre.ignoreMerges,
     },
   }
-}
-
-function splitMerge(merge: string): [string, string] {
-  const space = merge.indexOf(' ', 1)
-  return [merge.slice(0, space), merge.slice(space + 1)]
 }
