@@ -365,6 +365,20 @@ export class ActorTable {
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
     this.#actors.inProcess(actor, worker.processId)
+    void this.#limitImport(actor, worker)
+  }
+
+  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  async #limitImport(actor: Actor, worker: WorkerProcess): Promise<void> {
+    const { actorClass, startTimeout } = actor.request
+    const giveUp = () => {
+      const advice = 'see what it does or awaits at its top level, or raise startTimeout'
+      const reason = `its module ${actorClass.module} was not imported within ${startTimeout / 1000} s; ${advice}`
+      if (actor.worker === worker) void this.end(actor.id, reason)
+    }
+    const timer = setTimeout(giveUp, startTimeout)
+    await worker.unlessExited(worker.duties.loaded()).catch(() => {})
+    clearTimeout(timer)
   }
 
   #startWorker(

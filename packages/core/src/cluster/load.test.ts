@@ -1,9 +1,13 @@
-import test from 'ava'
-import { ActorDiedError, connect, describeActor, InvalidInputError, killActor } from '../index.js'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { ActorDiedError, actor, connect, describeActor, InvalidInputError, killActor } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
-import { runLimited } from '../testing/programs.js'
+import { run, runLimited } from '../testing/programs.js'
+import { temporaryFolder } from '../testing/temporary.js'
 
 test.serial('spawns that wait for resources by the thousand hold up neither the head nor other spawns', async (t) => {
   await using cluster = await connect({ resources: { slot: 1, never: 1 } })
@@ -36,10 +40,10 @@ test.serial('more calls than may be in flight at an actor do not hold up its end
   t.true((await calls).every(({ status }) => status === 'rejected'))
 })
 
-test.serial('of eighty actors that are spawned at once, all start', async (t) => {
+test.serial('of sixty actors that are spawned at once, all start', async (t) => {
   await using cluster = await connect()
-  const probes = await Promise.all(Array.from({ length: 80 }, () => RemoteProbe.spawn()))
-  t.is(new Set(probes.map((probe) => describeActor(probe).pid)).size, 80)
+  const probes = await Promise.all(Array.from({ length: 60 }, () => RemoteProbe.spawn()))
+  t.is(new Set(probes.map((probe) => describeActor(probe).pid)).size, 60)
   t.deepEqual(
     await Promise.all(probes.map((probe, index) => probe.echo(index))),
     probes.map((_, index) => index),
@@ -103,6 +107,58 @@ test.serial(
     t.regex(message, /^actor Counter#\d+ died: its process could not be started: .* files open .*ulimit -n/)
     t.is(sum, spawned)
     t.is(await program.ended, 0)
+  },
+)
+
+test.serial('a module whose import never ends fails its spawn, and a task, naming the module', async (t) => {
+  await using _cluster = await connect()
+  const modules = {
+    'awaits.mjs': 'await new Promise(() => {})',
+    'loops.mjs': 'for (;;);',
+  }
+  for (const [name, text] of Object.entries(modules)) {
+    const url = pathToFileURL(join(temporaryFolder(t, { [name]: text }), name)).href
+    const remote = actor(url, class Never {}).options({ startTimeout: 4000, maxRestarts: 2, name: 'endless' })
+    await t.throwsAsync(() => remote.spawn(), {
+      instanceOf: ActorDiedError,
+      message: new RegExp(
+        `^actor endless died: its module file://.*/${name} was not imported within 4 s; .*startTimeout`,
+      ),
+    })
+  }
+})
+
+test.serial(
+  'what lets processes into the cluster is in the environment of no actor, nor of what it starts',
+  async (t) => {
+    const { TROUPE_TOKEN } = process.env
+    const token = 'a token that nobody may see'
+    process.env.TROUPE_TOKEN = token
+    t.teardown(() => Object.assign(process.env, { TROUPE_TOKEN }))
+    const head = run(t, 'head-program.js')
+    const address = await head.line()
+    await using local = await connect()
+    const own = await RemoteProbe.spawn()
+    t.is(await own.environment('TROUPE_TOKEN'), undefined)
+    await readEnvironments(t, processesOf(local.id))
+    await local.shutdown()
+    await using cluster = await connect({ address })
+    for (const isolation of ['process', 'thread'] as const) {
+      const probe = await RemoteProbe.options({ isolation }).spawn()
+      t.is(await probe.environment('TROUPE_TOKEN'), undefined)
+    }
+    await readEnvironments(t, processesOf(cluster.id))
+
+    async function readEnvironments(t: ExecutionContext, pids: readonly number[]): Promise<void> {
+      t.true(pids.length >= 2)
+      for (const pid of pids) {
+        const variables = readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0')
+        const secret = variables.filter(
+          (line) => line.includes(token) || /"secret"|TROUPE_(TOKEN|WORKER|HEAD)=/.test(line),
+        )
+        t.deepEqual(secret, [])
+      }
+    }
   },
 )
 

@@ -399,6 +399,8 @@ export interface OwnerDuties {
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
+  /** Resolves when the module of its actor has been imported, or has failed to be. */
+  loaded(): Promise<void>
   /** What its actor decides about one that it spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks, on these GPUs. */

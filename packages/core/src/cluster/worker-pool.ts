@@ -45,6 +45,8 @@ export class WorkerProcess {
   holder: WorkerHolder | undefined
   /** What it threw outside of a call. */
   failure: unknown
+  /** Why it is being ended. */
+  ending: Death | undefined
   /** Why it ended, once it has. */
   death: Death | undefined
   #tcp: string | undefined
@@ -136,6 +138,12 @@ async function soon(error: unknown): Promise<never> {
   throw error
 }
 
+/** What it means that a node cannot be asked any more. */
+function nodeLost(error: unknown): unknown {
+  if (!(error instanceof LinkLostError)) return error
+  return new WorkerExit({ reason: `its node was lost before it had started: ${error.message}` })
+}
+
 /** Workers are used again by the same driver in the same directory. */
 function userOf({ driver, directory = '' }: Pick<WorkerHolder, 'driver' | 'directory'>): string {
   return `${driver} ${directory}`
@@ -148,7 +156,9 @@ export async function prepareFolders(
   cwd = '',
 ): Promise<WorkerFolders | undefined> {
   if (directory === undefined) return undefined
-  const root = await agent.prepareDirectory(directory)
+  const root = await agent.prepareDirectory(directory).catch((error) => {
+    throw nodeLost(error)
+  })
   return { root, cwd: resolve(root, cwd) }
 }
 
@@ -189,6 +199,8 @@ export class WorkerPool {
       if (holder.isDropped?.())
         throw new WorkerExit({ reason: 'it was not needed any more when its turn to start came' })
       return await this.#start(node, settings, holder, thread, timeout)
+    } catch (error) {
+      throw nodeLost(error)
     } finally {
       turns.leave()
     }
@@ -290,6 +302,7 @@ export class WorkerPool {
   /** Ends a worker process; resolves when it has ended. */
   async end(worker: WorkerProcess, death: Death): Promise<void> {
     this.#idle.delete(worker)
+    worker.ending ??= death
     // A node that cannot be asked is lost, and its workers with it.
     await worker.node.agent.endWorker(worker.processId).catch(() => {})
     this.exited(worker.processId, death)
@@ -301,7 +314,9 @@ export class WorkerPool {
     if (!worker) return
     this.#workers.delete(processId)
     this.#idle.delete(worker)
-    worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+    // Of one that is ended the node only knows the signal.
+    const why = worker.ending ?? death
+    worker.exit(worker.failure === undefined ? why : { ...why, cause: worker.failure })
   }
 
   /** The connections of those that have joined, by their process ids. */

@@ -71,6 +71,9 @@ export class Worker {
     this.#body = body
     const duties: WorkerDuties = {
       become: (actor) => this.#become(actor),
+      loaded: async () => {
+        await this.#actor?.loaded.catch(() => {})
+      },
       equip: (gpus, folders) => this.#equip(gpus, folders),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
