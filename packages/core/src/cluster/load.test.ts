@@ -162,6 +162,17 @@ test.serial(
   },
 )
 
+test.serial('a folder to work in that does not exist is named, and the cluster lives on', async (t) => {
+  await using _cluster = await connect()
+  for (const isolation of ['process', 'thread'] as const) {
+    await t.throwsAsync(() => RemoteCounter.options({ cwd: '/no/such/folder', isolation }).spawn(), {
+      instanceOf: ActorDiedError,
+      message: /could not be started: the folder \/no\/such\/folder .* does not exist/,
+    })
+  }
+  t.is(await (await RemoteCounter.spawn(1)).add(1), 2)
+})
+
 test('a timeout for starts that no timer can wait for is refused', (t) => {
   for (const startTimeout of [0, 1.5, 2 ** 31]) {
     t.throws(() => RemoteCounter.options({ startTimeout }), { instanceOf: InvalidInputError, message: /startTimeout/ })
