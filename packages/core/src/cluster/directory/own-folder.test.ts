@@ -9,12 +9,11 @@ import { OwnFolder } from './own-folder.js'
 /** No process has an id as large. */
 const GONE = 2 ** 31 - 1
 
-test.beforeEach((t) => {
-  const { TMPDIR } = process.env
-  t.teardown(() => {
-    if (TMPDIR === undefined) delete process.env.TMPDIR
-    else process.env.TMPDIR = TMPDIR
-  })
+const { TMPDIR } = process.env
+
+test.afterEach.always(() => {
+  if (TMPDIR === undefined) delete process.env.TMPDIR
+  else process.env.TMPDIR = TMPDIR
 })
 
 test.serial("what processes of this user left behind is removed, and what is another user's is left alone", (t) => {
