@@ -22,7 +22,7 @@
 namespace troupe::store {
 namespace {
 
-constexpr uint32_t kProcesses = 256;
+constexpr uint32_t kProcesses = 1024;
 constexpr uint64_t kOnDisk = uint64_t{1} << 63;
 constexpr uint64_t kSmallAlignment = 64, kPage = 4096;
 constexpr std::chrono::milliseconds kMovePoll{1};
@@ -269,7 +269,8 @@ void Store::join() {
     }
     sweep();
   }
-  throw std::runtime_error("the object store is used by " + std::to_string(kProcesses) + " processes already");
+  throw std::runtime_error("the object store of this node is used by " + std::to_string(kProcesses) +
+                           " processes already, which is the most; spawn fewer actors a node, or with isolation 'thread' or 'local'");
 }
 
 bool Store::isAlive(uint32_t slot) const {
@@ -576,8 +577,10 @@ size_t Store::sweep() {
     auto& object = layout_->objects()[i];
     if (object.state.load(std::memory_order_acquire) == Object::kEmpty) continue;
     for (size_t word = 0; word < living.size(); word++) {
-      object.mappers[word].fetch_and(living[word], std::memory_order_acq_rel);
-      object.holders[word].fetch_and(living[word], std::memory_order_acq_rel);
+      for (auto* set : {&object.mappers, &object.holders}) {
+        auto& bits = (*set)[word];
+        if ((bits.load(std::memory_order_acquire) & ~living[word]) != 0) bits.fetch_and(living[word], std::memory_order_acq_rel);
+      }
     }
     PROTOCOL_STEP();
     if (!isEmpty(object.holders)) continue;

@@ -10,7 +10,7 @@ import { type Handle, handleOf, type RemoteArguments } from './handle.js'
 import { Mesh } from './mesh.js'
 import { placeRequest } from './place-options.js'
 import { ObjectRef } from './ref.js'
-import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions } from './spawn-options.js'
+import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions, START_TIMEOUT } from './spawn-options.js'
 
 /** A class whose instances can be actors. */
 // biome-ignore lint/suspicious/noExplicitAny: any constructor is accepted
@@ -175,7 +175,9 @@ export class RemoteClass<C extends Constructor> {
 
   async #construct(spawned: readonly Spawned[], clients: readonly ActorClient[], args: unknown[][]): Promise<void> {
     const { head } = currentRuntime()
-    const constructions = clients.map((client, index) => !spawned[index]!.existed && client.construct(args[index]!))
+    const constructions = clients.map(
+      (client, index) => !spawned[index]!.isConstructed && client.construct(args[index]!),
+    )
     const outcomes = await Promise.allSettled(constructions)
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
     if (!failure) return
@@ -205,6 +207,7 @@ export class RemoteClass<C extends Constructor> {
       settings: { env, nodeFlags, cwd },
       logPrefix,
       concurrency: { limit: maxConcurrency, groups: Object.values(concurrencyGroups) },
+      startTimeout: limits.startTimeout ?? START_TIMEOUT,
       maxRestarts,
       isSupervised,
       strategy,

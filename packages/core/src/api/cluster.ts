@@ -1,14 +1,15 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
-import { CLUSTER_VARIABLE, HEAD_VARIABLE, type HeadBoot } from '../cluster/boot.js'
+import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
 import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
 import { reachHead, unreachable } from '../cluster/reach.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
+import { StartRefusal, startProcess } from '../cluster/start-process.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
-import { joiningSecret, randomSecret } from '../cluster/token.js'
+import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore, type StoreOptions } from '../store/store.js'
@@ -209,14 +210,11 @@ async function startCluster(options: ConnectOptions): Promise<Cluster> {
   const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid }
   const boot: HeadBoot = { ...ids, resources, nodeFlags, store }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
-  const head = spawn(process.execPath, [headMain, titleRoom(HEAD_TITLE)], {
-    detached: true,
-    stdio: ['pipe', 'inherit', 'inherit'],
-    env: { ...process.env, [CLUSTER_VARIABLE]: clusterId, [HEAD_VARIABLE]: JSON.stringify(boot) },
-  })
+  const head = startHead(clusterId)
   head.unref()
   const stdin = head.stdin as Socket
   stdin.on('error', () => {})
+  sendBoot(stdin, boot)
   stdin.unref()
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
   const duties = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
@@ -238,6 +236,17 @@ async function startCluster(options: ConnectOptions): Promise<Cluster> {
   joinStore(runtime.cluster.store)
   enter(runtime)
   return new Cluster(runtime, head)
+}
+
+function startHead(clusterId: string): ChildProcess {
+  const env = { ...withoutToken(process.env), [CLUSTER_VARIABLE]: clusterId }
+  try {
+    const arguments_ = [headMain, titleRoom(HEAD_TITLE)]
+    return startProcess(arguments_, { detached: true, stdio: ['pipe', 'inherit', 'inherit'], env })
+  } catch (error) {
+    if (error instanceof StartRefusal) throw new ClusterLostError(`the head was not started: ${error.message}`)
+    throw error
+  }
 }
 
 /** Sends the working directory where the head does not have it, and has what this driver starts run in it. */

@@ -9,7 +9,7 @@ export class PlacementGroup {
   /** @internal */
   constructor(
     readonly id: string,
-    /** The node of each bundle. */
+    /** The node of each bundle when they were reserved. A bundle whose node is lost is reserved on another one that has room. */
     readonly nodeIds: readonly string[],
   ) {}
 

@@ -7,6 +7,11 @@ import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 /** Calls of one process that may be unanswered, unless `maxPendingCalls` says otherwise. */
 export const MAX_PENDING_CALLS = 100_000
 
+/** Milliseconds that the start of an actor's process and the import of its module may each take, unless `startTimeout` says so. */
+export const START_TIMEOUT = 60_000
+/** The longest that a timer can wait. */
+const MAX_TIMEOUT = 2 ** 31 - 1
+
 /** Methods of an actor that have a limit of their own on how many of their calls run at a time. */
 export interface MethodGroup<T> {
   /** How many calls of them may run at a time. */
@@ -39,6 +44,11 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
   readonly nodeFlags?: readonly string[]
   /** The folder its process works in; by default that of its node. */
   readonly cwd?: string
+  /**
+   * Milliseconds that its process may take to start, from when it is its turn on its node, and the import of its module after
+   * that; 60,000 by default. Its constructor may take as long as it likes.
+   */
+  readonly startTimeout?: number
   /** What stands before each line that its process writes, where the driver shows it; by default its name in brackets. */
   readonly logPrefix?: string
   /** How many calls may run at a time, interleaving where they await; 1 by default. */
@@ -84,6 +94,12 @@ export function checkSpawnOptions(options: SpawnOptions): void {
   for (const name of ['maxConcurrency', 'maxPendingCalls'] as const) {
     const value = options[name]
     if (value !== undefined) checkLimit(name, value)
+  }
+  const { startTimeout } = options
+  if (startTimeout !== undefined) {
+    checkLimit('startTimeout', startTimeout)
+    if (startTimeout > MAX_TIMEOUT)
+      throw new InvalidInputError(`startTimeout must be at most ${MAX_TIMEOUT}, found ${startTimeout}`)
   }
   const grouped = new Set<string>()
   for (const [group, { limit, methods }] of Object.entries(options.concurrencyGroups ?? {})) {

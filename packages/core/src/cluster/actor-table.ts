@@ -2,6 +2,7 @@ import { ActorDiedError, InvalidInputError, TroupeError } from '../api/errors.js
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
+import { ActorIndex } from './actor-index.js'
 import { ActorNames } from './actor-names.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import type { Node } from './head.js'
@@ -83,6 +84,8 @@ interface Actor {
   allowed: number
   /** Whether it is ended only to be restarted with the rest of its mesh. */
   isJoining: boolean
+  /** Whether the head has constructed it, in a restart. */
+  isConstructed: boolean
   /** Why it died last. */
   death: Death | undefined
   /** Why it is about to end for good, when that is known before its process ends. */
@@ -94,7 +97,9 @@ export class ActorTable {
   readonly #nodes: ReadonlyMap<string, Node>
   readonly #scheduler: Scheduler
   readonly #workers: WorkerPool
-  readonly #actors = new Map<string, Actor>()
+  readonly #actors = new ActorIndex<Actor>()
+  /** What each process watches. */
+  readonly #watched = new WeakMap<Peer, Set<Actor>>()
   readonly #dead = new Map<string, Death>()
   readonly #names = new ActorNames()
   readonly #supervision: Supervision
@@ -118,7 +123,7 @@ export class ActorTable {
     const namespace = request.namespace ?? owner.namespace
     while (request.getIfExists && this.#names.find(namespace, request.name!) !== undefined) {
       const record = await this.lookUp(request.name!, namespace)
-      if (record) return [{ record, existed: true }]
+      if (record) return [{ record, existed: true, isConstructed: true }]
     }
     const preferred = this.#preferredNodes(request)
     const ids = request.members.map(() => randomId())
@@ -143,16 +148,17 @@ export class ActorTable {
         restarts: 0,
         allowed: request.maxRestarts,
         isJoining: false,
+        isConstructed: false,
         death: undefined,
         ending: undefined,
       }
-      this.#actors.set(actor.id, actor)
+      this.#actors.add(actor)
       return actor
     })
     // Those that fit at once are all placed before any of them starts.
     for (const actor of actors.filter(({ local }) => !local)) {
       try {
-        actor.grant = this.#scheduler.take(this.#demandOf(actor))
+        this.#place(actor, this.#scheduler.take(this.#demandOf(actor)))
       } catch (error) {
         for (const { id } of actors) void this.end(id, 'its mesh cannot be placed')
         throw error
@@ -160,24 +166,41 @@ export class ActorTable {
     }
     const outcomes = await Promise.allSettled(actors.map((actor) => this.#launch(actor)))
     const failure = outcomes.find((outcome) => outcome.status === 'rejected')
-    if (!failure) return actors.map((actor) => ({ record: recordOf(actor), existed: false }))
+    const reason = failure?.reason ?? (await this.#whyNotAlive(actors))
+    if (!reason)
+      return actors.map((actor) => ({ record: recordOf(actor), existed: false, isConstructed: actor.isConstructed }))
     await Promise.all(actors.map((actor) => this.end(actor.id, 'another member of its mesh did not start')))
-    throw failure.reason
+    throw reason
+  }
+
+  /** Some may have died before the last of them had started: those that are restarted are waited for. */
+  async #whyNotAlive(actors: readonly Actor[]): Promise<Error | undefined> {
+    for (;;) {
+      const missing = actors.find((actor) => !actor.worker || actor.state !== 'alive')
+      if (!missing) return undefined
+      if (this.#actors.get(missing.id) !== missing) {
+        const death = this.#dead.get(missing.id) ?? { reason: 'its process ended before it was constructed' }
+        return new ActorDiedError(missing.name, death.reason, death)
+      }
+      await new Promise<void>((resolve) => missing.awaited.push(resolve))
+    }
   }
 
   /** The living actor that was given a name, once it has a process: one that starts, also anew, is waited for. */
   async lookUp(name: string, namespace: string): Promise<ActorRecord | undefined> {
     for (;;) {
       const actor = this.#actors.get(this.#names.find(namespace, name) ?? '')
-      if (!actor || actor.worker) return actor && recordOf(actor)
+      // One that is being ended is not given any more, though its name is free only when it has ended.
+      if (!actor || (actor.worker && actor.ending === undefined)) return actor && recordOf(actor)
       await new Promise<void>((resolve) => actor.awaited.push(resolve))
     }
   }
 
   /** How an actor is; the peer is told of every change. */
   async watch(actorId: string, peer: Peer): Promise<ActorState> {
-    const worker = this.#actors.get(actorId)?.worker
-    this.#actors.get(actorId)?.watchers.add(peer)
+    const watched = this.#actors.get(actorId)
+    if (watched) this.#watch(watched, peer)
+    const worker = watched?.worker
     // Its end is about to be reported, and is what the peer wants to know of.
     if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
     const actor = this.#actors.get(actorId)
@@ -190,7 +213,15 @@ export class ActorTable {
 
   /** A process has gone, and with it what it watched. */
   forget(peer: Peer): void {
-    for (const actor of this.#actors.values()) actor.watchers.delete(peer)
+    for (const actor of this.#watched.get(peer) ?? []) actor.watchers.delete(peer)
+    this.#watched.delete(peer)
+  }
+
+  #watch(actor: Actor, peer: Peer): void {
+    actor.watchers.add(peer)
+    const watched = this.#watched.get(peer)
+    if (watched) watched.add(actor)
+    else this.#watched.set(peer, new Set([actor]))
   }
 
   /** Ends an actor for good; resolves when its process has ended. */
@@ -199,7 +230,7 @@ export class ActorTable {
     const actor = this.#actors.get(actorId)
     if (!actor) return
     actor.ending ??= reason
-    this.#scheduler.drop((demand) => demand.actor === actorId)
+    if (!actor.grant) this.#scheduler.drop((demand) => demand.actor === actorId)
     if (actor.worker) await this.#workers.end(actor.worker, { reason })
     this.#died(actor, { reason: actor.ending })
   }
@@ -211,19 +242,17 @@ export class ActorTable {
 
   async endOwnedBy(owner: string, reason: string): Promise<void> {
     this.#unhandled.driverGone(owner)
-    const owned = [...this.#actors.values()].filter((actor) => actor.owner === owner || actor.driver === owner)
-    await Promise.all(owned.map((actor) => this.end(actor.id, reason)))
+    await Promise.all(this.#actors.ownedBy(owner).map((actor) => this.end(actor.id, reason)))
   }
 
   /** The actor of a process has been asked to end itself. */
   stopping(processId: string): void {
-    for (const actor of this.#actors.values()) {
-      if (actor.worker?.processId === processId) actor.ending ??= 'it was stopped'
-    }
+    const actor = this.#actors.of(processId)
+    if (actor) actor.ending ??= 'it was stopped'
   }
 
   countOn(nodeId: string): number {
-    return [...this.#actors.values()].filter((actor) => actor.grant?.node.id === nodeId).length
+    return this.#actors.countOn(nodeId)
   }
 
   /** Ends the actors of a placement group. */
@@ -279,8 +308,33 @@ export class ActorTable {
     )
   }
 
-  /** Starts the actor's process. */
+  /** Starts the actor's process; that of a new actor which dies while it starts is started anew where restarts are left. */
   async #launch(actor: Actor): Promise<void> {
+    const isNew = actor.state === 'starting'
+    try {
+      for (;;) {
+        try {
+          await this.#startOnce(actor)
+          break
+        } catch (error) {
+          const mayTryAgain = error instanceof WorkerExit && !error.death.isRefused && actor.ending === undefined
+          if (!isNew || !mayTryAgain || actor.restarts >= actor.allowed) throw error
+        }
+        await this.#pauseBeforeRestart(actor)
+        actor.restarts += 1
+      }
+    } catch (error) {
+      const death = error instanceof WorkerExit ? error.death : { reason: String(error) }
+      if (isNew) this.#died(actor, death)
+      // An actor that was ended while it waited had nothing to give back then.
+      else if (actor.ending !== undefined) this.#giveBack(actor)
+      if (error instanceof TroupeError) throw error
+      throw new ActorDiedError(actor.name, actor.ending ?? death.reason, death)
+    }
+    for (const tell of actor.awaited.splice(0)) tell()
+  }
+
+  async #startOnce(actor: Actor): Promise<void> {
     const { actorClass, members, dimensions, concurrency } = actor.request
     const { id: actorId, name, driver, namespace, directory } = actor
     let worker: WorkerProcess | undefined
@@ -288,11 +342,13 @@ export class ActorTable {
       if (worker && actor.worker === worker) this.#exited(actor, death)
     }
     try {
-      if (!actor.local) actor.grant ??= await this.#scheduler.acquire(this.#demandOf(actor))
+      if (actor.grant && !this.#nodes.has(actor.grant.node.id)) this.#place(actor, undefined)
+      if (!actor.local && !actor.grant) this.#place(actor, await this.#scheduler.acquire(this.#demandOf(actor)))
       const gpus = actor.grant?.taken.gpus ?? []
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       const { logPrefix } = actor.request
-      const holder = { name, driver, namespace, directory, logPrefix, exited }
+      const isDropped = () => actor.ending !== undefined
+      const holder = { name, driver, namespace, directory, logPrefix, isDropped, exited }
       const folders = actor.grant && (await prepareFolders(actor.grant.node, directory, actor.request.settings.cwd))
       worker = await this.#startWorker(actor, holder, folders)
       const { isSupervised } = actor.request
@@ -300,16 +356,29 @@ export class ActorTable {
       const spec = { actorId, name, actorClass, concurrency, isSupervised, ...place }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
+      if (worker.death) throw new WorkerExit(worker.death)
     } catch (error) {
       const death = error instanceof WorkerExit ? error.death : { reason: String(error) }
       if (worker) void this.#workers.end(worker, death)
-      if (actor.state === 'starting') this.#died(actor, death)
-      if (error instanceof TroupeError) throw error
-      throw new ActorDiedError(name, actor.ending ?? death.reason, death)
+      throw error
     }
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
-    for (const tell of actor.awaited.splice(0)) tell()
+    this.#actors.inProcess(actor, worker.processId)
+    void this.#limitImport(actor, worker)
+  }
+
+  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  async #limitImport(actor: Actor, worker: WorkerProcess): Promise<void> {
+    const { actorClass, startTimeout } = actor.request
+    const giveUp = () => {
+      const advice = 'see what it does or awaits at its top level, or raise startTimeout'
+      const reason = `its module ${actorClass.module} was not imported within ${startTimeout / 1000} s; ${advice}`
+      if (actor.worker === worker) void this.end(actor.id, reason)
+    }
+    const timer = setTimeout(giveUp, startTimeout)
+    await worker.unlessExited(worker.duties.loaded()).catch(() => {})
+    clearTimeout(timer)
   }
 
   #startWorker(
@@ -321,18 +390,20 @@ export class ActorTable {
     // A process goes to its folder by itself, so that one which has been started already will do.
     const cwd = isThread ? folders?.cwd : undefined
     const settings = folders ? { ...request.settings, cwd } : request.settings
-    if (local) return this.#workers.start(local, settings, holder)
+    const timeout = request.startTimeout
+    if (local) return this.#workers.start(local, settings, holder, { timeout })
     const { node, taken } = grant!
     const thread = { group: driver || id, gpus: taken.gpus }
-    if (isThread) return this.#workers.start(node, settings, holder, thread)
+    if (isThread) return this.#workers.start(node, settings, holder, { thread, timeout })
     const isPlain = Object.values(settings).every((setting) => setting === undefined)
-    return isPlain ? this.#workers.take(node, holder, false) : this.#workers.start(node, settings, holder)
+    if (isPlain) return this.#workers.take(node, holder, false, timeout)
+    return this.#workers.start(node, settings, holder, { timeout })
   }
 
   /** The process of a living actor has ended. */
   #exited(actor: Actor, death: Death): void {
     void this.endOwnedBy(actor.worker!.processId, `its owner ${actor.name} died`)
-    actor.worker = undefined
+    this.#leaveProcess(actor)
     const isJoining = actor.isJoining
     actor.isJoining = false
     if (actor.ending === undefined && actor.restarts < actor.allowed) {
@@ -366,16 +437,13 @@ export class ActorTable {
     for (let owner: string | undefined = actor.owner; owner && !isHandled(decision); ) {
       const processId: string = owner
       decision = await this.#supervision.supervise(processId, failureOf(actor, death))
-      owner = [...this.#actors.values()].find(({ worker }) => worker?.processId === processId)?.owner
+      owner = this.#actors.of(processId)?.owner
     }
     if (actor.ending !== undefined) return
     if (decision === 'stop') this.#died(actor, death)
     else if (!isHandled(decision)) this.#fail(actor, death)
     if (decision !== 'restart' && decision !== 'replace') return
-    if (decision === 'replace' && actor.grant) {
-      this.#scheduler.release(actor.grant)
-      actor.grant = undefined
-    }
+    if (decision === 'replace') this.#giveBack(actor)
     actor.allowed = actor.restarts + 1
     this.#restartSiblings(actor)
     await this.#restart(actor, death)
@@ -390,15 +458,10 @@ export class ActorTable {
         await this.#supervise(actor, actor.death!)
         return
       }
-      if (actor.restarts > 0) {
-        await new Promise((resolve) => {
-          setTimeout(resolve, Math.min(RESTART_DELAY.least * 2 ** (actor.restarts - 1), RESTART_DELAY.most))
-        })
-        if (actor.ending !== undefined) return
-      }
+      if (actor.restarts > 0) await this.#pauseBeforeRestart(actor)
+      if (actor.ending !== undefined) return
       actor.restarts += 1
       try {
-        if (actor.grant && !this.#nodes.has(actor.grant.node.id)) actor.grant = undefined
         await this.#launch(actor)
         const worker = actor.worker!
         const args = actor.request.creation![actor.member]!
@@ -409,7 +472,7 @@ export class ActorTable {
         else if (error instanceof ActorDiedError) this.#bury(actor, error)
         else {
           const { worker } = actor
-          actor.worker = undefined
+          this.#leaveProcess(actor)
           if (worker) await this.#workers.end(worker, { reason: 'it could not be constructed anew' })
           this.#fail(actor, { reason: `it could not be constructed anew: ${error}`, cause: error })
           return
@@ -417,9 +480,33 @@ export class ActorTable {
         continue
       }
       actor.state = 'alive'
+      actor.isConstructed = true
+      for (const tell of actor.awaited.splice(0)) tell()
       this.#tell(actor, stateOf(actor))
       return
     }
+  }
+
+  async #pauseBeforeRestart({ restarts }: Actor): Promise<void> {
+    const delay = Math.min(RESTART_DELAY.least * 2 ** Math.max(0, restarts - 1), RESTART_DELAY.most)
+    await new Promise((resolve) => setTimeout(resolve, delay))
+  }
+
+  /** An actor holds something of a node from now on, or nothing. */
+  #place(actor: Actor, grant: Grant | undefined): void {
+    actor.grant = grant
+    this.#actors.onNode(actor, grant?.node.id)
+  }
+
+  #giveBack(actor: Actor): void {
+    const { grant } = actor
+    this.#place(actor, undefined)
+    if (grant) this.#scheduler.release(grant)
+  }
+
+  #leaveProcess(actor: Actor): void {
+    actor.worker = undefined
+    this.#actors.inProcess(actor, undefined)
   }
 
   #bury(actor: Actor, { reason, lines, cause }: Death): void {
@@ -434,14 +521,18 @@ export class ActorTable {
   }
 
   #died(actor: Actor, death: Death): void {
-    if (!this.#actors.delete(actor.id)) return
+    if (!this.#actors.delete(actor)) {
+      // It was ended while it waited, and has been given something since.
+      this.#giveBack(actor)
+      return
+    }
     this.#names.release(actor.namespace, actor.name, actor.id)
-    for (const tell of actor.awaited.splice(0)) tell()
-    if (actor.grant) this.#scheduler.release(actor.grant)
-    actor.grant = undefined
+    this.#giveBack(actor)
     this.#dead.set(actor.id, death)
     if (this.#dead.size > REMEMBERED_DEAD) this.#dead.delete(this.#dead.keys().next().value!)
+    for (const tell of actor.awaited.splice(0)) tell()
     this.#tell(actor, { state: 'dead', death })
+    for (const peer of actor.watchers) this.#watched.get(peer)?.delete(actor)
   }
 
   #tell(actor: Actor, state: ActorState): void {

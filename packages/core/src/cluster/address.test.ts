@@ -14,6 +14,15 @@ test('anything else is refused, and quoted', (t) => {
   }
 })
 
+test('an IPv6 address is refused as such, to listen at and to connect to', async (t) => {
+  const refusal = {
+    instanceOf: InvalidInputError,
+    message: /is an IPv6 address, which is not supported; give an IPv4 address/,
+  }
+  for (const host of ['::1', '[::1]', 'fe80::1%eth0']) await t.throwsAsync(() => listenAddress(host), refusal)
+  t.throws(() => parseAddress('[::1]:6380'), refusal)
+})
+
 test('a name is resolved to the address to listen at', async (t) => {
   t.is(await listenAddress('localhost'), '127.0.0.1')
 })

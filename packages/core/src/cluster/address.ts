@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns/promises'
+import { isIPv6 } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { InvalidInputError } from '../api/errors.js'
 
@@ -13,7 +14,14 @@ export function parseAddress(address: string): { host: string; port: number } {
   if (!host || port < 1 || port > 65535) {
     throw new InvalidInputError(`expected an address as HOST:PORT, found ${JSON.stringify(address)}`)
   }
+  if (host.startsWith('[')) throw noIpv6(host)
   return { host, port }
+}
+
+function noIpv6(host: string): InvalidInputError {
+  return new InvalidInputError(
+    `${host} is an IPv6 address, which is not supported; give an IPv4 address, or a name that has one`,
+  )
 }
 
 /**
@@ -23,6 +31,7 @@ export function parseAddress(address: string): { host: string; port: number } {
  */
 export async function listenAddress(host: string): Promise<string> {
   if (host === '0.0.0.0') return firstAddress()
+  if (isIPv6(host.replace(/^\[|\]$/g, ''))) throw noIpv6(host)
   try {
     return (await lookup(host, 4)).address
   } catch (error) {

@@ -1,13 +1,11 @@
+import { readSync } from 'node:fs'
+import type { Writable } from 'node:stream'
 import type { StoreHandle } from '@troupe/native'
 import type { ProcessAddress } from '../transport/switchboard.js'
 import type { HeadOptions } from './head.js'
 
 /** Marks every process of a cluster, so that what is left of one can be found. */
 export const CLUSTER_VARIABLE = 'TROUPE_CLUSTER'
-/** Carries a worker's {@link WorkerBoot}. */
-export const WORKER_VARIABLE = 'TROUPE_WORKER'
-/** Carries the {@link HeadBoot} of a head that a driver starts. */
-export const HEAD_VARIABLE = 'TROUPE_HEAD'
 
 /** What a worker is told of its cluster. */
 export interface WorkerSettings {
@@ -24,15 +22,52 @@ export interface WorkerSettings {
   readonly listens: boolean
 }
 
-/** What the process of a worker is told through its environment. */
+/** What the process of a worker is told. */
 export interface WorkerBoot extends WorkerSettings {
   readonly parentPid: number
 }
 
-/** What a process of threads is told through its environment. */
-export const THREADS_VARIABLE = 'TROUPE_THREADS'
+/** What a process of threads is told. */
+export type ThreadsBoot = Pick<WorkerBoot, 'parentPid'>
 
-/** What the head of a local cluster is told through its environment. */
+/** What the head of a local cluster is told. */
 export interface HeadBoot extends HeadOptions {
   readonly parentPid: number
+}
+
+/**
+ * Tells a process that was just started what it is to be: in the first line of its stdin. Its environment, which all that its
+ * actors start inherit and others can read, has no secrets.
+ */
+export function sendBoot(stdin: Writable, boot: WorkerBoot | ThreadsBoot | HeadBoot): void {
+  stdin.write(`${JSON.stringify(boot)}\n`)
+}
+
+/** What this process is to be; it has said nothing before it knows. */
+export function receiveBoot<T extends WorkerBoot | ThreadsBoot | HeadBoot>(): T {
+  const pieces: Buffer[] = []
+  for (;;) {
+    const piece = Buffer.alloc(4096)
+    const length = readPiece(piece)
+    if (length === 0) throw new Error('the process that started this one ended before it had said what to do')
+    pieces.push(piece.subarray(0, length))
+    if (piece[length - 1] === NEWLINE) return JSON.parse(Buffer.concat(pieces).toString()) as T
+  }
+}
+
+const NEWLINE = 10
+/** Milliseconds between two looks at a stdin that does not block. */
+const LOOK_INTERVAL = 5
+
+function readPiece(into: Buffer): number {
+  for (;;) {
+    try {
+      return readSync(0, into)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === 'EOF') return 0
+      if (code !== 'EAGAIN') throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOOK_INTERVAL)
+    }
+  }
 }

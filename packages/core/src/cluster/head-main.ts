@@ -1,11 +1,10 @@
 import '../runtime/tuning.js'
-import { HEAD_VARIABLE, type HeadBoot } from './boot.js'
+import { type HeadBoot, receiveBoot } from './boot.js'
 import { Head } from './head.js'
 import { followParent } from './lifeline.js'
 import { HEAD_TITLE } from './title.js'
 
-const boot = JSON.parse(process.env[HEAD_VARIABLE] ?? '') as HeadBoot
-delete process.env[HEAD_VARIABLE]
+const boot = receiveBoot<HeadBoot>()
 process.title = HEAD_TITLE
 // The driver's stderr may be closed before the driver ends.
 process.stderr.on('error', () => {})

@@ -6,6 +6,7 @@ import { checkResources } from './resources.js'
 import { HEAD_TITLE, NODE_TITLE } from './title.js'
 import { headSecret } from './token.js'
 
+export { memoryOfHost } from './resources.js'
 export { tokenFile } from './token.js'
 export type { Head, JoinedNode, NodeOptions }
 

@@ -31,6 +31,8 @@ export class LeaseTable {
   readonly #scheduler: Scheduler
   readonly #workers: WorkerPool
   readonly #held = new Map<string, Held>()
+  /** The lease of the worker that each process is. */
+  readonly #byProcess = new Map<string, Held>()
   /** Why the workers of the latest lost leases ended. */
   readonly #deaths = new Map<string, Death>()
 
@@ -45,7 +47,7 @@ export class LeaseTable {
    * @throws InvalidInputError if no node could ever have the resources
    */
   async lease({ what, resources, nodeId, labels, bundle }: LeaseRequest, owner: Owner): Promise<Lease> {
-    const parent = [...this.#held.values()].find(({ worker }) => worker.processId === owner.processId)
+    const parent = this.#byProcess.get(owner.processId)
     this.#lend(parent)
     try {
       const { processId, driver } = owner
@@ -89,7 +91,7 @@ export class LeaseTable {
 
   /** The task of a worker waits for something that others may have to compute. */
   block(processId: string): string | undefined {
-    const held = [...this.#held.values()].find(({ worker }) => worker.processId === processId)
+    const held = this.#byProcess.get(processId)
     this.#lend(held)
     return held?.id
   }
@@ -133,7 +135,8 @@ export class LeaseTable {
         return await this.#start(demand.what, grant, owner)
       } catch (error) {
         if (!(error instanceof WorkerExit)) throw error
-        if (attempt === ATTEMPTS) throw new WorkerDiedError(demand.what, error.death.reason)
+        if (attempt === ATTEMPTS || error.death.isRefused || owner.isGone)
+          throw new WorkerDiedError(demand.what, error.death.reason)
       }
     }
   }
@@ -149,10 +152,15 @@ export class LeaseTable {
         this.#forget(held)
       }
       const folders = await prepareFolders(grant.node, directory)
-      const worker = await this.#workers.take(grant.node, { name: what, driver, namespace, directory, exited })
+      const worker = await this.#workers.take(grant.node, {
+        ...{ name: what, driver, namespace, directory, exited },
+        isDropped: () => owner.isGone,
+      })
       await worker.unlessExited(worker.duties.equip(grant.taken.gpus, folders))
       const since = performance.now()
-      this.#held.set(id, { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 })
+      const held = { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 }
+      this.#held.set(id, held)
+      this.#byProcess.set(worker.processId, held)
       return { id, address: worker.address }
     } catch (error) {
       this.#scheduler.release(grant)
@@ -173,8 +181,9 @@ export class LeaseTable {
 
   #forget(held: Held): boolean {
     if (!this.#held.delete(held.id)) return false
+    if (this.#byProcess.get(held.worker.processId) === held) this.#byProcess.delete(held.worker.processId)
     if (held.children === 0) this.#scheduler.release(held.grant)
-    this.#reclaim([...this.#held.values()].find(({ worker }) => worker.processId === held.owner))
+    this.#reclaim(this.#byProcess.get(held.owner))
     return true
   }
 

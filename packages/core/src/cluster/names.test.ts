@@ -69,3 +69,17 @@ test.serial('an actor finds by name what its driver named, and a restarted actor
   t.is(await withOptions(named, { maxRetries: 1 }).add(0), 5)
   t.is(await (await getActor<Counter>('kept')).add(1), 6)
 })
+
+test.serial(
+  'while an actor is killed its name gives no dying one: who asks with getIfExists gets a new one',
+  async (t) => {
+    await using _cluster = await connect()
+    const shared = RemoteCounter.options({ name: 'shared', getIfExists: true })
+    const first = await shared.spawn(5)
+    const killing = killActor(first)
+    const [second, third] = await Promise.all([shared.spawn(10), shared.spawn(10)])
+    t.is(await second.add(1), 11)
+    t.is(await third.add(1), 12)
+    await killing
+  },
+)

@@ -1,16 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Store } from '@troupe/native'
 import { InvalidInputError } from '../api/errors.js'
-import { CLUSTER_VARIABLE, THREADS_VARIABLE, WORKER_VARIABLE, type WorkerBoot, type WorkerSettings } from './boot.js'
+import { CLUSTER_VARIABLE, sendBoot, type ThreadsBoot, type WorkerBoot, type WorkerSettings } from './boot.js'
 import { DirectoryCache, type ReadDirectory } from './directory/directory-cache.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import { OwnFolder } from './directory/own-folder.js'
 import type { Death, NodeNotices, NodeRequests, ProcessSettings, Stack, ThreadPlace, WorkerSpec } from './protocol.js'
 import { visibleDevices } from './resources.js'
 import { STACK_FLAGS, StackProbe } from './stack-probe.js'
+import { explainStart, StartRefusal, startProcess } from './start-process.js'
 import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
+import { withoutToken } from './token.js'
 import { LastLines, readLines } from './worker-output.js'
 
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
@@ -34,6 +36,7 @@ export class NodeAgent implements NodeRequests {
   readonly #threads = new Map<string, ThreadGroup>()
   readonly #probes = new Map<string, StackProbe>()
 
+  #isReaping = false
   readonly #folder = new OwnFolder()
   readonly #directories: DirectoryCache
 
@@ -54,8 +57,13 @@ export class NodeAgent implements NodeRequests {
   }
 
   startWorker({ processId, thread, ...settings }: WorkerSpec): void {
-    if (thread) this.#startThread(processId, thread, settings)
-    else this.#startProcess(processId, settings)
+    try {
+      if (thread) this.#startThread(processId, thread, settings)
+      else this.#startProcess(processId, settings)
+    } catch (error) {
+      if (!(error instanceof StartRefusal)) throw error
+      this.#notices.exited(processId, { reason: error.message, isRefused: true })
+    }
   }
 
   async endWorker(processId: string): Promise<void> {
@@ -81,7 +89,7 @@ export class NodeAgent implements NodeRequests {
   #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
-    const child = this.#spawn(workerMain, { ...settings, nodeFlags }, { [WORKER_VARIABLE]: JSON.stringify(boot) })
+    const child = this.#spawn(workerMain, { ...settings, nodeFlags }, boot)
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
@@ -95,11 +103,11 @@ export class NodeAgent implements NodeRequests {
       const report = (death: Death) => {
         this.#probes.delete(processId)
         if (!this.#workers.delete(processId)) return
-        this.#settings.store.reap()
+        this.#reapSoon()
         this.#notices.exited(processId, death)
         resolve()
       }
-      child.on('error', (error) => report({ reason: `its process could not be started: ${error.message}` }))
+      child.on('error', (error) => report(explainStart(error, settings)))
       child.on('exit', (code, signal) => {
         const done = () => report(lastLines.describe('process', code, signal))
         child.on('close', done)
@@ -122,9 +130,9 @@ export class NodeAgent implements NodeRequests {
       const devices = gpus.length > 0 && {
         CUDA_VISIBLE_DEVICES: visibleDevices(gpus, process.env.CUDA_VISIBLE_DEVICES),
       }
-      const boot = JSON.stringify({ parentPid: process.pid })
-      const child = this.#spawn(threadsMain, settings, { ...devices, [THREADS_VARIABLE]: boot }, 'ipc')
-      threads = new ThreadGroup(child, this.#notices, () => this.#threads.delete(key))
+      const env = { ...settings.env, ...devices }
+      const child = this.#spawn(threadsMain, { ...settings, env }, { parentPid: process.pid }, 'ipc')
+      threads = new ThreadGroup(child, settings, this.#notices, () => this.#threads.delete(key))
       this.#threads.set(key, threads)
     }
     const started = threads
@@ -138,6 +146,16 @@ export class NodeAgent implements NodeRequests {
     return probe.read()
   }
 
+  /** Frees what ended workers held; once for all that end together, since it looks at all processes. */
+  #reapSoon(): void {
+    if (this.#isReaping) return
+    this.#isReaping = true
+    setImmediate(() => {
+      this.#isReaping = false
+      this.#settings.store.reap()
+    })
+  }
+
   #workerSettings(processId: string): WorkerSettings {
     const { store, ...settings } = this.#settings
     return { ...settings, store: store.handle, processId }
@@ -146,17 +164,18 @@ export class NodeAgent implements NodeRequests {
   #spawn(
     script: string,
     { env, nodeFlags = [], cwd }: ProcessSettings,
-    variables: Record<string, string>,
+    boot: WorkerBoot | ThreadsBoot,
     ...channel: 'ipc'[]
   ): ChildProcess {
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = spawn(process.execPath, [...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
+    const child = startProcess([...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],
-      env: { ...process.env, ...env, [CLUSTER_VARIABLE]: this.#settings.clusterId, ...variables },
+      env: { ...withoutToken(process.env), ...env, [CLUSTER_VARIABLE]: this.#settings.clusterId },
     })
     child.stdin!.on('error', () => {})
+    sendBoot(child.stdin!, boot)
     return child
   }
 }

@@ -46,6 +46,8 @@ export interface Death {
   readonly lines?: readonly string[] | undefined
   /** What it threw outside of a call, or what its constructor threw in a restart. */
   readonly cause?: unknown
+  /** Whether its node could start no process at all, which trying at once again would not change. */
+  readonly isRefused?: boolean | undefined
 }
 
 /** How an actor is, as the head knows it. */
@@ -231,6 +233,8 @@ export interface SpawnRequest {
   /** What stands before each line of its output; left out, its name. */
   readonly logPrefix?: string | undefined
   readonly concurrency: Concurrency
+  /** Milliseconds that its process may take to start, and then the import of its module. */
+  readonly startTimeout: number
   readonly maxRestarts: number
   /** Whether somebody decides on restarts beyond those. */
   readonly isSupervised: boolean
@@ -245,7 +249,9 @@ export interface SpawnRequest {
 /** What a spawn gives. */
 export interface Spawned {
   readonly record: ActorRecord
-  /** Whether it lived already, and is not to be constructed. */
+  /** Whether it is constructed already: it lived before, or was restarted before the spawn was answered. */
+  readonly isConstructed: boolean
+  /** Whether it lived before. */
   readonly existed: boolean
 }
 
@@ -393,6 +399,8 @@ export interface OwnerDuties {
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
+  /** Resolves when the module of its actor has been imported, or has failed to be. */
+  loaded(): Promise<void>
   /** What its actor decides about one that it spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks, on these GPUs. */

@@ -5,9 +5,15 @@ import { InvalidInputError } from '../api/errors.js'
 /** Amounts by name: `cpu`, `gpu` and `memory` (bytes), which every node has, and whatever else nodes declare. */
 export type Resources = Readonly<Record<string, number>>
 
+/** Bytes of memory that processes here may take together: the host's, or what the limit of a container leaves of it. */
+export function memoryOfHost(host = totalmem(), limit = process.constrainedMemory?.() ?? 0): number {
+  // Where there is no limit it is 0, or larger than any memory.
+  return limit > 0 && limit < host ? limit : host
+}
+
 /** What this host has, with what its owner declares beside or instead. */
 export function resourcesOfHost(declared: Resources = {}): Resources {
-  return { cpu: availableParallelism(), gpu: countGpus(), memory: totalmem(), ...declared }
+  return { cpu: availableParallelism(), gpu: countGpus(), memory: memoryOfHost(), ...declared }
 }
 
 function countGpus(): number {

@@ -39,10 +39,19 @@ interface Bundle {
   readonly pool: ResourcePool
 }
 
+/** A placement group. The bundles of a node that has gone are reserved anew once that is possible. */
+interface Group {
+  readonly request: GroupRequest
+  readonly waiter: Waiter
+  readonly bundles: Bundle[]
+  /** Whether bundles of it wait for resources elsewhere. */
+  isWaiting: boolean
+}
+
 /** Hands out the resources of the nodes. What does not fit yet waits; {@link WaitingLine} says who may go before it. */
 export class Scheduler {
   readonly #nodes: ReadonlyMap<string, Node>
-  readonly #groups = new Map<string, readonly Bundle[]>()
+  readonly #groups = new Map<string, Group>()
   readonly #line: WaitingLine
   readonly #load: (nodeId: string) => number
 
@@ -67,7 +76,9 @@ export class Scheduler {
     const granted = this.take(demand)
     if (granted) return granted
     const isReported = demand.actor !== undefined
+    const { resources, nodeId, labels, bundle, isNested } = demand
     return this.#line.wait(demand, isReported, {
+      kind: JSON.stringify([resources, nodeId, labels, bundle, isNested]),
       attempt: (place) => this.take(demand, place),
       missing: () => this.#missing(demand),
       wanted: () => this.#nearest(demand),
@@ -81,15 +92,14 @@ export class Scheduler {
    */
   take(demand: Demand, place?: number): Grant | undefined {
     const pools = this.#candidates(demand)
-    if (pools.every(({ pool }) => pool.neverHas(demand.resources).length > 0)) {
+    if (pools.length > 0 && pools.every(({ pool }) => pool.neverHas(demand.resources).length > 0)) {
       const best = pools.map(({ pool }) => pool.neverHas(demand.resources)).sort((a, b) => a.length - b.length)[0]!
       throw new InvalidInputError(`${demand.what} can be placed nowhere: the best place lacks ${best.join(', ')}`)
     }
     const fitting = pools.filter(({ pool }) => {
       return pool.lacks(demand.resources).length === 0 && !this.#line.keeps(pool, demand, place)
     })
-    const rank = ({ id }: Node) => (id === demand.preferred ? -1 : this.#load(id))
-    const [best] = fitting.sort((left, right) => rank(left.node) - rank(right.node))
+    const best = leastBy(fitting, ({ node }) => (node.id === demand.preferred ? -1 : this.#load(node.id)))
     if (!best) return undefined
     const { node, pool } = best
     return { node, pool, taken: pool.take(demand.resources)!, group: demand.bundle?.group }
@@ -142,7 +152,7 @@ export class Scheduler {
 
   /** Gives the resources of a placement group back. Whoever holds some of them must have been ended before. */
   remove(group: string): void {
-    const bundles = this.#groups.get(group) ?? []
+    const bundles = this.#groups.get(group)?.bundles ?? []
     this.#groups.delete(group)
     for (const { grant } of bundles) grant.pool.give(grant.taken)
     this.#line.attempt()
@@ -150,37 +160,81 @@ export class Scheduler {
 
   /** The placement groups that are reserved, with the nodes of their bundles. */
   groups(): GroupInfo[] {
-    return [...this.#groups].map(([id, bundles]) => {
-      return { id, bundles: bundles.map(({ grant, pool }) => ({ nodeId: grant.node.id, ...poolInfo(pool) })) }
+    return [...this.#groups].map(([id, { bundles }]) => {
+      const nodeOf = (bundle: Bundle) => (this.#isLost(bundle) ? '' : bundle.grant.node.id)
+      return { id, bundles: bundles.map((bundle) => ({ nodeId: nodeOf(bundle), ...poolInfo(bundle.pool) })) }
     })
   }
 
   /** The nodes have changed: what waits may fit now, or never will. */
   nodesChanged(): void {
+    for (const group of this.#groups.values()) {
+      if (group.isWaiting || this.#replaceLost(group)) continue
+      group.isWaiting = true
+      void this.#replaceLater(group)
+    }
     this.#line.attempt()
   }
 
-  #reserve({ id: group, bundles, strategy }: GroupRequest, waiter: Waiter, place?: number): Bundle[] | undefined {
+  async #replaceLater(group: Group): Promise<void> {
+    try {
+      await this.#line.wait(group.waiter, true, {
+        attempt: () => this.#replaceLost(group) || undefined,
+        missing: () => 'a node in place of one that has gone',
+        wanted: () => [],
+      })
+    } catch {
+      // Its owner has gone, or too many wait already: the next change of the nodes is its next chance.
+    }
+    group.isWaiting = false
+  }
+
+  #isLost({ grant: { node } }: Bundle): boolean {
+    return this.#nodes.get(node.id) !== node
+  }
+
+  /** Reserves elsewhere what a group had on nodes that have gone; whether nothing of it is missing then. */
+  #replaceLost({ request, bundles }: Group): boolean {
+    if (!this.#groups.has(request.id)) return true
+    const lost = [...bundles.keys()].filter((index) => this.#isLost(bundles[index]!))
+    if (lost.length === 0) return true
+    const used = new Set(bundles.filter((bundle) => !this.#isLost(bundle)).map(({ grant }) => grant.node))
+    const free = [...this.#nodes.values()].filter((node) => request.strategy !== 'STRICT_SPREAD' || !used.has(node))
+    const wanted = lost.map((index) => request.bundles[index]!)
+    const replaced = this.#take(free, wanted, request.strategy)
+    if (!replaced) return false
+    for (const [place, index] of lost.entries()) bundles[index] = replaced[place]!
+    // Those who wait for these bundles may stand before them in line.
+    setImmediate(() => this.#line.attempt())
+    return true
+  }
+
+  #reserve(request: GroupRequest, waiter: Waiter, place?: number): Bundle[] | undefined {
     const free = [...this.#nodes.values()].filter(({ pool }) => !this.#line.keeps(pool, waiter, place))
+    const bundles = this.#take(free, request.bundles, request.strategy)
+    if (bundles) this.#groups.set(request.id, { request, waiter, bundles: [...bundles], isWaiting: false })
+    return bundles
+  }
+
+  /** Takes bundles out of nodes, if they fit together. */
+  #take(free: Node[], bundles: readonly Resources[], strategy: PlacementStrategy): Bundle[] | undefined {
     const nodes = free.sort((left, right) => this.#load(left.id) - this.#load(right.id))
     const places = layOut(nodes.map(current), bundles, strategy)
     if (!places) return undefined
-    const reserved = places.map((place, index): Bundle => {
+    return places.map((place, index): Bundle => {
       const node = nodes[place]!
       const taken = node.pool.take(bundles[index]!)!
       const gpu = (bundles[index]!.gpu ?? 0) / Math.max(1, taken.gpus.length)
       const gpus = taken.gpus.map((number) => [number, gpu] as const)
       return { grant: { node, pool: node.pool, taken }, pool: new ResourcePool(bundles[index]!, gpus) }
     })
-    this.#groups.set(group, reserved)
-    return reserved
   }
 
   #candidates({ what, nodeId, labels, bundle }: Demand): { node: Node; pool: ResourcePool }[] {
     if (bundle) {
-      const chosen = this.#groups.get(bundle.group)?.[bundle.index]
+      const chosen = this.#groups.get(bundle.group)?.bundles[bundle.index]
       if (!chosen) throw new InvalidInputError(`${what} names bundle ${bundle.index} of a placement group without it`)
-      return [{ node: chosen.grant.node, pool: chosen.pool }]
+      return this.#isLost(chosen) ? [] : [{ node: chosen.grant.node, pool: chosen.pool }]
     }
     if (nodeId !== undefined && !this.#nodes.has(nodeId)) {
       throw new InvalidInputError(`no node ${nodeId} is in the cluster; cluster.nodes() lists them`)
@@ -210,12 +264,22 @@ export class Scheduler {
   /** Where a demand could be met soonest, by the number of resources that it lacks. */
   #nearest(demand: Demand): ResourcePool[] {
     const able = this.#candidatesOrNone(demand).filter(({ pool }) => pool.neverHas(demand.resources).length === 0)
-    const lacks = ({ pool }: { pool: ResourcePool }) => pool.lacks(demand.resources).length
-    return able
-      .sort((left, right) => lacks(left) - lacks(right))
-      .slice(0, 1)
-      .map(({ pool }) => pool)
+    const nearest = leastBy(able, ({ pool }) => pool.lacks(demand.resources).length)
+    return nearest ? [nearest.pool] : []
   }
+}
+
+/** The first of those for which a number is the least. */
+function leastBy<T>(items: readonly T[], numberOf: (item: T) => number): T | undefined {
+  let best: T | undefined
+  let least = Number.POSITIVE_INFINITY
+  for (const item of items) {
+    const number = numberOf(item)
+    if (best !== undefined && number >= least) continue
+    best = item
+    least = number
+  }
+  return best
 }
 
 function poolInfo({ total, free }: ResourcePool): { resources: Resources; free: Resources } {

@@ -162,3 +162,30 @@ test.serial('a large demand is not starved by many small ones', async (t) => {
   t.true(small < 100_000, 'while small ones went on')
   await Promise.all(pending)
 })
+
+test.serial(
+  'a bundle whose node was lost is reserved anew on another, and what was in it comes back there',
+  async (t) => {
+    await using test = await TestCluster.start([{}, { resources: { slot: 1 } }])
+    const group = await placementGroup([{ slot: 1 }])
+    const inGroup = RemoteCounter.options({
+      placementGroup: group,
+      resources: { slot: 1 },
+      maxRestarts: 3,
+      maxTaskRetries: 3,
+    })
+    const counter = await inGroup.spawn(5)
+    t.is(await counter.add(1), 6)
+    await test.removeNode()
+    // The head hears of it a little later.
+    const nodeOfBundle = async () => (await test.cluster.placementGroups())[0]!.bundles[0]!.nodeId
+    while ((await nodeOfBundle()) !== '') await new Promise((resolve) => setTimeout(resolve, 10))
+    const again = counter.add(1)
+    await test.addNode({ resources: { slot: 1 } })
+    t.is(await again, 6, 'constructed anew')
+    const [found] = await test.cluster.placementGroups()
+    t.is(found!.bundles[0]!.nodeId, (await test.cluster.nodes()).at(-1)!.id)
+    await group.remove()
+    t.is((await test.cluster.nodes()).at(-1)!.free.slot, 1)
+  },
+)

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { WorkerSettings } from './boot.js'
-import type { Death, NodeNotices } from './protocol.js'
+import type { Death, NodeNotices, ProcessSettings } from './protocol.js'
+import { explainStart } from './start-process.js'
 import { LastLines, readLines } from './worker-output.js'
 
 /** What a node tells a process of threads. */
@@ -29,9 +30,10 @@ export class ThreadGroup {
 
   /**
    * @param child runs `threads-main.js`, with a channel to this process
+   * @param folders where it is to work
    * @param emptied called when the last thread has ended
    */
-  constructor(child: ChildProcess, notices: NodeNotices, emptied: () => void) {
+  constructor(child: ChildProcess, folders: Pick<ProcessSettings, 'cwd'>, notices: NodeNotices, emptied: () => void) {
     this.#emptied = emptied
     this.#child = child
     this.#notices = notices
@@ -45,7 +47,7 @@ export class ThreadGroup {
         if (first) notices.log(first, line)
       })
     }
-    child.on('error', (error) => this.#ended({ reason: `its process could not be started: ${error.message}` }))
+    child.on('error', (error) => this.#ended(explainStart(error, folders)))
     child.on('exit', (code, signal) => this.#ended(ownLines.describe('process', code, signal)))
   }
 

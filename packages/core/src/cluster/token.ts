@@ -52,6 +52,11 @@ function readToken(): string | undefined {
   throw new InvalidInputError(`others can read ${file}; make a new token, or trust this one and run: chmod 600 ${file}`)
 }
 
+/** The environment without the token, for processes that run the code of others: they are told what they need. */
+export function withoutToken({ [TOKEN_VARIABLE]: _, ...others }: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return others
+}
+
 /** Writes a new token beside its place first: of two heads that start at a time, both get what the first one made up. */
 function createToken(): string {
   const file = tokenFile()

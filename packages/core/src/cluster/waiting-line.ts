@@ -23,6 +23,8 @@ export interface Waiter {
 
 /** How a demand is met. */
 export interface Attempt<T> {
+  /** Demands of the same kind want the same of the same places: where one does not fit, later ones do not. */
+  readonly kind?: string | undefined
   /** Takes what is demanded if it is free; `place` is that of the demand in the line. */
   attempt(place: number): T | undefined
   /** What is missing, for a report. */
@@ -35,6 +37,7 @@ interface Waiting {
   readonly place: number
   readonly since: number
   readonly waiter: Waiter
+  readonly kind: string | undefined
   readonly wanted: () => readonly ResourcePool[]
   readonly attempt: () => boolean
   readonly fail: (error: unknown) => void
@@ -64,7 +67,7 @@ export class WaitingLine {
    * @param isReported whether to warn of the wait
    * @throws QueueFullError if too many wait already; TroupeError if the demand is dropped
    */
-  wait<T>(waiter: Waiter, isReported: boolean, { attempt, missing, wanted }: Attempt<T>): Promise<T> {
+  wait<T>(waiter: Waiter, isReported: boolean, { attempt, missing, wanted, kind }: Attempt<T>): Promise<T> {
     const { what, driver } = waiter
     if (this.#waiting.size >= MAX_WAITING) {
       throw new QueueFullError(`${what} cannot be queued: ${MAX_WAITING} others wait for resources already`)
@@ -76,6 +79,7 @@ export class WaitingLine {
         place,
         since: Date.now(),
         waiter,
+        kind,
         wanted,
         timer: isReported ? setTimeout(warn, PATIENCE) : undefined,
         attempt: () => {
@@ -105,9 +109,12 @@ export class WaitingLine {
 
   /** Meets the demands that can be met now. */
   attempt(): void {
+    const unfit = new Set<string>()
     for (const waiting of this.#waiting) {
+      if (waiting.kind !== undefined && unfit.has(waiting.kind)) continue
       try {
         if (waiting.attempt()) this.#remove(waiting)
+        else if (waiting.kind !== undefined) unfit.add(waiting.kind)
       } catch (error) {
         this.#remove(waiting)
         waiting.fail(error)

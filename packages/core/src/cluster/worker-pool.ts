@@ -3,12 +3,15 @@ import { control, type Remote } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
+import { Lane } from '../worker/lane.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import type { Node } from './head.js'
 import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties, WorkerFolders } from './protocol.js'
 
-/** Milliseconds a worker process may take to start. */
-const START_TIMEOUT = 30_000
+/** Milliseconds a worker may take to start, from when its turn has come. */
+export const START_TIMEOUT = 60_000
+/** Workers that may start at the same time on a node of fewer CPUs. */
+const LEAST_STARTS = 2
 
 /** Workers without work that a node keeps beyond its CPUs. */
 const SPARE = 2
@@ -22,6 +25,8 @@ export interface WorkerHolder {
   readonly directory?: DirectoryId | undefined
   /** What stands before each line of its output; by default its name. */
   readonly logPrefix?: string | undefined
+  /** Whether the worker is not needed any more, so that it need not be started. */
+  isDropped?(): boolean
   exited(death: Death): void
 }
 
@@ -40,6 +45,10 @@ export class WorkerProcess {
   holder: WorkerHolder | undefined
   /** What it threw outside of a call. */
   failure: unknown
+  /** Why it is being ended. */
+  ending: Death | undefined
+  /** Why it ended, once it has. */
+  death: Death | undefined
   #tcp: string | undefined
   #peer: Peer | undefined
   #joined!: () => void
@@ -101,6 +110,7 @@ export class WorkerProcess {
   }
 
   exit(death: Death): void {
+    this.death = death
     this.#exited(death)
     this.holder?.exited(death)
   }
@@ -128,6 +138,12 @@ async function soon(error: unknown): Promise<never> {
   throw error
 }
 
+/** What it means that a node cannot be asked any more. */
+function nodeLost(error: unknown): unknown {
+  if (!(error instanceof LinkLostError)) return error
+  return new WorkerExit({ reason: `its node was lost before it had started: ${error.message}` })
+}
+
 /** Workers are used again by the same driver in the same directory. */
 function userOf({ driver, directory = '' }: Pick<WorkerHolder, 'driver' | 'directory'>): string {
   return `${driver} ${directory}`
@@ -140,7 +156,9 @@ export async function prepareFolders(
   cwd = '',
 ): Promise<WorkerFolders | undefined> {
   if (directory === undefined) return undefined
-  const root = await agent.prepareDirectory(directory)
+  const root = await agent.prepareDirectory(directory).catch((error) => {
+    throw nodeLost(error)
+  })
   return { root, cwd: resolve(root, cwd) }
 }
 
@@ -151,27 +169,56 @@ export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
   /** Workers without work, with who has used them; those that have run no tasks are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
+  /** The turns in which the workers of each node start: more at a time than its CPUs would all be late. */
+  readonly #turns = new WeakMap<WorkerPlace, Lane>()
   /** Workers that were started before there was work for them, and have not joined yet. */
   readonly #starting = new Map<Promise<WorkerProcess>, Node>()
 
   /**
-   * Starts a worker.
+   * Starts a worker, when it is its turn on its node.
    *
    * @param thread makes it a thread of a process
-   * @throws WorkerExit if it ends before it has joined, or takes too long
+   * @param timeout milliseconds that it may take, from when its turn has come
+   * @throws WorkerExit if it ends before it has joined, takes too long, or is not needed any more
    */
   async start(
     node: WorkerPlace,
     settings: ProcessSettings,
     holder: WorkerHolder,
-    thread?: ThreadPlace,
+    { thread, timeout = START_TIMEOUT }: { thread?: ThreadPlace | undefined; timeout?: number | undefined } = {},
+  ): Promise<WorkerProcess> {
+    // What starts in a thread that runs already needs no CPU of its own.
+    if (node.cpus === 0) return this.#start(node, settings, holder, thread, timeout)
+    let turns = this.#turns.get(node)
+    if (!turns) {
+      turns = new Lane(Math.max(LEAST_STARTS, node.cpus))
+      this.#turns.set(node, turns)
+    }
+    await turns.enter()
+    try {
+      if (holder.isDropped?.())
+        throw new WorkerExit({ reason: 'it was not needed any more when its turn to start came' })
+      return await this.#start(node, settings, holder, thread, timeout)
+    } catch (error) {
+      throw nodeLost(error)
+    } finally {
+      turns.leave()
+    }
+  }
+
+  async #start(
+    node: WorkerPlace,
+    settings: ProcessSettings,
+    holder: WorkerHolder,
+    thread: ThreadPlace | undefined,
+    timeout: number,
   ): Promise<WorkerProcess> {
     const worker = new WorkerProcess(node)
     worker.holder = holder
     this.#workers.set(worker.processId, worker)
     const timer = setTimeout(() => {
-      void this.end(worker, { reason: `its process did not start within ${START_TIMEOUT / 1000} s` })
-    }, START_TIMEOUT)
+      void this.end(worker, { reason: `its process did not start within ${timeout / 1000} s` })
+    }, timeout)
     try {
       await worker.unlessExited(
         Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings, thread })]),
@@ -182,8 +229,8 @@ export class WorkerPool {
     }
   }
 
-  /** A worker on a node: one that waits for work if there is one, else a new one. */
-  async take(node: WorkerPlace, holder: WorkerHolder, mayHaveRun = true): Promise<WorkerProcess> {
+  /** A worker on a node: one that waits for work if there is one, else a new one, which has `timeout` milliseconds to start. */
+  async take(node: WorkerPlace, holder: WorkerHolder, mayHaveRun = true, timeout?: number): Promise<WorkerProcess> {
     for (const [worker, user] of this.#idle) {
       if (worker.node !== node || (user !== undefined && !(mayHaveRun && user === userOf(holder)))) continue
       this.#idle.delete(worker)
@@ -197,7 +244,7 @@ export class WorkerPool {
       worker.holder = holder
       return worker
     }
-    return this.start(node, {}, holder)
+    return this.start(node, {}, holder, { timeout })
   }
 
   /** Starts workers that wait for work, as many as a node has CPUs. */
@@ -255,6 +302,7 @@ export class WorkerPool {
   /** Ends a worker process; resolves when it has ended. */
   async end(worker: WorkerProcess, death: Death): Promise<void> {
     this.#idle.delete(worker)
+    worker.ending ??= death
     // A node that cannot be asked is lost, and its workers with it.
     await worker.node.agent.endWorker(worker.processId).catch(() => {})
     this.exited(worker.processId, death)
@@ -266,7 +314,9 @@ export class WorkerPool {
     if (!worker) return
     this.#workers.delete(processId)
     this.#idle.delete(worker)
-    worker.exit(worker.failure === undefined ? death : { ...death, cause: worker.failure })
+    // Of one that is ended the node only knows the signal.
+    const why = worker.ending ?? death
+    worker.exit(worker.failure === undefined ? why : { ...why, cause: worker.failure })
   }
 
   /** The connections of those that have joined, by their process ids. */

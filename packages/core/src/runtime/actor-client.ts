@@ -77,13 +77,24 @@ export class ActorClient implements CallOwner {
   async construct(args: unknown[]): Promise<void> {
     const origin = callerOf()
     const peer = this.#connect()
+    const { restarts } = this.record
     try {
       await control<WorkerRequests>(peer).construct(args)
     } catch (error) {
-      if (error instanceof LinkLostError) throw await this.#explain(error, peer)
+      if (error instanceof LinkLostError) {
+        const reason = await this.#explain(error, peer)
+        // The head constructs it anew where restarts are left.
+        if (await this.runtime.switchboard.awaiting(this.#isRestartedSince(restarts))) return
+        throw reason
+      }
       if (error instanceof Error) addOrigin(error, `new ${this.record.name}`, origin)
       throw error
     }
+  }
+
+  async #isRestartedSince(restarts: number): Promise<boolean> {
+    while (this.#state !== 'alive' && this.#state !== 'dead') await this.#changed()
+    return this.#state === 'alive' && this.record.restarts > restarts
   }
 
   async stop(): Promise<void> {

@@ -3,6 +3,7 @@ import test from 'ava'
 import {
   describeActor,
   InvalidInputError,
+  killActor,
   ObjectLostError,
   type ObjectRef,
   put,
@@ -104,6 +105,8 @@ test.serial('what a killed process held is free again', async (t) => {
   crashActor(keeper)
   for (let left = 500; left > 0 && held() > 0; left--) await new Promise((resolve) => setTimeout(resolve, 10))
   t.is(held(), 0)
+  // Its death is noticed, whatever the time.
+  await killActor(keeper)
 })
 
 test.serial('tensors lie in the store, and those that do not fit have memory of their own', async (t) => {

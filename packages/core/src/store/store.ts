@@ -1,14 +1,15 @@
-import { tmpdir, totalmem } from 'node:os'
+import { tmpdir } from 'node:os'
 import { Store, type StoreHandle } from '@troupe/native'
 import { InvalidInputError } from '../api/errors.js'
+import { memoryOfHost } from '../cluster/resources.js'
 
 /** How the store of a node is made. */
 export interface StoreOptions {
-  /** Bytes of shared memory that values may take; three tenths of the host's memory by default. */
+  /** Bytes of shared memory that values may take; three tenths of the memory of the host, or of its container, by default. */
   readonly memory?: number
   /** Bytes that may be spilled to disk when that is full; twice the memory by default, and 0 for none. */
   readonly disk?: number
-  /** Where they are spilled to; by default the folder for temporary files. */
+  /** Where they are spilled to; by default the folder for temporary files, or nowhere if that cannot be written to. */
   readonly folder?: string
 }
 
@@ -29,19 +30,23 @@ export function nodeStore(): Store | undefined {
  *
  * @throws InvalidInputError if an amount is no number of bytes, or the folder cannot be written to
  */
-export function makeStore({
-  memory = Math.floor(totalmem() * 0.3),
-  disk = 2 * memory,
-  folder = tmpdir(),
-}: StoreOptions = {}): Store {
-  for (const [name, bytes] of Object.entries({ memory, disk })) {
+export function makeStore({ memory = Math.floor(memoryOfHost() * 0.3), disk, folder }: StoreOptions = {}): Store {
+  const isAsked = folder !== undefined || (disk !== undefined && disk > 0)
+  for (const [name, bytes] of Object.entries({ memory, disk: disk ?? 0 })) {
     if (Number.isSafeInteger(bytes) && bytes >= 0) continue
     throw new InvalidInputError(`${name} of the store must be a number of bytes, found ${bytes}`)
   }
+  const make = (bytes: number) => new Store({ memoryBytes: memory, diskBytes: bytes, spillFolder: folder ?? tmpdir() })
   try {
-    return new Store({ memoryBytes: memory, diskBytes: disk, spillFolder: folder })
+    return make(disk ?? 2 * memory)
   } catch (error) {
-    throw new InvalidInputError(`the object store cannot be made: ${(error as Error).message}`)
+    const why = (error as Error).message
+    if (isAsked) {
+      const advice = 'set TMPDIR or store.folder to a folder that can be written to, or store.disk to 0'
+      throw new InvalidInputError(`the object store cannot be made: ${why}; ${advice}`)
+    }
+    // Who has not asked for a disk goes without one.
+    return make(0)
   }
 }
 

@@ -1,6 +1,7 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
 
@@ -19,8 +20,21 @@ export interface Program {
 
 /** Runs one of the modules in this folder, or another script, in a process of its own, at most until the test ends. */
 export function run(t: ExecutionContext, script: string, ...args: string[]): Program {
-  const path = script.startsWith('/') ? script : fileURLToPath(new URL(script, import.meta.url))
-  const child = spawn(process.execPath, [path, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  return follow(t, script, spawn(process.execPath, [pathOf(script), ...args], { stdio: ['ignore', 'pipe', 'pipe'] }))
+}
+
+/** Runs one of them under a limit that the shell sets, such as `ulimit -n 64`. */
+export function runLimited(t: ExecutionContext, limit: string, script: string, ...args: string[]): Program {
+  const command = `${limit} && exec "$0" "$@"`
+  const shell = ['-c', command, process.execPath, pathOf(script), ...args]
+  return follow(t, script, spawn('sh', shell, { stdio: ['ignore', 'pipe', 'pipe'] }))
+}
+
+function pathOf(script: string): string {
+  return script.startsWith('/') ? script : fileURLToPath(new URL(script, import.meta.url))
+}
+
+function follow(t: ExecutionContext, script: string, child: ChildProcessByStdio<null, Readable, Readable>): Program {
   t.teardown(() => child.kill('SIGKILL'))
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -74,10 +74,15 @@ export class LocalLink extends OpenedLink {
     })
     this.#socket = socket
     this.#stream = stream
-    socket.on('connect', () => stream.greet(this.#introduction))
+    socket.on('connect', () => {
+      this.reached()
+      stream.greet(this.#introduction)
+    })
     let refused = false
+    let failure: NodeJS.ErrnoException | undefined
     socket.on('error', (error: NodeJS.ErrnoException) => {
       refused = error.code === 'ECONNREFUSED' && !this.#hasListened
+      failure = error
     })
     socket.on('close', () => {
       if (refused && this.state === 'connecting') {
@@ -85,9 +90,19 @@ export class LocalLink extends OpenedLink {
         return
       }
       stream.drain()
-      this.lose(`the connection to ${this.endpoint} broke`)
+      if (this.state === 'connecting') this.lose(this.#whyClosed(failure))
+      else this.lose(`the connection to ${this.endpoint} broke`)
     })
     this.wake()
+  }
+
+  #whyClosed(failure: NodeJS.ErrnoException | undefined): string {
+    if (failure?.code === 'EMFILE' || failure?.code === 'ENFILE') {
+      return `no connection to ${this.endpoint} can be opened: this process (${process.pid}) has all the files open that it may have; raise its limit (ulimit -n)`
+    }
+    if (failure?.code === 'ECONNREFUSED') return `nothing listens at ${this.endpoint} any more`
+    if (failure) return `no connection to ${this.endpoint} can be opened: ${failure.message}`
+    return `what listens at ${this.endpoint} closed the connection before it answered: it has ended, or has all the files open that it may have (ulimit -n)`
   }
 
   #retry(): void {
@@ -120,6 +135,8 @@ export class LocalListener {
     this.#mayRest = mayRest
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
+    // As when this process has too many files open: who connected learns of it.
+    this.#server.on('error', (error) => debug('a connection was not accepted: %s', error))
     if (mayRest) this.#server.unref()
   }
 

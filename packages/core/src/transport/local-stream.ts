@@ -55,9 +55,19 @@ export class LocalStream {
 
   /** Greets the other end, and offers it memory to talk through. */
   greet(greeting: string): void {
-    this.#offered = allocatePipe()
-    const handle = Buffer.from(JSON.stringify(this.#offered.handle))
-    writeTo(this.socket, frameMessage([{ bytes: Buffer.from(greeting), attachments: [handle] }]))
+    this.#offered = this.#allocate()
+    const attachments = this.#offered ? [Buffer.from(JSON.stringify(this.#offered.handle))] : []
+    writeTo(this.socket, frameMessage([{ bytes: Buffer.from(greeting), attachments }]))
+  }
+
+  /** A process that has too many files open, or too little memory, goes without. */
+  #allocate(): Storage | undefined {
+    try {
+      return allocatePipe()
+    } catch (error) {
+      debug('a connection within the host goes without shared memory: %s', error)
+      return undefined
+    }
   }
 
   /** Sends a parcel, at the end of this turn of the event loop at the latest; only after the greetings. */

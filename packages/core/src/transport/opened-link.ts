@@ -42,6 +42,11 @@ export abstract class OpenedLink implements Link {
     this.shut()
   }
 
+  /** A process is there and will answer, or end: however busy it is, nothing is gained by giving up. */
+  protected reached(): void {
+    clearTimeout(this.#deadline)
+  }
+
   /** Keeps the process alive, or receives, again after a rest. */
   abstract wake(): void
 

@@ -6,7 +6,10 @@ import { type AttachmentQueue, type Envelope, envelopes, type Payload, pack, sna
 
 const debug = debuglog('troupe')
 
-/** Requests that may be unanswered on one connection; further ones wait in the caller. */
+/**
+ * Calls of actors and tasks that may be unanswered on one connection; further ones wait in the caller. What processes of the
+ * cluster ask each other besides never waits for them: a call may end only when such a request is answered.
+ */
 const MAX_IN_FLIGHT = 1024
 
 /** What becomes of a request. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
@@ -20,6 +23,7 @@ export interface Answer {
 
 /** A request as it leaves: who and what is called, and the arguments. */
 export interface Request {
+  /** An actor or tasks; empty for what the process itself serves. */
   readonly target: string
   readonly method: string
   readonly args: Encoded
@@ -54,6 +58,8 @@ export class Peer implements LinkEvents {
   readonly #handler: PeerHandler
   readonly #answers = new Map<number, Answer>()
   readonly #queued = new Map<number, Request>()
+  /** The unanswered requests to the process itself. */
+  readonly #control = new Set<number>()
   readonly #serving = new Map<number, IncomingCall>()
   readonly #pins = new Map<number, (() => void)[]>()
   #released: number[] = []
@@ -96,8 +102,9 @@ export class Peer implements LinkEvents {
       return number
     }
     this.awaiting()
-    const mustWait = this.#answers.size >= MAX_IN_FLIGHT
+    const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
+    if (request.target === '') this.#control.add(number)
     if (mustWait) this.#queued.set(number, snapshotOf(request))
     else this.#dispatch(number, request)
     return number
@@ -117,6 +124,7 @@ export class Peer implements LinkEvents {
   /** Drops a request: a queued one is never sent, a stream is told to stop, and no answer will come any more. */
   cancel(request: number): void {
     if (!this.#answers.delete(request)) return
+    this.#control.delete(request)
     const queued = this.#queued.get(request)
     this.#queued.delete(request)
     if (queued) releaseAll(queued)
@@ -164,6 +172,7 @@ export class Peer implements LinkEvents {
     this.#serving.clear()
     const answers = [...this.#answers.values()]
     this.#answers.clear()
+    this.#control.clear()
     for (const answer of answers) answer.lost(error)
     this.#handler.lost?.(error)
   }
@@ -226,7 +235,10 @@ export class Peer implements LinkEvents {
   #answered(kind: number, request: number, payload: Payload, attachments: AttachmentQueue): void {
     const received = kind === envelopes.end ? undefined : this.#receive(payload, attachments)
     const answer = this.#answers.get(request)
-    if (kind !== envelopes.item && this.#answers.delete(request)) this.#advance()
+    if (kind !== envelopes.item && this.#answers.delete(request)) {
+      this.#control.delete(request)
+      this.#advance()
+    }
     if (!answer) {
       if (received) this.#letGo(received)
       return
@@ -270,9 +282,13 @@ export class Peer implements LinkEvents {
     this.#released = []
   }
 
+  get #callsInFlight(): number {
+    return this.#answers.size - this.#queued.size - this.#control.size
+  }
+
   #advance(): void {
     for (const [number, request] of this.#queued) {
-      if (this.#answers.size - this.#queued.size >= MAX_IN_FLIGHT) return
+      if (this.#callsInFlight >= MAX_IN_FLIGHT) return
       this.#queued.delete(number)
       this.#dispatch(number, request)
     }

@@ -2,7 +2,7 @@ import '../runtime/tuning.js'
 import '../index.js'
 import { isMainThread } from 'node:worker_threads'
 import { observeWaits } from '../api/ref.js'
-import { WORKER_VARIABLE, type WorkerBoot } from '../cluster/boot.js'
+import { receiveBoot, type WorkerBoot } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
 import { visibleDevices } from '../cluster/resources.js'
 import { workerTitle } from '../cluster/title.js'
@@ -39,8 +39,7 @@ const nodesDevices = process.env.CUDA_VISIBLE_DEVICES
 let following: Promise<void> | undefined
 
 function processSettings(): WorkerBoot {
-  const boot = JSON.parse(process.env[WORKER_VARIABLE] ?? '') as WorkerBoot
-  delete process.env[WORKER_VARIABLE]
+  const boot = receiveBoot<WorkerBoot>()
   process.title = 'troupe worker'
   following = followParent(boot.parentPid)
   return boot
@@ -60,12 +59,13 @@ observeWaits((ref) => worker.waitsFor(ref))
 // Before any module is imported: one that connects when it is imported must find that this is a worker.
 enter(worker.runtime)
 
+await following
+// Until then no code of others runs here, and a failure to join ends this process with its reason on stderr.
+await worker.join()
+
 process.on('uncaughtException', (error) => {
   console.error(error)
   process.exitCode = 1
   setTimeout(() => process.exit(1), LAST_REPORT)
   void worker.runtime.head.failing(error).finally(() => process.exit(1))
 })
-
-await following
-await worker.join()

@@ -1,13 +1,14 @@
 import { InvalidInputError } from '../api/errors.js'
 import type { ObjectRef } from '../api/ref.js'
 import { registeredFunction } from '../api/remote.js'
+import { START_TIMEOUT } from '../api/spawn-options.js'
 import { TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import type { Runtime } from '../runtime/runtime.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
-import { importModule } from './import-module.js'
+import { importWithin } from './import-module.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
@@ -127,7 +128,7 @@ function splitMethod(method: string): [module: string, name: string] {
 async function load(module: string, name: string): Promise<AnyFunction> {
   const known = registeredFunction(module, name)
   if (known) return known
-  const namespace = await importModule(module)
+  const namespace = await importWithin(module, START_TIMEOUT)
   const task = registeredFunction(module, name) ?? namespace[name]
   if (typeof task === 'function') return task as AnyFunction
   throw new InvalidInputError(`${module} makes no task of ${name}; call remote(import.meta.url, ${name}) in it`)

@@ -1,6 +1,6 @@
 import { finished } from 'node:stream/promises'
 import { Worker } from 'node:worker_threads'
-import { THREADS_VARIABLE, type WorkerSettings } from '../cluster/boot.js'
+import { receiveBoot, type ThreadsBoot, type WorkerSettings } from '../cluster/boot.js'
 import { followParent } from '../cluster/lifeline.js'
 import type { ThreadOrder, ThreadReport } from '../cluster/thread-group.js'
 import { workerTitle } from '../cluster/title.js'
@@ -11,8 +11,7 @@ import type { HostRequest } from './thread.js'
 
 // The entry of a process whose threads are workers. Its node tells it over the channel between them what to start and end.
 
-const { parentPid } = JSON.parse(process.env[THREADS_VARIABLE] ?? '') as { parentPid: number }
-delete process.env[THREADS_VARIABLE]
+const { parentPid } = receiveBoot<ThreadsBoot>()
 process.title = workerTitle('threads')
 
 const threads = new Map<string, Worker>()

@@ -29,6 +29,8 @@ import { TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
+/** Milliseconds that the head has to answer a worker that starts, however busy both are: it ends a start that takes too long. */
+const JOIN_TIMEOUT = 600_000
 /** Milliseconds after others have let go of the last result that its memory is given back. */
 const COLLECT_AFTER = 500
 /** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends. */
@@ -51,6 +53,7 @@ export class Worker {
   readonly #settings: WorkerSettings
   readonly #switchboard: Switchboard
   readonly #body: Body
+  #hasJoined = false
   readonly #tasks = new TaskRunner((url) => localUrl(url, this.runtime.directory))
   readonly #graphs = new GraphParts((method) => {
     if (!this.#actor) throw new InvalidInputError('this worker has not become an actor')
@@ -68,6 +71,9 @@ export class Worker {
     this.#body = body
     const duties: WorkerDuties = {
       become: (actor) => this.#become(actor),
+      loaded: async () => {
+        await this.#actor?.loaded.catch(() => {})
+      },
       equip: (gpus, folders) => this.#equip(gpus, folders),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
@@ -83,7 +89,9 @@ export class Worker {
       leave: () => body.exit(0),
     }
     const { clusterId, head, headEndpoint, host, listens, store } = settings
-    this.runtime = new Runtime(switchboard, headEndpoint, head, { onHeadLost: () => body.exit(1), duties })
+    // Until it has joined, the error of that says why it ends.
+    const onHeadLost = () => this.#hasJoined && body.exit(1)
+    this.runtime = new Runtime(switchboard, headEndpoint, head, { timeout: JOIN_TIMEOUT, onHeadLost, duties })
     this.runtime.cluster = { clusterId, head, store }
     this.runtime.network = { host, listens }
     this.runtime.objects.onEmpty = () => this.#heldNoMore()
@@ -114,6 +122,7 @@ export class Worker {
     })
     this.runtime.address = { processId, nodeId, ipc, tcp }
     await this.runtime.head.joinWorker({ pid: process.pid, tcp })
+    this.#hasJoined = true
   }
 
   /** The task that runs here waits for a ref. */

@@ -1,5 +1,6 @@
-import { availableParallelism, totalmem } from 'node:os'
+import { availableParallelism } from 'node:os'
 import { actor, type Invitation } from '@troupe/core'
+import { memoryOfHost } from '@troupe/core/cluster'
 import type { FormatName } from '../../weights/formats.js'
 import type { Link, Rate } from '../cluster.js'
 import { type MeasuredShape, measureAttention, measureLink, measureOperation, measureProducts } from './measure.js'
@@ -26,7 +27,7 @@ export class Calibrator {
       together[name] = cores === 1 ? alone[name] : await measureProducts(format, shape, cores)
     }
     return {
-      ...{ cores, memory: totalmem(), alone, together },
+      ...{ cores, memory: memoryOfHost(), alone, together },
       attention: await measureAttention(shape, 1),
       operation: await measureOperation(cores),
     }
