@@ -1,6 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
-import type { GgufFile } from '../weights/gguf-file.js'
 import type { MetadataValue } from '../weights/gguf-metadata.js'
+import type { GgufModel } from '../weights/gguf-model.js'
 import { readable } from '../weights/weight-file.js'
 import { PRE_TOKENIZERS } from './pre-tokenizers.js'
 import { mergesFromScores } from './sentencepiece.js'
@@ -15,7 +15,7 @@ const USER_DEFINED = 4
  * A GGUF file's tokenizer in the form of a Hugging Face one, or undefined if it has none.
  * @throws InvalidInputError if it is of a kind that is not known here, or incomplete.
  */
-export function ggufTokenizer(gguf: GgufFile): TokenizerFiles | undefined {
+export function ggufTokenizer(gguf: GgufModel): TokenizerFiles | undefined {
   const model = field(gguf, 'model')
   if (model === undefined || model === 'none') return undefined
   const build = model === 'llama' ? sentencePiece : model === 'gpt2' ? byteLevel : undefined
@@ -29,12 +29,12 @@ export function ggufTokenizer(gguf: GgufFile): TokenizerFiles | undefined {
 }
 
 /** The template by which a chat becomes a prompt, if the file has one. */
-export function ggufChatTemplate(gguf: GgufFile): string | undefined {
+export function ggufChatTemplate(gguf: GgufModel): string | undefined {
   const template = gguf.metadata.get('tokenizer.chat_template')
   return typeof template === 'string' ? template : undefined
 }
 
-function field(gguf: GgufFile, name: string): MetadataValue | undefined {
+function field(gguf: GgufModel, name: string): MetadataValue | undefined {
   return gguf.metadata.get(`tokenizer.ggml.${name}`)
 }
 
@@ -44,7 +44,7 @@ class GgufVocabulary {
   readonly ids: Record<string, number>
   readonly added: object[]
 
-  constructor(private readonly gguf: GgufFile) {
+  constructor(private readonly gguf: GgufModel) {
     this.pieces = this.texts('tokens')
     const kinds = this.numbers('token_type', this.pieces.length)
     this.ids = Object.create(null)

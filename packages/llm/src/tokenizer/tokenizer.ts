@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
 import { isGguf } from '../weights/checkpoint.js'
-import { GgufFile } from '../weights/gguf-file.js'
+import { GgufModel } from '../weights/gguf-model.js'
 import { readJson } from '../weights/json.js'
 import { readable } from '../weights/weight-file.js'
 import { ggufChatTemplate, ggufTokenizer } from './gguf-tokenizer.js'
@@ -128,7 +128,7 @@ function directoryChatTemplate(directory: string, config: Record<string, unknown
 }
 
 async function openGguf(path: string): Promise<Tokenizer | undefined> {
-  const gguf = new GgufFile(path)
+  const gguf = new GgufModel(path)
   try {
     const files = ggufTokenizer(gguf)
     return files && (await Tokenizer.from(files, path, ggufChatTemplate(gguf)))
