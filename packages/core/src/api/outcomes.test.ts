@@ -1,12 +1,14 @@
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { crashActor } from '../testing/index.js'
-import { Oddity, RemoteOddity, remotePage } from '../testing/outcomes.js'
+import { collectGarbage } from '../runtime/collect-garbage.js'
+import { Oddity, RemoteOddity, RemotePlayer, remotePage } from '../testing/outcomes.js'
 import { hostileValue, seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { InvalidInputError, TroupeError } from './errors.js'
-import type { Handle } from './handle.js'
+import { CancelledError, InvalidInputError } from './errors.js'
+import { type Handle, withOptions } from './handle.js'
+import { put, wait } from './objects.js'
 
 useCluster(test, { resources: { cpu: 1 } })
 
@@ -131,4 +133,66 @@ test('every call of random values has an outcome, and those made beside it get t
     t.is(await own, 'its own message', `seed ${seed}`)
   }
   t.is(await oddity.opened(), 0)
+})
+
+test('readers of one stream share its items, in the order they asked for them', async (t) => {
+  const stream = (await shared()).count(6)
+  const read = async () => {
+    const items: number[] = []
+    for await (const item of stream) items.push(item)
+    return items
+  }
+  t.deepEqual(await Promise.all([read(), read()]), [
+    [1, 3, 5],
+    [2, 4, 6],
+  ])
+  const iterator = (await shared()).count(2)[Symbol.asyncIterator]()
+  const [first, second, third] = await Promise.all([iterator.next(), iterator.next(), iterator.next()])
+  t.deepEqual([first.value, second.value, third.done], [1, 2, true])
+  const failing = (await shared()).rows('throws')[Symbol.asyncIterator]()
+  const outcomes = await Promise.allSettled([failing.next(), failing.next(), failing.next()])
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected', 'rejected'],
+  )
+})
+
+test('wait takes a ref twice, and waits as long as it was told to', async (t) => {
+  const oddity = await shared()
+  const known = put(1)
+  t.is((await wait([known, known], { count: 2 })).ready.length, 2)
+  for (const timeout of [Number.POSITIVE_INFINITY, 2 ** 31, 2 ** 40]) {
+    t.is((await wait([oddity.echo(1)], { timeout })).ready.length, 1)
+  }
+  for (const timeout of [Number.NaN, -1]) {
+    await t.throwsAsync(wait([known], { timeout }), { instanceOf: InvalidInputError, message: /timeout must be/ })
+  }
+  const pending = (await RemotePlayer.spawn()).never()
+  t.is((await wait<unknown>([pending, known], { timeout: 0, count: 2 })).pending.length, 1)
+})
+
+test('waiting again and again for refs without an outcome keeps nothing', async (t) => {
+  const player = await RemotePlayer.spawn()
+  const refs = Array.from({ length: 100 }, () => player.never())
+  await wait(refs, { timeout: 1 })
+  collectGarbage()
+  const before = process.memoryUsage().heapUsed
+  for (let poll = 0; poll < 300; poll++) await wait(refs, { timeout: 0 })
+  collectGarbage()
+  t.true(process.memoryUsage().heapUsed - before < 4 * 2 ** 20)
+})
+
+test('many calls with one signal warn of nothing, and all end when it is aborted', async (t) => {
+  const warnings: Error[] = []
+  const warned = (warning: Error) => warnings.push(warning)
+  process.on('warning', warned)
+  const controller = new AbortController()
+  const player = withOptions(await RemotePlayer.spawn(), { signal: controller.signal })
+  await Promise.all(Array.from({ length: 50 }, () => player.all()))
+  const pending = Array.from({ length: 50 }, () => failureOf(player.never()))
+  await new Promise((resolve) => setImmediate(resolve))
+  controller.abort()
+  for (const error of await Promise.all(pending)) t.true(error instanceof CancelledError)
+  t.deepEqual(warnings, [])
+  process.off('warning', warned)
 })
