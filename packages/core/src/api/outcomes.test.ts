@@ -1,12 +1,11 @@
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { crashActor } from '../testing/index.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
-import { Oddity, RemoteOddity, RemotePlayer, remotePage } from '../testing/outcomes.js'
+import { Oddity, PaymentError, RemoteOddity, RemotePlayer, remotePage } from '../testing/outcomes.js'
 import { hostileValue, seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { CancelledError, InvalidInputError } from './errors.js'
+import { CancelledError, InvalidInputError, registerErrorClass } from './errors.js'
 import { type Handle, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
 
@@ -51,7 +50,8 @@ test('an error keeps its own message whatever hangs on it', async (t) => {
     t.is((await failureOf(thrown)).message, 'card declined')
   }
   t.true((await failureOf(oddity.throwWithGetter())) instanceof RangeError)
-  for (const length of [600, 20_000]) t.is((await failureOf(oddity.throwChain(length))).message, `attempt ${length - 1}`)
+  for (const length of [600, 20_000])
+    t.is((await failureOf(oddity.throwChain(length))).message, `attempt ${length - 1}`)
   t.regex((await failureOf(oddity.throwNoError())).message, /what throwNoError threw cannot be sent.*card declined/s)
 })
 
@@ -195,4 +195,15 @@ test('many calls with one signal warn of nothing, and all end when it is aborted
   for (const error of await Promise.all(pending)) t.true(error instanceof CancelledError)
   t.deepEqual(warnings, [])
   process.off('warning', warned)
+})
+
+test('an error of a registered class arrives as itself, and one of another with its name and fields', async (t) => {
+  const oddity = await shared()
+  const thrown = await failureOf(oddity.pay(3))
+  t.true(thrown instanceof PaymentError)
+  t.is((thrown as PaymentError).amount, 3)
+  t.is(thrown.message, 'declined')
+  const unknown = (await failureOf(oddity.throwUnregistered())) as Error & { code?: number }
+  t.deepEqual([unknown.name, unknown.message, unknown.code], ['LocalError', 'odd', 7])
+  t.throws(() => registerErrorClass(class PaymentError extends Error {}), { instanceOf: InvalidInputError })
 })

@@ -1,5 +1,15 @@
-import { actor, type Handle, remote } from '../index.js'
+import { actor, type Handle, registerErrorClass, remote } from '../index.js'
 import { hostileValue, seeded } from './random-values.js'
+
+export class PaymentError extends Error {
+  constructor(
+    message: string,
+    readonly amount: number,
+  ) {
+    super(message)
+  }
+}
+registerErrorClass(PaymentError)
 
 /** An actor whose calls end in every odd way. */
 export class Oddity {
@@ -42,6 +52,14 @@ export class Oddity {
     const error = new Error('card declined')
     error.cause = error
     throw error
+  }
+
+  pay(amount: number): never {
+    throw new PaymentError('declined', amount)
+  }
+
+  throwUnregistered(): never {
+    throw Object.assign(new (class LocalError extends Error {})('odd'), { code: 7 })
   }
 
   throwNoError(): never {

@@ -92,7 +92,7 @@ export function hostileValue(random: () => number, depth = 3): unknown {
   ]
   const branches = [
     () => Array.from({ length: below(4) }, nested),
-    () => ({ a: nested(), ['\ud800']: nested() }),
+    () => ({ a: nested(), '\ud800': nested() }),
     () => Object.assign(Object.create(null), { x: nested() }),
     () => new Map([[nested(), nested()]]),
     () => new Set([nested()]),

@@ -132,7 +132,10 @@ export class Encoder implements EncodeContext {
     }
     if (types.isRegExp(value)) return this.#mark(kinds.regExp, value.source, value.flags)
     if (value instanceof URL) return this.#mark(kinds.url, value.href)
-    throw this.#refusal(`an instance of ${classNameOf(value) ?? 'an object without a class'}`, 'send plain data, or register a codec for the class')
+    throw this.#refusal(
+      `an instance of ${classNameOf(value) ?? 'an object without a class'}`,
+      'send plain data, or register a codec for the class',
+    )
   }
 
   /** An error must arrive whatever hangs on it. */
@@ -149,7 +152,8 @@ export class Encoder implements EncodeContext {
     ]
     const hidden: [string, unknown][] = []
     if ('cause' in error) hidden.push(['cause', propertyOf(error, 'cause')])
-    if ('errors' in error && !Object.keys(error).includes('errors')) hidden.push(['errors', propertyOf(error, 'errors')])
+    if ('errors' in error && !Object.keys(error).includes('errors'))
+      hidden.push(['errors', propertyOf(error, 'errors')])
     this.#causes += 1
     const properties = (list: [string, unknown][]) =>
       list.map(([key, value]) => [this.encode(key), this.#leniently(key, value)])

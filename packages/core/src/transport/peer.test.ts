@@ -156,7 +156,9 @@ test('every call has an outcome however a message was damaged on its way', async
           return frames
       }
     })
-    return isSettled && outcomes.every((outcome) => outcome() !== 'pending') && (pair.caller.isIdle || pair.caller.isLost)
+    return (
+      isSettled && outcomes.every((outcome) => outcome() !== 'pending') && (pair.caller.isIdle || pair.caller.isLost)
+    )
   })
   await t.notThrowsAsync(fc.assert(property, { numRuns: RUNS }))
 })
@@ -264,16 +266,20 @@ test('an answer that cannot be packed, and one that cannot be decoded, are error
 
 test('what a handler, a release or an answer throws keeps no other call from its outcome', async (t) => {
   const pair = new Pair()
-  const careless = new Peer({ processId: 'callee', nodeId: 'callee' }, { processId: 'caller', nodeId: 'caller' }, {
-    call: (call) => {
-      if (call.method === 'echo' && call.args[0] === 'bad') throw new RangeError('a careless handler')
-      void serve(served, call)
+  const careless = new Peer(
+    { processId: 'callee', nodeId: 'callee' },
+    { processId: 'caller', nodeId: 'caller' },
+    {
+      call: (call) => {
+        if (call.method === 'echo' && call.args[0] === 'bad') throw new RangeError('a careless handler')
+        void serve(served, call)
+      },
+      prepare: (_, method) => {
+        if (method === 'count') throw new TypeError('a careless preparation')
+        return undefined
+      },
     },
-    prepare: (_, method) => {
-      if (method === 'count') throw new TypeError('a careless preparation')
-      return undefined
-    },
-  })
+  )
   careless.link = pair.links[1]
   Object.assign(pair, { callee: careless })
   const [first, bad, last] = [new Trouble('released'), 'bad', 'last'].map((value) => echo(pair.caller, value))

@@ -4,7 +4,18 @@ import { decode, type Encoded, encode } from './codec.js'
 import { describe } from './describe.js'
 import { IncomingCall } from './incoming-call.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { type Arrival, type AttachmentQueue, envelopes, firstSequence, type Parcel, type Payload, pack, pinOf, seal, split } from './wire.js'
+import {
+  type Arrival,
+  type AttachmentQueue,
+  envelopes,
+  firstSequence,
+  type Parcel,
+  type Payload,
+  pack,
+  pinOf,
+  seal,
+  split,
+} from './wire.js'
 
 const debug = debuglog('troupe')
 
