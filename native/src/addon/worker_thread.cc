@@ -1,5 +1,7 @@
 #include "addon/worker_thread.h"
 
+#include "collective/communicator.h"
+
 namespace troupe::addon {
 
 struct WorkerThread::Job {
@@ -10,6 +12,8 @@ struct WorkerThread::Job {
   Napi::ObjectReference owner;
   std::function<void()> work;
   std::string error;
+  /// What tells failures of a kind from others, or empty.
+  std::string code;
   bool failed = false;
 };
 
@@ -68,6 +72,10 @@ void WorkerThread::loop() {
     }
     try {
       job->work();
+    } catch (const CollectiveError& error) {
+      job->failed = true;
+      job->error = error.what();
+      job->code = "ERR_COLLECTIVE";
     } catch (const std::exception& error) {
       job->failed = true;
       job->error = error.what();
@@ -88,7 +96,9 @@ void WorkerThread::settle(Napi::Env env, Napi::Function, WorkerThread* thread, J
   }
   const Napi::HandleScope scope(env);
   if (job->failed) {
-    job->deferred.Reject(Napi::Error::New(env, job->error).Value());
+    Napi::Error error = Napi::Error::New(env, job->error);
+    if (!job->code.empty()) error.Set("code", job->code);
+    job->deferred.Reject(error.Value());
   } else {
     job->deferred.Resolve(env.Undefined());
   }

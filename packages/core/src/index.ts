@@ -23,6 +23,7 @@ export {
   ObjectLostError,
   PortInUseError,
   QueueFullError,
+  registerErrorClass,
   StoreFullError,
   TroupeError,
   UnhandledFailureError,

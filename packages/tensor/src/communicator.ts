@@ -4,6 +4,7 @@ import {
   type CommunicatorOptions as NativeOptions,
   type RankAddress,
 } from '@troupe/native'
+import { collective } from './collective-error.js'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
 import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
 
@@ -41,7 +42,7 @@ export type Rows = readonly number[]
  * all addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
  * Operations run one after the other, off the JavaScript thread; their tensors are in use until the promise settles.
  *
- * An operation fails, and the group with it, when a rank dies or leaves, when the ranks disagree on the operation, its dtype
+ * An operation fails with a CollectiveError, and the group with it, when a rank dies or leaves, when the ranks disagree on the operation, its dtype
  * or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in rank order, so that all
  * ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is given do not fit.
  *
@@ -81,7 +82,7 @@ export class Communicator {
 
   /** Meets the other ranks, whose addresses are given in rank order, this rank's own included. */
   connect(addresses: RankAddress[]): Promise<void> {
-    return this.native.connect(addresses)
+    return collective(this.native.connect(addresses))
   }
 
   /** Reduces a tensor over all ranks: in place, or into `output`. */
@@ -212,7 +213,7 @@ export class Communicator {
     } finally {
       this.#batch = undefined
     }
-    return this.native.run(batch)
+    return collective(this.native.run(batch))
   }
 
   /**
@@ -240,7 +241,7 @@ export class Communicator {
     // NCCL splits its own group, which takes less than to make a new one.
     const addresses = await this.#exchange({ ...part.address, usesGpu: false })
     await part.connect(members.map((rank, index) => ({ ...addresses[rank]!, rank: index })))
-    await this.native.splitGpus(part.native, members[0]!, members.indexOf(this.rank))
+    await collective(this.native.splitGpus(part.native, members[0]!, members.indexOf(this.rank)))
     return part
   }
 
@@ -252,13 +253,13 @@ export class Communicator {
     const { operand } = tensor
     if (operand instanceof Uint8Array) throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
     const id = this.#registrations++
-    await this.native.registerMemory(id, operand)
+    await collective(this.native.registerMemory(id, operand))
     return { release: () => this.native.deregisterMemory(id) }
   }
 
   /** Leaves the group in order once the operations before are done; every rank calls it. It is unusable afterwards. */
   close(): Promise<void> {
-    return this.native.close()
+    return collective(this.native.close())
   }
 
   /** Leaves the group: the operation in progress here, and those of the other ranks, fail with `reason`. */
@@ -267,7 +268,7 @@ export class Communicator {
   }
 
   #run(request: CollectiveRequest): Promise<void> {
-    if (!this.#batch) return this.native.run([request])
+    if (!this.#batch) return collective(this.native.run([request]))
     this.#batch.push(request)
     return Promise.resolve()
   }

@@ -1,4 +1,5 @@
 export { kernelName, ncclVersion } from '@troupe/native'
+export { CollectiveError } from './collective-error.js'
 export {
   Communicator,
   type CommunicatorOptions,

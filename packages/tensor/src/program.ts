@@ -1,4 +1,5 @@
 import type { Program as NativeProgram } from '@troupe/native'
+import { collective } from './collective-error.js'
 import type { RowSymbol } from './trace.js'
 
 /** A matrix that a program leaves behind: `columns` numbers a row, as many rows as its symbol had in the last run. */
@@ -31,7 +32,7 @@ export class Program {
   /**
    * Runs every operation once.
    * @param rows The value of every row symbol, by name.
-   * @throws RangeError if one is missing or above its limit, and Error if a rank of a group fails.
+   * @throws RangeError if one is missing or above its limit, and CollectiveError if a rank of a group fails.
    */
   run(rows: Record<string, number>): Promise<void> {
     const counts = this.symbols.map(({ name, limit }) => {
@@ -41,7 +42,7 @@ export class Program {
       }
       return count
     })
-    return this.native.run(counts)
+    return collective(this.native.run(counts))
   }
 
   /** Milliseconds of all runs so far: computing, waiting for other ranks, and moving data to and from them. */

@@ -4,10 +4,12 @@ import { HeldResult } from '../runtime/held-result.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
+import { onAbort } from './abort-listeners.js'
 import type { CallOptions } from './call-options.js'
 import { CancelledError, DeadlineExceededError, InvalidInputError } from './errors.js'
 import { addOrigin } from './origin.js'
 import { ObjectRef, type RefSource } from './ref.js'
+import { after } from './timer.js'
 
 const debug = debuglog('troupe')
 
@@ -26,6 +28,12 @@ export interface CallOwner {
   noticed?(error: unknown): void
 }
 
+/** Who waits for the next item of a stream. */
+interface Reader {
+  readonly resolve: (result: IteratorResult<unknown>) => void
+  readonly reject: (error: unknown) => void
+}
+
 /** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
 export class Call implements Answer, RefSource {
   readonly ref: ObjectRef<unknown>
@@ -37,7 +45,8 @@ export class Call implements Answer, RefSource {
   readonly #items: unknown[] = []
   #taken = 0
   #isIterated = false
-  #waiting: (() => void) | undefined
+  /** Those who ask for items that have not come yet, in order. */
+  readonly #readers: Reader[] = []
   #unbind: (() => void) | undefined
 
   /**
@@ -118,8 +127,13 @@ export class Call implements Answer, RefSource {
 
   item(value: unknown): void {
     if (!this.#stream('stream')) return
-    this.#items.push(value)
-    this.#waiting?.()
+    const reader = this.#readers.shift()
+    if (!reader) {
+      this.#items.push(value)
+      return
+    }
+    this.#acknowledge()
+    reader.resolve({ done: false, value })
   }
 
   end(): void {
@@ -134,15 +148,12 @@ export class Call implements Answer, RefSource {
 
   #bind(signal: AbortSignal | undefined, deadline: number | undefined): void {
     const abort = () => this.cancel(signal?.reason)
-    let timer: NodeJS.Timeout | undefined
-    if (deadline !== undefined) {
-      const late = () => this.cancel(new DeadlineExceededError(`${this.label} was not answered within ${deadline} ms`))
-      timer = setTimeout(late, deadline)
-    }
-    signal?.addEventListener('abort', abort, { once: true })
+    const late = () => this.cancel(new DeadlineExceededError(`${this.label} was not answered within ${deadline} ms`))
+    const stopTimer = deadline === undefined ? undefined : after(deadline, late)
+    const stopListening = signal && onAbort(signal, abort)
     this.#unbind = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', abort)
+      stopTimer?.()
+      stopListening?.()
     }
     if (signal?.aborted) abort()
   }
@@ -160,7 +171,7 @@ export class Call implements Answer, RefSource {
 
   #settled(): void {
     this.#unbind?.()
-    this.#waiting?.()
+    for (const reader of this.#readers.splice(0)) this.#end(reader)
     this.owner.settled(this)
   }
 
@@ -178,26 +189,28 @@ export class Call implements Answer, RefSource {
     this.#isIterated = true
     if (this.#outcome === 'failed') this.wanted()
     return {
-      next: async () => {
-        while (this.#items.length === 0) {
-          if (this.#outcome === 'failed') throw this.#error
-          if (this.#outcome === 'ended' || this.#outcome === 'abandoned') return { done: true, value: undefined }
-          if (this.#outcome === 'value') {
-            throw new InvalidInputError(`${this.label} returns one value, not a stream: await it`)
-          }
-          await new Promise<void>((resolve) => {
-            this.#waiting = resolve
-          })
-        }
-        const value = this.#items.shift()
-        this.#acknowledge()
-        return { done: false, value }
-      },
+      next: () =>
+        new Promise((resolve, reject) => {
+          if (this.#items.length > 0) {
+            const value = this.#items.shift()
+            this.#acknowledge()
+            resolve({ done: false, value })
+          } else if (this.isSettled) this.#end({ resolve, reject })
+          else this.#readers.push({ resolve, reject })
+        }),
       return: async () => {
         this.#abandon()
         return { done: true, value: undefined }
       },
     }
+  }
+
+  /** Tells who reads the stream that it has ended, and how. */
+  #end({ resolve, reject }: Reader): void {
+    if (this.#outcome === 'failed') reject(this.#error)
+    else if (this.#outcome === 'value') {
+      reject(new InvalidInputError(`${this.label} returns one value, not a stream: await it`))
+    } else resolve({ done: true, value: undefined })
   }
 
   /** Credit is given back in halves of the window, so that the producer does not wait and few messages are sent. */

@@ -185,7 +185,7 @@ export class DeadlineExceededError extends CancelledError {
 }
 
 /** The classes that an error of the same name is revived as when it comes from another process. */
-export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
+export const errorClasses = new Map<string, { prototype: Error }>(
   [
     Error,
     TypeError,
@@ -214,3 +214,25 @@ export const errorClasses: ReadonlyMap<string, { prototype: Error }> = new Map(
     DeadlineExceededError,
   ].map((errorClass) => [errorClass.name, errorClass]),
 )
+
+/**
+ * Has errors of a class arrive as instances of it, with their message, stack, cause and own fields, where they come from
+ * another process. Register the same class in every process: at the top level of the module that defines it. The constructor
+ * is not run again.
+ *
+ * @throws InvalidInputError if another class has the name
+ * @example
+ * ```ts
+ * export class PaymentError extends Error {}
+ * registerErrorClass(PaymentError)
+ * ```
+ */
+export function registerErrorClass(errorClass: { readonly name: string; readonly prototype: Error }): void {
+  const known = errorClasses.get(errorClass.name)
+  if (known && known !== errorClass) {
+    throw new InvalidInputError(
+      `another error class named ${errorClass.name} is registered already; rename one of them`,
+    )
+  }
+  errorClasses.set(errorClass.name, errorClass)
+}

@@ -3,6 +3,7 @@ import { putValue } from '../store/put-ref.js'
 import { checkCallOptions, checkCount } from './call-options.js'
 import { InvalidInputError } from './errors.js'
 import type { ObjectRef } from './ref.js'
+import { after, checkTimeout } from './timer.js'
 
 let puts = 0
 
@@ -44,8 +45,9 @@ export interface Waited<T> {
 /**
  * Waits until some refs have an outcome. That does not bring over a value which lives on another node.
  *
- * @param options `count`: how many to wait for, 1 by default; `timeout`: milliseconds after which to return what there is
- * @throws InvalidInputError if there are fewer refs than to wait for
+ * @param options `count`: how many to wait for, 1 by default; `timeout`: milliseconds after which to return what there
+ * is, never by default or with Infinity
+ * @throws InvalidInputError if there are fewer refs than to wait for, or the timeout is negative or no number
  * @example
  * ```ts
  * for (let pending = calls; pending.length > 0; ) {
@@ -60,20 +62,25 @@ export async function wait<T>(
   { count = 1, timeout }: { readonly count?: number; readonly timeout?: number } = {},
 ): Promise<Waited<T>> {
   checkCount('count', count, 1)
+  if (timeout !== undefined) checkTimeout('timeout', timeout)
   if (count > refs.length) throw new InvalidInputError(`cannot wait for ${count} of ${refs.length} refs`)
-  const done = new Set<ObjectRef<T>>()
-  let timer: NodeJS.Timeout | undefined
+  // By position: a ref may be given twice.
+  const done = new Set<number>()
+  const stops: (() => void)[] = []
   await new Promise<void>((resolve) => {
-    const settled = (ref: ObjectRef<T>) => {
-      done.add(ref)
-      if (done.size >= count) resolve()
+    for (const [index, ref] of refs.entries()) {
+      const settled = () => {
+        done.add(index)
+        if (done.size >= count) resolve()
+      }
+      stops.push(ref.onceReady(settled))
     }
-    for (const ref of refs) {
-      void ref.ready().then(() => settled(ref))
-    }
-    if (timeout !== undefined) timer = setTimeout(resolve, timeout)
+    if (timeout !== undefined) stops.push(after(timeout, resolve))
   })
-  clearTimeout(timer)
-  const ready = refs.filter((ref) => done.has(ref)).slice(0, count)
-  return { ready, pending: refs.filter((ref) => !ready.includes(ref)) }
+  for (const stop of stops) stop()
+  const first = new Set([...done].sort((left, right) => left - right).slice(0, count))
+  return {
+    ready: refs.filter((_, index) => first.has(index)),
+    pending: refs.filter((_, index) => !first.has(index)),
+  }
 }

@@ -45,6 +45,9 @@ export class ObjectRef<T> extends Promise<T> {
   #uses = 0
   #elsewhere: Elsewhere | undefined
   #located: (() => void)[] | undefined
+  /** Those who wait for an outcome; undefined before the first, and empty once there is one. */
+  #observers: Set<() => void> | undefined
+  #isReady = false
 
   /** @internal */
   constructor(
@@ -151,6 +154,22 @@ export class ObjectRef<T> extends Promise<T> {
         () => resolve(),
       )
     })
+  }
+
+  /** @internal Calls a function when there is an outcome, as `ready` does. Returns what calls that off and leaves nothing. */
+  onceReady(act: () => void): () => void {
+    if (!this.#observers) {
+      const observers = new Set<() => void>()
+      this.#observers = observers
+      void this.ready().then(() => {
+        this.#isReady = true
+        for (const observer of observers) observer()
+        observers.clear()
+      })
+    }
+    if (this.#isReady) queueMicrotask(act)
+    else this.#observers.add(act)
+    return () => this.#observers?.delete(act)
   }
 
   /**

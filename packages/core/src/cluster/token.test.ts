@@ -102,11 +102,11 @@ test.serial('a socket of this host answers nobody who does not know the secret o
     await once(socket, 'close')
     return received
   }
-  t.regex(await answer(introduce(stranger, secret, 'connecting', ipc)), /troupe1/)
+  t.regex(await answer(introduce(stranger, secret, 'connecting', ipc)), /troupe2/)
   t.is(await answer(introduce(stranger, new Secret('another one'), 'connecting', ipc)), '')
   t.is(await answer(introduce(stranger, secret, 'connecting', `${ipc}x`)), '', 'a proof for another place')
   t.is(await answer(introduce(stranger, secret, 'listening', ipc)), '', 'the proof of the other end')
-  t.is(await answer('troupe1 a b 0'), '')
+  t.is(await answer('troupe2 a b 0'), '')
 })
 
 test('a process sends nothing to a socket whose owner does not know the secret', async (t) => {

@@ -250,8 +250,12 @@ export class ActorClient implements CallOwner {
         return
       }
       this.#queue.shift()
-      const request = { target: this.record.id, method: first.method, ...first.encoded(peer.sameNode) }
-      first.call.sent(peer, peer.request(request, first.call))
+      try {
+        const request = { target: this.record.id, method: first.method, ...first.encoded(peer.sameNode) }
+        first.call.sent(peer, peer.request(request, first.call))
+      } catch (error) {
+        first.call.failure(error)
+      }
     }
   }
 

@@ -1,6 +1,6 @@
 import type { Call } from '../api/call.js'
 import { ObjectRef } from '../api/ref.js'
-import { type Encoded, encode } from '../transport/codec.js'
+import { decode, type Encoded, encode } from '../transport/codec.js'
 import { packedBytes, snapshot } from '../transport/wire.js'
 import { pinRef } from './ref-codec.js'
 import { argumentOf, RemoteArgument } from './remote-argument.js'
@@ -17,7 +17,6 @@ export class Outgoing {
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
   #call: Call | undefined
-  readonly #args: unknown[]
   #encoded: Encoded
   /** What the refs have resolved to, in their order. */
   #values: unknown[] = []
@@ -43,10 +42,10 @@ export class Outgoing {
   ) {
     this.#call = call
     this.refs = args.flatMap((arg, index) => (arg instanceof ObjectRef ? [[index, arg] as const] : []))
-    this.#args = this.refs.length === 0 ? args : args.map((arg) => (arg instanceof ObjectRef ? null : arg))
+    const given = this.refs.length === 0 ? args : args.map((arg) => (arg instanceof ObjectRef ? null : arg))
     this.isReady = this.refs.length === 0
     this.#sameNode = sameNode
-    this.#encoded = snapshot(encode(this.#args, 'arguments', sameNode))
+    this.#encoded = snapshot(encode(given, 'arguments', sameNode))
     this.#uses = this.refs.map(([, ref]) => ref.use())
   }
 
@@ -77,7 +76,9 @@ export class Outgoing {
     this.#release(this.#late)
     for (const unpin of this.#pins.splice(0)) unpin()
     this.#values = values
-    this.#late = this.#encodeLate()
+    this.#late = values.map((value, position) =>
+      snapshot(encode(value, `argument ${this.refs[position]![0] + 1}`, this.#sameNode)),
+    )
     this.refs.forEach(([, ref], position) => {
       // The receiver may have to ask for it.
       if (values[position] instanceof RemoteArgument) this.#pins.push(pinRef(ref))
@@ -98,10 +99,9 @@ export class Outgoing {
   /** The arguments for a receiver. Tensors travel differently to another node, so they may have to be encoded anew. */
   encoded(sameNode: boolean): { args: Encoded; late?: [number, Encoded][] } {
     if (sameNode !== this.#sameNode) {
-      this.#release([this.#encoded, ...this.#late])
+      this.#encoded = recoded(this.#encoded, this.#sameNode, sameNode)
+      this.#late = this.#late.map((late) => recoded(late, this.#sameNode, sameNode))
       this.#sameNode = sameNode
-      this.#encoded = snapshot(encode(this.#args, 'arguments', sameNode))
-      this.#late = this.#encodeLate()
     }
     const args = { ...this.#encoded, pins: [] }
     if (this.#late.length === 0) return { args }
@@ -135,13 +135,21 @@ export class Outgoing {
     this.settled = () => {}
   }
 
-  #encodeLate(): Encoded[] {
-    return this.#values.map((value, position) => {
-      return encode(value, `argument ${this.refs[position]![0] + 1}`, this.#sameNode)
-    })
-  }
-
   #release(list: Encoded[]): void {
     for (const { pins } of list) for (const release of pins.splice(0)) release()
   }
+}
+
+/** What was encoded for receivers on one side of the node's border, for those on the other: the value as it was then. */
+function recoded(encoded: Encoded, wasSameNode: boolean, isSameNode: boolean): Encoded {
+  const { subject, tree, marked, attachments, pins } = snapshot(encoded)
+  const kept: Promise<unknown>[] = []
+  const own = attachments.map((bytes) => Uint8Array.from(bytes))
+  const value = decode(tree, marked, own, wasSameNode, (until) => kept.push(until))
+  const made = snapshot(encode(value, subject, isSameNode))
+  const before = pins.splice(0)
+  void Promise.allSettled(kept).then(() => {
+    for (const release of before) release()
+  })
+  return made
 }

@@ -11,6 +11,7 @@ import { placeRequest } from '../api/place-options.js'
 import { ObjectRef } from '../api/ref.js'
 import type { TaskOptions } from '../api/remote.js'
 import { type Inventory, type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
+import { describe } from '../transport/describe.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Elsewhere, type RemoteValue } from './elsewhere.js'
@@ -243,10 +244,7 @@ export class TaskClient implements CallOwner {
     const failure = (error: unknown) => {
       this.#running.delete(call)
       if (error instanceof LostArgumentError) void this.#recoverArguments(outgoing, error)
-      else {
-        const applies = typeof retryExceptions === 'function' ? retryExceptions(error) : retryExceptions
-        if (!applies || !this.#retry(call)) call.failure(error)
-      }
+      else this.#failed(call, error)
       this.#free(worker, 'idle')
     }
     const result = (value: unknown) => {
@@ -263,6 +261,20 @@ export class TaskClient implements CallOwner {
       lost: (error) => call.lost(error),
       failure,
     }
+  }
+
+  /** The task threw; what decides about that may throw too. */
+  #failed(call: Call, error: unknown): void {
+    const { retryExceptions = false } = this.options
+    try {
+      const applies = typeof retryExceptions === 'function' ? retryExceptions(error) : retryExceptions
+      if (applies && this.#retry(call)) return
+    } catch (thrown) {
+      const text = `retryExceptions of ${this.name} threw ${describe(thrown)}, when asked about: ${describe(error)}`
+      call.failure(new InvalidInputError(text, { cause: thrown }))
+      return
+    }
+    call.failure(error)
   }
 
   /** The task has not begun; it is queued again once the argument can be had. */

@@ -2,7 +2,7 @@ import { Packr, Unpackr } from 'msgpackr/pack'
 import { ObjectLostError, StoreFullError } from '../api/errors.js'
 import { ObjectRef } from '../api/ref.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { currentRuntime, runtimeOrNone } from '../runtime/runtime.js'
 import { decode, type Encoded, encode } from '../transport/codec.js'
 import { nodeStore } from './store.js'
 
@@ -98,7 +98,7 @@ class PutRef<T> extends ObjectRef<T> {
 
   #free(): void {
     this.#isFreed = true
-    currentRuntime().objects.unput(this.id)
+    runtimeOrNone()?.objects.unput(this.id)
     collected.unregister(this)
     releaseAll(this.#pins)
   }

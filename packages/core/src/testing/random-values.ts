@@ -1,3 +1,5 @@
+import { runInNewContext } from 'node:vm'
+
 /** Numbers in [0, 1) that depend on the seed alone (mulberry32). */
 export function seeded(seed: number): () => number {
   let state = seed
@@ -37,5 +39,68 @@ export function randomValue(random: () => number, depth = 4): unknown {
     () => new Set(several(nested)),
   ]
   const choices = depth > 0 ? [...leaves, ...branches, ...branches, ...branches] : leaves
+  return choices[below(choices.length)]!()
+}
+
+/** A nested value of kinds that can be sent and of kinds that cannot, or that throw when they are looked at. */
+export function hostileValue(random: () => number, depth = 3): unknown {
+  const below = (limit: number) => Math.floor(random() * limit)
+  const nested = () => hostileValue(random, depth - 1)
+  const refuse = () => {
+    throw new Error('not to be read')
+  }
+  const cyclic = () => {
+    const value: Record<string, unknown> = { inside: nested() }
+    value.self = [value]
+    return value
+  }
+  const deep = () => {
+    let value: unknown = 1
+    for (let level = below(20_000); level > 0; level--) value = level % 2 === 0 ? [value] : { value }
+    return value
+  }
+  const revoked = () => {
+    const { proxy, revoke } = Proxy.revocable({}, {})
+    revoke()
+    return proxy
+  }
+  const chain = () => {
+    let error = new Error('the root')
+    for (let level = below(2000); level > 0; level--) error = new Error(`level ${level}`, { cause: error })
+    return error
+  }
+  const leaves = [
+    () => randomValue(random, 2),
+    () => () => 1,
+    () => Symbol('odd'),
+    () => 10n ** BigInt(below(3000)),
+    () => [Number.MAX_VALUE, Number.MIN_VALUE, 2 ** 64, -(2 ** 63)][below(4)],
+    () => new WeakMap(),
+    () => Promise.resolve(1),
+    () => new Proxy([1, 2], {}),
+    () => new Proxy({}, { get: refuse, ownKeys: refuse, getPrototypeOf: refuse }),
+    revoked,
+    () => Object.defineProperty({}, 'field', { enumerable: true, get: refuse }),
+    () => runInNewContext('({ list: [1, new Map([[1, new Date(0)]])], error: new RangeError("x") })'),
+    () => runInNewContext('Object.assign(new Error("x"), { cause: Object.create(null) })'),
+    () => new Float64Array(below(20_000)),
+    () => new (class extends Uint8Array {})(4),
+    () => Object.create(Map.prototype),
+    () => new Number(1),
+    deep,
+    chain,
+  ]
+  const branches = [
+    () => Array.from({ length: below(4) }, nested),
+    () => ({ a: nested(), '\ud800': nested() }),
+    () => Object.assign(Object.create(null), { x: nested() }),
+    () => new Map([[nested(), nested()]]),
+    () => new Set([nested()]),
+    () => new Error('outer', { cause: nested() }),
+    () => new AggregateError([nested(), nested()], 'several'),
+    () => Object.defineProperty(new Error('odd'), 'message', { get: refuse }),
+    cyclic,
+  ]
+  const choices = depth > 0 ? [...leaves, ...branches, ...branches] : leaves
   return choices[below(choices.length)]!()
 }

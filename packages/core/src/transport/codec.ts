@@ -64,6 +64,7 @@ export function registerCodec<T, D>(codec: Codec<T, D>): void {
 
 /** A value ready to be sent: what msgpack packs, and the frames beside it. */
 export interface Encoded {
+  readonly subject: Subject
   readonly tree: unknown
   /** Whether the tree holds marks that the receiver has to undo. */
   readonly marked: boolean
@@ -83,20 +84,24 @@ export type Subject = string
  *
  * @param mustBeStored whether large bytes that find no room in the store are an error, and do not travel as copies
  * @throws InvalidInputError naming the path of what cannot be sent: a function, a symbol, an instance of a class
- * without a codec. Whatever had been pinned by then is released.
+ * without a codec, what is nested too deeply. Whatever had been pinned by then is released.
  */
 export function encode(value: unknown, subject: Subject, sameNode: boolean, mustBeStored = false): Encoded {
   if (isPlain(value) || (Array.isArray(value) && value.every(isPlain) && value[0] !== MARK)) {
-    return { tree: value, marked: false, attachments: [], pins: [] }
+    return { subject, tree: value, marked: false, attachments: [], pins: [] }
   }
   const encoder = new Encoder(codecs, subject, sameNode, mustBeStored)
   try {
     const tree = encoder.encode(value)
-    return { tree, marked: encoder.marked, attachments: encoder.attachments, pins: encoder.pins }
+    return { subject, tree, marked: encoder.marked, attachments: encoder.attachments, pins: encoder.pins }
   } catch (error) {
     for (const release of encoder.pins) release()
-    throw error
+    throw isStackOverflow(error) ? encoder.tooDeep() : error
   }
+}
+
+function isStackOverflow(error: unknown): boolean {
+  return error instanceof RangeError && error.message === 'Maximum call stack size exceeded'
 }
 
 /** Whether a value travels as it is; most arguments and results of calls do. */

@@ -1,7 +1,16 @@
+import { types } from 'node:util'
 import { InvalidInputError } from '../api/errors.js'
 import { storeBytes } from '../store/stored-bytes.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
+import { describe, propertyOf } from './describe.js'
 import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
+
+/** Levels that a value may be nested: what both ends can surely pack and unpack on their stacks. */
+const MOST_LEVELS = 1000
+/** Levels of causes that an error arrives with; of the next one its text. */
+const MOST_CAUSES = 100
+/** Steps of a path that a message shows at its beginning and at its end. */
+const SHOWN_STEPS = 5
 
 /**
  * Turns one value into a tree that msgpack can pack. A part that needs no mark is passed on as it is, without a copy.
@@ -18,6 +27,8 @@ export class Encoder implements EncodeContext {
   readonly #mustBeStored: boolean
   readonly #numbers = new Map<object, number>()
   readonly #path: (string | number)[] = []
+  #levels = 0
+  #causes = 0
 
   constructor(
     codecs: ReadonlyMap<string, Codec>,
@@ -59,14 +70,20 @@ export class Encoder implements EncodeContext {
   #object(value: object): unknown {
     const number = this.#numbers.get(value)
     if (number !== undefined) return this.#mark(kinds.reference, number)
+    if (this.#levels === MOST_LEVELS) throw this.tooDeep()
     this.#numbers.set(value, this.#numbers.size)
+    this.#levels += 1
+    const encoded = this.#parts(value)
+    this.#levels -= 1
+    return encoded
+  }
+
+  #parts(value: object): unknown {
     if (Array.isArray(value)) {
       const items = this.#items(value)
       return value[0] === MARK ? this.#mark(kinds.array, items) : items
     }
-    const prototype = Object.getPrototypeOf(value)
-    if (prototype === Object.prototype || prototype === null) return this.#plain(value as Record<string, unknown>)
-    return this.#instance(value)
+    return isPlainObject(value) ? this.#plain(value as Record<string, unknown>) : this.#instance(value)
   }
 
   #items(items: unknown[]): unknown[] {
@@ -88,7 +105,8 @@ export class Encoder implements EncodeContext {
         keys.map((key) => [this.encode(key), this.#at(key, object[key])]),
       )
     }
-    let copy: Record<string, unknown> | undefined = Object.getPrototypeOf(object) === null ? { ...object } : undefined
+    const isOwn = Object.getPrototypeOf(object) === Object.prototype
+    let copy: Record<string, unknown> | undefined = isOwn ? undefined : { ...object }
     for (const key of keys) {
       const encoded = this.#at(key, object[key])
       if (encoded === object[key]) continue
@@ -99,60 +117,73 @@ export class Encoder implements EncodeContext {
   }
 
   #instance(value: object): unknown {
-    if (value instanceof Map) {
+    if (types.isMap(value)) {
       const entries = [...value].map(([key, item], index) => [this.#at(index, key), this.#at(index, item)])
       return this.#mark(kinds.map, entries)
     }
-    if (value instanceof Set) return this.#mark(kinds.set, this.#items([...value]))
-    if (value instanceof Date) return this.#mark(kinds.date, value.getTime())
-    if (value instanceof Error) return this.#error(value)
-    if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return this.#bytes(value)
+    if (types.isSet(value)) return this.#mark(kinds.set, this.#items([...value]))
+    if (types.isDate(value)) return this.#mark(kinds.date, Number(value))
+    if (value instanceof Error || types.isNativeError(value)) return this.#error(value)
+    if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) return this.#bytes(value)
     for (const codec of this.#codecs.values()) {
       if (codec.matches(value)) {
         return this.#mark(kinds.codec, codec.name, this.encode(codec.encode(value, this)))
       }
     }
-    if (value instanceof RegExp) return this.#mark(kinds.regExp, value.source, value.flags)
+    if (types.isRegExp(value)) return this.#mark(kinds.regExp, value.source, value.flags)
     if (value instanceof URL) return this.#mark(kinds.url, value.href)
-    const name = value.constructor?.name ?? 'object without a class'
-    throw this.#refusal(`an instance of ${name}`, 'send plain data, or register a codec for the class')
+    throw this.#refusal(
+      `an instance of ${classNameOf(value) ?? 'an object without a class'}`,
+      'send plain data, or register a codec for the class',
+    )
   }
 
+  /** An error must arrive whatever hangs on it. */
   #error(error: Error): unknown {
     const own: [string, unknown][] = []
     for (const key of Object.keys(error)) {
-      const value = (error as unknown as Record<string, unknown>)[key]
+      const value = propertyOf(error, key)
       if (key !== 'name' && typeof value !== 'function' && typeof value !== 'symbol') own.push([key, value])
     }
     const parts = [
       this.encode(nameOf(error)),
-      this.encode(String(error.message)),
-      this.encode(String(error.stack ?? '')),
+      this.encode(describe(propertyOf(error, 'message'))),
+      this.encode(describe(propertyOf(error, 'stack') ?? '')),
     ]
     const hidden: [string, unknown][] = []
-    if ('cause' in error) hidden.push(['cause', error.cause])
-    if (error instanceof AggregateError) hidden.push(['errors', error.errors])
+    if ('cause' in error) hidden.push(['cause', propertyOf(error, 'cause')])
+    if ('errors' in error && !Object.keys(error).includes('errors'))
+      hidden.push(['errors', propertyOf(error, 'errors')])
+    this.#causes += 1
     const properties = (list: [string, unknown][]) =>
       list.map(([key, value]) => [this.encode(key), this.#leniently(key, value)])
-    return this.#mark(kinds.error, ...parts, properties(hidden), properties(own))
+    const encoded = this.#mark(kinds.error, ...parts, properties(hidden), properties(own))
+    this.#causes -= 1
+    return encoded
   }
 
-  /** An error must arrive whatever hangs on it, so what cannot be sent is described instead. */
+  /** What cannot be sent is described instead. */
   #leniently(key: string, value: unknown): unknown {
-    const [before, depth] = [new Map(this.#numbers), this.#path.length]
+    const [numbers, steps, levels, causes] = [this.#numbers.size, this.#path.length, this.#levels, this.#causes]
+    const [attached, pinned] = [this.attachments.length, this.pins.length]
+    if (causes > MOST_CAUSES && typeof value === 'object') return this.encode(describe(value).toWellFormed())
     try {
       return this.#at(key, value)
     } catch {
-      this.#path.length = depth
-      for (const object of this.#numbers.keys()) if (!before.has(object)) this.#numbers.delete(object)
-      return String(value)
+      this.#path.length = steps
+      this.#levels = levels
+      this.#causes = causes
+      this.attachments.length = attached
+      for (const release of this.pins.splice(pinned)) release()
+      for (const [object, number] of this.#numbers) if (number >= numbers) this.#numbers.delete(object)
+      return describe(value).toWellFormed()
     }
   }
 
   #bytes(value: ArrayBufferView | ArrayBuffer): unknown {
-    const type = Buffer.isBuffer(value) ? Buffer : value.constructor
-    const index = (binaryClasses as readonly unknown[]).indexOf(type)
-    if (index < 0) throw this.#refusal(`an instance of ${value.constructor.name}`, 'send one of the standard arrays')
+    const name = Buffer.isBuffer(value) ? 'Buffer' : classNameOf(value)
+    const index = binaryClasses.findIndex((binary) => binary.name === name)
+    if (index < 0) throw this.#refusal(`an instance of ${name}`, 'send one of the standard arrays')
     const bytes = ArrayBuffer.isView(value)
       ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
       : new Uint8Array(value)
@@ -180,24 +211,43 @@ export class Encoder implements EncodeContext {
     return [MARK, kind, ...parts]
   }
 
+  /** What is wrong with a value that is nested too deeply, or runs in circles that getters make. */
+  tooDeep(): InvalidInputError {
+    return this.#refusal(`nested more than ${MOST_LEVELS} levels deep`, 'send it as a list, or as text or bytes')
+  }
+
   #refusal(found: string, remedy?: string): InvalidInputError {
     const [first, ...rest] = this.#path
     const isArgument = this.#subject === 'arguments' && typeof first === 'number'
     const subject = isArgument ? `argument ${first + 1}` : this.#subject
-    const path = (isArgument ? rest : this.#path).map((key) =>
+    const steps = (isArgument ? rest : this.#path).map((key) =>
       typeof key === 'number' ? `[${key}]` : /^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`,
     )
-    const where = path.length > 0 ? `${subject}: ${path.join('')}` : subject
+    const hidden = steps.length - 2 * SHOWN_STEPS
+    if (hidden > 1) steps.splice(SHOWN_STEPS, hidden, `…(${hidden} more)…`)
+    const where = steps.length > 0 ? `${subject}: ${steps.join('')}` : subject
     return new InvalidInputError(
       `${where} is ${found} and cannot be sent to another process${remedy ? `; ${remedy}` : ''}`,
     )
   }
 }
 
+/** Whether an object is plain: one of this realm or of another, as those that `vm` and test runners make are. */
+function isPlainObject(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value)
+  if (prototype === Object.prototype || prototype === null) return true
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
+}
+
+function classNameOf(value: object): string | undefined {
+  const name = (propertyOf(value, 'constructor') as { name?: unknown } | undefined)?.name
+  return typeof name === 'string' ? name : undefined
+}
+
 /** The name an error's class goes by: `error.name` unless only the class carries it. */
 function nameOf(error: Error): string {
-  const name = String(error.name)
-  return name === 'Error' && error.constructor?.name ? error.constructor.name : name
+  const name = describe(propertyOf(error, 'name') ?? 'Error')
+  return name === 'Error' ? (classNameOf(error) ?? name) : name
 }
 
 function utf16(text: string): number[] {

@@ -1,4 +1,6 @@
+import { TroupeError } from '../api/errors.js'
 import { type Encoded, encode } from './codec.js'
+import { describe } from './describe.js'
 import type { Peer } from './peer.js'
 import { envelopes, STREAM_WINDOW } from './wire.js'
 
@@ -37,6 +39,7 @@ export class IncomingCall {
     return this.#credit > 0
   }
 
+  /** @throws InvalidInputError if the value cannot be sent; the call can still fail */
   reply(value: unknown, subject = `the result of ${this.method}`): void {
     this.#settle(envelopes.result, value, subject)
   }
@@ -47,24 +50,26 @@ export class IncomingCall {
       for (const release of encoded.pins) release()
       return
     }
-    this.#settled = true
     this.peer.respond(envelopes.result, this.number, encoded)
+    this.#settled = true
   }
 
+  /** Answers with what was thrown, or where that cannot be sent, with what it says. */
   fail(error: unknown): void {
+    const subject = `what ${this.method} threw`
     try {
-      this.#settle(envelopes.failure, error, `what ${this.method} threw`)
+      this.#settle(envelopes.failure, error, subject)
     } catch (unsendable) {
-      this.#settle(envelopes.failure, unsendable, `what ${this.method} threw`)
+      const text = `${subject} cannot be sent: ${describe(error)}; ${describe(unsendable)}`
+      this.#settle(envelopes.failure, new TroupeError(text), subject)
     }
   }
 
   /** Sends an item of a stream, and takes one credit. */
   item(value: unknown, subject = `an item of ${this.method}`): void {
     if (this.#cancelled) return
-    const encoded = encode(value, subject, this.peer.sameNode)
+    this.peer.respond(envelopes.item, this.number, encode(value, subject, this.peer.sameNode))
     this.#credit -= 1
-    this.peer.respond(envelopes.item, this.number, encoded)
   }
 
   end(): void {
@@ -95,8 +100,7 @@ export class IncomingCall {
 
   #settle(kind: number, value: unknown, subject: string): void {
     if (this.#settled || this.#cancelled || this.number === 0) return
-    const encoded = encode(value, subject, this.peer.sameNode)
+    this.peer.respond(kind, this.number, encode(value, subject, this.peer.sameNode))
     this.#settled = true
-    this.peer.respond(kind, this.number, encoded)
   }
 }

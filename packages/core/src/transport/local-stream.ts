@@ -4,7 +4,7 @@ import { debuglog } from 'node:util'
 import type { SharedMemoryHandle, Storage } from '@troupe/native'
 import { FrameReader, frameMessage } from './frames.js'
 import { allocatePipe, openPipe, SharedPipe } from './shared-pipe.js'
-import type { Parcel } from './wire.js'
+import { batchesOf, type Parcel } from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -84,10 +84,13 @@ export class LocalStream {
 
   flush(): void {
     if (this.#waiting.length === 0 || this.socket.destroyed) return
-    const message = frameMessage(this.#waiting)
+    const batches = batchesOf(this.#waiting)
     this.#waiting = []
-    if (this.#pipe) this.#pipe.write(message)
-    else writeTo(this.socket, message)
+    for (const batch of batches) {
+      const message = frameMessage(batch)
+      if (this.#pipe) this.#pipe.write(message)
+      else writeTo(this.socket, message)
+    }
   }
 
   /** Sends what was posted, and receives nothing more. */

@@ -1,6 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { join, type Parcel } from './wire.js'
+import { batchesOf, join, type Parcel } from './wire.js'
 
 type Accept = (peer: PeerIdentity, link: Link) => LinkEvents
 
@@ -71,11 +71,13 @@ export class LoopbackLink implements Link {
 
   #flush(): void {
     const parcels = this.#waiting.splice(0)
-    if (parcels.length === 0 || this.#other.#isClosed) return
-    const [bytes, ...attachments] = join(parcels)
-    // The receiver may keep an attachment, and the sender may change it.
-    const frames = [bytes!, ...attachments.map((attachment) => Uint8Array.from(attachment))]
-    this.#other.#context.runInAsyncScope(() => this.#other.#events.received(frames))
+    for (const batch of batchesOf(parcels)) {
+      if (this.#other.#isClosed) return
+      const [bytes, ...attachments] = join(batch)
+      // The receiver may keep an attachment, and the sender may change it.
+      const frames = [bytes!, ...attachments.map((attachment) => Uint8Array.from(attachment))]
+      this.#other.#context.runInAsyncScope(() => this.#other.#events.received(frames))
+    }
   }
 
   #lose(): void {

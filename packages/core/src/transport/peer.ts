@@ -1,8 +1,21 @@
 import { debuglog } from 'node:util'
+import { InvalidInputError, TroupeError } from '../api/errors.js'
 import { decode, type Encoded, encode } from './codec.js'
+import { describe } from './describe.js'
 import { IncomingCall } from './incoming-call.js'
-import type { Link, LinkEvents, LinkLostError, PeerIdentity } from './link.js'
-import { type AttachmentQueue, type Envelope, envelopes, type Payload, pack, snapshot, split } from './wire.js'
+import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
+import {
+  type Arrival,
+  type AttachmentQueue,
+  envelopes,
+  firstSequence,
+  type Parcel,
+  type Payload,
+  pack,
+  pinOf,
+  seal,
+  split,
+} from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -46,18 +59,18 @@ interface Received {
   readonly tree: unknown
   readonly marked: boolean
   readonly attachments: Uint8Array[]
-  readonly pin: number
 }
 
 /**
- * Requests, answers and streams between this process and one other, in both directions over one link.
- * Every request is answered, or fails when the link is lost.
+ * Requests, answers and streams between this process and one other, in both directions over one link. Every request has
+ * an outcome: what cannot be packed, unpacked or handled fails its own request, and all that are unanswered fail when the
+ * link is lost or carries what is no envelope.
  */
 export class Peer implements LinkEvents {
   link!: Link
   readonly #handler: PeerHandler
   readonly #answers = new Map<number, Answer>()
-  readonly #queued = new Map<number, Request>()
+  readonly #queued = new Map<number, Parcel>()
   /** The unanswered requests to the process itself. */
   readonly #control = new Set<number>()
   readonly #serving = new Map<number, IncomingCall>()
@@ -66,6 +79,9 @@ export class Peer implements LinkEvents {
   #requests = 0
   #pinCount = 0
   #lost: LinkLostError | undefined
+  /** The numbers of the envelopes that leave and come next. */
+  #sent: number
+  #taken: number
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
@@ -78,6 +94,8 @@ export class Peer implements LinkEvents {
     private readonly awaiting: () => void = () => {},
   ) {
     this.#handler = handler
+    this.#sent = firstSequence(self.processId)
+    this.#taken = firstSequence(identity.processId)
   }
 
   get sameNode(): boolean {
@@ -93,32 +111,37 @@ export class Peer implements LinkEvents {
     return this.#answers.size === 0 && this.#pins.size === 0
   }
 
-  /** Sends a request, after those before it. Returns its number, for {@link credit} and {@link cancel}. */
+  /**
+   * Sends a request, after those before it. Returns its number, for {@link credit} and {@link cancel}.
+   *
+   * @throws InvalidInputError if it cannot be packed; then there will be no answer
+   */
   request(request: Request, answer: Answer): number {
     const number = ++this.#requests
     if (this.#lost) {
-      releaseAll(request)
+      releaseAll([request.args, ...(request.late ?? []).map(([, value]) => value)].flatMap(({ pins }) => pins))
       answer.lost(this.#lost)
       return number
     }
+    const parcel = this.#packRequest(number, request)
     this.awaiting()
     const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
     if (request.target === '') this.#control.add(number)
-    if (mustWait) this.#queued.set(number, snapshotOf(request))
-    else this.#dispatch(number, request)
+    if (mustWait) this.#queued.set(number, parcel)
+    else this.#post(parcel)
     return number
   }
 
   /** Sends a message that is not answered. */
   notify(method: string, ...args: unknown[]): void {
     if (this.#lost) return
-    this.#dispatch(0, { target: '', method, args: encode(args, 'arguments', this.sameNode) })
+    this.#post(this.#packRequest(0, { target: '', method, args: encode(args, 'arguments', this.sameNode) }))
   }
 
   /** Allows the producer of a stream that many items more. */
   credit(request: number, items: number): void {
-    this.#post([envelopes.credit, request, items])
+    this.#send(envelopes.credit, request, items)
   }
 
   /** Drops a request: a queued one is never sent, a stream is told to stop, and no answer will come any more. */
@@ -127,20 +150,25 @@ export class Peer implements LinkEvents {
     this.#control.delete(request)
     const queued = this.#queued.get(request)
     this.#queued.delete(request)
-    if (queued) releaseAll(queued)
-    else this.#post([envelopes.cancel, request])
+    if (queued) this.#unpin(pinOf(queued))
+    else this.#send(envelopes.cancel, request)
     this.#advance()
   }
 
-  /** Sends a payload that belongs to a request of the other end. */
+  /**
+   * Sends a payload that belongs to a request of the other end.
+   *
+   * @throws InvalidInputError if it cannot be packed; then nothing was sent
+   */
   respond(kind: number, request: number, encoded?: Encoded): void {
-    if (kind !== envelopes.item) this.#serving.delete(request)
     if (this.#lost) {
-      for (const release of encoded?.pins ?? []) release()
+      releaseAll(encoded?.pins ?? [])
+      this.#serving.delete(request)
       return
     }
-    if (!encoded) this.#post([kind, request])
-    else this.#post([kind, request, this.#payload(encoded)], encoded.attachments)
+    if (encoded) this.#post(this.#pack(kind, request, payloadOf(encoded), [encoded]))
+    else this.#send(kind, request)
+    if (kind !== envelopes.item) this.#serving.delete(request)
   }
 
   /** Takes the connection as lost, for a process that is known to have died. */
@@ -151,134 +179,192 @@ export class Peer implements LinkEvents {
 
   opened(peer: PeerIdentity): void {
     this.identity = peer
+    this.#taken = firstSequence(peer.processId)
   }
 
   received(frames: Uint8Array[]): void {
     try {
-      for (const { envelope, attachments } of split(frames)) this.#take(envelope, attachments)
+      for (const arrival of split(frames, this.#taken)) {
+        this.#taken += 1
+        this.#take(arrival)
+        if (this.#lost) return
+      }
     } catch (error) {
-      debug('a message from process %s was dropped: %s', this.identity.processId, error)
+      this.#broken(describe(error))
     }
   }
 
   lost(error: LinkLostError): void {
     if (this.#lost) return
     this.#lost = error
-    for (const request of this.#queued.values()) releaseAll(request)
     this.#queued.clear()
-    for (const releases of this.#pins.values()) for (const release of releases) release()
+    const pins = [...this.#pins.values()].flat()
     this.#pins.clear()
-    for (const call of this.#serving.values()) call.cancel()
+    releaseAll(pins)
+    const serving = [...this.#serving.values()]
     this.#serving.clear()
+    for (const call of serving) attempt(() => call.cancel())
     const answers = [...this.#answers.values()]
     this.#answers.clear()
     this.#control.clear()
-    for (const answer of answers) answer.lost(error)
+    for (const answer of answers) attempt(() => answer.lost(error))
     this.#handler.lost?.(error)
   }
 
-  #take(envelope: Envelope, attachments: AttachmentQueue): void {
-    const [kind, request, first] = envelope
+  /** What came in is no envelope, so that nobody knows whose answer it was; the other end is told. */
+  #broken(reason: string): void {
+    if (this.#lost) return
+    debug('what came from process %s cannot be read: %s', this.identity.processId, reason)
+    this.#send(envelopes.broken, 0, reason)
+    const text = `what came from process ${this.identity.processId} cannot be read: ${reason}`
+    this.disconnect(new LinkLostError(text))
+  }
+
+  /** @throws Error if an envelope that belongs to no request cannot be read */
+  #take(arrival: Arrival): void {
+    const { kind, request } = arrival
     switch (kind) {
       case envelopes.request:
-        this.#serve(envelope, attachments)
+        this.#serve(arrival)
         break
       case envelopes.result:
       case envelopes.failure:
       case envelopes.item:
       case envelopes.end:
-        this.#answered(kind, request, first as Payload, attachments)
+        this.#answered(arrival)
         break
       case envelopes.credit:
-        this.#serving.get(request)?.grant(Number(first))
+        this.#serving.get(request)?.grant(Number(arrival.body()))
         break
-      case envelopes.cancel:
-        this.#serving.get(request)?.cancel()
+      case envelopes.cancel: {
+        const call = this.#serving.get(request)
         this.#serving.delete(request)
+        attempt(() => call?.cancel())
         break
+      }
       case envelopes.release:
-        for (const pin of first as number[]) {
-          for (const release of this.#pins.get(pin) ?? []) release()
-          this.#pins.delete(pin)
-        }
+        for (const pin of arrival.body() as number[]) this.#unpin(pin)
         break
+      case envelopes.broken: {
+        const text = `process ${this.identity.processId} cannot read what it was sent: ${arrival.body()}`
+        this.disconnect(new LinkLostError(text))
+        break
+      }
       default:
         throw new TypeError(`an envelope of unknown kind ${kind}`)
     }
   }
 
-  #serve([, request, ...parts]: Envelope, attachments: AttachmentQueue): void {
-    const [target, method, payload, late] = parts as [string, string, Payload, [number, Payload][] | undefined]
-    const call = new IncomingCall(this, request, String(target), String(method))
+  #serve(arrival: Arrival): void {
+    const { request } = arrival
+    let call = new IncomingCall(this, request, '', 'a call')
+    let args: Received
+    let late: (readonly [number, Received])[] | undefined
+    try {
+      const body = arrival.body() as [string, string, Payload, [number, Payload][] | undefined]
+      const [target, method, payload, latePayloads] = body
+      call = new IncomingCall(this, request, String(target), String(method))
+      const queue = arrival.queue()
+      args = received(payload, queue)
+      late = latePayloads?.map(([index, value]) => [index, received(value, queue)] as const)
+    } catch (error) {
+      this.#letGo(arrival)
+      this.#refuse(call, unreadable('a request', error))
+      return
+    }
     if (request !== 0) this.#serving.set(request, call)
-    const received = this.#receive(payload, attachments)
-    const receivedLate = late?.map(([index, value]) => [index, this.#receive(value, attachments)] as const)
     const serve = () => {
       try {
-        const args = this.#open(received)
-        const lateValues = receivedLate?.map(([index, value]) => [index, this.#open(value)] as const)
-        if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
-        for (const [index, value] of lateValues ?? []) args[index] = value
-        call.args = args
+        this.#open(arrival, (decoded) => {
+          call.args = listOf(decoded(args))
+          for (const [index, value] of late ?? []) call.args[index] = decoded(value)
+        })
         call.mayLack = late !== undefined
+        this.#handler.call(call)
       } catch (error) {
-        call.fail(error)
-        return
+        this.#refuse(call, error)
       }
-      this.#handler.call(call)
     }
-    const prepared = this.#handler.prepare?.(call.target, call.method)
+    let prepared: Promise<unknown> | undefined
+    try {
+      prepared = this.#handler.prepare?.(call.target, call.method)
+    } catch (error) {
+      this.#letGo(arrival)
+      this.#refuse(call, error)
+      return
+    }
     if (prepared) void prepared.then(serve, serve)
     else serve()
   }
 
-  #answered(kind: number, request: number, payload: Payload, attachments: AttachmentQueue): void {
-    const received = kind === envelopes.end ? undefined : this.#receive(payload, attachments)
+  #refuse(call: IncomingCall, error: unknown): void {
+    if (call.number === 0) debug('a message from process %s failed: %s', this.identity.processId, describe(error))
+    else call.fail(error)
+  }
+
+  #answered(arrival: Arrival): void {
+    const { kind, request } = arrival
     const answer = this.#answers.get(request)
-    if (kind !== envelopes.item && this.#answers.delete(request)) {
-      this.#control.delete(request)
-      this.#advance()
-    }
     if (!answer) {
-      if (received) this.#letGo(received)
+      this.#letGo(arrival)
       return
     }
     let value: unknown
     try {
-      if (received) value = this.#open(received)
+      if (kind !== envelopes.end) value = this.#read(arrival)
     } catch (error) {
-      answer.failure(error)
+      // The producer of a stream need not go on.
+      if (kind === envelopes.item) this.cancel(request)
+      else this.#settle(request)
+      attempt(() => answer.failure(error))
       return
     }
-    if (kind === envelopes.result) answer.result(value)
-    else if (kind === envelopes.failure) answer.failure(value)
-    else if (kind === envelopes.item) answer.item(value)
-    else answer.end()
+    if (kind !== envelopes.item) this.#settle(request)
+    attempt(() => {
+      if (kind === envelopes.result) answer.result(value)
+      else if (kind === envelopes.failure) answer.failure(value)
+      else if (kind === envelopes.item) answer.item(value)
+      else answer.end()
+    })
   }
 
-  #receive([tree, marked, count, pin]: Payload, queue: AttachmentQueue): Received {
-    return { tree, marked, attachments: queue.take(count), pin }
-  }
-
-  /** Decodes a payload, and lets it go. */
-  #open(received: Received): unknown {
-    if (!received.marked) return received.tree
-    const kept: Promise<unknown>[] = []
+  #read(arrival: Arrival): unknown {
+    let payload: Received
     try {
-      return decode(received.tree, true, received.attachments, this.sameNode, (until) => kept.push(until))
+      payload = received(arrival.body() as Payload, arrival.queue())
+    } catch (error) {
+      this.#letGo(arrival)
+      throw unreadable('the answer', error)
+    }
+    return this.#open(arrival, (decoded) => decoded(payload))
+  }
+
+  #settle(request: number): void {
+    if (!this.#answers.delete(request)) return
+    this.#control.delete(request)
+    this.#advance()
+  }
+
+  /** Decodes the payloads of an envelope, and lets its pin go. */
+  #open<T>(arrival: Arrival, take: (decoded: (received: Received) => unknown) => T): T {
+    const kept: Promise<unknown>[] = []
+    const decoded = ({ tree, marked, attachments }: Received) =>
+      decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
+    try {
+      return take(decoded)
     } finally {
-      if (kept.length === 0) this.#letGo(received)
-      else void Promise.allSettled(kept).then(() => this.#letGo(received))
+      if (kept.length === 0) this.#letGo(arrival)
+      else void Promise.allSettled(kept).then(() => this.#letGo(arrival))
     }
   }
 
-  #letGo({ pin }: Received): void {
+  #letGo({ pin }: Arrival): void {
     if (pin === 0) return
     if (this.#released.push(pin) === 1) queueMicrotask(() => this.#sendReleased())
   }
 
   #sendReleased(): void {
-    this.#post([envelopes.release, 0, this.#released])
+    this.#send(envelopes.release, 0, this.#released)
     this.#released = []
   }
 
@@ -286,43 +372,91 @@ export class Peer implements LinkEvents {
     return this.#answers.size - this.#queued.size - this.#control.size
   }
 
+  #unpin(pin: number): void {
+    const releases = this.#pins.get(pin)
+    this.#pins.delete(pin)
+    releaseAll(releases ?? [])
+  }
+
   #advance(): void {
-    for (const [number, request] of this.#queued) {
+    for (const [number, parcel] of this.#queued) {
       if (this.#callsInFlight >= MAX_IN_FLIGHT) return
       this.#queued.delete(number)
-      this.#dispatch(number, request)
+      this.#post(parcel)
     }
   }
 
-  #dispatch(number: number, { target, method, args, late }: Request): void {
-    const parts: unknown[] = [target, method, this.#payload(args)]
-    const attachments = [...args.attachments]
-    if (late) {
-      parts.push(late.map(([index, value]) => [index, this.#payload(value)]))
-      for (const [, value] of late) attachments.push(...value.attachments)
+  #packRequest(number: number, { target, method, args, late }: Request): Parcel {
+    const body: unknown[] = [target, method, payloadOf(args)]
+    if (late) body.push(late.map(([index, value]) => [index, payloadOf(value)]))
+    return this.#pack(envelopes.request, number, body, [args, ...(late ?? []).map(([, value]) => value)])
+  }
+
+  /** Packs what was encoded; what that pins is held until the other end has read it. */
+  #pack(kind: number, request: number, body: unknown, encoded: Encoded[]): Parcel {
+    const pins = encoded.flatMap((one) => one.pins)
+    const pin = pins.length > 0 ? ++this.#pinCount : 0
+    try {
+      const attachments = encoded.flatMap((one) => one.attachments)
+      const parcel = pack({ kind, request, pin }, body, attachments)
+      if (pin !== 0) this.#pins.set(pin, pins)
+      return parcel
+    } catch (error) {
+      releaseAll(pins)
+      throw unpackable(encoded[0]!.subject, error)
     }
-    this.#post([envelopes.request, number, ...parts], attachments)
   }
 
-  #payload({ tree, marked, attachments, pins }: Encoded): Payload {
-    if (pins.length === 0) return [tree, marked, attachments.length, 0]
-    const pin = ++this.#pinCount
-    this.#pins.set(pin, pins)
-    return [tree, marked, attachments.length, pin]
+  /** Sends an envelope without attachments. */
+  #send(kind: number, request: number, body: unknown = null): void {
+    this.#post(pack({ kind, request, pin: 0 }, body))
   }
 
-  #post(envelope: Envelope, attachments: Uint8Array[] = []): void {
-    if (!this.#lost) this.link.post(pack(envelope, attachments))
+  #post(parcel: Parcel): void {
+    if (this.#lost) return
+    seal(parcel, this.#sent)
+    this.#sent += 1
+    this.link.post(parcel)
   }
 }
 
-function snapshotOf(request: Request): Request {
-  const { args, late } = request
-  return { ...request, args: snapshot(args), late: late?.map(([index, value]) => [index, snapshot(value)]) }
+function payloadOf({ tree, marked, attachments }: Encoded): Payload {
+  return [tree, marked, attachments.length]
 }
 
-function releaseAll({ args, late }: Request): void {
-  for (const encoded of [args, ...(late ?? []).map(([, value]) => value)]) {
-    for (const release of encoded.pins) release()
+function received([tree, marked, count]: Payload, queue: AttachmentQueue): Received {
+  return { tree, marked, attachments: queue.take(count) }
+}
+
+function listOf(args: unknown): unknown[] {
+  if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
+  return args
+}
+
+/** What is wrong with a value that was encoded and cannot be packed. */
+function unpackable(subject: string, error: unknown): Error {
+  return new InvalidInputError(
+    `${subject} cannot be packed into a message: ${describe(error)}; send it in parts, or what is large as typed arrays`,
+    { cause: error },
+  )
+}
+
+/** What came in for one call and cannot be unpacked. */
+function unreadable(what: string, error: unknown): Error {
+  const { code } = error as NodeJS.ErrnoException
+  const remedy = code === 'ERR_STRING_TOO_LONG' ? '; send such text in parts, or as a Uint8Array' : ''
+  return new TroupeError(`${what} cannot be read: ${describe(error)}${remedy}`, { cause: error })
+}
+
+function releaseAll(releases: readonly (() => void)[]): void {
+  for (const release of releases) attempt(release)
+}
+
+/** Does what must not keep others from their outcome. */
+function attempt(act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    debug('a handler threw: %s', describe(error))
   }
 }

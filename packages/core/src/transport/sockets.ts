@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Dealer, Router } from 'zeromq'
 import type { Secret } from './secret.js'
-import { join, type Parcel } from './wire.js'
+import { batchesOf, join, type Parcel } from './wire.js'
 
 /**
  * Draft options of libzmq that the binding has no names for. A ROUTER greets each connection and is told when one ends;
@@ -105,10 +105,12 @@ export class Outbox {
       const batch = this.#waiting
       this.#waiting = new Map()
       for (const { destination, parcels, failed } of batch.values()) {
-        const frames = join(parcels)
-        if (destination) frames.unshift(destination)
         try {
-          await this.#socket.send(frames)
+          for (const batch of batchesOf(parcels)) {
+            const frames = join(batch)
+            if (destination) frames.unshift(destination)
+            await this.#socket.send(frames)
+          }
         } catch (error) {
           failed(error)
         }

@@ -1,6 +1,8 @@
-import { type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
-import { InvalidInputError } from '../api/errors.js'
+import { CollectiveError, type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
+import { InvalidInputError, registerErrorClass } from '../api/errors.js'
 import { registerCodec } from './codec.js'
+
+registerErrorClass(CollectiveError)
 
 type Sent = { handle: TensorHandle } | { dtype: DataType; shape: readonly number[]; attachment: number }
 

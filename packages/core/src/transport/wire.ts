@@ -1,15 +1,16 @@
-import { Packr, Unpackr } from 'msgpackr/pack'
+import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr/pack'
 import type { Encoded } from './codec.js'
 
 /** Both ends of a connection must speak the same version. */
-export const PROTOCOL = 'troupe1'
+export const PROTOCOL = 'troupe2'
 
 /** Items of a stream that may be on their way or wait for the consumer; at this many the producer waits. */
 export const STREAM_WINDOW = 16
 
 /**
  * The kinds of envelopes. Those from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
- * a request of the sender, `release` lists pins of the receiver that are no longer needed.
+ * a request of the sender, `release` lists pins of the receiver that are no longer needed, and `broken` says that what the
+ * receiver sent cannot be read, so that nothing more is sent.
  */
 export const envelopes = {
   request: 1,
@@ -20,13 +21,20 @@ export const envelopes = {
   credit: 6,
   cancel: 7,
   release: 8,
+  broken: 9,
 } as const
 
-/** An encoded value inside an envelope: its tree, whether it is marked, how many attachments are its, its pin or 0. */
-export type Payload = [tree: unknown, marked: boolean, attachments: number, pin: number]
+/** An encoded value inside an envelope: its tree, whether it is marked, how many attachments are its. */
+export type Payload = [tree: unknown, marked: boolean, attachments: number]
 
-/** One envelope: its kind, the number of the request it is about, and what the kind calls for. */
-export type Envelope = [kind: number, request: number, ...parts: unknown[]]
+/** What is told of an envelope beside its body, so that it can be answered though its body cannot be read. */
+export interface EnvelopeHead {
+  readonly kind: number
+  /** The number of the request that it is about; 0 for a message that is not answered. */
+  readonly request: number
+  /** What the receiver lets go of when it has read the envelope, or 0. */
+  readonly pin: number
+}
 
 /** A packed envelope with the frames that go beside it. */
 export interface Parcel {
@@ -34,19 +42,67 @@ export interface Parcel {
   readonly attachments: Uint8Array[]
 }
 
-/** An envelope that came in. Its attachments are the next ones of the message, in the order of its payloads. */
-export interface Arrival {
-  readonly envelope: Envelope
-  readonly attachments: AttachmentQueue
-}
+/**
+ * An envelope is a head and a packed body. The head: the bytes of the whole envelope (4), its kind (1), the number of its
+ * request (6), how many attachments are its (4), its pin (6), a checksum (4), and whether another envelope follows in the
+ * message (1), so that one that was cut off between two envelopes is known to be.
+ */
+const HEAD_BYTES = 26
+const MORE_AT = 25
+/** Bytes up to which envelopes leave together; joining them costs a copy. */
+const MOST_BATCH_BYTES = 2 ** 20
+const CHECKSUM_AT = 21
 
 const packr = new Packr({ useRecords: false })
 // What is unpacked may lie in memory that is soon written over.
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
 
-/** Packs an envelope; from here on the values in it may change without changing the message. */
-export function pack(envelope: Envelope, attachments: Uint8Array[]): Parcel {
-  return { bytes: packr.pack(envelope), attachments }
+/**
+ * Packs an envelope; from here on the values in it may change without changing the message.
+ *
+ * @throws RangeError if the body is nested too deeply or too large
+ */
+export function pack({ kind, request, pin }: EnvelopeHead, body: unknown, attachments: Uint8Array[] = []): Parcel {
+  const bytes = packr.pack(body, RESERVE_START_SPACE | HEAD_BYTES) as Buffer
+  bytes.writeUInt32LE(bytes.length, 0)
+  bytes[4] = kind
+  bytes.writeUIntLE(request, 5, 6)
+  bytes.writeUInt32LE(attachments.length, 11)
+  bytes.writeUIntLE(pin, 15, 6)
+  bytes[MORE_AT] = 0
+  return { bytes, attachments }
+}
+
+/** The pin of a packed envelope, or 0. */
+export function pinOf({ bytes }: Parcel): number {
+  return (bytes as Buffer).readUIntLE(15, 6)
+}
+
+/** What the envelopes of a process are numbered from, so that they are not taken for those of another. */
+export function firstSequence(processId: string): number {
+  let sum = 0
+  for (const byte of Buffer.from(processId)) sum = Math.imul(sum ^ byte, 0x01000193)
+  return sum >>> 0
+}
+
+/**
+ * Writes the checksum of a packed envelope.
+ *
+ * @param sequence its number among those of the sender on the connection, which the receiver counts too
+ */
+export function seal({ bytes }: Parcel, sequence: number): void {
+  const buffer = bytes as Buffer
+  buffer.writeUInt32LE(checksum(buffer, 0, buffer.length, sequence), CHECKSUM_AT)
+}
+
+/** FNV-1a of a head, and of the body where that holds no value of a user's that could be told to be broken by itself. */
+function checksum(bytes: Uint8Array, start: number, end: number, sequence: number): number {
+  let sum = (0x811c9dc5 ^ sequence) | 0
+  for (let at = start; at < start + CHECKSUM_AT; at++) sum = Math.imul(sum ^ bytes[at]!, 0x01000193)
+  if (bytes[start + 4]! >= envelopes.credit) {
+    for (let at = start + HEAD_BYTES; at < end; at++) sum = Math.imul(sum ^ bytes[at]!, 0x01000193)
+  }
+  return sum >>> 0
 }
 
 /** A deep copy of what an encoded value holds, for a message that leaves later. */
@@ -88,36 +144,99 @@ function mostBytes(node: unknown, limit: number): number {
   return sum
 }
 
+/** Divides parcels into those that leave as one message, in order: many small ones together, large ones alone. */
+export function batchesOf(parcels: Parcel[]): Parcel[][] {
+  const batches: Parcel[][] = []
+  let room = 0
+  for (const parcel of parcels) {
+    const { length } = parcel.bytes
+    if (length > room) {
+      batches.push([])
+      room = MOST_BATCH_BYTES
+    }
+    batches.at(-1)!.push(parcel)
+    room -= length
+  }
+  return batches
+}
+
 /** Joins parcels into the frames of one ZeroMQ message: the envelopes back to back, then all attachments. */
 export function join(parcels: Parcel[]): Uint8Array[] {
   const [first] = parcels
   if (parcels.length === 1 && first) return [first.bytes, ...first.attachments]
+  for (const { bytes } of parcels.slice(0, -1)) bytes[MORE_AT] = 1
   const envelopes = Buffer.concat(parcels.map((parcel) => parcel.bytes))
   return [envelopes, ...parcels.flatMap((parcel) => parcel.attachments)]
 }
 
+/** An envelope that came in. */
+export class Arrival implements EnvelopeHead {
+  readonly kind: number
+  readonly request: number
+  readonly pin: number
+
+  /** @param attachments its own; undefined if the message lacks some of them */
+  constructor(
+    private readonly packed: Buffer,
+    private readonly start: number,
+    private readonly end: number,
+    private readonly attachments: Uint8Array[] | undefined,
+  ) {
+    this.kind = packed[start + 4]!
+    this.request = packed.readUIntLE(start + 5, 6)
+    this.pin = packed.readUIntLE(start + 15, 6)
+  }
+
+  /**
+   * Unpacks the body, while the memory that the message came in is not written over.
+   *
+   * @throws Error if that is not possible
+   */
+  body(): unknown {
+    return unpackr.unpack(this.packed, { start: this.start + HEAD_BYTES, end: this.end })
+  }
+
+  /**
+   * The attachments, to be taken by its payloads one after the other.
+   *
+   * @throws RangeError if the message lacks some of them
+   */
+  queue(): AttachmentQueue {
+    if (!this.attachments) throw new RangeError('the message lacks some of its attachments')
+    return new AttachmentQueue(this.attachments)
+  }
+}
+
 /**
- * Reads the envelopes of a message.
+ * Reads the envelopes of a message, as far as their heads.
  *
- * @throws TypeError or RangeError if the bytes are no envelopes
+ * @param sequence the number of the envelope that comes next
+ * @throws TypeError where the bytes are no envelope, or not the one that comes next
  */
-export function split(frames: Uint8Array[]): Arrival[] {
-  const [packed, ...rest] = frames
-  if (!packed) throw new TypeError('an empty message')
-  const attachments = new AttachmentQueue(rest)
-  const arrivals: Arrival[] = []
-  unpackr.unpackMultiple(packed, (envelope: unknown) => {
-    if (!Array.isArray(envelope) || typeof envelope[0] !== 'number' || typeof envelope[1] !== 'number') {
-      throw new TypeError('a message that is no envelope')
+export function* split(frames: Uint8Array[], sequence: number): Generator<Arrival, void> {
+  const [first, ...rest] = frames
+  if (!first || first.length === 0) throw new TypeError('an empty message')
+  const packed = Buffer.from(first.buffer, first.byteOffset, first.length)
+  let taken = 0
+  let isWhole = false
+  for (let start = 0, index = 0; start < packed.length || !isWhole; index++) {
+    const end = packed.length - start >= HEAD_BYTES ? start + packed.readUInt32LE(start) : 0
+    if (end - start < HEAD_BYTES || end > packed.length) throw new TypeError('an envelope that is cut off')
+    if (packed.readUInt32LE(start + CHECKSUM_AT) !== checksum(packed, start, end, sequence + index)) {
+      throw new TypeError('an envelope whose checksum is wrong')
     }
-    arrivals.push({ envelope: envelope as Envelope, attachments })
-  })
-  return arrivals
+    const count = packed.readUInt32LE(start + 11)
+    const attachments = count <= rest.length - taken ? rest.slice(taken, taken + count) : undefined
+    taken += count
+    isWhole = packed[start + MORE_AT] === 0
+    yield new Arrival(packed, start, end, attachments)
+    start = end
+  }
 }
 
 const NO_ATTACHMENTS: Uint8Array[] = []
 
-/** The attachments of one message, handed out to its payloads one after the other. */
+/** The attachments of one envelope, handed out to its payloads one after the other. */
 export class AttachmentQueue {
   #next = 0
   readonly #frames: Uint8Array[]
@@ -126,9 +245,10 @@ export class AttachmentQueue {
     this.#frames = frames
   }
 
+  /** @throws RangeError if there are fewer */
   take(count: number): Uint8Array[] {
     if (count === 0) return NO_ATTACHMENTS
-    if (count > this.#frames.length - this.#next) throw new RangeError('a message with too few attachments')
+    if (!(count <= this.#frames.length - this.#next)) throw new RangeError('a payload with too few attachments')
     this.#next += count
     return this.#frames.slice(this.#next - count, this.#next)
   }

@@ -1,34 +1,43 @@
+/** Who waits for a turn, or for the moment when nobody has one. */
+interface Waiting {
+  readonly needsTurn: boolean
+  readonly go: () => void
+}
+
 /** Lets a number of calls run at a time, in the order they came in. */
 export class Lane {
-  #free: number
-  readonly #waiting: (() => void)[] = []
+  #running = 0
+  readonly #waiting: Waiting[] = []
 
-  constructor(readonly limit: number) {
-    this.#free = limit
-  }
+  /** @param limit a whole number, or Infinity */
+  constructor(readonly limit: number) {}
 
   /** Takes a turn if one is free; each turn that was taken must be ended with {@link leave}. */
   tryEnter(): boolean {
-    if (this.#free === 0) return false
-    this.#free -= 1
+    if (this.#running >= this.limit || this.#waiting.length > 0) return false
+    this.#running += 1
     return true
   }
 
   /** Waits for a turn. */
   async enter(): Promise<void> {
-    if (!this.tryEnter()) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    if (!this.tryEnter()) await new Promise<void>((go) => this.#waiting.push({ needsTurn: true, go }))
   }
 
   /** Ends a turn, which the one who has waited longest gets. */
   leave(): void {
-    const next = this.#waiting.shift()
-    if (next) next()
-    else this.#free += 1
+    this.#running -= 1
+    for (let [first] = this.#waiting; first; [first] = this.#waiting) {
+      if (first.needsTurn ? this.#running >= this.limit : this.#running > 0) return
+      this.#waiting.shift()
+      if (first.needsTurn) this.#running += 1
+      first.go()
+    }
   }
 
   /** Resolves when every call that has come in so far has run. */
   async drained(): Promise<void> {
-    await Promise.all(Array.from({ length: this.limit }, () => this.enter()))
-    for (let turn = 0; turn < this.limit; turn++) this.leave()
+    if (this.#running === 0 && this.#waiting.length === 0) return
+    await new Promise<void>((go) => this.#waiting.push({ needsTurn: false, go }))
   }
 }

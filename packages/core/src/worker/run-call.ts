@@ -42,9 +42,11 @@ function runInTurn(job: Job, lane: Lane): Promise<void> | undefined {
 async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
   const { call, subject } = job
   let hasTurn = true
+  let iterator: AsyncIterator<unknown> | undefined
+  let isEnded = false
   try {
     const value = await result
-    const iterator = iteratorOf(value)
+    iterator = iteratorOf(value)
     if (!iterator) {
       answer(job, value)
       return
@@ -58,19 +60,30 @@ async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
         await lane.enter()
         hasTurn = true
       }
-      if (call.isCancelled) {
-        await within(call, () => iterator.return?.())
-        return
-      }
-      const { done, value: item } = await within(call, () => iterator.next())
+      if (call.isCancelled) return
+      // A generator that throws has ended by itself.
+      isEnded = true
+      const { done, value: item } = await within(call, () => iterator!.next())
       if (done) break
+      isEnded = false
       call.item(item, subject.replace('the result', 'an item'))
     }
     call.end()
   } catch (error) {
     call.fail(error)
   } finally {
+    if (iterator && !isEnded) await within(call, () => leaveEarly(iterator!))
     if (hasTurn) lane.leave()
+  }
+}
+
+/** Has a generator run its `finally` blocks. */
+async function leaveEarly(iterator: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.()
+  } catch (error) {
+    // Nobody waits for it any more.
+    console.error(error)
   }
 }
 

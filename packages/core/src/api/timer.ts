@@ -1,0 +1,24 @@
+import { InvalidInputError } from './errors.js'
+
+/** The most milliseconds that a timer of Node waits; with more it fires at once. */
+const MOST_MILLISECONDS = 2 ** 31 - 1
+
+/** @throws InvalidInputError if a time is no number of milliseconds, or negative; Infinity is one */
+export function checkTimeout(name: string, milliseconds: number): void {
+  if (typeof milliseconds === 'number' && milliseconds >= 0) return
+  throw new InvalidInputError(`${name} must be milliseconds, at least 0, or Infinity; found ${milliseconds}`)
+}
+
+/** Calls a function after some milliseconds, never if they are Infinity. Returns what calls that off. */
+export function after(milliseconds: number, act: () => void): () => void {
+  if (milliseconds === Number.POSITIVE_INFINITY) return () => {}
+  let timer: NodeJS.Timeout
+  const wait = (rest: number) => {
+    timer = setTimeout(
+      () => (rest > MOST_MILLISECONDS ? wait(rest - MOST_MILLISECONDS) : act()),
+      Math.min(rest, MOST_MILLISECONDS),
+    )
+  }
+  wait(milliseconds)
+  return () => clearTimeout(timer)
+}

@@ -1,0 +1,170 @@
+import { actor, type Handle, registerErrorClass, remote } from '../index.js'
+import { hostileValue, seeded } from './random-values.js'
+
+export class PaymentError extends Error {
+  constructor(
+    message: string,
+    readonly amount: number,
+  ) {
+    super(message)
+  }
+}
+registerErrorClass(PaymentError)
+
+/** An actor whose calls end in every odd way. */
+export class Oddity {
+  open = 0
+
+  /** A list of so many levels. */
+  nested(levels: number): unknown {
+    let list: unknown = null
+    for (let level = 0; level < levels; level++) list = { level, next: list }
+    return list
+  }
+
+  text(length: number): string {
+    return 'é'.repeat(length)
+  }
+
+  echo<T>(value: T): T {
+    return value
+  }
+
+  throwWithOddCause(): never {
+    throw new Error('card declined', { cause: Object.assign(Object.create(null), { retry() {} }) })
+  }
+
+  throwWithGetter(): never {
+    const get = () => {
+      throw new Error('stream used already')
+    }
+    const error = Object.defineProperty(new RangeError('card declined'), 'body', { enumerable: true, get })
+    throw Object.defineProperty(error, 'stack', { get })
+  }
+
+  throwChain(length: number): never {
+    let error = new Error('card declined')
+    for (let attempt = 0; attempt < length; attempt++) error = new Error(`attempt ${attempt}`, { cause: error })
+    throw error
+  }
+
+  throwCircle(): never {
+    const error = new Error('card declined')
+    error.cause = error
+    throw error
+  }
+
+  pay(amount: number): never {
+    throw new PaymentError('declined', amount)
+  }
+
+  throwUnregistered(): never {
+    throw Object.assign(new (class LocalError extends Error {})('odd'), { code: 7 })
+  }
+
+  throwNoError(): never {
+    throw { message: 'card declined', retry() {} }
+  }
+
+  async *count(limit: number): AsyncGenerator<number> {
+    for (let index = 1; index <= limit; index++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      yield index
+    }
+  }
+
+  /** Yields one value, and then one of a random or an unsendable kind. */
+  async *rows(kind: 'function' | 'deep' | 'throws'): AsyncGenerator<unknown> {
+    this.open += 1
+    try {
+      yield 1
+      if (kind === 'throws') throw new RangeError('no second')
+      yield kind === 'deep' ? this.nested(5000) : () => 2
+    } finally {
+      this.open -= 1
+    }
+  }
+
+  opened(): number {
+    return this.open
+  }
+
+  give(seed: number): unknown {
+    return hostileValue(seeded(seed))
+  }
+
+  throwIt(seed: number): never {
+    throw hostileValue(seeded(seed))
+  }
+
+  throwWith(seed: number): never {
+    throw Object.assign(new Error('its own message', { cause: hostileValue(seeded(seed)) }), {
+      extra: hostileValue(seeded(seed + 1)),
+    })
+  }
+
+  async *yieldIt(seed: number): AsyncGenerator<unknown> {
+    this.open += 1
+    try {
+      yield hostileValue(seeded(seed))
+    } finally {
+      this.open -= 1
+    }
+  }
+}
+export const RemoteOddity = actor(import.meta.url, Oddity)
+
+/** What a player calls of another one. */
+interface Called {
+  ping(times: number): Promise<string>
+  answer(text: string): Promise<void>
+  hear(text: string): void
+  never(): Promise<void>
+}
+
+/** An actor that calls others, which may call it. */
+export class Player {
+  #other: Handle<Called> | undefined
+  readonly heard: string[] = []
+
+  set(other: Handle<Called>): void {
+    this.#other = other
+  }
+
+  async ping(times: number): Promise<string> {
+    return times === 0 ? 'end' : await this.#other!.ping(times - 1)
+  }
+
+  /** Has the other one call back, and does not wait for that. */
+  tell(text: string): void {
+    void this.#other!.answer(text)
+  }
+
+  async answer(text: string): Promise<void> {
+    await this.#other!.hear(text)
+  }
+
+  hear(text: string): void {
+    this.heard.push(text)
+  }
+
+  all(): string[] {
+    return this.heard
+  }
+
+  async never(): Promise<void> {
+    await new Promise(() => {})
+  }
+
+  async waitForNever(): Promise<void> {
+    await this.#other!.never()
+  }
+}
+export const RemotePlayer = actor(import.meta.url, Player)
+
+export function page(): never {
+  throw new Error('socket hang up')
+}
+export const remotePage = remote(import.meta.url, page, {
+  retryExceptions: (error) => (error as { status: number }).status.toString().startsWith('5'),
+})
