@@ -72,7 +72,7 @@ void WorkerThread::loop() {
     }
     try {
       job->work();
-    } catch (const CollectiveError& error) {
+    } catch (const collective::CollectiveError& error) {
       job->failed = true;
       job->error = error.what();
       job->code = "ERR_COLLECTIVE";
