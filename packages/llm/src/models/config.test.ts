@@ -40,6 +40,12 @@ test('a text ends at all tokens that the files call an end, and what is no token
   t.deepEqual(readConfig(folder).endTokens, [4, 3])
   write({}, { eos_token_id: 7 })
   t.deepEqual(readConfig(folder).endTokens, [7])
+  const added_tokens_decoder = { 8: { content: '<|im_end|>' }, 9: { content: '<|other|>' } }
+  for (const eos_token of ['<|im_end|>', { content: '<|im_end|>' }]) {
+    writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify({ eos_token, added_tokens_decoder }))
+    t.deepEqual(readConfig(folder).endTokens, [7, 8])
+  }
+  writeFileSync(join(folder, 'tokenizer_config.json'), '{}')
   for (const wrong of ['2', -1, 1.5, [2, '3'], { id: 2 }]) {
     write({}, { eos_token_id: wrong })
     t.throws(() => readConfig(folder), {

@@ -106,10 +106,23 @@ function directoryConfig(directory: string): ModelConfig {
  * training texts.
  */
 function endTokensOf(directory: string, config: ConfigFields): number[] {
-  const named = config.tokens('eos_token_id')
-  const generation = join(directory, 'generation_config.json')
-  if (existsSync(generation)) named.push(...new ConfigFields(generation, readJson(generation)).tokens('eos_token_id'))
-  return [...new Set(named)]
+  const fieldsOf = (name: string) => {
+    const path = join(directory, name)
+    return new ConfigFields(path, existsSync(path) ? readJson(path) : {})
+  }
+  const generation = fieldsOf('generation_config.json').tokens('eos_token_id')
+  return [...new Set([...config.tokens('eos_token_id'), ...generation, ...namedEnd(fieldsOf('tokenizer_config.json'))])]
+}
+
+/** The end token that tokenizer_config.json gives as text, if its list of added tokens has it. */
+function namedEnd(tokenizer: ConfigFields): number[] {
+  const end = tokenizer.get('eos_token')
+  const name = typeof end === 'object' ? (end as { content?: unknown }).content : end
+  if (typeof name !== 'string') return []
+  const added = Object.entries(
+    (tokenizer.get('added_tokens_decoder') ?? {}) as Record<string, { content?: unknown } | null>,
+  )
+  return added.flatMap(([id, token]) => (token?.content === name && /^\d+$/.test(id) ? Number(id) : []))
 }
 
 function architectureOf(fields: ConfigFields): string {
