@@ -12,7 +12,7 @@ import { put, wait } from './objects.js'
 useCluster(test, { resources: { cpu: 1 } })
 
 /** How many random values are sent; the full number is 10,000. */
-const RUNS = Number(process.env.TROUPE_FUZZ_RUNS ?? 300)
+const RUNS = Number(process.env.TROUPE_FUZZ ?? 300)
 
 let spawned: Promise<Handle<Oddity>> | undefined
 function shared(): Promise<Handle<Oddity>> {

@@ -7,7 +7,7 @@ import { Peer } from './peer.js'
 import { join, type Parcel } from './wire.js'
 
 /** How many messages are damaged; the full number is 10,000. */
-const RUNS = Number(process.env.TROUPE_FUZZ_RUNS ?? 1000)
+const RUNS = Number(process.env.TROUPE_FUZZ ?? 1000)
 
 type Damage = (frames: Buffer[]) => Buffer[]
 
