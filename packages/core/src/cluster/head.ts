@@ -298,6 +298,7 @@ export class Head {
       },
       openedFromDriver: (driver, pin) => this.#drivers.get(driver)?.notify('opened' satisfies keyof DriverDuties, pin),
       noticed: (actorId) => this.#actors.noticed(actorId),
+      reclaim: (pids) => this.#census.collect(peer.identity.nodeId, pids),
       prestart: () => {
         for (const node of this.#nodes.values()) this.#workers.prestart(node)
       },

@@ -347,6 +347,11 @@ export interface HeadRequests {
   fetchFromDriver(driver: string, id: string, lost?: string): Promise<SealedOutcome>
   /** Tells a driver that what it sealed has been opened. */
   openedFromDriver(driver: string, pin: number): void
+  /**
+   * Has the processes with these ids on the asker's node collect garbage, and its drivers. Resolves when they have, or after a
+   * second.
+   */
+  reclaim(pids: readonly number[]): Promise<void>
   /** Starts workers for tasks that are to come. */
   prestart(): void
   /** Reserves resources together; returns the node of each bundle. */
@@ -393,6 +398,8 @@ export interface NodeRequests {
 /** What every process that can own something serves to the head. */
 export interface OwnerDuties {
   inventory(): Promise<Inventory>
+  /** Collects garbage; resolves when what was collected has been given back to the store. */
+  collect(): Promise<void>
 }
 
 /** What a worker serves to the head, beside {@link OwnerDuties}. */

@@ -30,6 +30,7 @@ import { copyOf } from './held-result.js'
 import { HeldResults } from './held-results.js'
 import { takeInventory } from './inventory.js'
 import { ObjectTable } from './object-table.js'
+import { collectNow } from './reclaim.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
 import type { WorkingDirectory } from './working-directory.js'
@@ -120,6 +121,7 @@ export class Runtime {
       supervise: async (failure) => this.supervisor?.(failure),
       unhandled: (failure) => void this.#unhandled(failure, options.onUnhandled),
       inventory: () => takeInventory(this),
+      collect: collectNow,
     }
     const hosting: LocalDuties = {
       startLocal: async (processId) => {
