@@ -25,6 +25,7 @@ export {
   QueueFullError,
   StoreFullError,
   TroupeError,
+  UnawaitedFailureError,
   UnhandledFailureError,
   WorkerDiedError,
 } from './api/errors.js'

@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util'
 import { Elsewhere, type RemoteValue } from '../runtime/elsewhere.js'
 import { HeldResult } from '../runtime/held-result.js'
+import { addUnawaited, removeUnawaited, type UnawaitedFailure } from '../runtime/unawaited-failures.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
@@ -11,7 +12,7 @@ import { ObjectRef, type RefSource } from './ref.js'
 
 const debug = debuglog('troupe')
 
-/** A failure that nobody awaits is no unhandled rejection. */
+/** A failure that nobody awaits is no unhandled rejection: it may still be awaited. */
 const ignore = () => {}
 
 /** What a call asks of who sends it. */
@@ -37,6 +38,9 @@ export class Call implements Answer, RefSource {
   readonly #items: unknown[] = []
   #taken = 0
   #isIterated = false
+  /** Whether somebody has done something with the ref. */
+  #isUsed = false
+  #unawaited: UnawaitedFailure | undefined
   #waiting: (() => void) | undefined
   #unbind: (() => void) | undefined
 
@@ -110,10 +114,27 @@ export class Call implements Answer, RefSource {
     this.#reject(error)
     this.#settled()
     if (this.ref.isWanted || this.#isIterated) this.owner.noticed?.(error)
+    if (this.#isUsed) return
+    this.#unawaited = { label: this.label, error }
+    addUnawaited(this.ref, this.#unawaited)
   }
 
   wanted(): void {
+    this.used()
     if (this.#outcome === 'failed') this.owner.noticed?.(this.#error)
+  }
+
+  asked(): void {
+    this.used()
+  }
+
+  freed(): void {
+    this.used()
+  }
+
+  used(): void {
+    this.#isUsed = true
+    if (this.#unawaited) removeUnawaited(this.#unawaited)
   }
 
   item(value: unknown): void {
@@ -176,6 +197,7 @@ export class Call implements Answer, RefSource {
   /** The items of a stream; each can be read once. */
   iterate(): AsyncIterator<unknown> {
     this.#isIterated = true
+    this.used()
     if (this.#outcome === 'failed') this.wanted()
     return {
       next: async () => {

@@ -11,6 +11,7 @@ import { StartRefusal, startProcess } from '../cluster/start-process.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore, type StoreOptions } from '../store/store.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
@@ -34,6 +35,12 @@ export interface ConnectOptions {
    * is. The actor stays dead.
    */
   readonly onFailure?: (failure: ActorFailure) => void
+  /**
+   * What becomes of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
+   * awaited, waited for, passed on or released: a warning by default; `throw` makes it an UnawaitedFailureError that nothing
+   * catches. In actors it is always a warning, in their logs.
+   */
+  readonly unawaitedFailures?: 'warn' | 'throw' | 'ignore'
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
   /**
@@ -70,6 +77,10 @@ const END_TIMEOUT = 5000
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   checkResources(options.resources ?? {})
+  const { unawaitedFailures = 'warn' } = options
+  if (!['warn', 'throw', 'ignore'].includes(unawaitedFailures)) {
+    throw new InvalidInputError(`unawaitedFailures must be warn, throw or ignore, found ${unawaitedFailures}`)
+  }
   const actor = currentActor()
   if (actor) {
     throw new InvalidInputError(
@@ -83,6 +94,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   isConnecting = true
   try {
     await import('../runtime/tuning.js')
+    setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
     return await (address ? joinCluster(address, options) : startCluster(options))
   } finally {

@@ -90,6 +90,7 @@ interface Actor {
   death: Death | undefined
   /** Why it is about to end for good, when that is known before its process ends. */
   ending: string | undefined
+  failedBroadcasts: number
 }
 
 /** The cluster's actors: spawns them over the nodes, restarts them, and tells who watches them what becomes of them. */
@@ -151,6 +152,7 @@ export class ActorTable {
         isConstructed: false,
         death: undefined,
         ending: undefined,
+        failedBroadcasts: 0,
       }
       this.#actors.add(actor)
       return actor
@@ -235,6 +237,15 @@ export class ActorTable {
     this.#died(actor, { reason: actor.ending })
   }
 
+  /** Counts a failure of a living actor; whose its log is. */
+  broadcastFailed(actorId: string): { name: string; driver: string; prefix?: string } | undefined {
+    const actor = this.#actors.get(actorId)
+    if (!actor) return undefined
+    actor.failedBroadcasts += 1
+    const { name, driver, request } = actor
+    return { name, driver, ...(request.logPrefix !== undefined && { prefix: request.logPrefix }) }
+  }
+
   /** Somebody has learned that an actor died: it is theirs to handle. */
   noticed(actorId: string): void {
     this.#unhandled.noticed(actorId)
@@ -287,6 +298,7 @@ export class ActorTable {
         restarts,
         resources,
         reason: death?.reason,
+        failedBroadcasts: actor.failedBroadcasts,
       }
     })
   }

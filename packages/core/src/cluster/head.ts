@@ -298,6 +298,10 @@ export class Head {
       },
       openedFromDriver: (driver, pin) => this.#drivers.get(driver)?.notify('opened' satisfies keyof DriverDuties, pin),
       noticed: (actorId) => this.#actors.noticed(actorId),
+      broadcastFailed: (actor, text) => {
+        const source = this.#actors.broadcastFailed(actor.id) ?? { ...actor, driver: owner.driver }
+        for (const line of text.split('\n')) this.#logs.take({ prefix: `[${actor.name}] `, ...source }, line)
+      },
       reclaim: (pids) => this.#census.collect(peer.identity.nodeId, pids),
       prestart: () => {
         for (const node of this.#nodes.values()) this.#workers.prestart(node)

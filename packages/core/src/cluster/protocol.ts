@@ -144,6 +144,8 @@ export interface ActorInfo {
   readonly resources: Resources
   /** Why it died last. */
   readonly reason?: string | undefined
+  /** How many calls of it failed that their callers do not wait for: those of `mesh.broadcast`. */
+  readonly failedBroadcasts: number
 }
 
 /** A process of the cluster, in the lists of what it owns. */
@@ -330,6 +332,8 @@ export interface HeadRequests {
   stopping(): void
   /** Somebody has learned that an actor died: a call that was awaited failed for that. */
   noticed(actorId: string): void
+  /** A call of an actor failed that its caller does not wait for. */
+  broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
   /** A worker that could not be spared holds nothing any more that others need. */
   spare(): void
   /** A worker is about to end because of an error that no call can report. */

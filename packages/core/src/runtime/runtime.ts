@@ -3,6 +3,7 @@ import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
 import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
+import { LogSender } from '../cluster/log-sender.js'
 import type {
   ActorRecord,
   CallerDuties,
@@ -84,6 +85,8 @@ export class Runtime {
   readonly busyTasks = new Set<TaskClient>()
   /** Actors whose deaths were noticed here. */
   readonly #noticed = new Set<string>()
+  /** Failures of calls that nobody waits for, on their way to the logs of their actors. */
+  readonly #failures = new LogSender((text, actor) => this.head.broadcastFailed(JSON.parse(actor), text))
   #ending: string | undefined
   /** Whether this process was started to run actors and tasks. */
   readonly isWorker: boolean
@@ -184,6 +187,16 @@ export class Runtime {
     this.#noticed.add(actorId)
     if (this.#noticed.size > MOST_NOTICED) this.#noticed.delete(this.#noticed.values().next().value!)
     void this.head.noticed(actorId).catch(() => {})
+  }
+
+  /** Has the log of an actor tell that a call which nobody waits for has failed. */
+  broadcastFailed({ id, name }: Pick<ActorRecord, 'id' | 'name'>, label: string, error: unknown): void {
+    if (this.#ending !== undefined) return
+    const lines = (error instanceof Error ? (error.stack ?? String(error)) : String(error)).split('\n')
+    // All of its frames for each member would bury what is in the log.
+    const frame = lines.findIndex((line) => /^\s+at /.test(line))
+    const text = lines.slice(0, frame + 1 || undefined).join('\n')
+    this.#failures.send(`${label} was broadcast, and failed: ${text}`, JSON.stringify({ id, name }))
   }
 
   /** Asks the owner of a ref that this process holds. */
