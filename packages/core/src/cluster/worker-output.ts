@@ -1,9 +1,14 @@
+import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { LineReader } from './line-reader.js'
 import type { Death } from './protocol.js'
 
 /** Lines of a worker's stderr that are kept for the report of its death. */
 const KEPT_LINES = 10
+
+/** Milliseconds without output after which no more is waited for, and the most that it is waited for at all. */
+const QUIET = 100
+const LAST_OUTPUT = 5000
 
 /** The last lines that a worker wrote to stderr. */
 export class LastLines {
@@ -21,6 +26,34 @@ export class LastLines {
     const output = lines.filter((line) => line.trim() !== '')
     const tail = output.length > 0 && code !== 0 ? `\nlast lines on its stderr:\n${output.join('\n')}` : ''
     return { reason: `its ${what} exited with code ${code}${error && code !== 0 ? ` (${error})` : ''}${tail}`, lines }
+  }
+}
+
+/**
+ * Waits until all has been read that a process wrote before it ended. Another process may have its output too, and keep it
+ * open: then until nothing has come for a while.
+ */
+export async function lastOutput(child: ChildProcess): Promise<void> {
+  let isClosed = false
+  let hasCome = true
+  const closed = new Promise<void>((resolve) => {
+    child.on('close', () => {
+      isClosed = true
+      resolve()
+    })
+  })
+  const streams = [child.stdout, child.stderr].filter((stream) => stream !== null)
+  for (const stream of streams) {
+    stream.on('data', () => {
+      hasCome = true
+    })
+  }
+  const deadline = performance.now() + LAST_OUTPUT
+  while (!isClosed && hasCome && performance.now() < deadline) {
+    hasCome = false
+    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, QUIET))])
+    // A process that lags has what came meanwhile still to read.
+    if (!isClosed) await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
   }
 }
 
