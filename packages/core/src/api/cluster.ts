@@ -3,8 +3,17 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
+import { LineWriter } from '../cluster/line-writer.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
-import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
+import {
+  type ActorInfo,
+  type ActorStack,
+  type GroupInfo,
+  type NodeInfo,
+  type ObjectInfo,
+  STOP_TIMEOUT,
+  type TaskInfo,
+} from '../cluster/protocol.js'
 import { reachHead, unreachable } from '../cluster/reach.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { StartRefusal, startProcess } from '../cluster/start-process.js'
@@ -56,10 +65,13 @@ export interface ConnectOptions {
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
 
+/** Where the lines of this driver's actors go that its head sends. */
+const output = new LineWriter(process.stderr)
+
 /** Milliseconds the head of a local cluster may take to start. */
 const START_TIMEOUT = 30_000
 /** Milliseconds the head of a local cluster may take to end. */
-const END_TIMEOUT = 5000
+const END_TIMEOUT = STOP_TIMEOUT + 5000
 
 /**
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
@@ -168,8 +180,8 @@ export class Cluster {
   }
 
   /**
-   * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when their processes
-   * have ended. Pending calls fail.
+   * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when they have run their
+   * onStop, for which they have five seconds, and their processes have ended. Pending calls fail.
    */
   async shutdown(): Promise<void> {
     if (runtimeOrNone() !== this.#runtime) return
@@ -200,7 +212,7 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
     switchboard,
     endpoint,
     { processId: `head at ${address}`, nodeId: '' },
-    { onLog: printLog, onUnhandled: onFailure ?? endByFailure },
+    { onLog: (line) => output.write(line), onUnhandled: onFailure ?? endByFailure },
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
@@ -296,8 +308,4 @@ function endByFailure({ name, reason, lines }: ActorFailure): void {
   }
   process.stderr.write(`${error.name}: ${error.message}\n`)
   process.exit(1)
-}
-
-function printLog(line: string): void {
-  process.stderr.write(`${line}\n`)
 }

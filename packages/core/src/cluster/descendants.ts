@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { adoptOrphans, reap } from '@troupe/native'
 
 /** Marks what a worker starts, and what that starts, with the worker. */
 export const WORKER_VARIABLE = 'TROUPE_WORKER'
@@ -10,6 +11,9 @@ export const NODE_VARIABLE = 'TROUPE_NODE'
 const LOOKED_AT_ONCE = 64
 /** Times that all processes are looked at, as those that are found may be starting others. */
 const MOST_LOOKS = 20
+/** Times, and milliseconds between them, that it is looked whether what was killed has ended. */
+const MOST_WAITS = 100
+const WAIT = 10
 
 /**
  * Ends what the workers of a node have started, when they end and however: the mark is in the environment that they pass on.
@@ -17,7 +21,14 @@ const MOST_LOOKS = 20
  */
 export class Descendants {
   readonly #marks = new Set<string>()
+  /** Process ids, and those of groups with a minus, that were killed. */
+  readonly #killed = new Set<number>()
   #looking: Promise<void> | undefined
+
+  constructor() {
+    // An ended process is listed until its parent takes notice, and the first process of a container may never do so.
+    adoptOrphans()
+  }
 
   /**
    * Kills what a worker that has ended had started. One look is for all that end together.
@@ -25,7 +36,7 @@ export class Descendants {
    * @param pid of its process, whose group is killed too; undefined for a thread
    */
   async end(processId: string, pid?: number): Promise<void> {
-    if (pid !== undefined) kill(-pid)
+    if (pid !== undefined && kill(-pid)) this.#killed.add(-pid)
     this.#marks.add(processId)
     this.#looking ??= turn().then(() => this.#look())
     await this.#looking
@@ -36,17 +47,33 @@ export class Descendants {
     this.#marks.clear()
     this.#looking = undefined
     const isEnded = (environment: string) => ended.has(valueOf(environment, WORKER_VARIABLE) ?? '')
-    for (let left = MOST_LOOKS; left > 0 && (await killWhere(isEnded)) > 0; left--);
+    for (let left = MOST_LOOKS; left > 0; left--) {
+      const killed = await killWhere(isEnded)
+      if (killed.length === 0) break
+      for (const pid of killed) this.#killed.add(pid)
+    }
+    await this.#reap()
+  }
+
+  /** Waits a moment for what was killed to end. */
+  async #reap(): Promise<void> {
+    const killed = [...this.#killed]
+    this.#killed.clear()
+    for (let left = MOST_WAITS; left > 0; left--) {
+      for (const pid of killed) while (reap(pid));
+      if (!killed.some(isThere)) return
+      await new Promise((resolve) => setTimeout(resolve, WAIT))
+    }
   }
 }
 
-async function killWhere(isToEnd: (environment: string) => boolean): Promise<number> {
-  let killed = 0
+async function killWhere(isToEnd: (environment: string) => boolean): Promise<number[]> {
+  const killed: number[] = []
   for (const [index, name] of readdirSync('/proc').entries()) {
     const pid = Number(name)
     if (Number.isNaN(pid) || pid === process.pid) continue
     if (index % LOOKED_AT_ONCE === 0) await turn()
-    if (isToEnd(environmentOf(pid)) && kill(pid)) killed += 1
+    if (isToEnd(environmentOf(pid)) && kill(pid)) killed.push(pid)
   }
   return killed
 }
@@ -68,8 +95,16 @@ function valueOf(environment: string, name: string): string | undefined {
 }
 
 function kill(pid: number): boolean {
+  return signal(pid, 'SIGKILL')
+}
+
+function isThere(pid: number): boolean {
+  return signal(pid, 0)
+}
+
+function signal(pid: number, signal: NodeJS.Signals | 0): boolean {
   try {
-    return process.kill(pid, 'SIGKILL')
+    return process.kill(pid, signal)
   } catch {
     return false
   }

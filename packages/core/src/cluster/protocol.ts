@@ -328,8 +328,14 @@ export interface HeadRequests {
   watch(actorId: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
-  /** A worker is about to end by request. */
+  /** The actor of a worker has an onStop. */
+  mustFinish(): void
+  /** A worker is about to end by request, when its actor's onStop has run. */
   stopping(): void
+  /** That has run. */
+  finished(): void
+  /** A node is about to leave; resolves when the actors on it have run their onStop. */
+  finishNode(): Promise<void>
   /** Somebody has learned that an actor died: a call that was awaited failed for that. */
   noticed(actorId: string): void
   /** A call of an actor failed that its caller does not wait for. */
@@ -420,6 +426,8 @@ export interface WorkerDuties {
   idle(): Promise<true>
   /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
   isSpare(): boolean
+  /** Runs the onStop of its actor, before it is ended. */
+  finish(): Promise<void>
   /** Constructs an actor anew after a death. */
   reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
   /** Ends a worker that is no process or thread of its own. */
@@ -478,6 +486,9 @@ export const TASK_OF_SEVERAL = 'tasks'
 
 /** The method that stops an actor: no method of a class has this name, and as a call it keeps its place in the order. */
 export const STOP = ''
+
+/** Milliseconds that an actor's onStop may take. */
+export const STOP_TIMEOUT = 5000
 
 /** What the head tells without being asked. */
 export interface HeadNotices {

@@ -35,7 +35,9 @@ test.serial('it is an error that nothing catches, or nothing, where the driver a
   const ignored = run(t, 'unawaited-program.js', 'ignore', 'ends')
   t.is(await ignored.ended, 0)
   t.deepEqual(told(ignored.errors()), [])
-  await t.throwsAsync(() => connect({ unawaitedFailures: 'never' as never }), { message: /must be warn, throw or ignore/ })
+  await t.throwsAsync(() => connect({ unawaitedFailures: 'never' as never }), {
+    message: /must be warn, throw or ignore/,
+  })
 })
 
 test.serial('a broadcast that fails is told in the log of each member, and counted', async (t) => {
