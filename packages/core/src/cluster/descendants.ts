@@ -46,7 +46,7 @@ export class Descendants {
     const ended = new Set(this.#marks)
     this.#marks.clear()
     this.#looking = undefined
-    const isEnded = (environment: string) => ended.has(valueOf(environment, WORKER_VARIABLE) ?? '')
+    const isEnded = (environment: string) => ended.has(entryOf(environment, WORKER_VARIABLE) ?? '')
     for (let left = MOST_LOOKS; left > 0; left--) {
       const killed = await killWhere(isEnded)
       if (killed.length === 0) break
@@ -87,7 +87,7 @@ function environmentOf(pid: number): string {
   }
 }
 
-function valueOf(environment: string, name: string): string | undefined {
+function entryOf(environment: string, name: string): string | undefined {
   return environment
     .split('\0')
     .find((entry) => entry.startsWith(`${name}=`))

@@ -27,10 +27,10 @@ test('of lines that nobody reads the oldest are dropped, counted, and the latest
 test('nothing is dropped for a reader that lags, and an end does not wait for one that never reads', async (t) => {
   const stream = new PassThrough({ highWaterMark: 1000 })
   const writer = new LineWriter(stream)
-  for (let index = 0; index < 1000; index++) writer.write(line(index))
+  for (let index = 0; index < 500; index++) writer.write(line(index))
   await writer.flush()
   const written = text(stream)
   await writer.flush()
   stream.end()
-  t.is((await written).split('\n').length, 1001)
+  t.is((await written).split('\n').length, 501)
 })

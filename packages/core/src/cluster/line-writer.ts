@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream'
 
 /** Bytes of lines that wait for who reads the stream; of more the oldest are dropped. */
-const MOST_WAITING = 4 * 2 ** 20
+const MOST_WAITING = 2 ** 20
 /** Bytes that the stream itself is given ahead. */
 const MOST_AHEAD = 64 * 2 ** 10
 /** Milliseconds without progress after which an end waits no longer for the reader. */
