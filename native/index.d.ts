@@ -312,6 +312,12 @@ export class Program {
 /** Makes the kernel end this process as soon as the process that started it ends. */
 export function dieWithParent(parentPid: number): void
 
+/** Makes this process the parent of what its descendants leave behind when they end. */
+export function adoptOrphans(): void
+
+/** Takes notice of the end of a child that Node.js did not start, or of any in a process group for a negative id; whether one had ended. */
+export function reap(pid: number): boolean
+
 /** The instruction set that the CPU kernels use: portable, avx2, avxvnni or avx512. */
 export function kernelName(): string
 

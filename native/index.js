@@ -13,6 +13,7 @@ export const {
   Storage,
   Store,
   Waker,
+  adoptOrphans,
   copyBytes,
   dieWithParent,
   gpuCount,
@@ -21,4 +22,5 @@ export const {
   ncclUniqueId,
   ncclVersion,
   readRate,
+  reap,
 } = addon

@@ -10,6 +10,12 @@ namespace {
 
 void dieWithParent(const Napi::CallbackInfo& info) { troupe::dieWithParent(info[0].As<Napi::Number>().Int32Value()); }
 
+void adoptOrphans(const Napi::CallbackInfo&) { troupe::adoptOrphans(); }
+
+Napi::Value reap(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), troupe::reap(info[0].As<Napi::Number>().Int32Value()));
+}
+
 Napi::Value kernelName(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), kernel::kernels().name); }
 
 Napi::Value readRate(const Napi::CallbackInfo& info) {
@@ -49,6 +55,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("ChannelReader", ChannelReaderFace::define(env));
   exports.Set("ChannelSet", ChannelSetFace::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
+  exports.Set("adoptOrphans", Napi::Function::New(env, adoptOrphans));
+  exports.Set("reap", Napi::Function::New(env, reap));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
   exports.Set("readRate", Napi::Function::New(env, readRate));
   exports.Set("multiplyAddRate", Napi::Function::New(env, multiplyAddRate));

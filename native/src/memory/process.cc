@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace troupe {
@@ -12,6 +13,15 @@ namespace troupe {
 void dieWithParent(pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(1);  // it ended before the request above took effect
+}
+
+void adoptOrphans() { prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+bool reap(pid_t child) {
+  pid_t ended;
+  do ended = waitpid(child, nullptr, WNOHANG);
+  while (ended < 0 && errno == EINTR);
+  return ended > 0;
 }
 
 ProcessWatch::ProcessWatch(pid_t pid) : pid_(pid), fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}

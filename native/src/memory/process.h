@@ -8,6 +8,12 @@ namespace troupe {
 /// `parent` is the process id that the caller believes to be its parent.
 void dieWithParent(pid_t parent);
 
+/// Makes this process the parent of what its descendants leave behind when they end.
+void adoptOrphans();
+
+/// Takes notice of the end of a child, or of any of a process group for a negative id. False when none has ended.
+bool reap(pid_t child);
+
 /// Watches one process without signalling it. A process that has ended but was not yet reaped counts as ended.
 class ProcessWatch {
  public:

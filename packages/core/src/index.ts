@@ -26,6 +26,7 @@ export {
   registerErrorClass,
   StoreFullError,
   TroupeError,
+  UnawaitedFailureError,
   UnhandledFailureError,
   WorkerDiedError,
 } from './api/errors.js'

@@ -18,8 +18,16 @@ function kind<T>(definition: Kind<T>): Kind<unknown> {
 const kinds: Readonly<Record<string, Kind<unknown>>> = {
   actors: kind({
     list: (cluster) => cluster.actors(),
-    heading: ['name', 'class', 'state', 'pid', 'node', 'restarts'],
-    row: ({ name, className, state, pid, nodeId, restarts }) => [name, className, state, pid, nodeId, restarts],
+    heading: ['name', 'class', 'state', 'pid', 'node', 'restarts', 'failed broadcasts'],
+    row: ({ name, className, state, pid, nodeId, restarts, failedBroadcasts }) => [
+      name,
+      className,
+      state,
+      pid,
+      nodeId,
+      restarts,
+      failedBroadcasts,
+    ],
   }),
   nodes: kind({
     list: (cluster) => cluster.nodes(),

@@ -1,6 +1,7 @@
 import { debuglog } from 'node:util'
 import { Elsewhere, type RemoteValue } from '../runtime/elsewhere.js'
 import { HeldResult } from '../runtime/held-result.js'
+import { addUnawaited, removeUnawaited, type UnawaitedFailure } from '../runtime/unawaited-failures.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
@@ -13,7 +14,7 @@ import { after } from './timer.js'
 
 const debug = debuglog('troupe')
 
-/** A failure that nobody awaits is no unhandled rejection. */
+/** A failure that nobody awaits is no unhandled rejection: it may still be awaited. */
 const ignore = () => {}
 
 /** What a call asks of who sends it. */
@@ -47,6 +48,9 @@ export class Call implements Answer, RefSource {
   #isIterated = false
   /** Those who ask for items that have not come yet, in order. */
   readonly #readers: Reader[] = []
+  /** Whether somebody has done something with the ref. */
+  #isUsed = false
+  #unawaited: UnawaitedFailure | undefined
   #unbind: (() => void) | undefined
 
   /**
@@ -119,10 +123,27 @@ export class Call implements Answer, RefSource {
     this.#reject(error)
     this.#settled()
     if (this.ref.isWanted || this.#isIterated) this.owner.noticed?.(error)
+    if (this.#isUsed) return
+    this.#unawaited = { label: this.label, error }
+    addUnawaited(this.ref, this.#unawaited)
   }
 
   wanted(): void {
+    this.used()
     if (this.#outcome === 'failed') this.owner.noticed?.(this.#error)
+  }
+
+  asked(): void {
+    this.used()
+  }
+
+  freed(): void {
+    this.used()
+  }
+
+  used(): void {
+    this.#isUsed = true
+    if (this.#unawaited) removeUnawaited(this.#unawaited)
   }
 
   item(value: unknown): void {
@@ -187,6 +208,7 @@ export class Call implements Answer, RefSource {
   /** The items of a stream; each can be read once. */
   iterate(): AsyncIterator<unknown> {
     this.#isIterated = true
+    this.used()
     if (this.#outcome === 'failed') this.wanted()
     return {
       next: () =>

@@ -3,14 +3,24 @@ import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
+import { LineWriter } from '../cluster/line-writer.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
-import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
+import {
+  type ActorInfo,
+  type ActorStack,
+  type GroupInfo,
+  type NodeInfo,
+  type ObjectInfo,
+  STOP_TIMEOUT,
+  type TaskInfo,
+} from '../cluster/protocol.js'
 import { reachHead, unreachable } from '../cluster/reach.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { StartRefusal, startProcess } from '../cluster/start-process.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
 import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore, type StoreOptions } from '../store/store.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
@@ -34,6 +44,12 @@ export interface ConnectOptions {
    * is. The actor stays dead.
    */
   readonly onFailure?: (failure: ActorFailure) => void
+  /**
+   * What becomes of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
+   * awaited, waited for, passed on or released: a warning by default; `throw` makes it an UnawaitedFailureError that nothing
+   * catches. In actors it is always a warning, in their logs.
+   */
+  readonly unawaitedFailures?: 'warn' | 'throw' | 'ignore'
   /** What a cluster that is started has beside or instead of what this host has. */
   readonly resources?: Resources
   /**
@@ -49,10 +65,13 @@ export interface ConnectOptions {
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
 
+/** Where the lines of this driver's actors go that its head sends. */
+const output = new LineWriter(process.stderr)
+
 /** Milliseconds the head of a local cluster may take to start. */
 const START_TIMEOUT = 30_000
 /** Milliseconds the head of a local cluster may take to end. */
-const END_TIMEOUT = 5000
+const END_TIMEOUT = STOP_TIMEOUT + 5000
 
 /**
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
@@ -70,6 +89,10 @@ const END_TIMEOUT = 5000
  */
 export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   checkResources(options.resources ?? {})
+  const { unawaitedFailures = 'warn' } = options
+  if (!['warn', 'throw', 'ignore'].includes(unawaitedFailures)) {
+    throw new InvalidInputError(`unawaitedFailures must be warn, throw or ignore, found ${unawaitedFailures}`)
+  }
   const actor = currentActor()
   if (actor) {
     throw new InvalidInputError(
@@ -83,6 +106,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   isConnecting = true
   try {
     await import('../runtime/tuning.js')
+    setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
     return await (address ? joinCluster(address, options) : startCluster(options))
   } finally {
@@ -156,8 +180,8 @@ export class Cluster {
   }
 
   /**
-   * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when their processes
-   * have ended. Pending calls fail.
+   * Ends the actors that this process owns, and the cluster too if this process started it. Resolves when they have run their
+   * onStop, for which they have five seconds, and their processes have ended. Pending calls fail.
    */
   async shutdown(): Promise<void> {
     if (runtimeOrNone() !== this.#runtime) return
@@ -188,7 +212,7 @@ async function joinCluster(address: string, options: ConnectOptions): Promise<Cl
     switchboard,
     endpoint,
     { processId: `head at ${address}`, nodeId: '' },
-    { onLog: printLog, onUnhandled: onFailure ?? endByFailure },
+    { onLog: (line) => output.write(line), onUnhandled: onFailure ?? endByFailure },
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
@@ -284,8 +308,4 @@ function endByFailure({ name, reason, lines }: ActorFailure): void {
   }
   process.stderr.write(`${error.name}: ${error.message}\n`)
   process.exit(1)
-}
-
-function printLog(line: string): void {
-  process.stderr.write(`${line}\n`)
 }

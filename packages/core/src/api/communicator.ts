@@ -62,7 +62,8 @@ export class Invitation {
    * Meets the other members. A member that dies before ends the wait, and later ends every operation of the group, as soon as
    * the cluster knows; the others may then join a new group.
    *
-   * @throws InvalidInputError in a process that runs none of the members; Error if a member dies before all have joined
+   * @throws InvalidInputError in a process that runs none of the members; Error if a member dies before all have joined, or
+   * the `timeout` of one that waits passes, which ends the wait for all
    */
   join(options: JoinOptions = {}): Promise<Communicator> {
     const { id } = this.#invited
@@ -109,7 +110,14 @@ export class Invitation {
         if (isMeeting) runtime.head.leaveMeeting(meeting, text).catch(() => {})
       })
     }
-    const addresses = await runtime.head.meet(meeting, rank, members.length, communicator.address)
+    const { timeout } = options
+    const late = () => {
+      const text = `group '${name}': not all of its ${members.length} ranks have joined within ${timeout} ms of ${self.name}`
+      runtime.head.leaveMeeting(meeting, text).catch(() => {})
+    }
+    const timer = timeout === undefined ? undefined : setTimeout(late, timeout)
+    const meet = runtime.head.meet(meeting, rank, members.length, communicator.address)
+    const addresses = await meet.finally(() => clearTimeout(timer))
     isMeeting = false
     await communicator.connect(addresses as RankAddress[])
     return communicator

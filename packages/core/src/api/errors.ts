@@ -95,6 +95,35 @@ export class UnhandledFailureError extends TroupeError {
   }
 }
 
+/** A call failed whose ref nobody awaited, waited for, passed on or released. */
+export class UnawaitedFailureError extends TroupeError {
+  static {
+    nameErrors(UnawaitedFailureError)
+  }
+
+  /**
+   * @param call the actor and the method, or the task
+   * @param cause what it failed with
+   * @param more how many further calls of it failed as well
+   * @param others further methods of which calls have failed
+   */
+  constructor(
+    readonly call: string,
+    cause: unknown,
+    more: number,
+    others: readonly string[] = [],
+  ) {
+    const and = more > 0 ? ` (and ${more} more calls of it)` : ''
+    const beside = others.length > 0 ? `\nSo did calls of ${others.join(', ')}.` : ''
+    const what = cause instanceof Error ? (cause.stack ?? String(cause)) : String(cause)
+    super(
+      `${call} failed, and nobody awaited it${and}: ${what}\nAwait the call and handle its error, or release() its ref to ` +
+        `say that its outcome does not matter.${beside}`,
+      { cause },
+    )
+  }
+}
+
 /** The process that ran a task died, and no retries were left. */
 export class WorkerDiedError extends TroupeError {
   static {

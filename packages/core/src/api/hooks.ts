@@ -20,7 +20,13 @@ export interface ActorHooks {
    * see {@link Decision}.
    */
   supervise?(failure: ActorFailure): Decision | Promise<Decision>
-  /** Runs when the actor is stopped, after the calls before; not when it is killed or its process dies. */
+  /**
+   * Runs when the actor is stopped, after the calls before, and when it ends with its owner, its placement group or its
+   * cluster, or its driver in whatever way, beside calls that still run. It has five seconds, and then the process is killed.
+   * It does not run
+   * when the actor is killed by `killActor`, or when its process or its node dies. An actor that is local to a process which
+   * ends cannot run it.
+   */
   onStop?(): void | Promise<void>
 }
 

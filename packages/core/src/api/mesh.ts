@@ -1,4 +1,5 @@
 import type { ActorRecord, Coordinates, Dimensions } from '../cluster/protocol.js'
+import { currentRuntime } from '../runtime/runtime.js'
 import { Multicast } from '../transport/multicast.js'
 import { type GroupOptions, type Invitation, invite } from './communicator.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
@@ -129,9 +130,17 @@ export class Mesh<T> {
     return chosen(...args)
   }
 
-  /** Calls a method of every member without waiting for answers. The arguments are encoded as for {@link call}. */
+  /**
+   * Calls a method of every member without waiting for answers. The arguments are encoded as for {@link call}. A call that
+   * fails is told in the log of its member, and counted in `cluster.actors()`.
+   */
   broadcast<K extends MethodName<T>>(method: K, ...args: ArgumentsOf<T, K>): void {
-    this.#callAll(method, args)
+    const runtime = currentRuntime()
+    for (const [index, ref] of this.#callAll(method, args).entries()) {
+      const { id, name } = clientOf(this.members[index]!.handle).record
+      ref.quietly((error) => runtime.broadcastFailed({ id, name }, `${name}.${method}`, error))
+      ref.release()
+    }
   }
 
   #callAll(method: string, args: readonly unknown[]): ObjectRef<unknown>[] {

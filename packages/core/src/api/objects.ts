@@ -9,7 +9,10 @@ let puts = 0
 
 /** How a value is put. */
 export interface PutOptions {
-  /** Milliseconds that the ref waits for room in the store; 30,000 by default. */
+  /**
+   * Milliseconds that the ref waits for room in the store; 30,000 by default. However few, the processes of the node first have
+   * a second to give up what they use no more.
+   */
   readonly deadline?: number
 }
 

@@ -8,6 +8,8 @@ export interface RefSource {
   wanted?(): void
   /** Somebody asks whether there is an outcome. */
   asked?(): void
+  /** The ref is passed on. */
+  used?(): void
   /** The ref was released, and nothing in this process uses it any more. */
   freed?(): void
 }
@@ -25,7 +27,11 @@ export function observeWaits(observer: (ref: ObjectRef<unknown>) => void): void 
 /**
  * A typed, awaitable reference to the value that a remote call will have computed. It may be awaited any number of times,
  * and passed as an argument of another call, where it arrives as its value; inside of an argument it stays a ref, which the
- * receiver can await. A failure that nobody awaits is not an unhandled rejection.
+ * receiver can await.
+ *
+ * A failure is no unhandled rejection, as the ref may be awaited at any time. Once it is collected, or the process ends, and
+ * nobody has awaited it, waited for it, passed it on or released it, a warning tells of the failure; `connect` has an option
+ * for that.
  *
  * A result of 1 MiB and more, encoded, that was computed on another node stays with the process that computed it: awaiting
  * the ref brings it over, and a call that it is passed to fetches it from there. Lost with that process, the result of a task
@@ -124,6 +130,7 @@ export class ObjectRef<T> extends Promise<T> {
 
   /** @internal Keeps the value, also after a release, until the returned function is called. */
   use(): () => void {
+    this.#source.used?.()
     this.#uses += 1
     let isUsed = true
     return () => {

@@ -17,6 +17,7 @@ import type {
   SpawnRequest,
   WorkerFolders,
 } from './protocol.js'
+import { STOP_TIMEOUT } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { UnhandledFailures } from './unhandled-failures.js'
 import {
@@ -32,6 +33,9 @@ import {
 const REMEMBERED_DEAD = 10_000
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
+
+/** Milliseconds that an actor's process has on top to say that its onStop has run, or has been given up. */
+const STOP_GRACE = 500
 
 /** Milliseconds from the end of a process's connection to the report of its end. */
 const EXIT_REPORT = 5000
@@ -90,6 +94,7 @@ interface Actor {
   death: Death | undefined
   /** Why it is about to end for good, when that is known before its process ends. */
   ending: string | undefined
+  failedBroadcasts: number
 }
 
 /** The cluster's actors: spawns them over the nodes, restarts them, and tells who watches them what becomes of them. */
@@ -151,6 +156,7 @@ export class ActorTable {
         isConstructed: false,
         death: undefined,
         ending: undefined,
+        failedBroadcasts: 0,
       }
       this.#actors.add(actor)
       return actor
@@ -224,15 +230,29 @@ export class ActorTable {
     else this.#watched.set(peer, new Set([actor]))
   }
 
-  /** Ends an actor for good; resolves when its process has ended. */
-  async end(actorId: string, reason: string): Promise<void> {
+  /**
+   * Ends an actor for good; resolves when its process has ended.
+   *
+   * @param isOrderly whether its onStop runs before
+   */
+  async end(actorId: string, reason: string, isOrderly = false): Promise<void> {
     this.noticed(actorId)
     const actor = this.#actors.get(actorId)
     if (!actor) return
     actor.ending ??= reason
     if (!actor.grant) this.#scheduler.drop((demand) => demand.actor === actorId)
+    if (isOrderly) await this.#finish(actor)
     if (actor.worker) await this.#workers.end(actor.worker, { reason })
     this.#died(actor, { reason: actor.ending })
+  }
+
+  /** Counts a failure of a living actor; whose its log is. */
+  broadcastFailed(actorId: string): { name: string; driver: string; prefix?: string } | undefined {
+    const actor = this.#actors.get(actorId)
+    if (!actor) return undefined
+    actor.failedBroadcasts += 1
+    const { name, driver, request } = actor
+    return { name, driver, ...(request.logPrefix !== undefined && { prefix: request.logPrefix }) }
   }
 
   /** Somebody has learned that an actor died: it is theirs to handle. */
@@ -242,13 +262,48 @@ export class ActorTable {
 
   async endOwnedBy(owner: string, reason: string): Promise<void> {
     this.#unhandled.driverGone(owner)
-    await Promise.all(this.#actors.ownedBy(owner).map((actor) => this.end(actor.id, reason)))
+    await Promise.all(this.#actors.ownedBy(owner).map((actor) => this.end(actor.id, reason, true)))
   }
 
-  /** The actor of a process has been asked to end itself. */
+  /** Ends all actors. */
+  async endAll(reason: string): Promise<void> {
+    await Promise.all([...this.#actors.values()].map((actor) => this.end(actor.id, reason, true)))
+  }
+
+  /** Has the actors on a node run their onStop. */
+  async finishOn(nodeId: string): Promise<void> {
+    const own = [...this.#actors.values()].filter(({ worker }) => worker?.node.id === nodeId)
+    await Promise.all(own.map((actor) => this.#finish(actor)))
+  }
+
+  /** Runs the onStop of an actor, unless that takes too long. */
+  async #finish({ worker }: Actor): Promise<void> {
+    if (!worker?.mustFinish) return
+    await Promise.race([worker.unlessExited(worker.duties.finish()).catch(() => {}), after(STOP_TIMEOUT + STOP_GRACE)])
+  }
+
+  /** The actor of a process has a hook that runs before it ends in order. */
+  mustFinish(processId: string): void {
+    const worker = this.#workers.of(processId)
+    if (worker) worker.mustFinish = true
+  }
+
+  /** The actor of a process has been asked to end itself, and is ended if its onStop does not end. */
   stopping(processId: string): void {
     const actor = this.#actors.of(processId)
-    if (actor) actor.ending ??= 'it was stopped'
+    if (!actor) return
+    actor.ending ??= 'it was stopped'
+    const { worker } = actor
+    if (!worker?.mustFinish) return
+    void after(STOP_TIMEOUT + STOP_GRACE).then(() => {
+      if (worker.mustFinish) void this.end(actor.id, 'it was stopped')
+    })
+  }
+
+  /** The actor of a process has run its onStop. */
+  finished(processId: string): void {
+    const worker = this.#workers.of(processId)
+    if (worker) worker.mustFinish = false
   }
 
   countOn(nodeId: string): number {
@@ -258,7 +313,7 @@ export class ActorTable {
   /** Ends the actors of a placement group. */
   async endGroup(group: string): Promise<void> {
     const members = [...this.#actors.values()].filter((actor) => actor.request.place.bundle?.group === group)
-    await Promise.all(members.map((actor) => this.end(actor.id, 'its placement group was removed')))
+    await Promise.all(members.map((actor) => this.end(actor.id, 'its placement group was removed', true)))
   }
 
   /** The working directories that living actors are in. */
@@ -287,6 +342,7 @@ export class ActorTable {
         restarts,
         resources,
         reason: death?.reason,
+        failedBroadcasts: actor.failedBroadcasts,
       }
     })
   }
@@ -568,6 +624,10 @@ function recordOf(actor: Actor): ActorRecord {
     maxTaskRetries,
     maxPendingCalls,
   }
+}
+
+function after(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref())
 }
 
 function isHandled(decision: Decision | undefined): boolean {

@@ -4,7 +4,7 @@ import type { LeaseTable } from './lease-table.js'
 import type { Inventory, ObjectInfo, OwnerDuties, ProcessInfo, TaskInfo } from './protocol.js'
 import type { WorkerPool } from './worker-pool.js'
 
-/** Milliseconds that a process has to tell what it owns. */
+/** Milliseconds that a process has to answer. */
 const PATIENCE = 1000
 
 interface Answer {
@@ -13,7 +13,7 @@ interface Answer {
   readonly inventory: Inventory
 }
 
-/** Asks the processes of the cluster what they own. One that does not answer, being busy, is left out. */
+/** Asks the processes of the cluster what they own, and to give up what they use no more. One that does not answer, being busy, is left out. */
 export class Census {
   readonly #drivers: ReadonlyMap<string, Peer>
   readonly #workers: WorkerPool
@@ -54,6 +54,14 @@ export class Census {
     ]
   }
 
+  /** Has processes of a node collect garbage: its drivers, and the workers with these process ids. */
+  async collect(nodeId: string, pids: readonly number[]): Promise<void> {
+    const isAsked = (id: string) => pids.includes(this.#workers.of(id)?.pid ?? 0)
+    const peers = [...this.#drivers, ...this.#workers.peers().filter(([id]) => isAsked(id))]
+    const own = peers.filter(([, { identity }]) => identity.nodeId === nodeId)
+    await Promise.all(own.map(([, peer]) => patiently(control<OwnerDuties>(peer).collect())))
+  }
+
   async #ask(): Promise<Answer[]> {
     const peers = [...this.#drivers, ...this.#workers.peers()]
     const answers = await Promise.all(peers.map(([processId, peer]) => this.#askOne(processId, peer)))
@@ -61,15 +69,7 @@ export class Census {
   }
 
   async #askOne(processId: string, peer: Peer): Promise<Answer | undefined> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), PATIENCE)
-    })
-    const asked = control<OwnerDuties>(peer)
-      .inventory()
-      .catch(() => undefined)
-    const inventory = await Promise.race([asked, late])
-    clearTimeout(timer)
+    const inventory = await patiently(control<OwnerDuties>(peer).inventory())
     return inventory && { processId, process: { ...this.#processOf(processId), pid: inventory.pid }, inventory }
   }
 
@@ -79,4 +79,15 @@ export class Census {
     const driver = this.#drivers.get(processId)
     return { name: driver ? 'driver' : 'gone', pid: 0, nodeId: driver?.identity.nodeId ?? '' }
   }
+}
+
+/** The answer of a process, unless it fails or takes too long. */
+async function patiently<T>(answer: Promise<T>): Promise<T | undefined> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<undefined>((resolve) => {
+    timer = setTimeout(() => resolve(undefined), PATIENCE)
+  })
+  const first = await Promise.race([answer.catch(() => undefined), late])
+  clearTimeout(timer)
+  return first
 }

@@ -14,6 +14,7 @@ import type { DirectoryId } from './directory/directory-id.js'
 import { DirectoryStore } from './directory/directory-store.js'
 import { OwnFolder } from './directory/own-folder.js'
 import { LeaseTable } from './lease-table.js'
+import { LineWriter } from './line-writer.js'
 import { LocalPlace } from './local-place.js'
 import { LogBook } from './log-book.js'
 import { LogSender } from './log-sender.js'
@@ -50,7 +51,10 @@ type CommonRequests = Omit<
   | 'joinDriver'
   | 'joinNode'
   | 'joinWorker'
+  | 'mustFinish'
   | 'stopping'
+  | 'finished'
+  | 'finishNode'
   | 'failing'
   | 'spare'
   | 'leave'
@@ -93,6 +97,7 @@ export class Head {
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()
   readonly #logSenders = new WeakMap<Peer, LogSender>()
+  readonly #output = new LineWriter(process.stderr)
   readonly #meetings = new Meetings()
   readonly #agent: NodeAgent
   readonly #folder = new OwnFolder()
@@ -165,9 +170,11 @@ export class Head {
     return this.#info.head.tcp?.replace('tcp://', '') ?? ''
   }
 
-  /** Ends all workers of this node, and then lets go of the other nodes, which end theirs. */
+  /** Ends all actors and the workers of this node, and then lets go of the other nodes, which end theirs. */
   async close(): Promise<void> {
+    await this.#actors.endAll('the cluster has ended')
     await this.#agent.close()
+    await this.#output.flush()
     this.#folder.remove()
     await this.#switchboard.delivered()
     this.#switchboard.close()
@@ -242,7 +249,8 @@ export class Head {
       this.#scheduler.nodesChanged()
     }
     const readDirectory = (id: DirectoryId, offset: number) => this.#directories.read(id, offset)
-    return { methods: { ...this.#noticesOf(), readDirectory }, lost }
+    const finishNode = () => this.#actors.finishOn(id)
+    return { methods: { ...this.#noticesOf(), readDirectory, finishNode }, lost }
   }
 
   #worker(peer: Peer, { pid, tcp }: { pid: number; tcp?: string }) {
@@ -266,7 +274,9 @@ export class Head {
     }
     const methods = {
       ...this.#common(peer, owner),
+      mustFinish: () => this.#actors.mustFinish(processId),
       stopping: () => this.#actors.stopping(processId),
+      finished: () => this.#actors.finished(processId),
       spare: () => this.#workers.spared(worker),
       failing: (error: unknown) => {
         worker.failure = error
@@ -298,6 +308,11 @@ export class Head {
       },
       openedFromDriver: (driver, pin) => this.#drivers.get(driver)?.notify('opened' satisfies keyof DriverDuties, pin),
       noticed: (actorId) => this.#actors.noticed(actorId),
+      broadcastFailed: (actor, text) => {
+        const source = this.#actors.broadcastFailed(actor.id) ?? { ...actor, driver: owner.driver }
+        for (const line of text.split('\n')) this.#logs.take({ prefix: `[${actor.name}] `, ...source }, line)
+      },
+      reclaim: (pids) => this.#census.collect(peer.identity.nodeId, pids),
       prestart: () => {
         for (const node of this.#nodes.values()) this.#workers.prestart(node)
       },
@@ -407,7 +422,7 @@ export class Head {
   #print(line: string, driver: string | undefined): void {
     const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
     if (peer) this.#logTo(peer).send(line)
-    else process.stderr.write(`${line}\n`)
+    else this.#output.write(line)
   }
 }
 

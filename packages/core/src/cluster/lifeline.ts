@@ -3,13 +3,18 @@
  * to it; the end of the inherited stdin is a second way to notice, for hosts where the native addon is not built.
  */
 export async function followParent(parentPid: number): Promise<void> {
-  process.stdin.on('error', end).on('close', end).on('end', end).resume()
+  onParentEnd(end)
   try {
     const { dieWithParent } = await import('@troupe/native')
     dieWithParent(parentPid)
   } catch {
     if (process.ppid !== parentPid) end()
   }
+}
+
+/** Does something when the process that started this one has ended, however that did. */
+export function onParentEnd(act: () => void): void {
+  process.stdin.on('error', act).on('close', act).on('end', act).resume()
 }
 
 function end(): void {

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import type { Store } from '@troupe/native'
 import { InvalidInputError } from '../api/errors.js'
 import { CLUSTER_VARIABLE, sendBoot, type ThreadsBoot, type WorkerBoot, type WorkerSettings } from './boot.js'
+import { Descendants, NODE_VARIABLE, NodeGuard, WORKER_VARIABLE } from './descendants.js'
 import { DirectoryCache, type ReadDirectory } from './directory/directory-cache.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import { OwnFolder } from './directory/own-folder.js'
@@ -13,16 +14,13 @@ import { explainStart, StartRefusal, startProcess } from './start-process.js'
 import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
 import { withoutToken } from './token.js'
-import { LastLines, readLines } from './worker-output.js'
+import { LastLines, lastOutput, readLines } from './worker-output.js'
 
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
 const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.meta.url))
 
 /** Milliseconds a worker has between the request to end and being killed. */
 const GRACE = 500
-/** Milliseconds that the last output of an ended worker may take. */
-const LAST_OUTPUT = 100
-
 /** What all workers of a node share. */
 export type NodeSettings = { readonly store: Store } & Omit<WorkerSettings, 'processId' | 'store'>
 
@@ -34,9 +32,13 @@ export class NodeAgent implements NodeRequests {
   /** How each worker is ended. */
   readonly #workers = new Map<string, () => Promise<void>>()
   readonly #threads = new Map<string, ThreadGroup>()
+  /** The end of what each worker that has ended had started. */
+  readonly #endings = new Map<string, Promise<void>>()
   readonly #probes = new Map<string, StackProbe>()
 
   #isReaping = false
+  readonly #descendants = new Descendants()
+  #guard: NodeGuard | undefined
   readonly #folder = new OwnFolder()
   readonly #directories: DirectoryCache
 
@@ -53,10 +55,17 @@ export class NodeAgent implements NodeRequests {
     this.#directories = new DirectoryCache(this.#folder, readDirectory)
     this.#settings = settings
     this.#nodeFlags = nodeFlags
-    this.#notices = notices
+    this.#notices = {
+      log: notices.log,
+      exited: (processId, death) => {
+        this.#ended(processId)
+        notices.exited(processId, death)
+      },
+    }
   }
 
   startWorker({ processId, thread, ...settings }: WorkerSpec): void {
+    this.#guard ??= new NodeGuard(this.#settings.nodeId)
     try {
       if (thread) this.#startThread(processId, thread, settings)
       else this.#startProcess(processId, settings)
@@ -70,6 +79,7 @@ export class NodeAgent implements NodeRequests {
     await this.#workers.get(processId)?.()
     this.#workers.delete(processId)
     this.#probes.delete(processId)
+    await this.#endings.get(processId)
   }
 
   prepareDirectory(id: DirectoryId): Promise<string> {
@@ -83,13 +93,23 @@ export class NodeAgent implements NodeRequests {
   /** Ends all workers; resolves when their processes have ended. */
   async close(): Promise<void> {
     await Promise.all([...this.#workers.keys()].map((processId) => this.endWorker(processId)))
+    await Promise.all(this.#endings.values())
+    this.#guard?.dismiss()
     this.#folder.remove()
+  }
+
+  /** A worker has ended: so does what it had started. */
+  #ended(processId: string, pid?: number): void {
+    if (this.#endings.has(processId)) return
+    const ending = this.#descendants.end(processId, pid).finally(() => this.#endings.delete(processId))
+    this.#endings.set(processId, ending)
   }
 
   #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
-    const child = this.#spawn(workerMain, { ...settings, nodeFlags }, boot)
+    const marked = { ...settings.env, [WORKER_VARIABLE]: processId }
+    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: marked }, boot)
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
@@ -109,9 +129,9 @@ export class NodeAgent implements NodeRequests {
       }
       child.on('error', (error) => report(explainStart(error, settings)))
       child.on('exit', (code, signal) => {
-        const done = () => report(lastLines.describe('process', code, signal))
-        child.on('close', done)
-        setTimeout(done, LAST_OUTPUT)
+        // What it has started may keep its output open.
+        this.#ended(processId, child.pid)
+        void lastOutput(child).then(() => report(lastLines.describe('process', code, signal)))
       })
     })
     this.#probes.set(processId, probe)
@@ -172,7 +192,12 @@ export class NodeAgent implements NodeRequests {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],
-      env: { ...withoutToken(process.env), ...env, [CLUSTER_VARIABLE]: this.#settings.clusterId },
+      env: {
+        ...withoutToken(process.env),
+        ...env,
+        [CLUSTER_VARIABLE]: this.#settings.clusterId,
+        [NODE_VARIABLE]: this.#settings.nodeId,
+      },
     })
     child.stdin!.on('error', () => {})
     sendBoot(child.stdin!, boot)

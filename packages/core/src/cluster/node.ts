@@ -30,6 +30,7 @@ export class JoinedNode {
   readonly lost: Promise<never>
   #lose!: (error: Error) => void
   #agent: NodeAgent | undefined
+  #finish: () => Promise<void> = async () => {}
   #joined!: (agent: NodeAgent) => void
   /** The head's first request may come in with its answer to joining. */
   readonly #untilJoined = new Promise<NodeAgent>((resolve) => {
@@ -86,6 +87,7 @@ export class JoinedNode {
         },
         (id, offset) => control<HeadRequests>(peer).readDirectory(id, offset),
       )
+      node.#finish = () => control<HeadRequests>(peer).finishNode()
       node.#joined(node.#agent)
       return node
     } catch (error) {
@@ -94,8 +96,9 @@ export class JoinedNode {
     }
   }
 
-  /** Ends all workers of this node and leaves the cluster. */
+  /** Ends all workers of this node, once their actors have run their onStop, and leaves the cluster. */
   async close(): Promise<void> {
+    await this.#finish().catch(() => {})
     await this.#agent?.close()
     this.#switchboard.close()
   }

@@ -144,6 +144,8 @@ export interface ActorInfo {
   readonly resources: Resources
   /** Why it died last. */
   readonly reason?: string | undefined
+  /** How many calls of it failed that their callers do not wait for: those of `mesh.broadcast`. */
+  readonly failedBroadcasts: number
 }
 
 /** A process of the cluster, in the lists of what it owns. */
@@ -326,10 +328,18 @@ export interface HeadRequests {
   watch(actorId: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
-  /** A worker is about to end by request. */
+  /** The actor of a worker has an onStop. */
+  mustFinish(): void
+  /** A worker is about to end by request, when its actor's onStop has run. */
   stopping(): void
+  /** That has run. */
+  finished(): void
+  /** A node is about to leave; resolves when the actors on it have run their onStop. */
+  finishNode(): Promise<void>
   /** Somebody has learned that an actor died: a call that was awaited failed for that. */
   noticed(actorId: string): void
+  /** A call of an actor failed that its caller does not wait for. */
+  broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
   /** A worker that could not be spared holds nothing any more that others need. */
   spare(): void
   /** A worker is about to end because of an error that no call can report. */
@@ -347,6 +357,11 @@ export interface HeadRequests {
   fetchFromDriver(driver: string, id: string, lost?: string): Promise<SealedOutcome>
   /** Tells a driver that what it sealed has been opened. */
   openedFromDriver(driver: string, pin: number): void
+  /**
+   * Has the processes with these ids on the asker's node collect garbage, and its drivers. Resolves when they have, or after a
+   * second.
+   */
+  reclaim(pids: readonly number[]): Promise<void>
   /** Starts workers for tasks that are to come. */
   prestart(): void
   /** Reserves resources together; returns the node of each bundle. */
@@ -393,6 +408,8 @@ export interface NodeRequests {
 /** What every process that can own something serves to the head. */
 export interface OwnerDuties {
   inventory(): Promise<Inventory>
+  /** Collects garbage; resolves when what was collected has been given back to the store. */
+  collect(): Promise<void>
 }
 
 /** What a worker serves to the head, beside {@link OwnerDuties}. */
@@ -409,6 +426,8 @@ export interface WorkerDuties {
   idle(): Promise<true>
   /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
   isSpare(): boolean
+  /** Runs the onStop of its actor, before it is ended. */
+  finish(): Promise<void>
   /** Constructs an actor anew after a death. */
   reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
   /** Ends a worker that is no process or thread of its own. */
@@ -467,6 +486,9 @@ export const TASK_OF_SEVERAL = 'tasks'
 
 /** The method that stops an actor: no method of a class has this name, and as a call it keeps its place in the order. */
 export const STOP = ''
+
+/** Milliseconds that an actor's onStop may take. */
+export const STOP_TIMEOUT = 5000
 
 /** What the head tells without being asked. */
 export interface HeadNotices {

@@ -4,7 +4,9 @@ import {
   type ActorFailure,
   connect,
   describeActor,
+  graph,
   killActor,
+  type ObjectRef,
   stopActor,
   withOptions,
 } from '../index.js'
@@ -73,6 +75,46 @@ test.serial('in a mesh that is all-for-one the others are restarted with a membe
     for (let left = 300; left > 0 && (await again())[0] !== others; left--);
     t.deepEqual(await again(), [others, 0, others])
   }
+})
+
+test.serial('who awaits an execution of a graph learns how its actor died, and has handled that', async (t) => {
+  const failures: ActorFailure[] = []
+  let told = () => {}
+  const toldOfOne = new Promise<void>((resolve) => {
+    told = resolve
+  })
+  await using _cluster = await connect({
+    onFailure(failure) {
+      failures.push(failure)
+      told()
+    },
+  })
+  const [under, before, compiling, ignored] = await Promise.all([1, 2, 3, 4].map(() => RemoteProbe.spawn()))
+  const build = (probe: typeof under) => graph((input: ObjectRef<number>) => probe!.see(input, 60_000))
+  const [running, idle, unseen] = await Promise.all([build(under), build(before), build(ignored)])
+  const kill = (probe: typeof under) => process.kill(describeActor(probe!).pid, 'SIGKILL')
+  const howItDied = { instanceOf: ActorDiedError, message: /its process was killed by SIGKILL/ }
+
+  const execution = running.execute(1)
+  kill(under)
+  await t.throwsAsync(async () => await execution, howItDied)
+
+  kill(before)
+  await t.throwsAsync(async () => await idle.execute(1), howItDied)
+
+  kill(compiling)
+  await t.throwsAsync(() => build(compiling), howItDied)
+
+  void unseen.execute(1)
+  kill(ignored)
+  const staying = setInterval(() => {}, 1000)
+  await toldOfOne
+  clearInterval(staying)
+  t.deepEqual(
+    failures.map(({ id }) => id),
+    [describeActor(ignored!).id],
+    'only the one whose execution nobody awaits',
+  )
 })
 
 test.serial('a failure that nobody handles reaches the driver, and one that was handled does not', async (t) => {

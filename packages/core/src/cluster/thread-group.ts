@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { WorkerSettings } from './boot.js'
 import type { Death, NodeNotices, ProcessSettings } from './protocol.js'
 import { explainStart } from './start-process.js'
-import { LastLines, readLines } from './worker-output.js'
+import { explainFatal, LastLines, readLines } from './worker-output.js'
 
 /** What a node tells a process of threads. */
 export type ThreadOrder = { readonly start: WorkerSettings } | { readonly end: string }
@@ -94,7 +94,10 @@ export class ThreadGroup {
     }
     const thread = this.#threads.get(report.ended)
     const death = thread?.lastLines.describe('thread', report.code)
-    if (death) thread?.report(report.error ? { ...death, reason: `its thread failed: ${report.error}` } : death)
+    if (!death) return
+    const { error } = report
+    const why = error && (explainFatal(error) ?? `its thread failed: ${error}`)
+    thread?.report(why ? { ...death, reason: why } : death)
   }
 
   #ended(death: Death): void {

@@ -43,6 +43,8 @@ export class WorkerProcess {
   readonly processId = randomId()
   pid = 0
   holder: WorkerHolder | undefined
+  /** Whether its actor is to be told before it ends. */
+  mustFinish = false
   /** What it threw outside of a call. */
   failure: unknown
   /** Why it is being ended. */

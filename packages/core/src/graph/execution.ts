@@ -4,6 +4,8 @@ import { ObjectRef } from '../api/ref.js'
 export interface ExecutionOwner {
   /** Looks for results, for a little while if some may come soon. */
   poll(execution: Execution): void
+  /** An execution failed, and somebody has learned of that. */
+  noticed(error: unknown): void
 }
 
 /** The ref of an execution: awaiting it makes this process look for the result. */
@@ -29,6 +31,7 @@ export class Execution {
   #missing: number
   #error: unknown
   #hasFailed = false
+  #failure: { readonly error: unknown } | undefined
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void
 
@@ -45,10 +48,16 @@ export class Execution {
   ) {
     this.#values = new Array(outputs)
     this.#missing = outputs
-    this.ref = new ExecutionRef((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    }, id)
+    this.ref = new ExecutionRef(
+      (resolve, reject) => {
+        this.#resolve = resolve
+        this.#reject = reject
+      },
+      id,
+      { wanted: () => this.#failure && this.owner.noticed(this.#failure.error) },
+    )
+    // A failure that nobody awaits is not an unhandled rejection.
+    this.ref.quietly(() => {})
     this.ref.execution = this
   }
 
@@ -72,8 +81,8 @@ export class Execution {
   fail(error: unknown): void {
     if (this.isSettled) return
     this.isSettled = true
-    // A failure that nobody awaits is not an unhandled rejection.
-    this.ref.then(undefined, () => {})
+    this.#failure = { error }
     this.#reject(error)
+    if (this.ref.isWanted) this.owner.noticed(error)
   }
 }

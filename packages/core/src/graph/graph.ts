@@ -9,8 +9,10 @@ import { type ChannelReader, makeChannel } from '../channel/channel.js'
 import type { Inlet } from '../channel/inlet.js'
 import { type Message, messageOf, NOTHING } from '../channel/message.js'
 import type { Outlet } from '../channel/outlet.js'
+import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime, type Runtime } from '../runtime/runtime.js'
 import { control, type Remote } from '../transport/control.js'
+import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
 import { type ChromeTrace, chromeTrace } from './chrome-trace.js'
 import { Execution, type ExecutionOwner } from './execution.js'
@@ -119,7 +121,8 @@ export interface Graph<I extends readonly unknown[], R> {
 }
 
 interface Part {
-  readonly name: string
+  readonly client: ActorClient
+  readonly peer: Peer
   readonly requests: Remote<GraphRequests>
 }
 
@@ -139,6 +142,8 @@ interface InputOutlet {
 class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
   state: 'running' | 'failed' | 'closed' = 'running'
   failure: Error | undefined
+  /** The actor whose death has ended it. */
+  #lost: ActorClient | undefined
   readonly #id: string
   readonly #runtime: Runtime
   readonly #plan: Plan
@@ -187,10 +192,10 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     const natives = sources.flatMap(({ inlet }) => (inlet.native ? [inlet.native] : []))
     if (natives.length > 1) this.#set = new ChannelSet(natives)
     this.#lastTurn = performance.now()
-    for (const [index, part] of parts.entries()) {
+    for (const part of parts) {
       part.requests.attendGraph(id).then(
-        () => this.#end('closed', new GraphClosedError(`the graph was ended by ${part.name}`)),
-        (error) => void this.#partLost(index, error),
+        () => this.#end('closed', new GraphClosedError(`the graph was ended by ${part.client.record.name}`)),
+        (error) => void this.#partLost(part, error),
       )
     }
   }
@@ -199,14 +204,17 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     const id = randomId()
     const token = randomBytes(16).toString('hex')
     const origin = callerOf()
-    const parts = plan.actors.map(({ record }) => ({
-      name: record.name,
-      requests: control<GraphRequests>(runtime.reach(record.address)),
-    }))
+    const parts = plan.actors.map(({ record }) => {
+      const client = runtime.client(record)
+      const peer = client.connection()
+      return { client, peer, requests: control<GraphRequests>(peer) }
+    })
+    const ofAll = <T>(ask: (part: Part, actor: number) => Promise<T>) =>
+      allOrNone(parts.map((part, actor) => ask(part, actor).catch((error) => explained(runtime, part, error))))
     const letGo = runtime.switchboard.hold()
     try {
       const specs = plan.actors.map((_, actor) => specOf(plan, actor, id, maxInFlight, token))
-      const prepared = await allOrNone(parts.map(({ requests }, actor) => requests.prepareGraph(specs[actor]!)))
+      const prepared = await ofAll(({ requests }, actor) => requests.prepareGraph(specs[actor]!))
       const readers = new Map<string, ChannelReader<unknown>>()
       const outlets: InputOutlet[] = []
       for (const { value, from, to } of plan.edges) {
@@ -221,9 +229,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
         }
         for (const [index, reader] of to.entries()) readers.set(`${value}:${reader}`, ends[index]!)
       }
-      await allOrNone(
-        parts.map(({ requests }, actor) => requests.startGraph(id, wiringOf(plan, actor, readers, prepared))),
-      )
+      await ofAll(({ requests }, actor) => requests.startGraph(id, wiringOf(plan, actor, readers, prepared)))
       const sources = plan.outputs.map((value, output) => {
         return { inlet: readers.get(`${value}:${DRIVER}`)!.open(), output, arrived: 0 }
       })
@@ -308,9 +314,9 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     }
     return chromeTrace([
       { name: 'executions', pid: process.pid, records: own },
-      ...this.#parts.map(({ name }, index) => ({
-        name,
-        pid: this.#plan.actors[index]!.record.pid,
+      ...this.#parts.map(({ client: { record } }, index) => ({
+        name: record.name,
+        pid: record.pid,
         records: records[index]!,
       })),
     ])
@@ -448,13 +454,18 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     for (const { inlet } of this.#sources) inlet.disarm()
   }
 
-  /** Waits for the head's word on why the process of an actor has gone: it knows the exit code. */
-  async #partLost(index: number, error: unknown): Promise<void> {
+  /** The failure of an actor that ended the graph is known to whoever awaits an execution that failed for it. */
+  noticed(error: unknown): void {
+    if (error === this.failure && this.#lost) this.#runtime.noticed(this.#lost.record.id)
+  }
+
+  /** Waits for the head's word on why the process of an actor has gone: it knows how it ended. */
+  async #partLost({ client, peer }: Part, error: unknown): Promise<void> {
     if (this.state !== 'running') return
-    const { record } = this.#plan.actors[index]!
-    const state = await this.#runtime.head.watch(record.id).catch(() => undefined)
-    const death = state && state.state !== 'alive' ? state.death : { reason: String((error as Error).message ?? error) }
-    this.#end('failed', new ActorDiedError(record.name, death.reason, death))
+    const failure = (await client.explain(error, peer)) as Error
+    if (this.state !== 'running') return
+    if (failure instanceof ActorDiedError) this.#lost = client
+    this.#end('failed', failure)
     for (const { requests } of this.#parts) requests.endGraph(this.#id).catch(() => {})
   }
 
@@ -517,6 +528,13 @@ function wiringOf(
         .sort((a, b) => a.rank - b.rank),
     })),
   }
+}
+
+/** @throws what a failed request to an actor means; its death, if it is that, is known to who compiles the graph */
+async function explained(runtime: Runtime, { client, peer }: Part, error: unknown): Promise<never> {
+  const failure = await client.explain(error, peer)
+  if (failure instanceof ActorDiedError) runtime.noticed(client.record.id)
+  throw failure
 }
 
 /** All values, or the first failure once the others have settled too. */

@@ -119,6 +119,16 @@ export class ActorClient implements CallOwner {
     changed()
   }
 
+  /** The connection to the actor, for requests beside the calls of its methods. */
+  connection(): Peer {
+    return this.#connect()
+  }
+
+  /** Why a request over a connection failed: where that broke, what became of the actor. */
+  async explain(error: unknown, peer: Peer): Promise<unknown> {
+    return error instanceof LinkLostError ? this.#explain(error, peer) : error
+  }
+
   /** Takes the head's word on how the actor is. */
   changed(state: ActorState): void {
     if (this.#state === 'dead') return

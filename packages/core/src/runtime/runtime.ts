@@ -3,6 +3,7 @@ import { ClusterLostError, InvalidInputError } from '../api/errors.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
 import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
+import { LogSender } from '../cluster/log-sender.js'
 import type {
   ActorRecord,
   CallerDuties,
@@ -30,6 +31,7 @@ import { copyOf } from './held-result.js'
 import { HeldResults } from './held-results.js'
 import { takeInventory } from './inventory.js'
 import { ObjectTable } from './object-table.js'
+import { collectNow } from './reclaim.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
 import type { WorkingDirectory } from './working-directory.js'
@@ -83,6 +85,8 @@ export class Runtime {
   readonly busyTasks = new Set<TaskClient>()
   /** Actors whose deaths were noticed here. */
   readonly #noticed = new Set<string>()
+  /** Failures of calls that nobody waits for, on their way to the logs of their actors. */
+  readonly #failures = new LogSender((text, actor) => this.head.broadcastFailed(JSON.parse(actor), text))
   #ending: string | undefined
   /** Whether this process was started to run actors and tasks. */
   readonly isWorker: boolean
@@ -120,6 +124,7 @@ export class Runtime {
       supervise: async (failure) => this.supervisor?.(failure),
       unhandled: (failure) => void this.#unhandled(failure, options.onUnhandled),
       inventory: () => takeInventory(this),
+      collect: collectNow,
     }
     const hosting: LocalDuties = {
       startLocal: async (processId) => {
@@ -182,6 +187,16 @@ export class Runtime {
     this.#noticed.add(actorId)
     if (this.#noticed.size > MOST_NOTICED) this.#noticed.delete(this.#noticed.values().next().value!)
     void this.head.noticed(actorId).catch(() => {})
+  }
+
+  /** Has the log of an actor tell that a call which nobody waits for has failed. */
+  broadcastFailed({ id, name }: Pick<ActorRecord, 'id' | 'name'>, label: string, error: unknown): void {
+    if (this.#ending !== undefined) return
+    const lines = (error instanceof Error ? (error.stack ?? String(error)) : String(error)).split('\n')
+    // All of its frames for each member would bury what is in the log.
+    const frame = lines.findIndex((line) => /^\s+at /.test(line))
+    const text = lines.slice(0, frame + 1 || undefined).join('\n')
+    this.#failures.send(`${label} was broadcast, and failed: ${text}`, JSON.stringify({ id, name }))
   }
 
   /** Asks the owner of a ref that this process holds. */

@@ -1,7 +1,7 @@
 import { Packr, Unpackr } from 'msgpackr/pack'
 import { ObjectLostError, StoreFullError } from '../api/errors.js'
 import { ObjectRef } from '../api/ref.js'
-import { collectGarbage } from '../runtime/collect-garbage.js'
+import { reclaimAgain, reclaimStore } from '../runtime/reclaim.js'
 import { currentRuntime, runtimeOrNone } from '../runtime/runtime.js'
 import { decode, type Encoded, encode } from '../transport/codec.js'
 import { nodeStore } from './store.js'
@@ -46,19 +46,23 @@ class PutRef<T> extends ObjectRef<T> {
     if (this.#isFreed) releaseAll(this.#pins)
   }
 
-  /** Tries again to find room, until the deadline. */
+  /** Has room made, and tries again to find some until the deadline. */
   wait(value: T, deadline: number): void {
     const end = performance.now() + deadline
-    const letGo = currentRuntime().switchboard.hold()
+    const runtime = currentRuntime()
+    const letGo = runtime.switchboard.hold()
     this.#waiting = (async () => {
+      // Before it fails, whatever its deadline, all have been asked for what they hold and use no more.
+      await reclaimStore(runtime)
       for (;;) {
-        await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL))
         try {
           this.hold(encodeStored(value))
           return
         } catch (error) {
           if (!(error instanceof StoreFullError) || performance.now() >= end) throw error
         }
+        await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL))
+        await reclaimAgain(runtime)
       }
     })().finally(letGo)
     this.#waiting.catch(() => {})
@@ -123,7 +127,6 @@ export function putValue<T>(value: T, id: string, deadline: number): ObjectRef<T
     return new ObjectRef<T>((resolve) => resolve(copy), id, { freed: () => objects.unput(id) })
   } catch (error) {
     if (!(error instanceof StoreFullError)) throw error
-    collectGarbage()
     const ref = new PutRef<T>(id)
     ref.wait(value, deadline)
     return ref

@@ -69,19 +69,16 @@ test.serial(
   'a put into a store that is full on disk too waits for room until its deadline, and then says what holds the memory',
   async (t) => {
     const refs: ObjectRef<Uint8Array>[] = []
-    for (let index = 0; ; index++) {
-      const ref = put(filled(2 * MEBIBYTE, index), { deadline: 60 })
-      const { ready } = await wait([ref as ObjectRef<unknown>], { timeout: 5 })
-      if (ready.length === 0) {
-        const error = await t.throwsAsync(Promise.resolve(ref), { instanceOf: StoreFullError })
-        t.regex(
-          error.message,
-          /^the object store has no room for 2 MiB: of 16 MiB, .* are spilled to disk; process \d+ holds \d+ objects/,
-        )
-        break
-      }
-      refs.push(ref)
+    // Each has its outcome before the next is put; the store takes no more than twenty.
+    for (let index = 0; index < 21; index++) {
+      refs.push(put(filled(2 * MEBIBYTE, index), { deadline: 60 }))
+      await wait([refs[index] as ObjectRef<unknown>])
     }
+    const error = await t.throwsAsync(Promise.resolve(refs[20]), { instanceOf: StoreFullError })
+    t.regex(
+      error.message,
+      /^the object store has no room for 2 MiB: of 16 MiB, .* are spilled to disk; process \d+ holds \d+ objects/,
+    )
     const late = put(filled(2 * MEBIBYTE, 99), { deadline: 10_000 })
     setTimeout(() => {
       for (const ref of refs) ref.release()
@@ -90,6 +87,24 @@ test.serial(
     late.release()
   },
 )
+
+test.serial('room that idle processes hold for values they use no more is found before a put fails', async (t) => {
+  const process = await RemoteKeeper.spawn()
+  const thread = await RemoteKeeper.options({ isolation: 'thread' }).spawn()
+  const users = {
+    'another process': (ref: ObjectRef<Uint8Array>) => process.last(ref),
+    'a thread': (ref: ObjectRef<Uint8Array>) => thread.last(ref),
+    'the process that puts': async (ref: ObjectRef<Uint8Array>) => (await ref).at(-1)!,
+    'a process that was given a ref': (ref: ObjectRef<Uint8Array>) => process.lastOf({ ref }),
+  }
+  for (const [user, use] of Object.entries(users)) {
+    for (let index = 0; index < 16; index++) {
+      const ref = put(filled(2 * MEBIBYTE, index), { deadline: 3000 })
+      t.is(await use(ref), index, user)
+      ref.release()
+    }
+  }
+})
 
 test.serial('what a killed process held is free again', async (t) => {
   await untilFree(8 * MEBIBYTE)

@@ -14,6 +14,10 @@ export class Keeper {
     return bytes.at(-1)!
   }
 
+  async lastOf(box: { ref: ObjectRef<Uint8Array> }): Promise<number> {
+    return this.last(await box.ref)
+  }
+
   make(bytes: number, content: number): { ref: ObjectRef<Uint8Array> } {
     const ref = put(new Uint8Array(bytes).fill(content))
     this.#kept.push(ref)

@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava'
 import { CLUSTER_VARIABLE } from '../cluster/boot.js'
 
 /** Milliseconds that the processes of a cluster have to be gone. */
-const GONE_WITHIN = 2000
+const GONE_WITHIN = 10_000
 
 /** The processes that live and carry a cluster's mark in their environment. */
 export function processesOf(clusterId: string): number[] {

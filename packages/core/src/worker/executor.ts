@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../api/errors.js'
 import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
-import type { Concurrency } from '../cluster/protocol.js'
+import { type Concurrency, STOP_TIMEOUT } from '../cluster/protocol.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
@@ -10,6 +10,7 @@ export type Method = (...args: unknown[]) => unknown
 /** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
 export class Executor {
   #instance: Record<string, unknown> | undefined
+  #finishing: Promise<void> | undefined
   #constructed!: () => void
   readonly #untilConstructed = new Promise<void>((resolve) => {
     this.#constructed = resolve
@@ -47,10 +48,35 @@ export class Executor {
     void runCall({ call, subject, run }, this.#laneOf(call.method))
   }
 
-  /** Resolves when all calls that have come in so far have run, and `onStop` after them. */
-  async stop(): Promise<void> {
+  /** Resolves when all calls that have come in so far have run. */
+  async drained(): Promise<void> {
     await Promise.all([this.#lane, ...this.#groups.map(({ lane }) => lane)].map((lane) => lane.drained()))
-    if (this.#instance) await hookOf(this.#instance, 'onStop')?.()
+  }
+
+  /** Whether the actor is to be told before it ends. */
+  get mustFinish(): boolean {
+    return this.#instance !== undefined && hookOf(this.#instance, 'onStop') !== undefined
+  }
+
+  /** Runs `onStop`, once, and says what goes wrong with it. Resolves when it has run, or has taken too long. */
+  finish(): Promise<void> {
+    this.#finishing ??= this.#finish()
+    return this.#finishing
+  }
+
+  async #finish(): Promise<void> {
+    if (!this.#instance) return
+    const late = `onStop of ${this.#name} has not ended within ${STOP_TIMEOUT / 1000} s, and is given up`
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(late)), STOP_TIMEOUT)
+    })
+    try {
+      await Promise.race([hookOf(this.#instance, 'onStop')?.(), timeout])
+    } catch (error) {
+      console.error(error)
+    }
+    clearTimeout(timer)
   }
 
   /**

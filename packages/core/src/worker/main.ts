@@ -30,6 +30,17 @@ const processBody: Body = {
   enter: (folder) => process.chdir(folder),
 }
 
+/**
+ * Makes what is written to pipes leave at once: they are asynchronous, and what is still to be written is lost when the process
+ * exits. Node.js has no other way.
+ */
+function writeAtOnce(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    const { _handle: handle } = stream as { _handle?: { setBlocking?(isBlocking: boolean): void } }
+    handle?.setBlocking?.(true)
+  }
+}
+
 /** A thread shares its title, its GPUs and its folder with the others of its process. */
 const threadBody: Body = { exit: (code) => process.exit(code), name() {}, equip() {}, enter() {} }
 
@@ -41,6 +52,7 @@ let following: Promise<void> | undefined
 function processSettings(): WorkerBoot {
   const boot = receiveBoot<WorkerBoot>()
   process.title = 'troupe worker'
+  writeAtOnce()
   following = followParent(boot.parentPid)
   return boot
 }

@@ -1,6 +1,7 @@
 import { finished } from 'node:stream/promises'
 import { Worker } from 'node:worker_threads'
 import { receiveBoot, type ThreadsBoot, type WorkerSettings } from '../cluster/boot.js'
+import { WORKER_VARIABLE } from '../cluster/descendants.js'
 import { followParent } from '../cluster/lifeline.js'
 import type { ThreadOrder, ThreadReport } from '../cluster/thread-group.js'
 import { workerTitle } from '../cluster/title.js'
@@ -22,7 +23,9 @@ function report(message: ThreadReport): void {
 
 function start(settings: WorkerSettings): void {
   const { processId } = settings
-  const thread = new Worker(new URL('main.js', import.meta.url), { workerData: settings, stdout: true, stderr: true })
+  const env = { ...process.env, [WORKER_VARIABLE]: processId }
+  const options = { workerData: settings, stdout: true, stderr: true, env }
+  const thread = new Worker(new URL('main.js', import.meta.url), options)
   const relay = new Relay(new Secret(settings.secret), (answer) => thread.postMessage(answer))
   threads.set(processId, thread)
   thread.on('message', (request: HostRequest) => relay.take(request))

@@ -86,6 +86,7 @@ export class Worker {
         await this.#actor?.loaded
         await this.#construct(unseal(args) as unknown[], { restarts, reason })
       },
+      finish: async () => this.#actor?.executor.finish(),
       leave: () => body.exit(0),
     }
     const { clusterId, head, headEndpoint, host, listens, store } = settings
@@ -176,6 +177,7 @@ export class Worker {
     const { executor, loaded } = this.#actor
     await fetchArguments(this.runtime, args, true)
     await executor.construct(() => loaded, args, restart)
+    if (executor.mustFinish) await this.runtime.head.mustFinish()
   }
 
   #take(call: IncomingCall, served: object): void {
@@ -212,13 +214,11 @@ export class Worker {
 
   /** Answers the calls before, and ends the worker. */
   async #stop(call: IncomingCall, executor: Executor): Promise<void> {
-    try {
-      await executor.stop()
-    } catch (error) {
-      console.error(error)
-    }
-    await this.#handOver()
+    await executor.drained()
     await this.runtime.head.stopping()
+    await executor.finish()
+    await this.runtime.head.finished()
+    await this.#handOver()
     call.reply(null)
     await this.#switchboard.delivered()
     this.#body.exit(0)

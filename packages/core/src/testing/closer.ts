@@ -1,0 +1,39 @@
+import { appendFileSync } from 'node:fs'
+import { actor, type Handle, stopActor } from '../index.js'
+
+/** How the onStop of a closer goes. */
+export type Closing = 'ends' | 'hangs' | 'blocks' | 'throws'
+
+/** An actor that notes in a file that its onStop has begun, and that it has ended. */
+export class Closer {
+  #child: Handle<Closer> | undefined
+
+  constructor(
+    private readonly file: string,
+    private readonly label: string,
+    private readonly closing: Closing = 'ends',
+  ) {}
+
+  /** A call that does not end. */
+  never(): Promise<void> {
+    return new Promise(() => {})
+  }
+
+  async spawn(label: string): Promise<void> {
+    this.#child = await RemoteCloser.spawn(this.file, label)
+  }
+
+  async stopChild(): Promise<void> {
+    await stopActor(this.#child!)
+  }
+
+  async onStop(): Promise<void> {
+    appendFileSync(this.file, `${this.label} begins\n`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    if (this.closing === 'throws') throw new Error('it cannot be closed')
+    if (this.closing === 'hangs') await this.never()
+    while (this.closing === 'blocks');
+    appendFileSync(this.file, `${this.label} ends\n`)
+  }
+}
+export const RemoteCloser = actor(import.meta.url, Closer)

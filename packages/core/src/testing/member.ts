@@ -1,0 +1,9 @@
+import { actor, type Invitation } from '../index.js'
+
+/** An actor that joins groups. */
+export class Member {
+  async join(group: Invitation, timeout: number): Promise<void> {
+    await group.join({ timeout })
+  }
+}
+export const RemoteMember = actor(import.meta.url, Member)
