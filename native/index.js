@@ -13,6 +13,7 @@ export const {
   Storage,
   Store,
   Waker,
+  checkOperation,
   copyBytes,
   dieWithParent,
   gpuCount,
