@@ -49,7 +49,16 @@ async function outcome(call: () => unknown): Promise<void> {
 }
 
 /** What ends or holds up the process as it should, or waits as long as it is told. */
-const LEFT_OUT = new Set(['constructor', 'dieWithParent', 'wait', 'watch', 'peek', 'takeScalar', 'readRate', 'multiplyAddRate'])
+const LEFT_OUT = new Set([
+  'constructor',
+  'dieWithParent',
+  'wait',
+  'watch',
+  'peek',
+  'takeScalar',
+  'readRate',
+  'multiplyAddRate',
+])
 
 test('whatever JavaScript passes to native code gives a result or an error', async (t) => {
   const found = objects()
@@ -57,7 +66,9 @@ test('whatever JavaScript passes to native code gives a result or an error', asy
   const detached = new Uint8Array(16)
   structuredClone(detached, { transfer: [detached.buffer] })
   const values = [...NONSENSE, ...found, ...handles, detached]
-  for (const [name, exported] of Object.entries(native as unknown as Record<string, Callable & { prototype?: object }>)) {
+  for (const [name, exported] of Object.entries(
+    native as unknown as Record<string, Callable & { prototype?: object }>,
+  )) {
     if (LEFT_OUT.has(name)) continue
     for (const value of values) {
       for (const second of [undefined, value, 8, {}]) {
@@ -73,7 +84,8 @@ test('whatever JavaScript passes to native code gives a result or an error', asy
       const method: unknown = Object.getOwnPropertyDescriptor(prototype, name)?.value
       if (typeof method !== 'function' || name === 'close' || name === 'abort' || name === 'release') continue
       for (const value of values) {
-        for (const second of [undefined, value, 3]) await outcome(() => (method as Callable).call(object, value, second, second))
+        for (const second of [undefined, value, 3])
+          await outcome(() => (method as Callable).call(object, value, second, second))
         await outcome(() => (method as Callable).call(value, value))
       }
     }
@@ -97,7 +109,12 @@ test('a handle of other shared memory is no channel and no store, and sizes beyo
 test('a collective whose memory is not of its sizes, or whose group was not connected, is refused', async (t) => {
   const groups = [0, 1].map((rank) => new native.Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 't' }))
   const [first] = groups as [native.Communicator, native.Communicator]
-  const request = { kind: 'allReduce', type: 'float32', input: new Float32Array(4), output: new Float32Array(4) } as const
+  const request = {
+    kind: 'allReduce',
+    type: 'float32',
+    input: new Float32Array(4),
+    output: new Float32Array(4),
+  } as const
   await t.throwsAsync(first.run([request]), { message: /was not connected/ })
   const addresses = groups.map(({ address }) => address)
   await t.throwsAsync(first.connect([addresses[0]!]), { message: /expected the addresses of 2 ranks/ })

@@ -38,7 +38,19 @@ class Random {
   }
 }
 
-const WEIGHTS = ['float32', 'float16', 'bfloat16', 'q8_0', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q4_k', 'q5_k', 'q6_k'] as const
+const WEIGHTS = [
+  'float32',
+  'float16',
+  'bfloat16',
+  'q8_0',
+  'q4_0',
+  'q4_1',
+  'q5_0',
+  'q5_1',
+  'q4_k',
+  'q5_k',
+  'q6_k',
+] as const
 const CACHES = ['float32', 'float16', 'bfloat16', 'int8'] as const
 
 type Rows = RowSymbol | number
@@ -59,7 +71,11 @@ class RandomProgram {
 
   constructor(readonly random: Random) {
     this.#isWild = random.happens(2)
-    this.#rows = [this.trace.symbol('a', random.from(0, 7)), this.trace.symbol('b', random.from(1, 40)), random.from(1, 5)]
+    this.#rows = [
+      this.trace.symbol('a', random.from(0, 7)),
+      this.trace.symbol('b', random.from(1, 40)),
+      random.from(1, 5),
+    ]
     this.#floats.push(this.#floatInput())
     const steps = random.from(1, 10)
     for (let i = 0; i < steps; i++) this.#step()
@@ -173,18 +189,29 @@ class RandomProgram {
     const { value: table, numbers } = this.#weight(type, rows, columns)
     const { value: tokens, numbers: ids } = this.#indices(this.random.pick(this.#rows), -3, rows + 3)
     const start = this.random.from(0, 2)
-    this.#add(this.trace.embedding(tokens, table, start), (symbols) =>
-      numbers && ids.slice(0, this.#count(tokens.rows, symbols)).flatMap((id) => {
-        const isThere = id - start >= 0 && id - start < rows
-        return isThere ? numbers.slice((id - start) * columns, (id - start + 1) * columns) : Array<number>(columns).fill(0)
-      }),
+    this.#add(
+      this.trace.embedding(tokens, table, start),
+      (symbols) =>
+        numbers &&
+        ids.slice(0, this.#count(tokens.rows, symbols)).flatMap((id) => {
+          const isThere = id - start >= 0 && id - start < rows
+          return isThere
+            ? numbers.slice((id - start) * columns, (id - start + 1) * columns)
+            : Array<number>(columns).fill(0)
+        }),
     )
   }
 
   #norm(): void {
     const x = this.#float()
-    const size = this.random.pick([1, 2, 4].filter((parts) => x.columns % parts === 0).map((parts) => x.columns / parts))
-    const { value: weight, numbers } = this.#weight('float32', 1, this.#isWild && this.random.happens(8) ? size + 1 : size)
+    const size = this.random.pick(
+      [1, 2, 4].filter((parts) => x.columns % parts === 0).map((parts) => x.columns / parts),
+    )
+    const { value: weight, numbers } = this.#weight(
+      'float32',
+      1,
+      this.#isWild && this.random.happens(8) ? size + 1 : size,
+    )
     this.#add(this.trace.rmsNorm(x, weight, 1e-5), (symbols) =>
       this.#of(x, symbols)?.map((value, i, all) => {
         const head = all.slice(i - (i % size), i - (i % size) + size)
@@ -199,7 +226,11 @@ class RandomProgram {
     const fitting = WEIGHTS.filter((type) => this.#widthFor(type, x.columns) === x.columns)
     const type = this.random.pick(fitting)
     const outputs = this.random.from(1, 40)
-    const { value: weight, numbers } = this.#weight(type, outputs, this.#isWild && this.random.happens(8) ? 32 * 8 : x.columns)
+    const { value: weight, numbers } = this.#weight(
+      type,
+      outputs,
+      this.#isWild && this.random.happens(8) ? 32 * 8 : x.columns,
+    )
     const bias = this.random.happens(2) ? this.#weight('float32', 1, outputs) : undefined
     this.#add(this.trace.linear(x, weight, bias?.value), (symbols) => {
       const from = this.#of(x, symbols)
@@ -222,8 +253,16 @@ class RandomProgram {
         return left && right && left.map((value, i) => compute(value, right[i]!))
       }
     }
-    if (this.random.happens(2)) this.#add(this.trace.add(a, b), both((x, y) => x + y))
-    else this.#add(this.trace.siluMultiply(a, b), both((x, y) => (x / (1 + Math.exp(-x))) * y))
+    if (this.random.happens(2))
+      this.#add(
+        this.trace.add(a, b),
+        both((x, y) => x + y),
+      )
+    else
+      this.#add(
+        this.trace.siluMultiply(a, b),
+        both((x, y) => (x / (1 + Math.exp(-x))) * y),
+      )
   }
 
   #rotary(): void {
@@ -235,7 +274,7 @@ class RandomProgram {
     this.#add(this.trace.rotate(x, table), (symbols) => {
       const from = this.#of(x, symbols)
       return from?.map((value, i) => {
-        const angle = at[Math.floor(i / x.columns)]! * turns![i % half]!
+        const angle = Math.fround(Math.fround(at[Math.floor(i / x.columns)]!) * turns![i % half]!)
         const isFirst = i % (2 * half) < half
         const other = from[isFirst ? i + half : i - half]!
         return value * Math.cos(angle) + (isFirst ? -other : other) * Math.sin(angle)
@@ -290,7 +329,9 @@ class RandomProgram {
 
   #attention(): void {
     const query = this.#float()
-    const headSize = this.random.pick([1, 2, 4].filter((heads) => query.columns % heads === 0).map((n) => query.columns / n))
+    const headSize = this.random.pick(
+      [1, 2, 4].filter((heads) => query.columns % heads === 0).map((n) => query.columns / n),
+    )
     const heads = query.columns / headSize
     const keyHeads = this.random.from(1, heads)
     const shape = { blockTokens: this.random.from(1, 20), keyHeads, headSize }

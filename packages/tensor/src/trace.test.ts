@@ -159,7 +159,8 @@ test('what no operation takes is a TypeError that names the operation, the opera
   const batch = { sequence: one, begin: one, end: one, blockTables: trace.input('tables', 1, 2) }
   const shape = { blockTokens: 2, keyHeads: 2, headSize: 3 }
   const cache = trace.constant(Tensor.zeros('float32', [2, 12]))
-  const attend = (change: object) => trace.attention(x, cache, cache, batch, keyHeadOf, { ...shape, scale: 1, ...change })
+  const attend = (change: object) =>
+    trace.attention(x, cache, cache, batch, keyHeadOf, { ...shape, scale: 1, ...change })
   const refused: [() => unknown, RegExp][] = [
     [() => trace.add(x, ints), /^add: the second operand: expected float32, found int32 \[rows, 6\]$/],
     [() => trace.add(x, wide), /^add: the second operand: expected as many rows as the first operand/],
@@ -171,9 +172,15 @@ test('what no operation takes is a TypeError that names the operation, the opera
     [() => trace.scatterRows(x, one, cache), /^scatterRows: table: expected 6 columns/],
     [() => trace.resolve(one, cache), /^resolve: table: expected int32/],
     [() => trace.sample(x, one), /^sample: settings: expected 4 columns/],
-    [() => trace.rotate(x, trace.input('odd', rows, 3, 'float32')), /^rotate: table: expected columns in multiples of two/],
+    [
+      () => trace.rotate(x, trace.input('odd', rows, 3, 'float32')),
+      /^rotate: table: expected columns in multiples of two/,
+    ],
     [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1 }), /^cacheStore: x: expected 3 columns/],
-    [() => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5 }), /^cacheStore: cache: expected whole blocks of 120/],
+    [
+      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5 }),
+      /^cacheStore: cache: expected whole blocks of 120/,
+    ],
     [() => attend({ keyHeads: 0 }), /^attention: keyHeads: expected a number from 1/],
     [() => attend({ headSize: 4 }), /^attention: query: expected columns in multiples of headSize, 4/],
     [() => attend({ scale: Number.NaN }), /^attention: scale/],
@@ -202,7 +209,11 @@ test('an index outside of its bounds is refused before anything is done, and the
   const shape = { blockTokens: 2, keyHeads: 1, headSize: 4 }
   const [keys, keyHeadOf] = [trace.constant(cache), trace.constant(Tensor.from('int32', [1], [0]))]
   trace.cacheStore(x, trace.input('slots', rows), keys, shape)
-  const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows)) as [Value, Value, Value]
+  const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows)) as [
+    Value,
+    Value,
+    Value,
+  ]
   const batch = { sequence, begin, end, blockTables: trace.input('tables', 2, 2) }
   const attended = trace.attention(x, keys, keys, batch, keyHeadOf, { ...shape, scale: 1 })
   const y = trace.gatherRows(attended, trace.input('picks', rows))

@@ -341,7 +341,8 @@ export class Trace {
   #value(fields: Omit<Value, 'index'>): Value {
     const { rows, columns } = fields
     if (typeof rows === 'number') expectCount('the rows of a matrix', rows, 0)
-    else if (this.symbols[rows?.index] !== rows) throw new TypeError('expected a number of rows, or a symbol of this trace')
+    else if (this.symbols[rows?.index] !== rows)
+      throw new TypeError('expected a number of rows, or a symbol of this trace')
     expectCount('the columns of a matrix', columns, 1)
     const value = { index: this.values.length, ...fields }
     this.values.push(value)
