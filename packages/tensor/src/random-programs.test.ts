@@ -204,14 +204,15 @@ class RandomProgram {
 
   #norm(): void {
     const x = this.#float()
-    const size = this.random.pick(
+    const fitting = this.random.pick(
       [1, 2, 4].filter((parts) => x.columns % parts === 0).map((parts) => x.columns / parts),
     )
     const { value: weight, numbers } = this.#weight(
       'float32',
       1,
-      this.#isWild && this.random.happens(8) ? size + 1 : size,
+      this.#isWild && this.random.happens(8) ? fitting + 1 : fitting,
     )
+    const size = weight.columns
     this.#add(this.trace.rmsNorm(x, weight, 1e-5), (symbols) =>
       this.#of(x, symbols)?.map((value, i, all) => {
         const head = all.slice(i - (i % size), i - (i % size) + size)
@@ -304,7 +305,9 @@ class RandomProgram {
     const written = new Map<number, number>()
     this.#add(this.trace.gatherRows(table, indices), (symbols) => {
       const from = this.#of(x, symbols)
-      numbers.slice(0, this.#count(x.rows, symbols)).forEach((place, row) => written.set(place, row))
+      numbers.slice(0, this.#count(x.rows, symbols)).forEach((place, row) => {
+        written.set(place, row)
+      })
       const known = wanted.slice(0, this.#count(indices.rows, symbols)).map((row) => written.get(row))
       // Rows that another run has written are what they were then.
       if (!from || written.size > new Set(numbers.slice(0, this.#count(x.rows, symbols))).size) return undefined
