@@ -220,7 +220,7 @@ export class Communicator {
   constructor(options: CommunicatorOptions)
   readonly address: RankAddress
   connect(addresses: RankAddress[]): Promise<void>
-  /** Runs collectives in order; messages that follow each other are exchanged all at once. Sizes are not checked. */
+  /** Runs collectives in order; messages that follow each other are exchanged all at once. */
   run(requests: CollectiveRequest[]): Promise<void>
   /** Makes the ranks of a part, who share a color, meet over NCCL if those of this group have; all ranks call it. */
   splitGpus(part: Communicator, color: number, key: number): Promise<void>
@@ -274,18 +274,39 @@ export type DataType =
   | 'q5_k'
   | 'q6_k'
 
+/** The shape of a matrix. */
+export interface ValueShape {
+  type: DataType
+  /** Index of the symbol that counts the rows, or -1 for a fixed number of rows. */
+  symbol: number
+  /** The fixed number, or the most that the symbol may be. */
+  rows: number
+  columns: number
+}
+
+/**
+ * Throws a TypeError unless an operation takes such operands and attributes. `ranks` and `rank` are those of its group.
+ * @param symbols what errors call them
+ */
+export function checkOperation(
+  operation: {
+    name: string
+    inputs: ValueShape[]
+    outputs: ValueShape[]
+    numbers: Record<string, number>
+    ranks?: number | undefined
+    rank?: number | undefined
+  },
+  symbols: string[],
+): void
+
 export interface ProgramDescription {
   symbols: { name: string; limit: number }[]
-  values: {
-    type: DataType
-    /** Index of the symbol that counts the rows, or -1 for a fixed number of rows. */
-    symbol: number
-    rows: number
-    columns: number
+  values: (ValueShape & {
     /** Bytes into `storage`, or into the arena where there is none. */
     offset: number
     storage?: Storage
-  }[]
+  })[]
   arenaBytes: number
   operations: {
     name: string
@@ -299,10 +320,14 @@ export interface ProgramDescription {
 }
 
 export class Program {
-  /** @param cores cores that processes share out, and the first of this one's; a run on another's moves to its own */
+  /**
+   * Throws a TypeError or RangeError where the description says what no operation takes, or leads out of its memory.
+   * @param cores cores that processes share out, and the first of this one's; a run on another's moves to its own
+   */
   constructor(description: ProgramDescription, threads: number, cores?: { first: number; all: number })
   /** The memory of every value that is not a constant. */
   readonly arena: ArrayBuffer
+  /** Rejects, with nothing done, when an index input is outside of its bounds. */
   run(symbols: number[]): Promise<void>
   /** Milliseconds of all runs so far: computing, waiting for other ranks, moving data to and from them. */
   readonly statistics: { busy: number; waiting: number; transfer: number }

@@ -14,6 +14,7 @@ export const {
   Store,
   Waker,
   adoptOrphans,
+  checkOperation,
   copyBytes,
   dieWithParent,
   gpuCount,

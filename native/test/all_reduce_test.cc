@@ -58,8 +58,16 @@ TEST("a small sum is exact, however few bits the ranks may send") {
   for (const int bits : {8, 16}) CHECK(errorOf(2, oneNode, bits, 3, 77) < 1e-6);
 }
 
-TEST("a NaN stays one when it is sent in fewer bits") {
+TEST("what is no number stays none when it is sent in fewer bits") {
   for (const auto* set : available()) {
+    for (const float with : {HUGE_VALF, -HUGE_VALF}) {
+      std::vector<float> infinite(40, 1.0f), found(40);
+      infinite[3] = with;
+      std::vector<uint8_t> rounded(2 * kernel::kGroupBytes);
+      set->fromFloat(infinite.data(), kernel::DataType::Int8, rounded.data(), infinite.size());
+      set->addInt8Groups(rounded.data(), found.data(), found.size());
+      CHECK(std::isnan(found[3]) && near(found[39], 1, 1));
+    }
     std::vector<float> x(40, 1.0f);
     x[3] = NAN;
     std::vector<uint16_t> half(x.size());

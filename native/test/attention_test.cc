@@ -1,4 +1,5 @@
 #include "kernel_support.h"
+#include "program/paged_attention.h"
 
 using namespace troupe::kernel;
 
@@ -122,4 +123,93 @@ void checkTiles(DataType type) {
 
 TEST("attention of tiles of queries with windows and causal ends equals a softmax in double precision") {
   for (const DataType type : kCacheTypes) checkTiles(type);
+}
+
+namespace {
+
+constexpr int32_t kPoisoned = 37;  // a token of sequence 0
+
+/// Puts something that is no number into one element of a token's key, or value, of key head 0.
+void poison(Fixture& made, std::vector<uint8_t>& cache, float with) {
+  const size_t bytes = roundedBytes(made.type, made.headSize), block = static_cast<size_t>(tables[kPoisoned / blockTokens]);
+  auto row = randoms(made.headSize);
+  row[made.headSize / 2] = with;
+  portableKernels()->fromFloat(row.data(), made.type, &cache[(block * keyHeads * blockTokens + kPoisoned % blockTokens) * bytes], made.headSize);
+}
+
+/// Both forms of attention of every query: a row of `out` is what made.op says.
+std::vector<std::vector<float>> attendBothWays(const Kernels& set, Fixture& made) {
+  const size_t row = heads * (made.headSize + 1);
+  std::vector<uint8_t> scratch(set.attentionBytes(made.op));
+  std::vector<float> single(made.queries * row);
+  for (const HeadGroup& group : groups) {
+    set.attendTile(made.op, 0, made.queries, group, scratch.data());
+    for (size_t q = 0; q < made.queries; q++) {
+      std::vector<float> out(3 * (made.headSize + 1));
+      const auto begin = static_cast<size_t>(made.begin[q]), end = static_cast<size_t>(made.end[q]);
+      set.attendQuery(made.op, q, group, begin, end, out.data(), made.headSize + 1, scratch.data());
+      for (size_t h = group.begin; h < group.end; h++) {
+        const float* from = &out[(h - group.begin) * (made.headSize + 1)];
+        std::copy_n(from, made.headSize, &single[q * row + h * made.headSize]);
+        single[q * row + heads * made.headSize + h] = from[made.headSize];
+      }
+    }
+  }
+  return {made.out, single};
+}
+
+void checkPoisoned(DataType type, size_t headSize, const char* where, float with) {
+  // Some queries see the token, the others stop before it, or begin after it.
+  std::vector<int32_t> begin, end;
+  for (int32_t q = 0; q < 12; q++) {
+    begin.push_back(q < 8 ? q / 2 : kPoisoned + 1 + q / 10);
+    end.push_back(q < 4 ? kPoisoned - q % 2 : kPoisoned + 1 + q * 9);
+  }
+  Fixture made(type, headSize, std::vector<int32_t>(12, 0), begin, end);
+  if (where[0] == 'q') made.query[(5 * heads + 1) * headSize + 3] = with;
+  if (where[0] == 'k') poison(made, made.keys, with);
+  if (where[0] == 'v') poison(made, made.values, with);
+  for (const Kernels* set : available()) {
+    for (const auto& found : attendBothWays(*set, made)) {
+      for (size_t q = 0; q < made.queries; q++) {
+        for (size_t h = 0; h < heads; h++) {
+          const float* attended = &found[q * heads * (headSize + 1) + h * headSize];
+          const float logSumExp = found[q * heads * (headSize + 1) + heads * headSize + h];
+          const bool sees = where[0] == 'q' ? q == 5 && h == 1 : begin[q] <= kPoisoned && kPoisoned < end[q] && keyHeadOf[h] == 0;
+          if (!sees) made.check(q, h, attended, logSumExp);
+          else if (where[0] == 'v') CHECK(!std::isfinite(attended[headSize / 2]));
+          else CHECK(std::isnan(attended[0]) && std::isnan(attended[headSize - 1]) && std::isnan(logSumExp));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST("a query, key or value that is no number makes what sees it no number, and nothing that does not") {
+  for (const DataType type : kCacheTypes) {
+    for (const size_t headSize : {20, 64}) {
+      for (const char* where : {"query", "key", "value"}) {
+        for (const float with : {NAN, HUGE_VALF, -HUGE_VALF}) checkPoisoned(type, headSize, where, with);
+      }
+    }
+  }
+}
+
+TEST("partial attention that is no number is so when joined, and that of no tokens counts nothing") {
+  using troupe::program::joinByLogSumExp;
+  const float parts[3] = {1, 2, 3};
+  const auto joined = [&](std::vector<float> sums, float* out) {
+    return joinByLogSumExp(3, 1, [&](size_t i) { return &parts[i]; }, [&](size_t i) { return sums[i]; }, out);
+  };
+  float out;
+  for (size_t i = 0; i < 3; i++) {
+    std::vector<float> sums{0, -HUGE_VALF, 1};
+    sums[i] = NAN;
+    CHECK(std::isnan(joined(sums, &out)) && std::isnan(out));
+  }
+  CHECK(std::isnan(joined({-HUGE_VALF, NAN, -HUGE_VALF}, &out)) && std::isnan(out));
+  CHECK(joined({-HUGE_VALF, -HUGE_VALF, -HUGE_VALF}, &out) == -HUGE_VALF && out == 0);
+  CHECK(joined({-HUGE_VALF, 0.5f, -HUGE_VALF}, &out) == 0.5f && out == 2);
 }

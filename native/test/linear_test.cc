@@ -149,6 +149,29 @@ TEST("a token's product has the same bits alone and among few others, and among 
   }
 }
 
+TEST("what is no number in a token makes all of its products no numbers, with weights of every type, and leaves other tokens alone") {
+  std::vector<DataType> types{DataType::Float32, DataType::Float16, DataType::BFloat16};
+  types.insert(types.end(), std::begin(kQuantizedTypes), std::end(kQuantizedTypes));
+  for (const Kernels* set : available()) {
+    for (DataType type : types) {
+      for (size_t tokens : {1, 3, 18}) {
+        const Shape shape{tokens, 512, 37};
+        for (const float poison : {NAN, HUGE_VALF, -HUGE_VALF}) {
+          Case made = isQuantized(type) ? quantizedCase(type, shape) : floatCase(type, shape);
+          const size_t poisoned = tokens / 2;
+          made.x[poisoned * 512 + 300] = poison;
+          const auto y = multiply(*set, made, shape, 0, 37);
+          for (size_t i = 0; i < y.size(); i++) {
+            if (i / 37 != poisoned) CHECK(std::isfinite(y[i]));
+            else if (isQuantized(type) || std::isnan(poison)) CHECK(std::isnan(y[i]));
+            else CHECK(!std::isfinite(y[i]));
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST("every block of every quantized type widens to the value of its formula, rounded to float32") {
   for (const Kernels* set : available()) {
     for (DataType type : kQuantizedTypes) {

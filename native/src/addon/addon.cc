@@ -8,7 +8,7 @@
 namespace troupe::addon {
 namespace {
 
-void dieWithParent(const Napi::CallbackInfo& info) { troupe::dieWithParent(info[0].As<Napi::Number>().Int32Value()); }
+void dieWithParent(const Napi::CallbackInfo& info) { troupe::dieWithParent(intFrom(info[0], "the parent's process id")); }
 
 void adoptOrphans(const Napi::CallbackInfo&) { troupe::adoptOrphans(); }
 
@@ -19,12 +19,12 @@ Napi::Value reap(const Napi::CallbackInfo& info) {
 Napi::Value kernelName(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), kernel::kernels().name); }
 
 Napi::Value readRate(const Napi::CallbackInfo& info) {
-  const auto bytes = static_cast<size_t>(info[0].As<Napi::Number>().DoubleValue());
-  return Napi::Number::New(info.Env(), program::readRate(bytes, info[1].As<Napi::Number>().Int32Value()));
+  const auto bytes = static_cast<size_t>(integerFrom(info[0], "bytes", 1, kMostBytes));
+  return Napi::Number::New(info.Env(), program::readRate(bytes, intFrom(info[1], "threads", 1, kMostThreads)));
 }
 
 Napi::Value multiplyAddRate(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), program::multiplyAddRate(info[0].As<Napi::Number>().Int32Value()));
+  return Napi::Number::New(info.Env(), program::multiplyAddRate(intFrom(info[0], "threads", 1, kMostThreads)));
 }
 
 Napi::Value ncclVersion(const Napi::CallbackInfo& info) {
@@ -45,6 +45,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Lookout", LookoutFace::define(env));
   exports.Set("Communicator", CommunicatorFace::define(env));
   exports.Set("Program", ProgramFace::define(env));
+  exports.Set("checkOperation", Napi::Function::New(env, checkOperation));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));

@@ -7,19 +7,21 @@ namespace troupe::addon {
 namespace {
 
 std::chrono::nanoseconds microseconds(const Napi::Value& value) {
-  return std::chrono::nanoseconds(static_cast<int64_t>(value.As<Napi::Number>().DoubleValue() * 1e3));
+  return timeFrom(value, 1e3);
 }
 
 std::chrono::nanoseconds milliseconds(const Napi::Value& value) {
-  // Infinity, and what comes near it, is cut to a year.
-  return std::chrono::nanoseconds(static_cast<int64_t>(std::min(value.As<Napi::Number>().DoubleValue() * 1e6, 3e16)));
+  return timeFrom(value, 1e6);
 }
 
 Napi::Value boolean(const Napi::CallbackInfo& info, bool value) { return Napi::Boolean::New(info.Env(), value); }
 
 Napi::Value number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
 
-size_t size(const Napi::Value& value) { return static_cast<size_t>(value.As<Napi::Number>().DoubleValue()); }
+/// What messages and rings may have: their places are told by 32 bits.
+constexpr int64_t kMostRingBytes = int64_t{1} << 30;
+
+size_t size(const Napi::Value& value) { return bytesFrom(value, "bytes"); }
 
 /// False for what is no scalar.
 bool scalarFrom(napi_env env, napi_value value, channel::Scalar* scalar) {
@@ -46,7 +48,7 @@ Napi::Value scalarTo(Napi::Env env, const channel::Scalar& scalar) {
   }
 }
 
-std::shared_ptr<Waker> wakerOf(const Napi::Value& value) { return WakerFace::Unwrap(value.As<Napi::Object>())->waker(); }
+std::shared_ptr<Waker> wakerOf(const Napi::Value& value) { return faceFrom<WakerFace>(value, "Waker").waker(); }
 
 }  // namespace
 
@@ -54,7 +56,7 @@ Napi::Function WakerFace::define(Napi::Env env) {
   return DefineClass(env, "Waker", {InstanceAccessor<&WakerFace::fd>("fd")});
 }
 
-WakerFace::WakerFace(const Napi::CallbackInfo& info) : ObjectWrap(info), waker_(std::make_shared<Waker>()) {}
+WakerFace::WakerFace(const Napi::CallbackInfo& info) : ObjectWrap(info), waker_(std::make_shared<Waker>()) { tag<WakerFace>(info); }
 
 Napi::Value WakerFace::fd(const Napi::CallbackInfo& info) { return number(info, waker_->readEnd()); }
 
@@ -71,12 +73,13 @@ Napi::Function ChannelWriterFace::define(Napi::Env env) {
 }
 
 ChannelWriterFace::ChannelWriterFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  const auto options = info[0].As<Napi::Object>();
+  const auto options = objectFrom(info[0], "options");
   channel::Writer::Options chosen;
-  chosen.messages = options.Get("messages").As<Napi::Number>().Uint32Value();
-  chosen.bytes = size(options.Get("bytes"));
-  chosen.readers = options.Get("readers").As<Napi::Number>().Uint32Value();
+  chosen.messages = uint32From(options.Get("messages"), "messages");
+  chosen.bytes = static_cast<size_t>(integerFrom(options.Get("bytes"), "bytes", 0, kMostRingBytes));
+  chosen.readers = uint32From(options.Get("readers"), "readers");
   writer_ = std::make_unique<channel::Writer>(chosen, wakerOf(info[1]));
+  tag<ChannelWriterFace>(info);
 }
 
 Napi::Value ChannelWriterFace::handle(const Napi::CallbackInfo& info) { return handleTo(info.Env(), writer_->handle()); }
@@ -90,6 +93,7 @@ Napi::Value ChannelWriterFace::write(const Napi::CallbackInfo& info) {
   constexpr size_t kFew = 4;
   channel::Piece few[kFew];
   std::vector<channel::Piece> many;
+  const uint32_t messageTag = uint32From(info[0], "tag");
   const size_t count = info.Length() - 1;
   channel::Piece* pieces = few;
   if (count > kFew) {
@@ -97,13 +101,10 @@ Napi::Value ChannelWriterFace::write(const Napi::CallbackInfo& info) {
     pieces = many.data();
   }
   for (size_t i = 0; i < count; i++) {
-    void* data = nullptr;
-    if (napi_get_typedarray_info(info.Env(), info[i + 1], nullptr, &pieces[i].bytes, &data, nullptr, nullptr) != napi_ok) {
-      throw Napi::TypeError::New(info.Env(), "a message is written from Uint8Arrays");
-    }
-    pieces[i].data = static_cast<const uint8_t*>(data);
+    const auto [data, bytes] = uint8ArrayFrom(info.Env(), info[i + 1]);
+    pieces[i] = {data, bytes};
   }
-  return boolean(info, writer_->write(info[0].As<Napi::Number>().Uint32Value(), pieces, count));
+  return boolean(info, writer_->write(messageTag, pieces, count));
 }
 
 Napi::Value ChannelWriterFace::writeScalar(const Napi::CallbackInfo& info) {
@@ -144,7 +145,8 @@ Napi::Function ChannelReaderFace::define(Napi::Env env) {
 }
 
 ChannelReaderFace::ChannelReaderFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  reader_ = std::make_shared<channel::Reader>(handleFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Uint32Value(), wakerOf(info[2]));
+  reader_ = std::make_shared<channel::Reader>(handleFrom(objectFrom(info[0], "handle")), uint32From(info[1], "index"), wakerOf(info[2]));
+  tag<ChannelReaderFace>(info);
   auto* owner = new std::shared_ptr<channel::Reader>(reader_);
   const auto& mapping = reader_->mapping();
   const auto buffer = Napi::ArrayBuffer::New(
@@ -192,7 +194,7 @@ Napi::Value ChannelReaderFace::advance(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value ChannelReaderFace::acknowledge(const Napi::CallbackInfo& info) {
-  reader_->acknowledge(info[0].As<Napi::Number>().Uint32Value());
+  reader_->acknowledge(uint32From(info[0], "messages"));
   return info.Env().Undefined();
 }
 
@@ -220,9 +222,10 @@ Napi::Function ChannelSetFace::define(Napi::Env env) {
 }
 
 ChannelSetFace::ChannelSetFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  const auto readers = info[0].As<Napi::Array>();
+  tag<ChannelSetFace>(info);
+  const auto readers = arrayFrom(info[0], "readers");
   for (uint32_t i = 0; i < readers.Length(); i++) {
-    readers_.push_back(ChannelReaderFace::Unwrap(readers.Get(i).As<Napi::Object>())->reader());
+    readers_.push_back(faceFrom<ChannelReaderFace>(readers.Get(i), "ChannelReader").reader());
     sleepers_.push_back(&readers_.back()->sleeper());
   }
 }

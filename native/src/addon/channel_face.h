@@ -11,6 +11,7 @@ namespace troupe::addon {
 /// `new Waker()`, `.fd`.
 class WakerFace : public Napi::ObjectWrap<WakerFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 6};
   static Napi::Function define(Napi::Env env);
   explicit WakerFace(const Napi::CallbackInfo& info);
 
@@ -25,6 +26,7 @@ class WakerFace : public Napi::ObjectWrap<WakerFace> {
 /// `new ChannelWriter({messages, bytes, readers}, waker)`; see index.d.ts.
 class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 7};
   static Napi::Function define(Napi::Env env);
   explicit ChannelWriterFace(const Napi::CallbackInfo& info);
 
@@ -48,6 +50,7 @@ class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
 /// `new ChannelReader(handle, index, waker)`; see index.d.ts.
 class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 8};
   static Napi::Function define(Napi::Env env);
   explicit ChannelReaderFace(const Napi::CallbackInfo& info);
 
@@ -80,6 +83,7 @@ class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
 /// `new ChannelSet(readers)`; see index.d.ts.
 class ChannelSetFace : public Napi::ObjectWrap<ChannelSetFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 9};
   static Napi::Function define(Napi::Env env);
   explicit ChannelSetFace(const Napi::CallbackInfo& info);
 

@@ -10,8 +10,16 @@ namespace {
 
 using collective::RankAddress;
 
+constexpr int kMostRanks = 65536;
+
 std::string textOf(const Napi::Object& object, const char* key) {
   return object.Has(key) && object.Get(key).IsString() ? object.Get(key).As<Napi::String>().Utf8Value() : std::string();
+}
+
+size_t messageBytesFrom(const Napi::Value& value) {
+  const auto bytes = static_cast<size_t>(integerFrom(value, "messageBytes", 1, int64_t{1} << 30));
+  if ((bytes & (bytes - 1)) == 0) return bytes;
+  throw Napi::RangeError::New(value.Env(), "messageBytes: expected a power of two, found " + std::to_string(bytes));
 }
 
 collective::Communicator::Options optionsFrom(const Napi::Object& object) {
@@ -22,9 +30,9 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.token = textOf(object, "token");
   options.encrypt = object.Get("encrypt").ToBoolean();
   options.spin = object.Get("spin").ToBoolean();
-  if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(object.Get("timeout").As<Napi::Number>().Int64Value());
-  if (object.Get("messageBytes").IsNumber()) options.messageBytes = static_cast<size_t>(object.Get("messageBytes").As<Napi::Number>().Int64Value());
-  if (object.Get("gpu").IsNumber()) options.gpu = object.Get("gpu").As<Napi::Number>().Int32Value();
+  if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(integerFrom(object.Get("timeout"), "timeout", 0, INT32_MAX));
+  if (object.Get("messageBytes").IsNumber()) options.messageBytes = messageBytesFrom(object.Get("messageBytes"));
+  if (object.Get("gpu").IsNumber()) options.gpu = intFrom(object.Get("gpu"), "gpu");
   if (object.Get("labels").IsArray()) {
     const auto labels = object.Get("labels").As<Napi::Array>();
     for (uint32_t i = 0; i < labels.Length(); i++) options.labels.push_back(labels.Get(i).ToString().Utf8Value());
@@ -33,8 +41,8 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
 }
 
 RankAddress addressFrom(const Napi::Object& object) {
-  return {object.Get("rank").As<Napi::Number>().Int32Value(), textOf(object, "node"), handleFrom(object.Get("inbox").As<Napi::Object>()),
-          textOf(object, "host"), object.Get("port").As<Napi::Number>().Int32Value(), object.Get("usesGpu").ToBoolean()};
+  return {intFrom(object.Get("rank"), "rank"), textOf(object, "node"), handleFrom(objectFrom(object.Get("inbox"), "inbox")), textOf(object, "host"),
+          intFrom(object.Get("port"), "port", 0, 65535), object.Get("usesGpu").ToBoolean()};
 }
 
 collective::DataType dataTypeFrom(const Napi::Value& value) {
@@ -66,7 +74,7 @@ std::vector<size_t> sizesFrom(const Napi::Value& value) {
   std::vector<size_t> sizes;
   if (!value.IsArray()) return sizes;
   const auto list = value.As<Napi::Array>();
-  for (uint32_t i = 0; i < list.Length(); i++) sizes.push_back(static_cast<size_t>(list.Get(i).As<Napi::Number>().DoubleValue()));
+  for (uint32_t i = 0; i < list.Length(); i++) sizes.push_back(bytesFrom(list.Get(i), "a rank's size"));
   return sizes;
 }
 
@@ -103,13 +111,48 @@ Request requestFrom(const Napi::Object& object) {
   request.kind = textOf(object, "kind");
   request.type = dataTypeFrom(object.Get("type"));
   if (object.Has("reduction")) request.reduction = reductionFrom(object.Get("reduction"));
-  if (object.Get("root").IsNumber()) request.root = object.Get("root").As<Napi::Number>().Int32Value();
-  if (object.Get("peer").IsNumber()) request.peer = object.Get("peer").As<Napi::Number>().Int32Value();
+  if (object.Get("root").IsNumber()) request.root = intFrom(object.Get("root"), "root");
+  if (object.Get("peer").IsNumber()) request.peer = intFrom(object.Get("peer"), "peer");
   request.sizes = sizesFrom(object.Get("sizes"));
   request.receiveSizes = sizesFrom(object.Get("receiveSizes"));
   if (object.Get("input").IsObject()) request.input = bytesOf(object.Get("input"));
   if (object.Get("output").IsObject()) request.output = bytesOf(object.Get("output"));
   return request;
+}
+
+/// Whether a request names ranks of the group and its memory is as large as its sizes say. Throws std::invalid_argument.
+void check(const collective::Communicator& group, const Request& r) {
+  const auto ranks = static_cast<size_t>(group.size()), rank = static_cast<size_t>(group.rank());
+  const auto expect = [&](bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument("group '" + group.name() + "', " + r.kind + ": expected " + what);
+  };
+  const auto sum = [](const std::vector<size_t>& sizes) { return std::accumulate(sizes.begin(), sizes.end(), size_t{0}); };
+  const auto each = [&](const std::vector<size_t>& sizes) { expect(sizes.size() == ranks, "a size for every rank"); };
+  expect(static_cast<size_t>(r.root) < ranks, "a root that is a rank of the group");
+  const bool isRoot = static_cast<size_t>(r.root) == rank;
+  const size_t width = collective::bytesOf(r.type);
+  expect(r.input.bytes % width == 0 && r.output.bytes % width == 0, "whole elements of its type");
+  for (const size_t size : r.sizes) expect(size % width == 0, "sizes of whole elements");
+  if (r.kind == "allReduce") expect(r.input.bytes == r.output.bytes, "an output of the input's size");
+  if (r.kind == "reduce") expect(!isRoot || r.input.bytes == r.output.bytes, "an output of the input's size at the root");
+  if (r.kind == "broadcast") expect(!isRoot || r.input.bytes == r.output.bytes, "an input of the output's size at the root");
+  if (r.kind == "allGather" || r.kind == "gather") {
+    each(r.sizes);
+    expect(r.input.bytes == r.sizes[rank], "an input of this rank's size");
+    if (r.kind == "allGather" || isRoot) expect(r.output.bytes == sum(r.sizes), "an output of all ranks' sizes together");
+  }
+  if (r.kind == "scatter" || r.kind == "reduceScatter") {
+    each(r.sizes);
+    expect(r.output.bytes == r.sizes[rank], "an output of this rank's size");
+    if (r.kind == "reduceScatter" || isRoot) expect(r.input.bytes == sum(r.sizes), "an input of all ranks' sizes together");
+  }
+  if (r.kind == "allToAll") {
+    each(r.sizes);
+    each(r.receiveSizes);
+    expect(r.input.bytes == sum(r.sizes) && r.output.bytes == sum(r.receiveSizes), "an input and an output of the sizes together");
+    expect(r.sizes[rank] == r.receiveSizes[rank], "as many bytes to itself as from itself");
+  }
+  if (r.kind == "send" || r.kind == "receive") expect(static_cast<size_t>(r.peer) < ranks && static_cast<size_t>(r.peer) != rank, "another rank of the group");
 }
 
 bool passesMessage(const Request& request) { return request.kind == "send" || request.kind == "receive"; }
@@ -162,6 +205,8 @@ collective::Signature signatureOf(const Request& r) {
 // Collectives run in order; the messages between two of them are exchanged all at once. What follows each other on a GPU is
 // given to it at once, and waited for together.
 void runAll(collective::Communicator& group, const std::vector<Request>& requests) {
+  group.expectConnected();
+  for (const Request& r : requests) check(group, r);
   std::vector<collective::Message> messages;
   std::shared_ptr<cuda::Gpu> gpu;  // that the messages and what is under way are on
   collective::nccl::GpuGroup* onGpu = nullptr;
@@ -203,9 +248,10 @@ Napi::Function CommunicatorFace::define(Napi::Env env) {
 }
 
 CommunicatorFace::CommunicatorFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  const auto options = info[0].As<Napi::Object>();
-  communicator_ = std::make_shared<collective::Communicator>(options.Get("rank").As<Napi::Number>().Int32Value(),
-                                                             options.Get("size").As<Napi::Number>().Int32Value(), optionsFrom(options));
+  tag<CommunicatorFace>(info);
+  const auto options = objectFrom(info[0], "options");
+  const int size = intFrom(options.Get("size"), "size", 1, kMostRanks), rank = intFrom(options.Get("rank"), "rank", 0, size - 1);
+  communicator_ = std::make_shared<collective::Communicator>(rank, size, optionsFrom(options));
 }
 
 Napi::Value CommunicatorFace::submit(const Napi::CallbackInfo& info, std::function<void()> work) {
@@ -229,45 +275,50 @@ Napi::Value CommunicatorFace::address(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value CommunicatorFace::connect(const Napi::CallbackInfo& info) {
-  const auto list = info[0].As<Napi::Array>();
+  const auto list = arrayFrom(info[0], "addresses");
   std::vector<RankAddress> addresses;
-  for (uint32_t i = 0; i < list.Length(); i++) addresses.push_back(addressFrom(list.Get(i).As<Napi::Object>()));
+  for (uint32_t i = 0; i < list.Length(); i++) addresses.push_back(addressFrom(objectFrom(list.Get(i), "an address")));
   return submit(info, [group = communicator_, addresses] { group->connect(addresses); });
 }
 
-// run(requests: Request[]): the sizes have been checked by whoever made the requests
+// run(requests: Request[])
 Napi::Value CommunicatorFace::run(const Napi::CallbackInfo& info) {
-  const auto list = info[0].As<Napi::Array>();
+  const auto list = arrayFrom(info[0], "requests");
   std::vector<Request> requests;
-  for (uint32_t i = 0; i < list.Length(); i++) requests.push_back(requestFrom(list.Get(i).As<Napi::Object>()));
+  for (uint32_t i = 0; i < list.Length(); i++) requests.push_back(requestFrom(objectFrom(list.Get(i), "a request")));
   return submit(info, [group = communicator_, requests] { runAll(*group, requests); });
 }
 
 // splitGpus(part: Communicator, color: number, key: number)
 Napi::Value CommunicatorFace::splitGpus(const Napi::CallbackInfo& info) {
-  const auto part = Unwrap(info[0].As<Napi::Object>())->communicator();
-  const int color = info[1].As<Napi::Number>().Int32Value(), key = info[2].As<Napi::Number>().Int32Value();
+  const auto part = faceFrom<CommunicatorFace>(info[0], "Communicator").communicator();
+  const int color = intFrom(info[1], "color"), key = intFrom(info[2], "key");
   return submit(info, [group = communicator_, part, color, key] { group->splitGpus(*part, color, key); });
 }
 
 // registerMemory(id: number, region), deregisterMemory(id: number)
 Napi::Value CommunicatorFace::registerMemory(const Napi::CallbackInfo& info) {
-  const int id = info[0].As<Napi::Number>().Int32Value();
+  const int id = intFrom(info[0], "id");
   return submit(info, [group = communicator_, registrations = registrations_, id, memory = bytesOf(info[1])] {
     if (auto* gpus = group->gpus()) (*registrations)[id] = gpus->registerMemory(memory.data, memory.bytes);
   });
 }
 
 Napi::Value CommunicatorFace::deregisterMemory(const Napi::CallbackInfo& info) {
-  const int id = info[0].As<Napi::Number>().Int32Value();
+  const int id = intFrom(info[0], "id");
   return submit(info, [group = communicator_, registrations = registrations_, id] {
-    if (auto* gpus = group->gpus()) gpus->deregisterMemory((*registrations)[id]);
-    registrations->erase(id);
+    const auto found = registrations->find(id);
+    if (found == registrations->end()) return;
+    if (auto* gpus = group->gpus()) gpus->deregisterMemory(found->second);
+    registrations->erase(found);
   });
 }
 
 Napi::Value CommunicatorFace::close(const Napi::CallbackInfo& info) {
-  return submit(info, [group = communicator_] { group->close(); });
+  return submit(info, [group = communicator_] {
+    group->expectConnected();
+    group->close();
+  });
 }
 
 Napi::Value CommunicatorFace::abort(const Napi::CallbackInfo& info) {

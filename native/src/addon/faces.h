@@ -4,6 +4,7 @@
 #include <memory>
 #include <napi.h>
 
+#include "addon/arguments.h"
 #include "addon/worker_thread.h"
 #include "channel/lookout.h"
 #include "collective/communicator.h"
@@ -15,6 +16,7 @@ namespace troupe::addon {
 /// JavaScript's view of a Storage: `new Storage(bytes, shared)` and its like, `.device`, `.buffer`, `.handle`, `.release()`.
 class StorageFace : public Napi::ObjectWrap<StorageFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 1};
   static Napi::Function define(Napi::Env env);
   explicit StorageFace(const Napi::CallbackInfo& info);
 
@@ -35,6 +37,7 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
 /// `new Lookout()`, `.add(control, written, read)`, `.remove(control, written)`, `.watch(microseconds)`.
 class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 2};
   static Napi::Function define(Napi::Env env);
   explicit LookoutFace(const Napi::CallbackInfo& info);
 
@@ -44,11 +47,13 @@ class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
   Napi::Value watch(const Napi::CallbackInfo& info);
 
   Lookout lookout_;
+  std::map<const void*, Napi::Reference<Napi::Int32Array>> watched_;  // by the counter of what was written
 };
 
 /// `new Store({memoryBytes, diskBytes, spillFolder})` or `new Store(handle)`; see index.d.ts.
 class StoreFace : public Napi::ObjectWrap<StoreFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 3};
   static Napi::Function define(Napi::Env env);
   explicit StoreFace(const Napi::CallbackInfo& info);
 
@@ -68,6 +73,7 @@ class StoreFace : public Napi::ObjectWrap<StoreFace> {
 /// `.abort(reason)`.
 class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 4};
   static Napi::Function define(Napi::Env env);
   explicit CommunicatorFace(const Napi::CallbackInfo& info);
 
@@ -92,6 +98,7 @@ class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
 /// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.statistics`, `.cancel(reason)`.
 class ProgramFace : public Napi::ObjectWrap<ProgramFace> {
  public:
+  static constexpr napi_type_tag kTag{0x74726f7570650000, 5};
   static Napi::Function define(Napi::Env env);
   explicit ProgramFace(const Napi::CallbackInfo& info);
 
@@ -123,6 +130,9 @@ struct Bytes {
   std::shared_ptr<cuda::Gpu> gpu() const { return storage ? storage->gpu() : nullptr; }
 };
 Bytes bytesOf(const Napi::Value& value);
+
+/// checkOperation(operation, symbols): see index.d.ts.
+Napi::Value checkOperation(const Napi::CallbackInfo& info);
 
 /// copyBytes(from, to): a promise; one of the two is on a GPU.
 Napi::Value copyBytes(const Napi::CallbackInfo& info);

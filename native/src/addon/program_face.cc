@@ -1,4 +1,5 @@
 #include "addon/faces.h"
+#include "program/schema.h"
 
 namespace troupe::addon {
 namespace {
@@ -18,66 +19,84 @@ kernel::DataType dataTypeFrom(const Napi::Value& value) {
   throw Napi::TypeError::New(value.Env(), "a program has no values of type " + name);
 }
 
-size_t sizeFrom(const Napi::Value& value) { return static_cast<size_t>(value.As<Napi::Number>().DoubleValue()); }
+constexpr int64_t kMostRows = INT32_MAX;
 
 template <class Each>
-void forEach(const Napi::Value& list, Each&& each) {
-  const auto array = list.As<Napi::Array>();
+void forEach(const Napi::Value& list, const char* what, Each&& each) {
+  const auto array = arrayFrom(list, what);
   for (uint32_t i = 0; i < array.Length(); i++) each(array.Get(i));
 }
 
-std::vector<int> indicesFrom(const Napi::Value& list) {
+std::vector<int> indicesFrom(const Napi::Value& list, const char* what) {
   std::vector<int> indices;
-  forEach(list, [&](const Napi::Value& index) { indices.push_back(index.As<Napi::Number>().Int32Value()); });
+  forEach(list, what, [&](const Napi::Value& index) { indices.push_back(intFrom(index, what)); });
   return indices;
+}
+
+std::map<std::string, double> numbersFrom(const Napi::Value& value) {
+  std::map<std::string, double> found;
+  const auto numbers = objectFrom(value, "numbers");
+  forEach(numbers.GetPropertyNames(), "numbers", [&](const Napi::Value& key) {
+    const std::string name = key.ToString().Utf8Value();
+    found[name] = numberFrom(numbers.Get(key), name.c_str());
+  });
+  return found;
+}
+
+/// A value but for its memory.
+Value shapeFrom(const Napi::Object& traced) {
+  Value value;
+  value.type = dataTypeFrom(traced.Get("type"));
+  value.symbol = intFrom(traced.Get("symbol"), "symbol", Value::kFixed);
+  value.rows = static_cast<size_t>(integerFrom(traced.Get("rows"), "rows", 0, kMostRows));
+  value.columns = static_cast<size_t>(integerFrom(traced.Get("columns"), "columns", 1, kMostRows));
+  return value;
 }
 
 // {symbols: [{name, limit}], values: [{type, symbol, rows, columns, offset, storage?}], arenaBytes, operations: [{name,
 // inputs, outputs, numbers, group}], groups: [Communicator]}; values of a storage lie in it at `offset`, others in the arena.
 Program::Description descriptionFrom(const Napi::Object& object) {
   Program::Description description;
-  forEach(object.Get("symbols"), [&](const Napi::Value& item) {
-    const auto symbol = item.As<Napi::Object>();
-    description.symbols.push_back(symbol.Get("name").ToString().Utf8Value());
-    description.limits.push_back(sizeFrom(symbol.Get("limit")));
+  forEach(object.Get("symbols"), "symbols", [&](const Napi::Value& item) {
+    const auto symbol = objectFrom(item, "a symbol");
+    description.symbols.push_back(textFrom(symbol.Get("name"), "the name of a symbol"));
+    description.limits.push_back(static_cast<size_t>(integerFrom(symbol.Get("limit"), "the limit of a symbol", 0, kMostRows)));
   });
-  forEach(object.Get("values"), [&](const Napi::Value& item) {
-    const auto traced = item.As<Napi::Object>();
-    Value value;
-    value.type = dataTypeFrom(traced.Get("type"));
-    value.symbol = traced.Get("symbol").As<Napi::Number>().Int32Value();
-    value.rows = sizeFrom(traced.Get("rows"));
-    value.columns = sizeFrom(traced.Get("columns"));
-    const size_t offset = sizeFrom(traced.Get("offset")), bytes = value.rows * rowBytes(value.type, value.columns);
-    const auto held = traced.Get("storage");
-    const size_t available = held.IsObject() ? StorageFace::Unwrap(held.As<Napi::Object>())->storage()->bytes() : sizeFrom(object.Get("arenaBytes"));
-    if (offset + bytes > available) throw Napi::RangeError::New(object.Env(), "a program's value does not fit its memory");
-    if (held.IsObject()) {
-      const auto& storage = StorageFace::Unwrap(held.As<Napi::Object>())->storage();
+  description.arenaBytes = bytesFrom(object.Get("arenaBytes"), "arenaBytes");
+  forEach(object.Get("values"), "values", [&](const Napi::Value& item) {
+    const auto traced = objectFrom(item, "a value");
+    Value value = shapeFrom(traced);
+    const size_t offset = bytesFrom(traced.Get("offset"), "offset"), rowBytes = kernel::rowBytes(value.type, value.columns);
+    if (const auto held = traced.Get("storage"); !held.IsUndefined()) {
+      const auto& storage = faceFrom<StorageFace>(held, "Storage").storage();
+      if (!storage) throw Napi::Error::New(object.Env(), "a program's value lies in a storage that was released");
+      if (storage->gpu()) throw Napi::TypeError::New(object.Env(), "a program computes in host memory; found a value in memory of a GPU");
+      if (offset > storage->bytes() || (rowBytes > 0 && value.rows > (storage->bytes() - offset) / rowBytes)) {
+        throw Napi::RangeError::New(object.Env(), "a program's value does not fit its memory");
+      }
       value.data = storage->data() + offset;
       description.storages.push_back(storage);
     }
     description.values.push_back(value);
     description.arenaOffsets.push_back(offset);
   });
-  description.arenaBytes = sizeFrom(object.Get("arenaBytes"));
-  forEach(object.Get("operations"), [&](const Napi::Value& item) {
-    const auto traced = item.As<Napi::Object>();
-    Program::Description::Operation operation;
-    operation.name = traced.Get("name").ToString().Utf8Value();
-    operation.inputs = indicesFrom(traced.Get("inputs"));
-    operation.outputs = indicesFrom(traced.Get("outputs"));
-    operation.group = traced.Get("group").As<Napi::Number>().Int32Value();
-    const auto numbers = traced.Get("numbers").As<Napi::Object>();
-    forEach(numbers.GetPropertyNames(), [&](const Napi::Value& key) {
-      operation.numbers[key.ToString().Utf8Value()] = numbers.Get(key).As<Napi::Number>().DoubleValue();
-    });
-    description.operations.push_back(operation);
+  forEach(object.Get("operations"), "operations", [&](const Napi::Value& item) {
+    const auto traced = objectFrom(item, "an operation");
+    description.operations.push_back({textFrom(traced.Get("name"), "the name of an operation"), indicesFrom(traced.Get("inputs"), "inputs"),
+                                      indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")), intFrom(traced.Get("group"), "group", -1)});
   });
-  forEach(object.Get("groups"), [&](const Napi::Value& item) {
-    description.groups.push_back(CommunicatorFace::Unwrap(item.As<Napi::Object>())->communicator());
-  });
+  forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) { description.groups.push_back(faceFrom<CommunicatorFace>(item, "Communicator").communicator()); });
   return description;
+}
+
+/// What a description, or an index in a run, lacks is said as the class of error that JavaScript has for it.
+template <class Body>
+auto asTypeError(Napi::Env env, Body&& body) {
+  try {
+    return body();
+  } catch (const std::invalid_argument& error) {
+    throw Napi::TypeError::New(env, error.what());
+  }
 }
 
 }  // namespace
@@ -90,13 +109,39 @@ Napi::Function ProgramFace::define(Napi::Env env) {
 }
 
 ProgramFace::ProgramFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  tag<ProgramFace>(info);
   Program::Cores cores{0, 0};
-  if (info[2].IsObject()) {
-    const auto given = info[2].As<Napi::Object>();
-    cores = {given.Get("first").As<Napi::Number>().Int32Value(), given.Get("all").As<Napi::Number>().Int32Value()};
+  if (!info[2].IsUndefined()) {
+    const auto given = objectFrom(info[2], "cores");
+    cores = {intFrom(given.Get("first"), "first"), intFrom(given.Get("all"), "all")};
   }
-  program_ = std::make_unique<Program>(descriptionFrom(info[0].As<Napi::Object>()), info[1].As<Napi::Number>().Int32Value(), cores);
+  auto description = descriptionFrom(objectFrom(info[0], "a program's description"));
+  const int threads = intFrom(info[1], "threads", 1, kMostThreads);
+  program_ = asTypeError(info.Env(), [&] { return std::make_unique<Program>(std::move(description), threads, cores); });
   thread_ = std::make_unique<WorkerThread>(info.Env(), "troupe program", [this] { program_->cancel("the program was released"); });
+}
+
+// checkOperation({name, inputs: [value], outputs: [value], numbers, ranks?, rank?}, symbols: string[])
+Napi::Value checkOperation(const Napi::CallbackInfo& info) {
+  const auto traced = objectFrom(info[0], "an operation");
+  std::vector<std::string> symbols;
+  forEach(info[1], "symbols", [&](const Napi::Value& name) { symbols.push_back(textFrom(name, "a symbol")); });
+  const auto shapes = [&](const char* key) {
+    std::vector<Value> values;
+    forEach(traced.Get(key), key, [&](const Napi::Value& item) {
+      values.push_back(shapeFrom(objectFrom(item, key)));
+      if (values.back().symbol >= static_cast<int>(symbols.size())) throw Napi::RangeError::New(info.Env(), "there is no such symbol");
+    });
+    return values;
+  };
+  const auto inputs = shapes("inputs"), outputs = shapes("outputs");
+  program::Node node{textFrom(traced.Get("name"), "name"), {}, {}, numbersFrom(traced.Get("numbers")), nullptr, &symbols};
+  for (const auto& value : inputs) node.inputs.push_back(&value);
+  for (const auto& value : outputs) node.outputs.push_back(&value);
+  const bool hasGroup = !traced.Get("ranks").IsUndefined();
+  const int ranks = hasGroup ? intFrom(traced.Get("ranks"), "ranks", 1) : 0, rank = hasGroup ? intFrom(traced.Get("rank"), "rank", 0, ranks - 1) : 0;
+  asTypeError(info.Env(), [&] { program::checkOperation(node, static_cast<size_t>(ranks), static_cast<size_t>(rank)); });
+  return info.Env().Undefined();
 }
 
 Napi::Value ProgramFace::arena(const Napi::CallbackInfo& info) {
@@ -106,7 +151,7 @@ Napi::Value ProgramFace::arena(const Napi::CallbackInfo& info) {
 
 Napi::Value ProgramFace::run(const Napi::CallbackInfo& info) {
   std::vector<size_t> symbols;
-  forEach(info[0], [&](const Napi::Value& value) { symbols.push_back(sizeFrom(value)); });
+  forEach(info[0], "symbols", [&](const Napi::Value& value) { symbols.push_back(static_cast<size_t>(integerFrom(value, "a symbol", 0, kMostRows))); });
   return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
 }
 

@@ -12,8 +12,7 @@ Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& stor
 }
 
 SharedMemoryHandle handleFrom(const Napi::Object& object) {
-  return {object.Get("pid").As<Napi::Number>().Int32Value(), object.Get("fd").As<Napi::Number>().Int32Value(),
-          object.Get("name").As<Napi::String>().Utf8Value(), static_cast<size_t>(object.Get("bytes").As<Napi::Number>().DoubleValue())};
+  return {intFrom(object.Get("pid"), "pid"), intFrom(object.Get("fd"), "fd"), textFrom(object.Get("name"), "name"), bytesFrom(object.Get("bytes"), "bytes")};
 }
 
 Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle) {
@@ -26,14 +25,13 @@ Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle) {
 }
 
 static std::shared_ptr<Storage> mapFile(const Napi::Object& region) {
-  const auto size = [&](const char* key) { return static_cast<size_t>(region.Get(key).As<Napi::Number>().DoubleValue()); };
-  return Storage::map(region.Get("fd").As<Napi::Number>().Int32Value(), size("offset"), size("bytes"));
+  return Storage::map(intFrom(region.Get("fd"), "fd"), bytesFrom(region.Get("offset"), "offset"), bytesFrom(region.Get("bytes"), "bytes"));
 }
 
 namespace {
 
 store::StoreHandle storeFrom(const Napi::Object& object) {
-  return {handleFrom(object), object.Get("spillFd").As<Napi::Number>().Int32Value()};
+  return {handleFrom(object), intFrom(object.Get("spillFd"), "spillFd", -1)};
 }
 
 Napi::Object storeTo(Napi::Env env, const store::StoreHandle& handle) {
@@ -42,15 +40,15 @@ Napi::Object storeTo(Napi::Env env, const store::StoreHandle& handle) {
   return object;
 }
 
-store::ObjectId objectFrom(const Napi::Object& object) {
-  return {object.Get("index").As<Napi::Number>().Uint32Value(), object.Get("generation").As<Napi::Number>().Uint32Value()};
+store::ObjectId storedFrom(const Napi::Object& object) {
+  return {uint32From(object.Get("index"), "index"), uint32From(object.Get("generation"), "generation")};
 }
 
 std::shared_ptr<Storage> openHandle(const Napi::Object& object) {
   const auto stored = object.Get("stored");
   if (!stored.IsObject()) return Storage::open(handleFrom(object));
-  const auto bytes = static_cast<size_t>(stored.As<Napi::Object>().Get("bytes").As<Napi::Number>().DoubleValue());
-  return Storage::open(storeFrom(object), objectFrom(stored.As<Napi::Object>()), bytes);
+  const size_t bytes = bytesFrom(stored.As<Napi::Object>().Get("bytes"), "bytes");
+  return Storage::open(storeFrom(object), storedFrom(stored.As<Napi::Object>()), bytes);
 }
 
 }  // namespace
@@ -64,17 +62,18 @@ Napi::Function StorageFace::define(Napi::Env env) {
 
 // new Storage(bytes: number, shared: boolean), new Storage(handle), new Storage({fd, offset, bytes}) or new Storage({gpu, bytes})
 StorageFace::StorageFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  tag<StorageFace>(info);
   if (info[0].IsObject()) {
     const auto object = info[0].As<Napi::Object>();
     if (object.Has("gpu")) {
-      const auto bytes = static_cast<size_t>(object.Get("bytes").As<Napi::Number>().DoubleValue());
-      storage_ = Storage::allocateOn(cuda::Gpu::open(object.Get("gpu").As<Napi::Number>().Int32Value()), bytes);
+      const size_t bytes = bytesFrom(object.Get("bytes"), "bytes");
+      storage_ = Storage::allocateOn(cuda::Gpu::open(intFrom(object.Get("gpu"), "gpu")), bytes);
       return;
     }
     storage_ = object.Has("offset") ? mapFile(object) : openHandle(object);
     return;
   }
-  const auto bytes = static_cast<size_t>(info[0].As<Napi::Number>().DoubleValue());
+  const size_t bytes = bytesFrom(info[0], "bytes");
   const std::string kind = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
   storage_ = kind == "stored" ? Storage::allocateStored(bytes, true, true)
              : info[1].ToBoolean() ? Storage::allocateStored(bytes)
@@ -122,12 +121,13 @@ Napi::Value StorageFace::hold(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
-  size_t bytes = 0;
-  void* data = nullptr;
-  if (napi_get_typedarray_info(info.Env(), info[0], nullptr, &bytes, &data, nullptr, nullptr) != napi_ok || !storage_ || bytes > storage_->bytes()) {
-    throw Napi::RangeError::New(info.Env(), "a storage takes a Uint8Array of at most its size");
+  const auto [data, bytes] = uint8ArrayFrom(info.Env(), info[0]);
+  if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
+  if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
+  if (bytes > storage_->bytes()) {
+    throw Napi::RangeError::New(info.Env(), "a storage of " + std::to_string(storage_->bytes()) + " bytes cannot take " + std::to_string(bytes));
   }
-  troupe::copyBytes(static_cast<uint8_t*>(storage_->data()), static_cast<const uint8_t*>(data), bytes);
+  troupe::copyBytes(storage_->data(), data, bytes);
   return info.Env().Undefined();
 }
 
@@ -141,16 +141,17 @@ Bytes bytesOf(const Napi::Value& value) {
   if (value.IsTypedArray()) {
     auto array = value.As<Napi::TypedArray>();
     bytes.owner = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(array));
-    bytes.data = static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset();
-    bytes.bytes = array.ByteLength();
+    auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data());  // null once it was detached
+    bytes.data = start == nullptr ? nullptr : start + array.ByteOffset();
+    bytes.bytes = start == nullptr ? 0 : array.ByteLength();
     return bytes;
   }
   if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "expected a typed array or {storage, offset, bytes}");
   const auto object = value.As<Napi::Object>();
-  bytes.storage = StorageFace::Unwrap(object.Get("storage").As<Napi::Object>())->storage();
+  bytes.storage = faceFrom<StorageFace>(object.Get("storage"), "typed array or {storage, offset, bytes}").storage();
   if (!bytes.storage) throw Napi::Error::New(value.Env(), "this storage was released");
-  const auto offset = static_cast<size_t>(object.Get("offset").As<Napi::Number>().DoubleValue());
-  bytes.bytes = static_cast<size_t>(object.Get("bytes").As<Napi::Number>().DoubleValue());
+  const size_t offset = bytesFrom(object.Get("offset"), "offset");
+  bytes.bytes = bytesFrom(object.Get("bytes"), "bytes");
   if (offset > bytes.storage->bytes() || bytes.bytes > bytes.storage->bytes() - offset) {
     throw Napi::RangeError::New(value.Env(), "the elements do not lie within their storage");
   }
@@ -184,6 +185,7 @@ class CopyWorker : public Napi::AsyncWorker {
 Napi::Value copyBytes(const Napi::CallbackInfo& info) {
   Bytes from = bytesOf(info[0]), to = bytesOf(info[1]);
   if (from.bytes != to.bytes) throw Napi::RangeError::New(info.Env(), "a copy is of as many bytes on both sides");
+  if (!from.gpu() && !to.gpu()) throw Napi::TypeError::New(info.Env(), "expected memory of a GPU on one side of a copy at least");
   auto* worker = new CopyWorker(info.Env(), std::move(from), std::move(to));
   const Napi::Promise promise = worker->deferred.Promise();
   worker->Queue();
@@ -199,15 +201,16 @@ Napi::Function StoreFace::define(Napi::Env env) {
 
 // new Store(handle) or new Store({memoryBytes, diskBytes, spillFolder})
 StoreFace::StoreFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  const auto object = info[0].As<Napi::Object>();
+  tag<StoreFace>(info);
+  const auto object = objectFrom(info[0], "options");
   if (object.Has("pid")) {
     store_ = store::Store::reach(storeFrom(object));
     return;
   }
   store::Store::Options options;
-  options.memoryBytes = static_cast<uint64_t>(object.Get("memoryBytes").As<Napi::Number>().DoubleValue());
-  options.diskBytes = static_cast<uint64_t>(object.Get("diskBytes").As<Napi::Number>().DoubleValue());
-  options.spillFolder = object.Get("spillFolder").As<Napi::String>().Utf8Value();
+  options.memoryBytes = bytesFrom(object.Get("memoryBytes"), "memoryBytes");
+  options.diskBytes = bytesFrom(object.Get("diskBytes"), "diskBytes");
+  options.spillFolder = textFrom(object.Get("spillFolder"), "spillFolder");
   store_ = store::Store::create(options);
 }
 

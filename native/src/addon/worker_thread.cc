@@ -1,5 +1,7 @@
 #include "addon/worker_thread.h"
 
+#include <system_error>
+
 #include "collective/communicator.h"
 
 namespace troupe::addon {
@@ -22,7 +24,13 @@ WorkerThread::WorkerThread(Napi::Env env, const char* name, std::function<void()
   completion_.Unref(env);
   // Hooks run last in, first out: this one while the completion function that was made before it can still be used.
   napi_add_env_cleanup_hook(env_, stopAtExit, this);
-  thread_ = std::thread([this] { loop(); });
+  try {
+    thread_ = std::thread([this] { loop(); });
+  } catch (const std::system_error& error) {
+    napi_remove_env_cleanup_hook(env_, stopAtExit, this);
+    completion_.Abort();
+    throw std::runtime_error("cannot start a thread for " + std::string(name) + ": " + error.what());
+  }
 }
 
 WorkerThread::~WorkerThread() {
@@ -79,6 +87,8 @@ void WorkerThread::loop() {
     } catch (const std::exception& error) {
       job->failed = true;
       job->error = error.what();
+    } catch (...) {
+      job->failed = true;
     }
     {
       std::lock_guard<std::mutex> lock(mutex_);

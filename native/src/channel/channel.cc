@@ -71,10 +71,17 @@ std::shared_ptr<SharedMemory> allocate(const Writer::Options& options) {
 
 }  // namespace
 
-Mapping::Mapping(std::shared_ptr<SharedMemory> memory)
-    : memory_(std::move(memory)), layout_(reinterpret_cast<Layout*>(memory_->data())), ringBytes_(layout_->ringBytes) {
+static Layout& layoutIn(const SharedMemory& memory) {
+  auto* layout = reinterpret_cast<Layout*>(memory.data());
+  const auto isPowerOfTwo = [](uint64_t bytes) { return bytes != 0 && (bytes & (bytes - 1)) == 0; };
+  const bool fits = memory.bytes() >= sizeof(Layout) && layout->readers >= 1 && layout->readers <= kMostReaders && isPowerOfTwo(layout->ringBytes) &&
+                    layout->ringBytes % pageBytes() == 0 && memory.bytes() == controlBytes(layout->readers) + layout->ringBytes;
+  if (!fits) throw std::runtime_error("this shared memory is no channel");
+  return *layout;
+}
+
+Mapping::Mapping(std::shared_ptr<SharedMemory> memory) : memory_(std::move(memory)), layout_(&layoutIn(*memory_)), ringBytes_(layout_->ringBytes) {
   const size_t control = controlBytes(layout_->readers);
-  if (memory_->bytes() != control + ringBytes_) throw std::runtime_error("this shared memory is no channel");
   void* area = mmap(nullptr, 2 * ringBytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (area == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "cannot map a channel");
   ring_ = static_cast<uint8_t*>(area);
@@ -220,6 +227,7 @@ bool Reader::peek(Message* message) const {
   const uint8_t* at = mapping_->ring() + (position_ & (mapping_->ringBytes() - 1));
   Frame frame;
   std::memcpy(&frame, at, sizeof frame);
+  if (frame.bytes > mapping_->ringBytes() - sizeof frame) throw std::runtime_error("a channel holds no message where one begins");
   *message = {at + sizeof frame, frame.bytes, frame.tag};
   return true;
 }

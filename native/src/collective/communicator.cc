@@ -34,6 +34,14 @@ std::string Communicator::label(int rank) const {
 }
 
 void Communicator::connect(const std::vector<RankAddress>& ranks) {
+  if (ranks.size() != static_cast<size_t>(size_)) {
+    throw std::invalid_argument("group '" + options_.name + "': expected the addresses of " + std::to_string(size_) + " ranks, found " + std::to_string(ranks.size()));
+  }
+  for (int rank = 0; rank < size_; rank++) {
+    const int found = ranks[static_cast<size_t>(rank)].rank;
+    if (found != rank) throw std::invalid_argument("group '" + options_.name + "': expected the address of rank " + std::to_string(rank) + ", found that of " + std::to_string(found));
+  }
+  if (calledConnect_.exchange(true)) throw std::logic_error("group '" + options_.name + "' was connected already");
   const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
   const Check check = [&] {
     checkAborted();
@@ -47,11 +55,16 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
     watch();
     const bool allUseGpus = std::all_of(ranks.begin(), ranks.end(), [](const RankAddress& address) { return address.usesGpu; });
     if (allUseGpus && options_.gpu >= 0) gpus_ = nccl::GpuGroup::meet(*this, cuda::Gpu::open(options_.gpu), "cannot connect");
+    connected_ = true;
   } catch (const CollectiveError&) {
     throw;
   } catch (const std::exception& error) {
     fail(error.what());
   }
+}
+
+void Communicator::expectConnected() const {
+  if (size_ > 1 && !connected_ && !aborted_) throw std::logic_error("group '" + options_.name + "' was not connected; call connect() with the addresses of all ranks first");
 }
 
 void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {

@@ -84,8 +84,12 @@ class Communicator : public Group {
   std::string label(int rank) const;
   RankAddress address() const;
 
-  /// Blocks until every rank has connected. Throws CollectiveError.
+  /// Blocks until every rank has connected. Throws CollectiveError, and std::invalid_argument for what are not the addresses of all
+  /// ranks in their order.
   void connect(const std::vector<RankAddress>& ranks);
+
+  /// Throws std::logic_error unless all ranks have connected.
+  void expectConnected() const;
 
   /// Ends the operation in progress, and every later one, with an error that says `reason`. Any thread may call it.
   void abort(const std::string& reason);
@@ -229,6 +233,7 @@ class Communicator : public Group {
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;
 
+  std::atomic<bool> calledConnect_{false}, connected_{false};
   std::atomic<bool> aborted_{false};
   std::mutex reasonMutex_;
   std::string reason_;

@@ -5,6 +5,8 @@
 #include <sys/eventfd.h>
 #include <system_error>
 
+#include "memory/quietly.h"
+
 namespace troupe::collective {
 namespace {
 
@@ -61,7 +63,7 @@ void Watcher::loop() {
       if (found == waiting_.end()) continue;
       const auto then = std::move(found->second);
       waiting_.erase(found);
-      then();
+      quietly(then);  // it has nobody to tell, and must not end the process
     }
   }
 }

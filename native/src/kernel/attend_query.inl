@@ -81,10 +81,13 @@ static inline void scoreTokens(const uint8_t* keys, const Tokens& tokens, const 
   }
 }
 
-/// Turns a head's scores into exponentials, and shrinks what it has summed so far to the new maximum.
+/// Turns a head's scores into exponentials, and shrinks what it has summed so far to the new maximum. A score that is no finite
+/// number makes the sum NaN: comparisons drop NaN, and minus infinity would pass for a token that is not seen.
 static inline void softmaxTokens(const QueryMemory& memory, size_t head, size_t count) {
   float* scores = memory.scores + head * kTokensAtOnce;
   const size_t whole = (count + W - 1) / W * W;
+  Vec total{};  // x - x is 0 for every finite number; what follows the last token is finite if that is
+  for (size_t i = 0; i < whole; i += W) total += load(scores + i) - load(scores + i);
   for (size_t i = count; i < whole; i++) scores[i] = -HUGE_VALF;
   Vec largest = load(scores);
   for (size_t i = W; i < whole; i += W) {
@@ -99,7 +102,6 @@ static inline void softmaxTokens(const QueryMemory& memory, size_t head, size_t 
     scale(memory.sums + head * memory.padded, shrink, memory.padded);
     memory.maximums[head] = maximum;
   }
-  Vec total{};
   for (size_t i = 0; i < whole; i += W) {
     const Vec weights = exponential(load(scores + i) - maximum);
     total += weights;
@@ -200,7 +202,7 @@ static void attendQuery(const Attention& op, size_t query, HeadGroup group, size
   }
   for (size_t head = 0; head < heads; head++) {
     const float total = memory.totals[head];
-    for (size_t i = 0; i < op.headSize; i++) out[head * stride + i] = total > 0 ? memory.sums[head * memory.padded + i] / total : 0.0f;
-    out[head * stride + op.headSize] = total > 0 ? memory.maximums[head] + logf(total) : -HUGE_VALF;
+    for (size_t i = 0; i < op.headSize; i++) out[head * stride + i] = total != 0 ? memory.sums[head * memory.padded + i] / total : 0.0f;
+    out[head * stride + op.headSize] = total != 0 ? memory.maximums[head] + logf(total) : -HUGE_VALF;
   }
 }

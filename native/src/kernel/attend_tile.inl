@@ -97,16 +97,23 @@ static void gatherChunk(const Attention& op, size_t sequence, size_t keyHead, si
   }
 }
 
+static inline void fillOutside(float* scores, size_t begin, size_t end, float value) {
+  for (size_t i = 0; i < begin; i++) scores[i] = value;
+  for (size_t i = end; i < kKeysOfChunk; i++) scores[i] = value;
+}
+
 /// Turns a row of scores into exponentials, of which only those of keys [begin, end) count, and shrinks what the row has
-/// summed so far to the new maximum.
+/// summed so far to the new maximum. Of those, one that is no finite number makes the sum NaN, as in softmaxTokens().
 static void softmaxRow(const TileMemory& memory, size_t row, size_t begin, size_t end) {
   float* scores = memory.scores + row * kKeysOfChunk;
-  for (size_t i = 0; i < begin; i++) scores[i] = -HUGE_VALF;
-  for (size_t i = end; i < kKeysOfChunk; i++) scores[i] = -HUGE_VALF;
   if (begin >= end) {
     memset(scores, 0, kKeysOfChunk * sizeof(float));
     return;
   }
+  fillOutside(scores, begin, end, 0);
+  Vec total{};
+  for (size_t i = 0; i < kKeysOfChunk; i += W) total += load(scores + i) - load(scores + i);
+  fillOutside(scores, begin, end, -HUGE_VALF);
   Vec largest = load(scores);
   for (size_t i = W; i < kKeysOfChunk; i += W) {
     const Vec next = load(scores + i);
@@ -120,7 +127,6 @@ static void softmaxRow(const TileMemory& memory, size_t row, size_t begin, size_
     scale(memory.sums + row * memory.padded, shrink, memory.padded);
     memory.maximums[row] = maximum;
   }
-  Vec total{};
   for (size_t i = 0; i < kKeysOfChunk; i += W) {
     const Vec weights = exponential(load(scores + i) - maximum);
     total += weights;
@@ -133,6 +139,24 @@ static void softmaxRow(const TileMemory& memory, size_t row, size_t begin, size_
 static inline size_t within(int32_t position, size_t chunk) {
   const auto at = static_cast<size_t>(position);
   return at <= chunk ? 0 : smaller(at - chunk, kKeysOfChunk);
+}
+
+/// Whether the values of a chunk are numbers. Where a row does not see all of them, what it does not see is multiplied by zero,
+/// which is no number for NaN and infinity.
+static bool areFinite(const TileMemory& memory, size_t keys) {
+  Vec sum{};
+  for (size_t i = 0; i < keys * memory.padded; i += W) sum += load(memory.values + i) - load(memory.values + i);
+  return sumOf(sum) == 0;
+}
+
+/// sums[row] += the values of keys [begin, end), times the row's scores.
+static void addSeenValues(const TileMemory& memory, size_t row, size_t begin, size_t end) {
+  float* sums = memory.sums + row * memory.padded;
+  for (size_t key = begin; key < end; key++) {
+    const float* value = memory.values + key * memory.padded;
+    const Vec weight = broadcast(memory.scores + row * kKeysOfChunk + key);
+    for (size_t i = 0; i < memory.padded; i += W) store(sums + i, load(sums + i) + load(value + i) * weight);
+  }
 }
 
 static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, HeadGroup group, uint8_t* scratch) {
@@ -161,14 +185,23 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
       withCacheRow(op.cacheType, [&](auto row) { gatherChunk<decltype(row)>(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory); });
       memset(memory.scores, 0, whole * kKeysOfChunk * sizeof(float));
       multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, kKeysOfChunk, memory.scores, kKeysOfChunk);
-      for (size_t row = 0; row < count; row++) softmaxRow(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));
-      multiplyMatrices(memory.scores, kKeysOfChunk, memory.values, padded, whole, keys, padded, memory.sums, padded);
+      bool seesAll = true;
+      for (size_t row = 0; row < count; row++) {
+        const size_t begin = within(op.begin[queryOf(row)], chunk), end = within(op.end[queryOf(row)], chunk);
+        softmaxRow(memory, row, begin, end);
+        seesAll = seesAll && begin == 0 && end >= keys;
+      }
+      if (seesAll || areFinite(memory, keys)) {
+        multiplyMatrices(memory.scores, kKeysOfChunk, memory.values, padded, whole, keys, padded, memory.sums, padded);
+      } else {
+        for (size_t row = 0; row < count; row++) addSeenValues(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));
+      }
     }
     for (size_t row = 0; row < count; row++) {
       const float total = memory.totals[row];
       float* out = op.out + queryOf(row) * outRow;
-      for (size_t i = 0; i < op.headSize; i++) out[headOf(row) * op.headSize + i] = total > 0 ? memory.sums[row * padded + i] / total : 0.0f;
-      if (op.partial) out[width + headOf(row)] = total > 0 ? memory.maximums[row] + logf(total) : -HUGE_VALF;
+      for (size_t i = 0; i < op.headSize; i++) out[headOf(row) * op.headSize + i] = total != 0 ? memory.sums[row * padded + i] / total : 0.0f;
+      if (op.partial) out[width + headOf(row)] = total != 0 ? memory.maximums[row] + logf(total) : -HUGE_VALF;
     }
   }
 }

@@ -39,7 +39,8 @@ static inline void quantizeGroup(const float* x, int8_t* values, float* scale, f
   for (size_t i = 0; i < 16; i++) first += static_cast<uint32_t>(integers[i]);
   for (size_t i = 16; i < 32; i++) second += static_cast<uint32_t>(integers[i]);
   for (size_t i = 0; i < 32; i++) values[i] = static_cast<int8_t>(integers[i]);
-  *scale = largest / 127.0f;
+  // A group with NaN or infinity has no scale: all of it becomes NaN.
+  *scale = largest <= 3.40282347e+38f ? largest / 127.0f : NAN;
   *sum = *scale * static_cast<float>(static_cast<int32_t>(first + second));
   negated[0] = static_cast<int32_t>(0 - first);
   negated[1] = static_cast<int32_t>(0 - second);

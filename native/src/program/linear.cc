@@ -48,8 +48,6 @@ class Linear : public Operation {
       if (parts & 2) product.residual = node.inputs.at(next++)->floats();
       product.gated = parts & 4;
       if (product.gated) product.up = matrix(parts & 8);
-      check(product.matrix, product.y);
-      if (product.gated) check(product.up, product.y);
       products_.push_back(product);
     }
   }
@@ -118,10 +116,6 @@ class Linear : public Operation {
       if (isQuantized(product.matrix.weight.type) == quantized || (product.gated && isQuantized(product.up.weight.type) == quantized)) return true;
     }
     return false;
-  }
-
-  void check(const Matrix& matrix, const Value& y) const {
-    if (x_.columns != matrix.weight.columns || y.columns != matrix.weight.rows) throw std::invalid_argument("linear: shapes do not fit");
   }
 
   static size_t unitsOf(const Product& product, size_t unit) { return (product.y.columns + unit - 1) / unit; }

@@ -39,9 +39,7 @@ class Embedding : public Operation {
 class RmsNorm : public Operation {
  public:
   explicit RmsNorm(const Node& node)
-      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {
-    if (weight_.columns == 0 || x_.columns % weight_.columns != 0) throw std::invalid_argument("rmsNorm: shapes do not fit");
-  }
+      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {}
 
   void run(const Step& step) override {
     const size_t size = weight_.columns;
@@ -155,16 +153,13 @@ class GatherRows : public Operation {
 /// table[indices[i]] = x[i], for the indices that are not negative.
 class ScatterRows : public Operation {
  public:
-  explicit ScatterRows(const Node& node) : x_(*node.inputs.at(0)), indices_(*node.inputs.at(1)), table_(*node.inputs.at(2)) {
-    if (x_.columns != table_.columns) throw std::invalid_argument("scatterRows: shapes do not fit");
-  }
+  explicit ScatterRows(const Node& node) : x_(*node.inputs.at(0)), indices_(*node.inputs.at(1)), table_(*node.inputs.at(2)) {}
 
   void run(const Step& step) override {
     const size_t bytes = x_.columns * sizeof(float);
     for (size_t i = 0; i < step.rows(x_); i++) {
       const int32_t row = indices_.ints()[i];
-      if (row >= static_cast<int32_t>(table_.rows)) throw std::invalid_argument("scatterRows: an index is outside of the table");
-      if (row >= 0) std::memcpy(table_.data + static_cast<size_t>(row) * bytes, x_.data + i * bytes, bytes);
+      if (row >= 0) std::memmove(table_.data + static_cast<size_t>(row) * bytes, x_.data + i * bytes, bytes);
     }
   }
 
@@ -180,7 +175,6 @@ class Resolve : public Operation {
   void run(const Step& step) override {
     for (size_t i = 0; i < step.rows(indices_); i++) {
       const int32_t index = indices_.ints()[i];
-      if (index < -static_cast<int32_t>(table_.rows)) throw std::invalid_argument("resolve: an index is outside of the table");
       y_.ints()[i] = index >= 0 ? index : table_.ints()[-1 - index];
     }
   }
@@ -277,7 +271,6 @@ class ReceiveParts : public Operation {
     size_t row = 0;
     for (size_t i = 0; i < step.rows(counts_); i++) {
       const auto count = static_cast<size_t>(counts_.ints()[i]);
-      if (row + count > step.rows(y_)) throw std::invalid_argument("receiveParts: the messages have more rows than the result");
       if (count > 0) collective::receive(group_, from_, y_.data + row * rowBytes, count * rowBytes);
       row += count;
     }

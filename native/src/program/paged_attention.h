@@ -39,13 +39,18 @@ class PagedAttention {
 };
 
 /// Joins the attention of one query and head over several sets of tokens: part(i) is the i-th's, weighed by the exponential of
-/// sum(i), its log-sum-exp, which is minus infinity for no tokens. Returns the log-sum-exp of all.
+/// sum(i), its log-sum-exp, which is minus infinity for no tokens, and NaN where something was no number, as is all that comes of
+/// it. Returns the log-sum-exp of all.
 template <class Part, class Sum>
 float joinByLogSumExp(size_t parts, size_t headSize, Part&& part, Sum&& sum, float* out) {
   float highest = -HUGE_VALF, total = 0;
-  for (size_t i = 0; i < parts; i++) highest = std::max(highest, sum(i));
+  bool isEmpty = true;
+  for (size_t i = 0; i < parts; i++) {
+    highest = std::max(highest, sum(i));
+    isEmpty = isEmpty && sum(i) == -HUGE_VALF;
+  }
   std::memset(out, 0, headSize * sizeof(float));
-  if (highest == -HUGE_VALF) return highest;
+  if (isEmpty) return highest;
   for (size_t i = 0; i < parts; i++) {
     const float weight = std::exp(sum(i) - highest);
     const float* from = part(i);

@@ -5,6 +5,9 @@
 #include <sched.h>
 #include <stdexcept>
 
+#include "program/index_copies.h"
+#include "program/schema.h"
+
 namespace troupe::program {
 
 using Clock = std::chrono::steady_clock;
@@ -34,20 +37,67 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
 
 Program::Program(Description description, int threads, Cores cores)
     : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores) {
+  checkValues();
   auto& values = description_.values;
+  const std::vector<bool> constant = [&] {
+    std::vector<bool> found;
+    for (const auto& value : values) found.push_back(value.data != nullptr);
+    return found;
+  }();
   for (size_t i = 0; i < values.size(); i++) {
     if (values[i].data == nullptr) values[i].data = arena_->data() + description_.arenaOffsets[i];
   }
+  indices_ = std::make_unique<IndexCopies>();
   for (const auto& traced : description_.operations) {
-    Node node{traced.name, {}, {}, traced.numbers, nullptr};
-    for (int index : traced.inputs) node.inputs.push_back(&values.at(static_cast<size_t>(index)));
-    for (int index : traced.outputs) node.outputs.push_back(&values.at(static_cast<size_t>(index)));
-    if (traced.group >= 0) node.group = description_.groups.at(static_cast<size_t>(traced.group)).get();
-    operations_.push_back(makeOperation(Device::Cpu, node));
+    const int fixed = fixedInput(traced.name), written = writtenInput(traced.name);
+    const auto inputs = static_cast<int>(traced.inputs.size());
+    for (int index : traced.outputs) indices_->addWritten(values[static_cast<size_t>(index)]);
+    if (written >= 0 && written < inputs) indices_->addWritten(values[static_cast<size_t>(traced.inputs[static_cast<size_t>(written)])]);
+    if (fixed >= 0 && fixed < inputs && !constant[static_cast<size_t>(traced.inputs[static_cast<size_t>(fixed)])]) {
+      throw std::invalid_argument(traced.name + ": input " + std::to_string(fixed) + ": expected a constant, found what a run gives");
+    }
   }
+  for (const auto& traced : description_.operations) addOperation(traced);
   size_t bytes = 0;
   for (const auto& operation : operations_) bytes = std::max(bytes, operation->scratchBytes(threads_.size()));
   scratch_ = Storage::allocate(bytes);
+}
+
+Program::~Program() = default;
+
+void Program::checkValues() const {
+  const auto count = static_cast<int>(description_.values.size());
+  for (int i = 0; i < count; i++) {
+    const auto& value = description_.values[static_cast<size_t>(i)];
+    const auto fail = [&](const std::string& what) { throw std::invalid_argument("value " + std::to_string(i) + " of a program " + what); };
+    if (value.symbol < Value::kFixed || value.symbol >= static_cast<int>(description_.limits.size())) fail("has a symbol that there is not");
+    if (value.symbol >= 0 && value.rows < description_.limits[static_cast<size_t>(value.symbol)]) fail("has fewer rows than its symbol may say");
+    const size_t rowBytes = kernel::rowBytes(value.type, value.columns), offset = description_.arenaOffsets[static_cast<size_t>(i)];
+    const size_t alignment = kernel::isQuantized(value.type) ? 1 : kernel::blockSizeOf(value.type).bytes;
+    if ((value.data != nullptr ? reinterpret_cast<uintptr_t>(value.data) : offset) % alignment != 0) fail("does not begin at a multiple of its elements' bytes");
+    if (value.data != nullptr) continue;
+    if (offset > description_.arenaBytes || (rowBytes > 0 && value.rows > (description_.arenaBytes - offset) / rowBytes)) fail("does not fit its memory");
+  }
+  for (const auto& operation : description_.operations) {
+    for (const auto* list : {&operation.inputs, &operation.outputs}) {
+      for (int index : *list) {
+        if (index < 0 || index >= count) throw std::invalid_argument(operation.name + ": expected one of " + std::to_string(count) + " values, found number " + std::to_string(index));
+      }
+    }
+    if (operation.group >= static_cast<int>(description_.groups.size())) throw std::invalid_argument(operation.name + ": there is no group " + std::to_string(operation.group));
+  }
+}
+
+void Program::addOperation(const Description::Operation& traced) {
+  const auto& values = description_.values;
+  Node node{traced.name, {}, {}, traced.numbers, nullptr, &description_.symbols};
+  for (int index : traced.inputs) node.inputs.push_back(&values[static_cast<size_t>(index)]);
+  for (int index : traced.outputs) node.outputs.push_back(&values[static_cast<size_t>(index)]);
+  if (traced.group >= 0) node.group = description_.groups[static_cast<size_t>(traced.group)].get();
+  const size_t ranks = node.group ? static_cast<size_t>(node.group->size()) : 0, rank = node.group ? static_cast<size_t>(node.group->rank()) : 0;
+  checkOperation(node, ranks, rank);
+  indices_->take(node, operations_.size(), ranks, rank);
+  operations_.push_back(makeOperation(Device::Cpu, node));
 }
 
 void Program::run(const std::vector<size_t>& symbols) {
@@ -58,6 +108,9 @@ void Program::run(const std::vector<size_t>& symbols) {
                                   std::to_string(description_.limits[i]));
     }
   }
+  if (cancelled_) throw std::runtime_error("the program was cancelled");
+  for (const auto& group : description_.groups) group->expectConnected();
+  indices_->checkAll(symbols);
   keepToCores();
   const auto began = Clock::now();
   try {
@@ -94,6 +147,7 @@ void Program::keepToCores() const {
 }
 
 void Program::run(size_t operation, const Step& step) {
+  indices_->checkComputed(operation, step.symbols);
   const int index = description_.operations[operation].group;
   if (index < 0) return operations_[operation]->run(step);
   const auto& group = *description_.groups[static_cast<size_t>(index)];

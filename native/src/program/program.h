@@ -35,6 +35,7 @@ struct Node {
   std::vector<const Value*> outputs;
   std::map<std::string, double> numbers;
   collective::Communicator* group = nullptr;
+  const std::vector<std::string>* symbols = nullptr;  // what errors call them
 
   double number(const std::string& key) const;
 };
@@ -73,7 +74,12 @@ class Operation {
 /// The operation's implementation on a device. Throws std::invalid_argument for an unknown name or unfit operands.
 std::unique_ptr<Operation> makeOperation(Device device, const Node& node);
 
+class IndexCopies;
+
 /// Operations over preallocated memory, run in order on the calling thread and its pool.
+///
+/// Operations read and write where the elements of their index inputs say. These are copied before they are used, and the
+/// copies checked: before anything of a run is executed, or, for those that the run itself computes, right before the operation.
 class Program {
  public:
   struct Description {
@@ -100,11 +106,15 @@ class Program {
     int first, all;
   };
 
+  /// Throws std::invalid_argument where a description says what no operation takes, or leads out of its memory.
   Program(Description description, int threads, Cores cores = {0, 0});
+  ~Program();
 
   const std::shared_ptr<Storage>& arena() const { return arena_; }
 
-  /// Runs every operation once. A failure leaves the groups, so that no other rank waits for this one.
+  /// Runs every operation once. Throws std::invalid_argument or std::out_of_range for symbols and indices outside of their
+  /// bounds: then nothing was done, and the run can be repeated with others, on which other ranks wait meanwhile. A failure
+  /// during a run leaves the groups, so that no other rank waits for this one.
   void run(const std::vector<size_t>& symbols);
 
   /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
@@ -117,6 +127,8 @@ class Program {
   Statistics statistics() const { return {total_ - communicating_, waiting_, communicating_ - waiting_}; }
 
  private:
+  void checkValues() const;
+  void addOperation(const Description::Operation& traced);
   void run(size_t operation, const Step& step);
   void keepToCores() const;
 
@@ -127,6 +139,7 @@ class Program {
   ThreadPool threads_;
   const Cores cores_;
   std::vector<std::unique_ptr<Operation>> operations_;
+  std::unique_ptr<IndexCopies> indices_;
   std::atomic<bool> cancelled_{false};
   std::atomic<int64_t> total_{0}, communicating_{0}, waiting_{0};
 };

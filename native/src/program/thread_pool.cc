@@ -1,6 +1,7 @@
 #include "program/thread_pool.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace troupe::program {
 namespace {
@@ -53,6 +54,7 @@ void ThreadPool::run(size_t count, size_t grain, Call call, void* context) {
   start_.ring();
   work(0);
   waitUntil(finish_, [this] { return busy_.load() == 0; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 void ThreadPool::work(int thread) {
@@ -62,7 +64,12 @@ void ThreadPool::work(int thread) {
     while (share.next.load(std::memory_order_relaxed) < share.end) {
       const size_t piece = share.next.fetch_add(1);
       if (piece >= share.end) break;
-      call_(context_, piece * grain_, std::min((piece + 1) * grain_, count_), thread);
+      try {
+        call_(context_, piece * grain_, std::min((piece + 1) * grain_, count_), thread);
+      } catch (...) {
+        std::lock_guard<std::mutex> lock(failureMutex_);
+        failure_ = std::current_exception();
+      }
     }
   }
 }

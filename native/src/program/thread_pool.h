@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <cstddef>
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <thread>
 #include <type_traits>
 #include <vector>
@@ -23,7 +25,7 @@ class ThreadPool {
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
   /// Calls body(begin, end) or body(begin, end, thread) for pieces of [0, count), each `grain` long or the rest, and
-  /// returns when all are done. Each thread has a contiguous share, so that it streams through memory; one that has
+  /// returns when all are done; what one of them throws is thrown then. Each thread has a contiguous share, so that it streams through memory; one that has
   /// finished its own takes pieces of the others'.
   template <class Body>
   void forEach(size_t count, size_t grain, Body&& body) {
@@ -62,6 +64,8 @@ class ThreadPool {
   size_t count_ = 0, grain_ = 1;
   Call call_ = nullptr;
   void* context_ = nullptr;
+  std::mutex failureMutex_;
+  std::exception_ptr failure_;  // of the loop under way
 };
 
 }  // namespace troupe::program

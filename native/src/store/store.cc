@@ -102,6 +102,8 @@ struct Store::Object {
 };
 
 struct Store::Layout {
+  static constexpr uint64_t kMark = 0x65726f747370726f;  // tells a store from other shared memory
+  uint64_t mark = kMark;
   uint64_t memoryBytes, diskBytes;
   uint32_t objectCount;
   pthread_mutex_t lock;
@@ -176,6 +178,10 @@ std::shared_ptr<Store> Store::create(const Options& options) {
 
 std::shared_ptr<Store> Store::open(const StoreHandle& handle) {
   auto memory = SharedMemory::open(handle.memory);
+  const auto* layout = reinterpret_cast<const Layout*>(memory->data());
+  if (memory->bytes() < sizeof(Layout) || layout->mark != Layout::kMark || memory->bytes() != layout->dataOffset() + layout->memoryBytes) {
+    throw std::runtime_error("this shared memory is no object store");
+  }
   int spillFd = -1;
   if (handle.spillFd >= 0) {
     const std::string path = "/proc/" + std::to_string(handle.memory.pid) + "/fd/" + std::to_string(handle.spillFd);

@@ -5,7 +5,7 @@ import { Trace, type Value } from './trace.js'
 
 function setUp() {
   const trace = new Trace()
-  const weight = () => trace.constant(Tensor.zeros('float32', [4, 4]))
+  const weight = (rows = 4) => trace.constant(Tensor.zeros('float32', [rows, 4]))
   const x = trace.embedding(trace.input('ids', 1), weight())
   return {
     trace,
@@ -18,8 +18,8 @@ function setUp() {
 test('products of one input become one operation, in the order of their outputs', (t) => {
   const { trace, weight, x } = setUp()
   const first = trace.linear(x, weight())
-  const moved = trace.rotate(first, weight())
-  const second = trace.linear(x, weight(), weight())
+  const moved = trace.rotate(first, weight(1))
+  const second = trace.linear(x, weight(), weight(1))
   const operations = fuse(trace.operations, new Set([moved, second]))
   t.deepEqual(
     operations.map(({ name }) => name),

@@ -1,4 +1,4 @@
-import { Program as NativeProgram, type ProgramDescription } from '@troupe/native'
+import { Program as NativeProgram, type ProgramDescription, type ValueShape } from '@troupe/native'
 import { bytesOfRows } from './data-type.js'
 import { fuse } from './fuse.js'
 import { type Output, Program } from './program.js'
@@ -10,6 +10,11 @@ const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
 
 /** Compiles a trace: gives every value its memory, reusing that of values no longer needed. */
 export function compile(trace: Trace, outputs: Record<string, Value>, { threads, cores }: CompileOptions): Program {
+  const computed = new Set(trace.operations.flatMap((operation) => operation.outputs))
+  for (const [name, value] of Object.entries(outputs)) {
+    if (computed.has(value) || trace.values.some((known) => known === value && known.input)) continue
+    throw new TypeError(`output ${name}: expected what an operation of this trace computes, or an input`)
+  }
   const kept = new Set(Object.values(outputs))
   const operations = fuse(trace.operations, kept)
   const { offsets, arenaBytes } = placeValues(trace.values, operations, kept)
@@ -17,10 +22,7 @@ export function compile(trace: Trace, outputs: Record<string, Value>, { threads,
   const description: ProgramDescription = {
     symbols: trace.symbols.map(({ name, limit }) => ({ name, limit })),
     values: trace.values.map((value) => ({
-      type: programType(value),
-      symbol: typeof value.rows === 'number' ? -1 : value.rows.index,
-      rows: rowLimit(value),
-      columns: value.columns,
+      ...shapeOf(value),
       ...(value.tensor
         ? { offset: value.tensor.offset, storage: value.tensor.storage }
         : { offset: offsets.get(value) ?? 0 }),
@@ -86,7 +88,8 @@ function placeValues(
 }
 
 function canOverwrite(operation: TracedOperation, input: Value): boolean {
-  return IN_PLACE.has(operation.name) && byteSize(input) === byteSize(operation.outputs[0]!)
+  const isAlone = operation.inputs.indexOf(input) === operation.inputs.lastIndexOf(input)
+  return IN_PLACE.has(operation.name) && isAlone && byteSize(input) === byteSize(operation.outputs[0]!)
 }
 
 /** Hands out pieces of a growing range of bytes. */
@@ -118,6 +121,12 @@ class Arena {
   }
 }
 
+/** A value as native code knows it, but for its memory. */
+export function shapeOf(value: Value): ValueShape {
+  const symbol = typeof value.rows === 'number' ? -1 : value.rows.index
+  return { type: programType(value), symbol, rows: rowLimit(value), columns: value.columns }
+}
+
 function rowLimit(value: Value): number {
   return typeof value.rows === 'number' ? value.rows : value.rows.limit
 }
@@ -127,8 +136,7 @@ function byteSize(value: Value): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
-function programType(value: Value): ProgramDescription['values'][number]['type'] {
-  const { type } = value
-  if (type !== 'uint8' && type !== 'int64') return type
-  throw new TypeError(`a program computes on floats, quantized types, int8 and int32; found a tensor of ${type}`)
+/** Trace.constant() takes no tensors of other types. */
+function programType({ type }: Value): ValueShape['type'] {
+  return type as ValueShape['type']
 }

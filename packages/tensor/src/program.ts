@@ -30,15 +30,17 @@ export class Program {
   ) {}
 
   /**
-   * Runs every operation once.
+   * Runs every operation once. Row counts and indices are checked first: a run that is refused has done nothing, its groups stay
+   * usable, and it can be repeated with others, on which the other ranks wait until their timeout.
    * @param rows The value of every row symbol, by name.
-   * @throws RangeError if one is missing or above its limit, and CollectiveError if a rank of a group fails.
+   * @throws RangeError if one is missing, no whole number, negative or above its limit; Error, which names the operation, if an
+   * index is outside of its bounds; CollectiveError if a rank of a group fails.
    */
   run(rows: Record<string, number>): Promise<void> {
     const counts = this.symbols.map(({ name, limit }) => {
       const count = rows[name]
-      if (count === undefined || !(count >= 0 && count <= limit)) {
-        throw new RangeError(`${name} must be between 0 and ${limit}; found ${count}`)
+      if (count === undefined || !(Number.isInteger(count) && count >= 0 && count <= limit)) {
+        throw new RangeError(`${name} must be a whole number between 0 and ${limit}; found ${count}`)
       }
       return count
     })

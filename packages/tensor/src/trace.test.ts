@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { Communicator } from './communicator.js'
 import { Tensor } from './tensor.js'
-import { Trace } from './trace.js'
+import { Trace, type Value } from './trace.js'
 
 const near = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   a.length === b.length && Array.from(a).every((value, i) => Math.abs(value - b[i]!) < 1e-4)
@@ -119,6 +119,16 @@ test('memory is reused without a value being overwritten while it is still neede
   }
 })
 
+test('a row count that is no whole number in its bounds is refused', (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 2)
+  const x = trace.embedding(trace.input('ids', rows), trace.constant(matrix(2, 2, 1)))
+  const program = trace.compile({ x }, { threads: 1 })
+  for (const count of [3, -1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, '1' as unknown as number]) {
+    t.throws(() => program.run({ rows: count }), { instanceOf: RangeError, message: /rows must be a whole number/ })
+  }
+})
+
 test('a run with too many rows, or without one of its symbols, is refused', async (t) => {
   const trace = new Trace()
   const rows = trace.symbol('rows', 2)
@@ -128,11 +138,128 @@ test('a run with too many rows, or without one of its symbols, is refused', asyn
   t.throws(() => program.run({}), { instanceOf: RangeError })
 })
 
-test('operands that do not fit are refused when the program is compiled', (t) => {
+test('operands that do not fit are refused when they are traced', (t) => {
   const trace = new Trace()
   const x = trace.embedding(trace.input('ids', 1), trace.constant(matrix(2, 4, 1)))
-  const y = trace.linear(x, trace.constant(matrix(3, 5, 1)))
-  t.throws(() => trace.compile({ y }, { threads: 1 }), { message: /shapes do not fit/ })
+  t.throws(() => trace.linear(x, trace.constant(matrix(3, 5, 1))), {
+    instanceOf: TypeError,
+    message: 'linear: weight: expected 4 columns, found float32 [3, 5]',
+  })
+})
+
+test('what no operation takes is a TypeError that names the operation, the operand, and what was expected and found', (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 2)
+  const x = trace.input('x', rows, 6, 'float32')
+  const ints = trace.input('ints', rows, 6)
+  const wide = trace.constant(matrix(4, 6, 1))
+  const other = new Trace().input('other', 1)
+  const keyHeadOf = trace.constant(Tensor.from('int32', [2], [0, 1]))
+  const one = trace.input('one', rows)
+  const batch = { sequence: one, begin: one, end: one, blockTables: trace.input('tables', 1, 2) }
+  const shape = { blockTokens: 2, keyHeads: 2, headSize: 3 }
+  const cache = trace.constant(Tensor.zeros('float32', [2, 12]))
+  const attend = (change: object) =>
+    trace.attention(x, cache, cache, batch, keyHeadOf, { ...shape, scale: 1, ...change })
+  const refused: [() => unknown, RegExp][] = [
+    [() => trace.add(x, ints), /^add: the second operand: expected float32, found int32 \[rows, 6\]$/],
+    [() => trace.add(x, wide), /^add: the second operand: expected as many rows as the first operand/],
+    [() => trace.rmsNorm(x, trace.constant(matrix(1, 4, 1)), 1e-5), /^rmsNorm: x: expected columns in multiples/],
+    [() => trace.rmsNorm(x, trace.constant(matrix(1, 6, 1)), Number.NaN), /^rmsNorm: epsilon: expected a number/],
+    [() => trace.embedding(x, wide), /^embedding: tokens: expected int32/],
+    [() => trace.embedding(one, wide, 0.5), /^embedding: start: expected a whole number/],
+    [() => trace.gatherRows(x, ints), /^gatherRows: indices: expected 1 columns/],
+    [() => trace.scatterRows(x, one, cache), /^scatterRows: table: expected 6 columns/],
+    [() => trace.resolve(one, cache), /^resolve: table: expected int32/],
+    [() => trace.sample(x, one), /^sample: settings: expected 4 columns/],
+    [
+      () => trace.rotate(x, trace.input('odd', rows, 3, 'float32')),
+      /^rotate: table: expected columns in multiples of two/,
+    ],
+    [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1 }), /^cacheStore: x: expected 3 columns/],
+    [
+      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5 }),
+      /^cacheStore: cache: expected whole blocks of 120/,
+    ],
+    [() => attend({ keyHeads: 0 }), /^attention: keyHeads: expected a number from 1/],
+    [() => attend({ headSize: 4 }), /^attention: query: expected columns in multiples of headSize, 4/],
+    [() => attend({ scale: Number.NaN }), /^attention: scale/],
+    [() => trace.add(x, other), /expected values of this trace/],
+    [() => trace.constant(Tensor.zeros('int64', [1])), /found a tensor of int64/],
+    [() => trace.input('x', 1), /there is an input x already/],
+    [() => trace.compile({ wide }, { threads: 1 }), /^output wide: expected what an operation/],
+  ]
+  for (const [call, message] of refused) t.throws(call, { instanceOf: TypeError, message })
+  const y = attend({ scale: 1 })
+  const far = trace.constant(Tensor.from('int32', [2], [0, 2]))
+  const beyond = trace.attention(x, cache, cache, batch, far, { ...shape, scale: 1 })
+  t.throws(() => trace.compile({ y, beyond }, { threads: 1 }), {
+    instanceOf: TypeError,
+    message: 'attention: keyHeadOf[1]: expected an index from 0 to 1, found 2',
+  })
+})
+
+test('an index outside of its bounds is refused before anything is done, and the next run goes well', async (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 3)
+  const x = trace.input('x', rows, 4, 'float32')
+  const table = Tensor.zeros('float32', [2, 4])
+  trace.scatterRows(x, trace.input('places', rows), trace.constant(table))
+  const cache = Tensor.zeros('float32', [2, 8])
+  const shape = { blockTokens: 2, keyHeads: 1, headSize: 4 }
+  const [keys, keyHeadOf] = [trace.constant(cache), trace.constant(Tensor.from('int32', [1], [0]))]
+  trace.cacheStore(x, trace.input('slots', rows), keys, shape)
+  const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows)) as [
+    Value,
+    Value,
+    Value,
+  ]
+  const batch = { sequence, begin, end, blockTables: trace.input('tables', 2, 2) }
+  const attended = trace.attention(x, keys, keys, batch, keyHeadOf, { ...shape, scale: 1 })
+  const y = trace.gatherRows(attended, trace.input('picks', rows))
+  const program = trace.compile({ y }, { threads: 2 })
+  program.inputs.x!.set(new Int32Array(Float32Array.from({ length: 12 }, () => 1).buffer))
+  program.inputs.tables!.set([1, 0, -7, 99]) // blocks of tokens that nobody sees may be anything
+  const good = { places: [0, -1], slots: [0, 3], sequence: [0, 0], begin: [0, 1], end: [0, 3], picks: [1, 0] }
+  const run = (inputs: Partial<Record<keyof typeof good, number[]>>) => {
+    for (const [name, values] of Object.entries({ ...good, ...inputs })) program.inputs[name]!.set(values)
+    return program.run({ rows: 2 })
+  }
+  const bad: [Partial<Record<keyof typeof good, number[]>>, RegExp][] = [
+    [{ places: [0, 2] }, /scatterRows: indices\[1\]: expected an index from -2147483648 to 1, found 2/],
+    [{ slots: [-1, 0] }, /cacheStore: slots\[0\]: expected an index from 0 to 3, found -1/],
+    [{ slots: [0, 4] }, /cacheStore: slots\[1\]/],
+    [{ sequence: [0, 2] }, /attention: sequence\[1\]: expected an index from 0 to 1, found 2/],
+    [{ begin: [-1, 0] }, /attention: begin\[0\]/],
+    [{ begin: [0, 4] }, /attention: end\[1\]: expected the begin, 4, or more, found 3/],
+    [{ end: [0, 5] }, /attention: end\[1\]: expected at most the 4 tokens/],
+    [{ sequence: [0, 1], begin: [0, 0] }, /attention: blockTables\[2\]: expected an index from 0 to 1, found -7/],
+    [{ picks: [0, 2] }, /gatherRows: indices\[1\]: expected an index from 0 to 1, found 2/],
+  ]
+  for (const [inputs, message] of bad) {
+    await t.throwsAsync(run(inputs), { message })
+    t.true([...table.data, ...cache.data].every((value) => value === 0))
+  }
+  await run({})
+  t.deepEqual([...table.data], [1, 1, 1, 1, 0, 0, 0, 0])
+  t.true([...program.outputs.y!.data.subarray(4, 8)].every((value) => value === 0))
+})
+
+test('a run that one rank refuses leaves its group: the other waits for the run that follows', async (t) => {
+  const groups = [0, 1].map((rank) => new Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 'secret' }))
+  const programs = groups.map((group) => {
+    const trace = new Trace()
+    const picked = trace.gatherRows(trace.constant(matrix(2, 2, 1)), trace.input('pick', 1))
+    return trace.compile({ sum: trace.allReduce(picked, group) }, { threads: 1 })
+  })
+  await t.throwsAsync(programs[0]!.run({}), { message: /group 'pair' was not connected/ })
+  await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
+  programs[0]!.inputs.pick![0] = 2
+  const waiting = programs[1]!.run({})
+  await t.throwsAsync(programs[0]!.run({}), { message: /gatherRows: indices\[0\]/ })
+  programs[0]!.inputs.pick![0] = 1
+  await Promise.all([waiting, programs[0]!.run({})])
+  t.deepEqual([...programs[0]!.outputs.sum!.data], [...programs[1]!.outputs.sum!.data])
 })
 
 test('programs of several ranks meet in their collectives, and one that is cancelled ends the others with its reason', async (t) => {
@@ -213,5 +340,5 @@ test('an index outside of the table is refused', async (t) => {
   const found = trace.resolve(trace.input('ids', 1), table)
   const program = trace.compile({ found }, { threads: 1 })
   program.inputs.ids![0] = -4
-  await t.throwsAsync(program.run({}), { message: /resolve: an index is outside of the table/ })
+  await t.throwsAsync(program.run({}), { message: /resolve: indices\[0\]: expected an index of at least -3, found -4/ })
 })

@@ -1,6 +1,7 @@
+import { checkOperation } from '@troupe/native'
 import type { Communicator } from './communicator.js'
 import type { DataType } from './data-type.js'
-import { compile } from './plan.js'
+import { compile, shapeOf } from './plan.js'
 import type { Program } from './program.js'
 import type { Tensor } from './tensor.js'
 
@@ -82,6 +83,9 @@ export interface SharedAttentionBatch {
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
  * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
  *
+ * A method throws a TypeError for operands that its operation does not take. What indices an operation is given is checked in
+ * every run, before anything is done.
+ *
  * @example
  * ```ts
  * const trace = new Trace()
@@ -96,15 +100,27 @@ export class Trace {
   readonly operations: TracedOperation[] = []
   readonly #constants = new Map<Tensor, Value>()
 
-  /** A row count that every run gives, up to `limit`. */
+  /**
+   * A row count that every run gives, up to `limit`.
+   * @throws RangeError if the limit is no whole number from 0 to 2^31 - 1, and TypeError if the name is taken
+   */
   symbol(name: string, limit: number): RowSymbol {
+    if (this.symbols.some((symbol) => symbol.name === name)) throw new TypeError(`there is a symbol ${name} already`)
+    expectCount(`the limit of symbol ${name}`, limit, 0)
     const symbol = { index: this.symbols.length, name, limit }
     this.symbols.push(symbol)
     return symbol
   }
 
-  /** A matrix that JavaScript fills before each run: of int32, or of float32 given by its bits. */
+  /**
+   * A matrix that JavaScript fills before each run: of int32, or of float32 given by its bits.
+   * @throws RangeError for counts that are none, and TypeError if the name is taken or the symbol is of another trace
+   */
   input(name: string, rows: RowSymbol | number, columns = 1, type: 'int32' | 'float32' = 'int32'): Value {
+    if (this.values.some((value) => value.input === name)) throw new TypeError(`there is an input ${name} already`)
+    if (type !== 'int32' && type !== 'float32') {
+      throw new TypeError(`input ${name}: expected int32 or float32, found ${type}`)
+    }
     return this.#value({ type, rows, columns, input: name })
   }
 
@@ -120,6 +136,10 @@ export class Trace {
     }
     const known = this.#constants.get(tensor)
     if (known) return known
+    if (tensor.dtype === 'uint8' || tensor.dtype === 'int64') {
+      const found = `found a tensor of ${tensor.dtype}`
+      throw new TypeError(`a program computes on floats, quantized types, int8 and int32; ${found}`)
+    }
     const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.size]
     const value = this.#value({ type: tensor.dtype, rows: rows!, columns: columns!, tensor })
     this.#constants.set(tensor, value)
@@ -141,7 +161,8 @@ export class Trace {
 
   /** [n, in], [out, in], optional [1, out] → [n, out]: x · weightᵀ + bias. */
   linear(x: Value, weight: Value, bias?: Value): Value {
-    return this.#operation('linear', bias ? [x, weight, bias] : [x, weight], x.rows, fixed(weight.rows))
+    const inputs = bias ? [x, weight, bias] : [x, weight]
+    return this.#operation('linear', inputs, x.rows, fixed(weight.rows), { product0: bias ? 1 : 0 })
   }
 
   /** a + b, of one shape. */
@@ -165,19 +186,21 @@ export class Trace {
   }
 
   /**
-   * [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot, rounded to the
-   * type of the cache, whose heads have cacheElements(type, d) elements.
+   * [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot, from 0 to below
+   * blocks · blockTokens, rounded to the type of the cache, whose heads have cacheElements(type, d) elements.
    */
   cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
     this.#record('cacheStore', [x, slots, cache], [], {
       headSize: shape.headSize,
+      keyHeads: shape.keyHeads,
       blockTokens: shape.blockTokens,
     })
   }
 
   /**
-   * [n, heads · d] → [n, heads · d]: softmax attention over the cached tokens that `batch` names. `keyHeadOf` [heads]
-   * holds the key/value head of each query head.
+   * [n, heads · d] → [n, heads · d]: softmax attention over the cached tokens that `batch` names; zeros for a query that sees
+   * none. `keyHeadOf` [heads], a constant, holds the key/value head of each query head, rising. A query, or a key that it sees,
+   * that is NaN or infinite makes the result NaN.
    */
   attention(
     query: Value,
@@ -221,7 +244,7 @@ export class Trace {
     return this.#operation('sequenceAttention', inputs, query.rows, query.columns, { ...options }, group)
   }
 
-  /** [n, c], [m] → [m, c]: rows by index. */
+  /** [n, c], [m] → [m, c]: rows by index, each below the n of the run. */
   gatherRows(x: Value, indices: Value): Value {
     return this.#operation('gatherRows', [x, indices], indices.rows, x.columns)
   }
@@ -306,14 +329,30 @@ export class Trace {
     numbers: Record<string, number> = {},
     group?: Communicator,
   ): void {
+    for (const value of [...inputs, ...outputs]) {
+      if (this.values[value?.index] !== value) throw new TypeError(`${name}: expected values of this trace`)
+    }
+    const shapes = { inputs: inputs.map(shapeOf), outputs: outputs.map(shapeOf) }
+    const symbols = this.symbols.map((symbol) => symbol.name)
+    checkOperation({ name, ...shapes, numbers, ranks: group?.size, rank: group?.rank }, symbols)
     this.operations.push({ name, inputs, outputs, numbers, group })
   }
 
   #value(fields: Omit<Value, 'index'>): Value {
+    const { rows, columns } = fields
+    if (typeof rows === 'number') expectCount('the rows of a matrix', rows, 0)
+    else if (this.symbols[rows?.index] !== rows)
+      throw new TypeError('expected a number of rows, or a symbol of this trace')
+    expectCount('the columns of a matrix', columns, 1)
     const value = { index: this.values.length, ...fields }
     this.values.push(value)
     return value
   }
+}
+
+function expectCount(what: string, count: number, least: number): void {
+  if (Number.isInteger(count) && count >= least && count < 2 ** 31) return
+  throw new RangeError(`${what}: expected a whole number from ${least} to ${2 ** 31 - 1}, found ${count}`)
 }
 
 function fixed(rows: RowSymbol | number): number {

@@ -23,7 +23,8 @@ export class AttentionRank {
     const tokens = Math.floor((depth * (rank + 1)) / ranks) - Math.floor((depth * rank) / ranks)
     const blocks = Math.ceil(tokens / BLOCK_TOKENS)
     const trace = new Trace()
-    const queries = trace.symbol('queries', 1)
+    const rows = trace.symbol('tokens', 1)
+    const queries = group ? trace.symbol('queries', 1) : rows
     const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, queries))
     const own = {
       sequence: sequence!,
@@ -42,7 +43,7 @@ export class AttentionRank {
       ),
     )
     const query = trace.constant(random(1, heads * headSize))
-    let x = trace.gatherRows(query, trace.input('row', trace.symbol('tokens', 1)))
+    let x = trace.gatherRows(query, trace.input('row', rows))
     const options = { headSize, keyHeads, blockTokens: BLOCK_TOKENS, scale: 1 / Math.sqrt(headSize) }
     for (let layer = 0; layer < config.layers; layer++) {
       const [keys, values] = [0, 1].map(() => trace.constant(random(blocks, keyHeads * BLOCK_TOKENS * headSize)))
