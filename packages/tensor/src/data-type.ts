@@ -12,6 +12,7 @@ export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | '
  * int8 keeps groups of 32 numbers, each group with a float32 scale, off by 1/254 of the largest in the group at most.
  */
 export const CACHE_TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const
+/** One of {@link CACHE_TYPES}. */
 export type CacheType = (typeof CACHE_TYPES)[number]
 
 /** Elements that a key or value of `headSize` numbers takes in a cache; for int8, each group takes 32 and 4 for its scale. */

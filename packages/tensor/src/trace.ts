@@ -45,6 +45,7 @@ export interface CacheShape {
  * int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
  */
 export const PRECISIONS = ['float32', 'bfloat16', 'int8'] as const
+/** One of {@link PRECISIONS}. */
 export type Precision = (typeof PRECISIONS)[number]
 const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
 

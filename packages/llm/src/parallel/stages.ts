@@ -4,7 +4,7 @@ import { balance, type StageLoad } from './divide-layers.js'
 import type { Range } from './plan.js'
 
 /** What of a model decides how long its layers take beside its head. */
-type LayersAndHead = Pick<
+export type LayersAndHead = Pick<
   ModelConfig,
   'layers' | 'hiddenSize' | 'intermediateSize' | 'heads' | 'keyValueHeads' | 'headSize' | 'vocabularySize'
 >
