@@ -38,6 +38,7 @@ export {
   type RemoteArguments,
   type RemoteCall,
   type RemoteMethod,
+  type RemoteMethods,
   type RemoteResult,
   stopActor,
   withOptions,

@@ -562,6 +562,7 @@ function recordOf(actor: Actor): ActorRecord {
     name,
     pid,
     address,
+    methods: request.actorClass.methods,
     generators: request.actorClass.generators,
     restarts,
     restartable: maxRestarts > 0 || request.isSupervised,

@@ -20,6 +20,8 @@ export interface ActorClass {
   /** The name the module exports the class by. */
   readonly exportName: string
   readonly className: string
+  /** The methods that the class has, beside those that instances may keep in fields. */
+  readonly methods: readonly string[]
   /** The methods that are generators: calls of them give a stream, never a ref. */
   readonly generators: readonly string[]
 }
@@ -30,6 +32,7 @@ export interface ActorRecord {
   readonly name: string
   readonly pid: number
   readonly address: ProcessAddress
+  readonly methods: readonly string[]
   readonly generators: readonly string[]
   /** How often it has been restarted; the larger of two records of an actor is the newer one. */
   readonly restarts: number
