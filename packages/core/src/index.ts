@@ -17,6 +17,7 @@ export {
   ChannelClosedError,
   ClusterLostError,
   DeadlineExceededError,
+  DeadlockError,
   GraphClosedError,
   InvalidInputError,
   NodeUnreachableError,

@@ -170,6 +170,34 @@ export class GraphClosedError extends TroupeError {
   }
 }
 
+/**
+ * A call was to wait for a turn of an actor that awaits it itself, through any number of other calls, and would never have been
+ * answered.
+ */
+export class DeadlockError extends TroupeError {
+  static {
+    nameErrors(DeadlockError)
+  }
+
+  /**
+   * @param calls those that wait, each for the next one, and the last one for an actor that runs one of them
+   * @param actor that actor's name
+   * @param limit how many calls it runs at a time
+   */
+  constructor(
+    readonly calls: readonly string[],
+    actor: string,
+    limit: number,
+  ) {
+    const [first, second, ...rest] = calls
+    const chain = [`${first} waits for ${second}`, ...rest.map((call) => `which waits for ${call}`)].join(', ')
+    super(
+      `${chain}, which never gets a turn: ${actor} runs ${limit} of these calls at a time; call it without awaiting that, or ` +
+        `spawn ${actor} with a larger maxConcurrency or a concurrency group for the method`,
+    )
+  }
+}
+
 /** A call was cancelled before it was answered. */
 export class CancelledError extends TroupeError {
   static {
@@ -210,6 +238,7 @@ export const errorClasses = new Map<string, { prototype: Error }>(
     StoreFullError,
     ChannelClosedError,
     GraphClosedError,
+    DeadlockError,
     CancelledError,
     DeadlineExceededError,
   ].map((errorClass) => [errorClass.name, errorClass]),

@@ -27,7 +27,7 @@ export type RemoteResult<R> =
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
 /** What handles do not have: hooks, and what every object has by itself. */
-type NoMethod = keyof ActorHooks | keyof object | keyof Object | 'then' | 'toJSON'
+type NoMethod = keyof ActorHooks | keyof typeof Object.prototype | 'then' | 'toJSON'
 
 /** The names of a class's methods, without its hooks. */
 export type MethodName<T> = Exclude<

@@ -4,6 +4,7 @@ import type { Outcome } from '../api/ref.js'
 import type { PeerIdentity } from '../transport/link.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
+import type { WaitingCall } from '../worker/deadlock-watch.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import type { Resources } from './resources.js'
 
@@ -418,9 +419,11 @@ export interface WorkerDuties {
   leave(): void
 }
 
-/** What a worker serves to the process that spawned its actor. */
+/** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
 export interface WorkerRequests {
   construct(args: unknown[]): Promise<void>
+  /** The way from a request of the caller's to a call that waits for a turn in a lane on the way to it, if there is one. */
+  circleOf(request: number, way: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 
 /** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */

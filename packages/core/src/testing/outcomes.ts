@@ -116,10 +116,13 @@ export const RemoteOddity = actor(import.meta.url, Oddity)
 
 /** What a player calls of another one. */
 interface Called {
+  set(other: Handle<Called>): void
   ping(times: number): Promise<string>
   answer(text: string): Promise<void>
   hear(text: string): void
   never(): Promise<void>
+  relay(text: string): Promise<void>
+  pings(): AsyncGenerator<string>
 }
 
 /** An actor that calls others, which may call it. */
@@ -156,11 +159,55 @@ export class Player {
     await new Promise(() => {})
   }
 
+  /** Has the other one ping back once both have begun. */
+  async pingLater(barrier: string[]): Promise<string> {
+    await new Promise((resolve) => setTimeout(resolve, barrier.length))
+    return await this.#other!.ping(0)
+  }
+
+  /** Pings through a task. */
+  async pingByTask(): Promise<string> {
+    return await remotePing(this.#other!)
+  }
+
+  /** Reads a stream of the other one, which has to call back for each item. */
+  async readAll(): Promise<string[]> {
+    const items: string[] = []
+    for await (const item of this.#other!.pings()) items.push(item)
+    return items
+  }
+
+  async *pings(): AsyncGenerator<string> {
+    yield await this.#other!.ping(0)
+  }
+
+  /** Pings back without waiting for that, by every way that is no await, and then takes its time. */
+  async takeTime(milliseconds: number): Promise<string> {
+    const other = this.#other!
+    void other.relay('void')
+    other.relay('then').then(
+      () => {},
+      () => {},
+    )
+    other.relay('catch').catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, milliseconds))
+    return 'done'
+  }
+
+  async relay(text: string): Promise<void> {
+    await this.#other!.hear(text)
+  }
+
   async waitForNever(): Promise<void> {
     await this.#other!.never()
   }
 }
 export const RemotePlayer = actor(import.meta.url, Player)
+
+export async function ping(player: Handle<Called>): Promise<string> {
+  return await player.ping(0)
+}
+export const remotePing = remote(import.meta.url, ping)
 
 export function page(): never {
   throw new Error('socket hang up')

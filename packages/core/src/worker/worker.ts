@@ -23,9 +23,10 @@ import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
+import { circleOf } from './deadlock-watch.js'
 import { Executor } from './executor.js'
 import { importModule } from './import-module.js'
-import { TaskRunner } from './task-runner.js'
+import { splitMethod, TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
@@ -100,11 +101,17 @@ export class Worker {
   /** Starts to listen, and tells the head that it is ready for work. */
   async join(): Promise<void> {
     const { processId, nodeId, host, listens } = this.#settings
-    const requests: WorkerRequests = { construct: (args) => this.#construct(args) }
     const ipc = ipcEndpoint(processId)
     const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
     const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
       const holder = peer.identity.processId
+      const requests: WorkerRequests = {
+        construct: (args) => this.#construct(args),
+        circleOf: async (request, way) => {
+          const call = peer.serving(request)
+          return call && circleOf(call, this.#labelOf(call), way)
+        },
+      }
       const served = {
         ...requests,
         ...this.runtime.servedTo(holder),
@@ -123,6 +130,12 @@ export class Worker {
     this.runtime.address = { processId, nodeId, ipc, tcp }
     await this.runtime.head.joinWorker({ pid: process.pid, tcp })
     this.#hasJoined = true
+  }
+
+  /** What a call is in messages. */
+  #labelOf({ method }: IncomingCall): string {
+    const { actor } = this.runtime
+    return actor ? `${actor.name}.${method}` : splitMethod(method)[1]
   }
 
   /** The task that runs here waits for a ref. */
