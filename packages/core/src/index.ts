@@ -24,7 +24,6 @@ export {
   ObjectLostError,
   PortInUseError,
   QueueFullError,
-  registerErrorClass,
   StoreFullError,
   TroupeError,
   UnhandledFailureError,

@@ -244,24 +244,7 @@ export const errorClasses = new Map<string, { prototype: Error }>(
   ].map((errorClass) => [errorClass.name, errorClass]),
 )
 
-/**
- * Has errors of a class arrive as instances of it, with their message, stack, cause and own fields, where they come from
- * another process. Register the same class in every process: at the top level of the module that defines it. The constructor
- * is not run again.
- *
- * @throws InvalidInputError if another class has the name
- * @example
- * ```ts
- * export class PaymentError extends Error {}
- * registerErrorClass(PaymentError)
- * ```
- */
+/** Has every process know a class by its name. Those of programs are found without that. */
 export function registerErrorClass(errorClass: { readonly name: string; readonly prototype: Error }): void {
-  const known = errorClasses.get(errorClass.name)
-  if (known && known !== errorClass) {
-    throw new InvalidInputError(
-      `another error class named ${errorClass.name} is registered already; rename one of them`,
-    )
-  }
   errorClasses.set(errorClass.name, errorClass)
 }

@@ -1,4 +1,4 @@
-import { actor, type Handle, registerErrorClass, remote } from '../index.js'
+import { actor, type Handle, remote } from '../index.js'
 import { hostileValue, seeded } from './random-values.js'
 
 export class PaymentError extends Error {
@@ -9,7 +9,15 @@ export class PaymentError extends Error {
     super(message)
   }
 }
-registerErrorClass(PaymentError)
+
+export class NamedError extends PaymentError {
+  override readonly name = 'FundsError'
+
+  constructor(message: string, options: ErrorOptions) {
+    super(message, 0)
+    Object.defineProperty(this, 'cause', { value: options.cause })
+  }
+}
 
 /** An actor whose calls end in every odd way. */
 export class Oddity {
@@ -56,6 +64,28 @@ export class Oddity {
 
   pay(amount: number): never {
     throw new PaymentError('declined', amount)
+  }
+
+  /** An error whose cause and field are of classes of programs, of the runtime's own and of JavaScript. */
+  throwWithParts(): never {
+    const cause = new NamedError('no funds', { cause: new DOMException('aborted', 'AbortError') })
+    throw Object.assign(
+      new AggregateError([new PaymentError('declined', 1), new TypeError('odd')], 'both', { cause }),
+      {
+        reason: Object.assign(new TypeError('renamed'), { name: 'OddError' }),
+      },
+    )
+  }
+
+  /** A class that nobody else has. */
+  throwOther(): never {
+    class PaymentError extends Error {}
+    throw Object.assign(new PaymentError('another class of the name'), { code: 7 })
+  }
+
+  async *payOften(): AsyncGenerator<number> {
+    yield 1
+    throw new PaymentError('declined', 2)
   }
 
   throwUnregistered(): never {
@@ -203,6 +233,11 @@ export class Player {
   }
 }
 export const RemotePlayer = actor(import.meta.url, Player)
+
+export function payByTask(): never {
+  throw new PaymentError('declined', 4)
+}
+export const remotePayByTask = remote(import.meta.url, payByTask)
 
 export async function ping(player: Handle<Called>): Promise<string> {
   return await player.ping(0)
