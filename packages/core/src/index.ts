@@ -44,6 +44,7 @@ export {
   withOptions,
 } from './api/handle.js'
 export type { ActorFailure, ActorHooks, Decision, Restart } from './api/hooks.js'
+export { isMain } from './api/main-module.js'
 export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
 export { type PutOptions, put, type Waited, wait } from './api/objects.js'
 export type { PlaceOptions } from './api/place-options.js'

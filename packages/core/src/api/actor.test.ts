@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import test from 'ava'
+import { currentActor } from '../runtime/runtime.js'
 import { RemoteCounter } from '../testing/counter.js'
+import { RemotePlayer } from '../testing/outcomes.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { RemoteTyped } from '../testing/typed.js'
 import { useCluster } from '../testing/use-cluster.js'
@@ -93,6 +95,17 @@ test('a handle passed to another actor can be called there', async (t) => {
   const [probe, counter] = [await RemoteProbe.spawn(), await RemoteCounter.spawn(1)]
   t.is(await probe.addThrough(counter, 4), 5)
   t.is(await counter.add(0), 5)
+})
+
+test('an actor has its own handle, to give to others', async (t) => {
+  for (const isolation of ['process', 'thread', 'local'] as const) {
+    const player = await RemotePlayer.options({ isolation }).spawn()
+    const other = await RemotePlayer.spawn()
+    await player.introduce(other)
+    await stopActor(other)
+    t.deepEqual(await player.all(), ['hello'])
+  }
+  t.is(currentActor(), undefined)
 })
 
 test('a handle returned by an actor can be called by its caller', async (t) => {

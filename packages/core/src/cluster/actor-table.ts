@@ -353,7 +353,8 @@ export class ActorTable {
       worker = await this.#startWorker(actor, holder, folders)
       const { isSupervised } = actor.request
       const place = { dimensions, gpus, folders, ...members[actor.member] }
-      const spec = { actorId, name, actorClass, concurrency, isSupervised, ...place }
+      const record = recordOf({ ...actor, worker })
+      const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       if (worker.death) throw new WorkerExit(worker.death)

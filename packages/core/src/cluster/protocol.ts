@@ -281,6 +281,8 @@ export interface ActorSpec extends MemberRequest {
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
   readonly gpus: readonly number[]
+  /** What its own handle stands for. */
+  readonly record: ActorRecord
   /** Whether those that own it decide about actors that it spawns. */
   readonly isSupervised: boolean
   readonly folders?: WorkerFolders | undefined

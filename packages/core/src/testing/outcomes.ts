@@ -1,4 +1,4 @@
-import { actor, type Handle, remote } from '../index.js'
+import { actor, currentActor, type Handle, remote } from '../index.js'
 import { hostileValue, seeded } from './random-values.js'
 
 export class PaymentError extends Error {
@@ -179,6 +179,12 @@ export class Player {
 
   hear(text: string): void {
     this.heard.push(text)
+  }
+
+  /** Has another one call back, by this one's own handle. */
+  async introduce(other: Handle<Called>): Promise<void> {
+    await other.set(currentActor<Player>()!.handle)
+    void other.relay('hello')
   }
 
   all(): string[] {

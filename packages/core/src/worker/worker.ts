@@ -1,5 +1,6 @@
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
+import { handleOf } from '../api/handle.js'
 import type { ObjectRef } from '../api/ref.js'
 import type { WorkerSettings } from '../cluster/boot.js'
 import {
@@ -16,7 +17,7 @@ import { GraphParts } from '../graph/parts.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { takeHeldBytes } from '../runtime/held-result.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
-import { Runtime } from '../runtime/runtime.js'
+import { type CurrentActor, Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
 import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
@@ -159,11 +160,23 @@ export class Worker {
   }
 
   #become(spec: ActorSpec): void {
-    const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, folders, isSupervised } = spec
+    const {
+      actorId,
+      name,
+      actorClass,
+      concurrency,
+      coordinates,
+      dimensions,
+      rank,
+      gpus,
+      folders,
+      isSupervised,
+      record,
+    } = spec
     const { nodeId, host } = this.#settings
     this.#equip(gpus, folders)
     this.#body.name(name)
-    this.runtime.actor = {
+    const self = {
       id: actorId,
       name,
       pid: process.pid,
@@ -171,6 +184,8 @@ export class Worker {
       host,
       ...(coordinates && { coordinates, dimensions: dimensions ?? {}, rank: rank ?? 0 }),
     }
+    const own = () => handleOf<unknown>(this.runtime.client(record))
+    this.runtime.actor = Object.defineProperty(self, 'handle', { get: own }) as typeof self & CurrentActor
     const loaded = load(localUrl(actorClass.module, this.runtime.directory), actorClass.exportName)
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)
