@@ -114,7 +114,7 @@ export class Tensor<T extends DataType = DataType> {
     if (this.device !== 'cpu') return ` on ${this.device}`
     if (isQuantized(this.dtype)) return ''
     try {
-      const first = Array.from(this.data.subarray(0, SHOWN), (element) => numberOf(this.dtype, element))
+      const first = [...this.data.subarray(0, SHOWN)].map((element) => numberOf(this.dtype, element))
       return first.length === 0 ? '' : `: ${first.join(', ')}${this.size > SHOWN ? ', …' : ''}`
     } catch {
       return ', released'
