@@ -88,6 +88,7 @@ export class RemoteClass<C extends Constructor> {
     this.#options = options
   }
 
+  /** What `console.log` shows. */
   [inspect.custom](): string {
     return `RemoteClass(${this.#class.className})`
   }

@@ -109,6 +109,7 @@ export class Cluster {
     return this.#runtime.cluster.clusterId
   }
 
+  /** What `console.log` shows. */
   [inspect.custom](): string {
     return `Cluster(${this.id})`
   }

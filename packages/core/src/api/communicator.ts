@@ -54,6 +54,7 @@ export class Invitation {
     this.#invited = invited
   }
 
+  /** What `console.log` shows. */
   [inspect.custom](): string {
     return `Invitation(${this.#invited.name})`
   }

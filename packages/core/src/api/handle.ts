@@ -26,16 +26,13 @@ export type RemoteResult<R> =
 /** The arguments of a remote call: each may be given as a ref, and arrives as its value. What cannot be sent is refused. */
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
-/** What handles do not have: hooks, and what every object has by itself. */
-type NoMethod = keyof ActorHooks | keyof typeof Object.prototype | 'then' | 'toJSON'
-
-/** The names of a class's methods, without its hooks. */
+/** The names of a class's methods, without its hooks and what every object has by itself. */
 export type MethodName<T> = Exclude<
   {
     [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
   }[keyof T] &
     string,
-  NoMethod
+  keyof ActorHooks | keyof typeof Object.prototype | 'then' | 'toJSON'
 >
 
 /** A call that is made in another process. */

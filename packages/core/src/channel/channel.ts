@@ -162,6 +162,7 @@ export class ChannelReader<T> implements AsyncIterable<T> {
     this.index = index
   }
 
+  /** What `console.log` shows. */
   [inspect.custom](): string {
     return `ChannelReader(${this.address.id}#${this.index})`
   }
