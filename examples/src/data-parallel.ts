@@ -1,8 +1,7 @@
 // Data-parallel training: every replica computes gradients on its own part of the data, an all-reduce averages them, and all
 // replicas take the same step. No process sees the others' data, and none is in charge.
-import { actor, connect, type Invitation } from '@troupe/core'
+import { actor, connect, type Invitation, isMain } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { isMain } from './main.js'
 
 const TRUE_WEIGHTS = [2, -3, 0.5]
 
@@ -35,7 +34,7 @@ export class Replica {
 
 const RemoteReplica = actor(import.meta.url, Replica)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const rowsOf = (part: number) => Array.from({ length: 8 }, (_, i) => [1, Math.sin(i + part), Math.cos(3 * i + part)])
   const mesh = await RemoteReplica.spawnMesh({ replica: 3 }, ({ rank }) => [rowsOf(rank)])

@@ -1,9 +1,8 @@
 // An actor of one's own between the pipeline stages of a language model: every activation goes through it. This one keeps
 // count of how large they are, and replaces what is not a number, before the next stage sees them.
-import { actor, connect, graph, type ObjectRef } from '@troupe/core'
+import { actor, connect, graph, isMain, type ObjectRef } from '@troupe/core'
 import { RemoteModelWorker, type Step, stageSpec } from '@troupe/llm'
 import type { Tensor } from '@troupe/tensor'
-import { isMain } from './main.js'
 import { limits, model, Text, tokenizer } from './text.js'
 
 export class Filter {
@@ -27,7 +26,7 @@ export class Filter {
 
 const RemoteFilter = actor(import.meta.url, Filter)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const first = await RemoteModelWorker.spawn(stageSpec(model, { stage: 0, stages: 2 }, limits))
   const last = await RemoteModelWorker.spawn(stageSpec(model, { stage: 1, stages: 2 }, limits))

@@ -1,7 +1,6 @@
 // Counts words with tasks: plain functions that run in pooled worker processes. The results of the first step are refs, which
 // the second step takes as arguments without this program ever seeing them.
-import { connect, remote } from '@troupe/core'
-import { isMain } from './main.js'
+import { connect, isMain, remote } from '@troupe/core'
 
 export function countWords(text: string): Map<string, number> {
   const counts = new Map<string, number>()
@@ -17,7 +16,7 @@ export function merge(left: Map<string, number>, right: Map<string, number>): Ma
 const mapping = remote(import.meta.url, countWords)
 const merging = remote(import.meta.url, merge)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const texts = ['the cat sat', 'the dog sat on the cat', 'a dog and a cat', 'the end']
   let counts = texts.map((text) => mapping(text))

@@ -4,8 +4,7 @@
 //   troupe start --head --port 6380
 //   node examples/dist/named-service.js 127.0.0.1:6380 ada     # starts the service
 //   node examples/dist/named-service.js 127.0.0.1:6380 grace   # finds it
-import { actor, connect } from '@troupe/core'
-import { isMain } from './main.js'
+import { actor, connect, isMain } from '@troupe/core'
 
 export class GuestBook {
   private readonly guests: string[] = []
@@ -18,7 +17,7 @@ export class GuestBook {
 
 const RemoteGuestBook = actor(import.meta.url, GuestBook)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   const [, , address, guest] = process.argv
   await using _cluster = await connect({ address: address!, namespace: 'hotel' })
   const service = RemoteGuestBook.options({ name: 'guest-book', detached: true, getIfExists: true })

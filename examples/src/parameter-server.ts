@@ -1,8 +1,7 @@
 // A parameter server: one actor keeps the weights of a linear model, workers compute gradients on their part of the data. The
 // weights and gradients are tensors in shared memory, so that between processes of one machine only handles travel.
-import { actor, connect } from '@troupe/core'
+import { actor, connect, isMain } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { isMain } from './main.js'
 
 const TRUE_WEIGHTS = [2, -3, 0.5]
 
@@ -35,7 +34,7 @@ export class GradientWorker {
 const RemoteServer = actor(import.meta.url, ParameterServer)
 const RemoteWorker = actor(import.meta.url, GradientWorker)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const server = await RemoteServer.spawn()
   const rowsOf = (part: number) => Array.from({ length: 8 }, (_, i) => [1, Math.sin(i + part), Math.cos(3 * i + part)])

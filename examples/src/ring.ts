@@ -1,8 +1,7 @@
 // A ring of sends: every rank passes on what it last received until each has seen what all others had. This is how keys and
 // values travel in sequence parallelism, and how an all-gather can be built of messages.
-import { actor, communicator, connect, type Invitation } from '@troupe/core'
+import { actor, communicator, connect, type Invitation, isMain } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { isMain } from './main.js'
 
 export class Link {
   async collect(invitation: Invitation, own: number): Promise<number[]> {
@@ -27,7 +26,7 @@ export class Link {
 
 const RemoteLink = actor(import.meta.url, Link)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const links = await Promise.all([0, 1, 2, 3].map(() => RemoteLink.spawn()))
   const ring = communicator(links, { name: 'ring' })

@@ -1,7 +1,6 @@
 // A producer and a consumer in two processes. The producer is an async generator: it waits when the consumer lags by a few
 // items, and its finally block runs when the consumer has seen enough.
-import { actor, connect, type Handle } from '@troupe/core'
-import { isMain } from './main.js'
+import { actor, connect, type Handle, isMain } from '@troupe/core'
 
 export class Thermometer {
   readings = 0
@@ -35,7 +34,7 @@ export class Averager {
 const RemoteThermometer = actor(import.meta.url, Thermometer)
 const RemoteAverager = actor(import.meta.url, Averager)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using _cluster = await connect()
   const [thermometer, averager] = await Promise.all([RemoteThermometer.spawn(), RemoteAverager.spawn()])
   console.log((await averager.average(thermometer, 500)).toFixed(1))

@@ -1,7 +1,15 @@
 // A tree of actors: a parent owns the workers that it spawns, and they end with it. When a worker dies, its parent decides
 // that it is started again, calls that were lost are made again, and the parent's own death takes the whole tree down.
-import { type ActorHooks, actor, connect, describeActor, type Handle, killActor, type Restart } from '@troupe/core'
-import { isMain } from './main.js'
+import {
+  type ActorHooks,
+  actor,
+  connect,
+  describeActor,
+  type Handle,
+  isMain,
+  killActor,
+  type Restart,
+} from '@troupe/core'
 
 export class Worker implements ActorHooks {
   private lives = 1
@@ -41,7 +49,7 @@ export class Parent implements ActorHooks {
 const RemoteWorker = actor(import.meta.url, Worker)
 const RemoteParent = actor(import.meta.url, Parent)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   await using cluster = await connect()
   const parent = await RemoteParent.spawn()
   for (const line of await parent.run([11, 12, 13])) console.log(line)

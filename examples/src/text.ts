@@ -1,5 +1,5 @@
 import { BlockPool, CachedSequence, greedyStep, readConfig, type Step, Tokenizer } from '@troupe/llm'
-import { root } from './main.js'
+import { root } from './root.js'
 
 export const model = `${root}/models/tales`
 export const tokenizer = (await Tokenizer.open(model))!

@@ -1,8 +1,7 @@
 // The same program on one node or on several: start a head and let another node join it (`troupe start --head`, `troupe start
 // --join ADDRESS`), then run this with the head's address. Ranks of one node meet in shared memory, the nodes over TCP.
-import { actor, connect, type Invitation } from '@troupe/core'
+import { actor, connect, type Invitation, isMain } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { isMain } from './main.js'
 
 export class Adder {
   /** What all ranks gave, added up. */
@@ -17,7 +16,7 @@ export class Adder {
 
 const RemoteAdder = actor(import.meta.url, Adder)
 
-if (isMain(import.meta.url)) {
+if (isMain(import.meta)) {
   const address = process.argv[2]
   await using cluster = await connect(address ? { address } : {})
   const mesh = await RemoteAdder.spawnMesh({ rank: 4 })

@@ -75,7 +75,7 @@ test('options and files that cannot be planned with are refused in one line', as
   const cluster = ['--cluster', join(folder, 'cluster.json')]
   const refused: [string[], RegExp][] = [
     [['plan'], /expected a model/],
-    [['plan', folder, ...cluster], /without weights say what they are in with --weights/],
+    [['plan', folder, ...cluster], /without weights say what format they are in/],
     [['plan', tales, '--cluster', join(folder, 'bad.json')], /bad\.json: nodes: /],
     [['plan', tales, '--cluster', join(folder, 'none.json')], /cannot read the cluster file/],
     [['plan', tales, ...cluster, '--objective', 'price'], /--objective must be latency or throughput/],

@@ -7,9 +7,9 @@ test.serial('npm start tells a story and then shows every worker and the speeds'
   const end = await guard.run('npm', ['start', '--silent', '--', '--seed', '7', '--max-tokens', '60']).finished
   t.is(end.status, 0, end.stderr)
   t.regex(end.stdout, /^Once upon a time\b[\s\S]{80,}/)
-  t.regex(end.stdout, /pipeline +tensor +sequence +pid +layers +heads +weights MB +KV cache MB/)
-  t.is([...end.stdout.matchAll(/^ +[01] +[01] +0 +\d+ +\d-\d +4 of 8 +\d\.\d\d +\d\.\d\d$/gm)].length, 4)
-  t.regex(end.stdout, /prefill \d+ tokens\/s, decode \d+ tokens\/s/)
+  t.regex(end.stderr, /pipeline +tensor +sequence +pid +layers +heads +weights MB +KV cache MB/)
+  t.is([...end.stderr.matchAll(/^ +[01] +[01] +0 +\d+ +\d-\d +4 of 8 +\d\.\d\d +\d\.\d\d$/gm)].length, 4)
+  t.regex(end.stderr, /prefill \d+ tokens\/s, decode \d+ tokens\/s/)
 })
 
 test.serial('the same seed tells the same story under every plan, another seed another one', async (t) => {

@@ -23,6 +23,8 @@ const formats = {
  * status: 2 with one line on stderr for what the user can correct.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
+  // A reader that has seen enough, such as `head`, closes the pipe; that is no failure.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
   try {
     await run(name, args)
   } catch (error) {

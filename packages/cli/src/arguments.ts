@@ -22,7 +22,7 @@ function parse({ name, options }: Command, args: string[]): Record<string, strin
   try {
     const { values } = parseArgs({
       args: joinNegativeNumbers(args, options),
-      options: { ...Object.fromEntries(types), help: { type: 'boolean' } },
+      options: { ...Object.fromEntries(types), help: { type: 'boolean', short: 'h' } },
       strict: true,
       allowPositionals: false,
     })

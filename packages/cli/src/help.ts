@@ -8,7 +8,7 @@ export function generalHelp(commands: readonly Command[]): string {
     '',
     ...table(rows),
     '',
-    'troupe COMMAND --help explains the options of a command.',
+    'troupe COMMAND --help, or troupe help COMMAND, explains the options of a command; troupe --version tells the version.',
   ].join('\n')
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { InvalidInputError } from '@troupe/core'
 import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
@@ -31,19 +32,36 @@ export async function main([name, ...args]: string[]): Promise<void> {
 }
 
 async function run(name: string | undefined, args: string[]): Promise<void> {
-  if (name === undefined || name === 'help' || name === '--help') {
+  if (name === 'help' && args.length > 0) {
+    process.stdout.write(`${commandHelp(commandNamed(args[0]!))}\n`)
+    return
+  }
+  if (name === undefined || ['help', '--help', '-h'].includes(name)) {
     process.stdout.write(`${generalHelp(commands)}\n`)
     return
   }
-  const command = commands.find((candidate) => candidate.name === name)
-  if (!command) {
-    const known = commands.map((candidate) => candidate.name).join(', ')
-    throw new InvalidInputError(`expected a command (${known}), found ${name}; see \`troupe --help\``)
+  if (name === '--version' || name === '-v') {
+    process.stdout.write(`${version()}\n`)
+    return
   }
+  const command = commandNamed(name)
   const [argument, options] = splitArgument(command, args)
   const values = readArguments(command, options)
   if (values === 'help') process.stdout.write(`${commandHelp(command)}\n`)
   else await command.run(values, argument)
+}
+
+function commandNamed(name: string): Command {
+  const command = commands.find((candidate) => candidate.name === name)
+  if (command) return command
+  const known = commands.map((candidate) => candidate.name).join(', ')
+  throw new InvalidInputError(`expected a command (${known}), found ${name}; see \`troupe --help\``)
+}
+
+/** The version of this package. */
+function version(): string {
+  const file = new URL('../package.json', import.meta.url)
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
 }
 
 /** A command's own argument comes before its options. */

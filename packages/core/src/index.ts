@@ -17,13 +17,13 @@ export {
   ChannelClosedError,
   ClusterLostError,
   DeadlineExceededError,
+  DeadlockError,
   GraphClosedError,
   InvalidInputError,
   NodeUnreachableError,
   ObjectLostError,
   PortInUseError,
   QueueFullError,
-  registerErrorClass,
   StoreFullError,
   TroupeError,
   UnawaitedFailureError,
@@ -39,11 +39,13 @@ export {
   type RemoteArguments,
   type RemoteCall,
   type RemoteMethod,
+  type RemoteMethods,
   type RemoteResult,
   stopActor,
   withOptions,
 } from './api/handle.js'
 export type { ActorFailure, ActorHooks, Decision, Restart } from './api/hooks.js'
+export { isMain } from './api/main-module.js'
 export { Mesh, type MeshAnswer, type MeshMember } from './api/mesh.js'
 export { type PutOptions, put, type Waited, wait } from './api/objects.js'
 export type { PlaceOptions } from './api/place-options.js'

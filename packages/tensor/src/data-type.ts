@@ -100,3 +100,13 @@ export function viewElements<T extends DataType>(
   const View = isQuantized(type) ? Uint8Array : arrays[type as keyof typeof arrays]
   return new View(buffer, byteOffset, bytes / View.BYTES_PER_ELEMENT) as ElementArray<T>
 }
+
+/** The number that an element stands for: float16 and bfloat16 are kept as their bits (IEEE 754-2008, section 3.6). */
+export function numberOf(type: DataType, element: number | bigint): number | bigint {
+  const bits = Number(element)
+  if (type === 'bfloat16') return new Float32Array(Uint32Array.of(bits << 16).buffer)[0]!
+  if (type !== 'float16') return element
+  const [sign, exponent, fraction] = [bits >> 15 ? -1 : 1, (bits >> 10) & 31, bits & 1023]
+  if (exponent === 31) return fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN
+  return sign * (exponent === 0 ? fraction * 2 ** -24 : (1024 + fraction) * 2 ** (exponent - 25))
+}

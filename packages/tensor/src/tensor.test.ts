@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import test from 'ava'
 import { Tensor, type TensorHandle } from './tensor.js'
 
@@ -69,4 +70,23 @@ test('a quantized tensor is made of whole blocks, and its rows are views of them
     message: /multiple of 256 numbers; found 320/,
   })
   t.throws(() => Tensor.from('q8_0', [1, 32], [1, 2]), { instanceOf: RangeError, message: /takes 34 values; found 2/ })
+})
+
+test('a tensor prints its dtype, shape and first elements', (t) => {
+  const shown: [Tensor, string][] = [
+    [Tensor.from('float32', [2, 4], [1, 0.5, -2, 3, 4, 5, 6, 7]), 'Tensor(float32 [2, 4]: 1, 0.5, -2, 3, 4, 5, …)'],
+    [Tensor.from('int64', [2], [1n, -2n]), 'Tensor(int64 [2]: 1, -2)'],
+    [
+      Tensor.from('float16', [5], [0x3c00, 0xc000, 0x7c00, 0x0001, 0x8000]),
+      `Tensor(float16 [5]: 1, -2, Infinity, ${2 ** -24}, 0)`,
+    ],
+    [Tensor.from('bfloat16', [2], [0x3f80, 0xc040]), 'Tensor(bfloat16 [2]: 1, -3)'],
+    [Tensor.zeros('q4_k', [3, 512]), 'Tensor(q4_k [3, 512])'],
+    [Tensor.zeros('float32', [0]), 'Tensor(float32 [0])'],
+  ]
+  for (const [tensor, text] of shown) t.is(inspect([tensor]), inspect([tensor], { depth: null }), text)
+  for (const [tensor, text] of shown) t.is(inspect(tensor), text)
+  const released = Tensor.zeros('float32', [2])
+  released.release()
+  t.regex(inspect(released), /^Tensor\(float32 \[2\]/)
 })

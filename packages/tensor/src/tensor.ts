@@ -1,5 +1,6 @@
+import { inspect } from 'node:util'
 import { copyBytes, gpuCount, type Region, type SharedMemoryHandle, Storage } from '@troupe/native'
-import { bytesOfRows, type DataType, type ElementArray, isQuantized, viewElements } from './data-type.js'
+import { bytesOfRows, type DataType, type ElementArray, isQuantized, numberOf, viewElements } from './data-type.js'
 
 /** Where a tensor's elements are: in host memory, or on a GPU by its number among those that this process may use. */
 export type Device = 'cpu' | `cuda:${number}`
@@ -11,6 +12,9 @@ export interface TensorOptions {
   /** `cpu` (the default), or a GPU: `cuda:1`, or `cuda` for the first. CUDA_VISIBLE_DEVICES says which GPUs there are. */
   device?: Device | 'cuda'
 }
+
+/** Elements that a printed tensor shows. */
+const SHOWN = 6
 
 /** What another process of the host needs to map a tensor. */
 export interface TensorHandle {
@@ -99,6 +103,22 @@ export class Tensor<T extends DataType = DataType> {
   /** Where the elements are. */
   get device(): Device {
     return this.memory.device as Device
+  }
+
+  /** Its dtype, shape and first elements, as `console.log` shows it. */
+  [inspect.custom](): string {
+    return `Tensor(${this.dtype} [${this.shape.join(', ')}]${this.#firstElements()})`
+  }
+
+  #firstElements(): string {
+    if (this.device !== 'cpu') return ` on ${this.device}`
+    if (isQuantized(this.dtype)) return ''
+    try {
+      const first = [...this.data.subarray(0, SHOWN)].map((element) => numberOf(this.dtype, element))
+      return first.length === 0 ? '' : `: ${first.join(', ')}${this.size > SHOWN ? ', …' : ''}`
+    } catch {
+      return ', released'
+    }
   }
 
   /** Number of elements. */

@@ -1,3 +1,4 @@
+import { text } from 'node:stream/consumers'
 import { connect, InvalidInputError } from '@troupe/core'
 import {
   checkPlan,
@@ -26,7 +27,7 @@ export const generate = command({
   name: 'generate',
   summary: 'Continue a prompt with a language model that is split over worker processes',
   description:
-    'The workers are --pipeline × --tensor × --sequence processes. Prints the text as it comes, then a table of them.',
+    'The workers are --pipeline × --tensor × --sequence processes. Prints the text as it comes, and on standard error a table of them.',
   options: {
     model: {
       type: 'string',
@@ -39,7 +40,7 @@ export const generate = command({
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
     'cache-type': cacheTypeOption,
-    prompt: { type: 'string', help: 'the text to continue' },
+    prompt: { type: 'string', help: 'the text to continue; - reads it from standard input' },
     tokens: {
       type: 'string',
       placeholder: 'N,N,…',
@@ -165,7 +166,7 @@ async function promptOf(
     return countsOf('--tokens', tokens)
   }
   if (!tokenizer) throw new InvalidInputError('the model has no tokenizer; give the prompt as --tokens N,N,…')
-  return tokenizer.encode(prompt!)
+  return tokenizer.encode(prompt === '-' ? await text(process.stdin) : prompt!)
 }
 
 function countsOf(option: string, text: string): number[] {
@@ -239,12 +240,16 @@ async function printText(
   const show = (token: number) => stream?.push(token) ?? ` ${token}`
   process.stdout.write(stream ? prompt.map(show).join('') : prompt.join(' '))
   const watch = new Stopwatch(prompt.length)
-  for await (const { token } of engine.generate(prompt, asked)) {
-    watch.token()
-    process.stdout.write(show(token))
+  try {
+    for await (const { token } of engine.generate(prompt, asked)) {
+      watch.token()
+      process.stdout.write(show(token))
+    }
+  } finally {
+    // Also what is said of an error begins on a line of its own.
+    process.stdout.write(`${stream?.end() ?? ''}\n`)
   }
-  process.stdout.write(stream?.end() ?? '')
   const { prefillTokensPerSecond: prefill, decodeTokensPerSecond: decode } = watch.read()
-  process.stdout.write(`\n\n${workerTable(engine.workers, config)}\n\n`)
-  process.stdout.write(`prefill ${prefill.toFixed(0)} tokens/s, decode ${decode.toFixed(0)} tokens/s\n`)
+  process.stderr.write(`\n${workerTable(engine.workers, config)}\n\n`)
+  process.stderr.write(`prefill ${prefill.toFixed(0)} tokens/s, decode ${decode.toFixed(0)} tokens/s\n`)
 }

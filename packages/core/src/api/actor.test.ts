@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import test from 'ava'
+import { currentActor } from '../runtime/runtime.js'
 import { RemoteCounter } from '../testing/counter.js'
+import { RemotePlayer } from '../testing/outcomes.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { RemoteTyped } from '../testing/typed.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { actor } from './actor.js'
 import { connect } from './cluster.js'
 import { ActorDiedError, InvalidInputError } from './errors.js'
-import { describeActor, killActor, stopActor } from './handle.js'
+import { clientOf, describeActor, killActor, stopActor } from './handle.js'
 
 const cluster = useCluster(test)
 
@@ -95,6 +97,17 @@ test('a handle passed to another actor can be called there', async (t) => {
   t.is(await counter.add(0), 5)
 })
 
+test('an actor has its own handle, to give to others', async (t) => {
+  for (const isolation of ['process', 'thread', 'local'] as const) {
+    const player = await RemotePlayer.options({ isolation }).spawn()
+    const other = await RemotePlayer.spawn()
+    await player.introduce(other)
+    await stopActor(other)
+    t.deepEqual(await player.all(), ['hello'])
+  }
+  t.is(currentActor(), undefined)
+})
+
 test('a handle returned by an actor can be called by its caller', async (t) => {
   const probe = await RemoteProbe.spawn()
   const { handle } = await probe.spawnCounter()
@@ -146,10 +159,11 @@ test('a constructor that throws fails the spawn with its error', async (t) => {
 })
 
 test('a method that the class does not have is named', async (t) => {
-  const probe = (await RemoteProbe.spawn()) as unknown as Record<string, () => Promise<void>>
+  // What every object has, handles have by themselves.
+  const probe = clientOf(await RemoteProbe.spawn())
   for (const name of ['nothing', 'hasOwnProperty', '__defineGetter__']) {
     const message = new RegExp(`^Probe#\\d+ has no method named ${name}$`)
-    await t.throwsAsync(async () => await probe[name]!(), { instanceOf: InvalidInputError, message })
+    await t.throwsAsync(async () => await probe.call(name, []), { instanceOf: InvalidInputError, message })
   }
 })
 

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../cluster/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { pinRef } from '../runtime/ref-codec.js'
@@ -7,6 +8,7 @@ import { type Sealed, seal } from '../transport/sealed.js'
 import { InvalidInputError } from './errors.js'
 import { isGenerator } from './generators.js'
 import { type Handle, handleOf, type RemoteArguments } from './handle.js'
+import { hooks } from './hooks.js'
 import { Mesh } from './mesh.js'
 import { placeRequest } from './place-options.js'
 import { ObjectRef } from './ref.js'
@@ -59,18 +61,20 @@ export function actor<C extends Constructor>(module: string, actorClass: C, expo
   }
   classes.set(key, actorClass)
   const className = actorClass.name || name
-  return new RemoteClass<C>({ module, exportName: name, className, generators: generatorsOf(actorClass) }, {})
+  return new RemoteClass<C>({ module, exportName: name, className, ...methodsOf(actorClass) }, {})
 }
 
-/** The names of a class's generator methods, inherited ones too. */
-function generatorsOf(actorClass: Constructor): string[] {
-  const names = new Set<string>()
+/** The names of a class's methods and of those among them that are generators, inherited ones too. */
+function methodsOf(actorClass: Constructor): Pick<ActorClass, 'methods' | 'generators'> {
+  const methods = new Set<string>()
+  const generators = new Set<string>()
   for (let level = actorClass.prototype; level && level !== Object.prototype; level = Object.getPrototypeOf(level)) {
     for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(level))) {
-      if (isGenerator(value)) names.add(name)
+      if (typeof value === 'function' && name !== 'constructor' && !hooks.has(name)) methods.add(name)
+      if (isGenerator(value)) generators.add(name)
     }
   }
-  return [...names]
+  return { methods: [...methods], generators: [...generators] }
 }
 
 /** A class whose instances are spawned as actors; made by {@link actor}. */
@@ -82,6 +86,11 @@ export class RemoteClass<C extends Constructor> {
   constructor(actorClass: ActorClass, options: SpawnOptions<InstanceType<C>>) {
     this.#class = actorClass
     this.#options = options
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    return `RemoteClass(${this.#class.className})`
   }
 
   /**

@@ -1,7 +1,9 @@
 import { debuglog } from 'node:util'
+import { runningCall } from '../runtime/current-call.js'
 import { Elsewhere, type RemoteValue } from '../runtime/elsewhere.js'
 import { HeldResult } from '../runtime/held-result.js'
 import { addUnawaited, removeUnawaited, type UnawaitedFailure } from '../runtime/unawaited-failures.js'
+import type { IncomingCall, NestedCall } from '../transport/incoming-call.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
@@ -36,7 +38,7 @@ interface Reader {
 }
 
 /** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
-export class Call implements Answer, RefSource {
+export class Call implements Answer, RefSource, NestedCall {
   readonly ref: ObjectRef<unknown>
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void
@@ -52,6 +54,9 @@ export class Call implements Answer, RefSource {
   #isUsed = false
   #unawaited: UnawaitedFailure | undefined
   #unbind: (() => void) | undefined
+  /** The call whose code made this one. */
+  readonly #parent: IncomingCall | undefined
+  #isAwaited = false
 
   /**
    * @param label what the call is in messages: `Counter#1.add`
@@ -73,6 +78,8 @@ export class Call implements Answer, RefSource {
       this,
     )
     this.ref.quietly(ignore)
+    this.#parent = runningCall()
+    this.#parent?.nested.add(this)
     if (signal || deadline !== undefined) this.#bind(signal, deadline)
   }
 
@@ -84,6 +91,23 @@ export class Call implements Answer, RefSource {
   /** Whether the call ended by being given up, while it may still run. */
   get isCancelled(): boolean {
     return this.#outcome === 'abandoned' || this.#error instanceof CancelledError
+  }
+
+  get sentTo(): { readonly peer: Peer; readonly request: number } | undefined {
+    return this.#sent
+  }
+
+  /**
+   * Whether code waits for the outcome: by `await`, which hands over functions of the engine. One that was given functions to
+   * call later goes on meanwhile.
+   */
+  get isAwaited(): boolean {
+    return this.#isAwaited || this.#readers.length > 0
+  }
+
+  awaited(fulfilled: unknown): void {
+    if (!this.#parent || this.#isAwaited || typeof fulfilled !== 'function') return
+    this.#isAwaited = Function.prototype.toString.call(fulfilled).includes('[native code]')
   }
 
   /** Whether some of a stream has come in already, so that the call cannot begin anew. */
@@ -192,6 +216,7 @@ export class Call implements Answer, RefSource {
 
   #settled(): void {
     this.#unbind?.()
+    this.#parent?.nested.delete(this)
     for (const reader of this.#readers.splice(0)) this.#end(reader)
     this.owner.settled(this)
   }

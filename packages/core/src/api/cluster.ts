@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { inspect } from 'node:util'
 import { parseAddress } from '../cluster/address.js'
 import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
 import { LineWriter } from '../cluster/line-writer.js'
@@ -130,6 +131,11 @@ export class Cluster {
   /** Marks the cluster's processes: the value of TROUPE_CLUSTER in their environment. */
   get id(): string {
     return this.#runtime.cluster.clusterId
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    return `Cluster(${this.id})`
   }
 
   /** The nodes of the cluster, the head first. */

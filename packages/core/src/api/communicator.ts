@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
+import { inspect } from 'node:util'
 import { Communicator, type CommunicatorOptions, type RankAddress } from '@troupe/tensor'
 import type { ActorRecord } from '../cluster/protocol.js'
 import { currentRuntime } from '../runtime/runtime.js'
@@ -51,6 +52,11 @@ export class Invitation {
   /** @internal */
   constructor(invited: Invited) {
     this.#invited = invited
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    return `Invitation(${this.#invited.name})`
   }
 
   /** @internal */

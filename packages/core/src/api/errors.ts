@@ -199,6 +199,34 @@ export class GraphClosedError extends TroupeError {
   }
 }
 
+/**
+ * A call was to wait for a turn of an actor that awaits it itself, through any number of other calls, and would never have been
+ * answered.
+ */
+export class DeadlockError extends TroupeError {
+  static {
+    nameErrors(DeadlockError)
+  }
+
+  /**
+   * @param calls those that wait, each for the next one, and the last one for an actor that runs one of them
+   * @param actor that actor's name
+   * @param limit how many calls it runs at a time
+   */
+  constructor(
+    readonly calls: readonly string[],
+    actor: string,
+    limit: number,
+  ) {
+    const [first, second, ...rest] = calls
+    const chain = [`${first} waits for ${second}`, ...rest.map((call) => `which waits for ${call}`)].join(', ')
+    super(
+      `${chain}, which never gets a turn: ${actor} runs ${limit} of these calls at a time; call it without awaiting that, or ` +
+        `spawn ${actor} with a larger maxConcurrency or a concurrency group for the method`,
+    )
+  }
+}
+
 /** A call was cancelled before it was answered. */
 export class CancelledError extends TroupeError {
   static {
@@ -239,29 +267,13 @@ export const errorClasses = new Map<string, { prototype: Error }>(
     StoreFullError,
     ChannelClosedError,
     GraphClosedError,
+    DeadlockError,
     CancelledError,
     DeadlineExceededError,
   ].map((errorClass) => [errorClass.name, errorClass]),
 )
 
-/**
- * Has errors of a class arrive as instances of it, with their message, stack, cause and own fields, where they come from
- * another process. Register the same class in every process: at the top level of the module that defines it. The constructor
- * is not run again.
- *
- * @throws InvalidInputError if another class has the name
- * @example
- * ```ts
- * export class PaymentError extends Error {}
- * registerErrorClass(PaymentError)
- * ```
- */
+/** Has every process know a class by its name. Those of programs are found without that. */
 export function registerErrorClass(errorClass: { readonly name: string; readonly prototype: Error }): void {
-  const known = errorClasses.get(errorClass.name)
-  if (known && known !== errorClass) {
-    throw new InvalidInputError(
-      `another error class named ${errorClass.name} is registered already; rename one of them`,
-    )
-  }
   errorClasses.set(errorClass.name, errorClass)
 }

@@ -26,13 +26,13 @@ export type RemoteResult<R> =
 /** The arguments of a remote call: each may be given as a ref, and arrives as its value. What cannot be sent is refused. */
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
-/** The names of a class's methods, without its hooks. */
+/** The names of a class's methods, without its hooks and what every object has by itself. */
 export type MethodName<T> = Exclude<
   {
     [K in keyof T]: T[K] extends (...args: never[]) => unknown ? K : never
   }[keyof T] &
     string,
-  keyof ActorHooks
+  keyof ActorHooks | keyof typeof Object.prototype | 'then' | 'toJSON'
 >
 
 /** A call that is made in another process. */
@@ -51,11 +51,14 @@ export type RemoteMethod<F> = F extends {
   ? RemoteCall<A1, R1> & RemoteCall<A2, R2> & RemoteCall<A3, R3> & RemoteCall<A4, R4>
   : never
 
+/** Methods as they are called through a handle. Declared so that they keep the doc comments of the class's own. */
+export type RemoteMethods<T, Names extends keyof T> = { readonly [K in Names]: RemoteMethod<T[K]> }
+
 /**
  * A typed proxy of an actor: its methods, called in the actor's process. Calls of one caller run in order, one at a time.
  * A handle can be passed to other actors, which then call it directly.
  */
-export type Handle<T> = { readonly [K in MethodName<T>]: RemoteMethod<T[K]> }
+export type Handle<T> = RemoteMethods<T, MethodName<T>>
 
 /** What {@link describeActor} tells of an actor. */
 export interface ActorDescription {
@@ -65,36 +68,87 @@ export interface ActorDescription {
   readonly nodeId: string
 }
 
-/** What a handle's proxy stands before; its prototype tells handles from other objects. */
-class HandleTarget {
-  readonly methods = new Map<string, (...args: unknown[]) => unknown>()
+/** Names that are looked up on any object, so that they cannot be remote methods. */
+const local: ReadonlySet<PropertyKey> = new Set(['then', 'toJSON', ...Object.getOwnPropertyNames(Object.prototype)])
 
-  constructor(readonly client: ActorClient) {}
+/**
+ * Names that libraries ask any object for and call at once: to print it, to compare it or to store it. They are remote where
+ * the class has such a method; a function that the constructor keeps in a field under such a name is not found.
+ */
+const asked: ReadonlySet<string> = new Set([
+  'inspect',
+  'asymmetricMatch',
+  'equals',
+  'hashCode',
+  'isEqual',
+  'nodeType',
+  'serialize',
+  'tagName',
+  'toBSON',
+  'toISOString',
+  'toObject',
+  'toPOJO',
+])
+
+/** Which actor a handle stands for, for comparisons: handles of one actor are equal. */
+const actorId = Symbol('actor')
+
+/** The functions that give a value as text. */
+const texts = [inspect.custom, Symbol.toPrimitive, 'toString', 'toLocaleString', 'toJSON'] as const
+
+/** What a handle's proxy stands before: all that is seen of a handle without calling the actor. */
+class HandleTarget {
+  static {
+    Object.defineProperty(HandleTarget, 'name', { value: 'Handle' })
+  }
+
+  readonly [actorId]: string
+  readonly #methods = new Map<string, (...args: unknown[]) => unknown>()
+
+  constructor({ id, name }: ActorRecord) {
+    this[actorId] = id
+    const value = () => `Handle(${name})`
+    for (const property of texts) Object.defineProperty(this, property, { value })
+    Object.defineProperty(this, Symbol.toStringTag, { value: value() })
+    Object.freeze(this)
+  }
+
+  /** The function that calls a method; made once, so that a handle gives the same one again. */
+  method(name: string, make: () => (...args: unknown[]) => unknown): (...args: unknown[]) => unknown {
+    let method = this.#methods.get(name)
+    if (!method) {
+      method = make()
+      this.#methods.set(name, method)
+    }
+    return method
+  }
 }
 
 const clients = new WeakMap<object, ActorClient>()
 
-/** Names that JavaScript itself looks up on any object, so that they cannot be remote methods. */
-const reserved = new Set(['then', 'toJSON', 'constructor'])
+/** Whether a name of a handle stands for a method of the actor. */
+function isRemote({ methods }: ActorRecord, property: PropertyKey): property is string {
+  if (typeof property === 'symbol' || local.has(property)) return false
+  const name = String(property)
+  // A method may also be a function that the constructor keeps in a field, of which nothing is known here.
+  return methods.includes(name) || !(asked.has(name) || /^(@@|\$\$|__)|\//.test(name))
+}
 
 /** Makes the handle of an actor. */
 export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<T> {
-  const handle = new Proxy(new HandleTarget(client), {
+  const handle = new Proxy(new HandleTarget(client.record), {
     get(target, property) {
-      if (property === inspect.custom) return () => `Handle(${client.record.name})`
-      if (typeof property === 'symbol' || reserved.has(property)) return undefined
-      let method = target.methods.get(property)
-      if (!method) {
+      if (!isRemote(client.record, property)) return Reflect.get(target, property)
+      return target.method(property, () => {
         const isGenerator = client.record.generators.includes(property)
-        method = (...args: unknown[]) => {
+        return (...args: unknown[]) => {
           const trace = currentTrace()
           if (trace) return trace.call(client, property, args)
           return isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
         }
-        target.methods.set(property, method)
-      }
-      return method
+      })
     },
+    has: (target, property) => client.record.methods.includes(String(property)) || property in target,
     set(_, property) {
       throw new InvalidInputError(`${client.record.name} is an actor; its property ${String(property)} cannot be set`)
     },

@@ -1,11 +1,19 @@
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import { collectGarbage } from '../runtime/collect-garbage.js'
-import { Oddity, PaymentError, RemoteOddity, RemotePlayer, remotePage } from '../testing/outcomes.js'
+import {
+  NamedError,
+  Oddity,
+  PaymentError,
+  RemoteOddity,
+  RemotePlayer,
+  remotePage,
+  remotePayByTask,
+} from '../testing/outcomes.js'
 import { hostileValue, seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { CancelledError, InvalidInputError, registerErrorClass } from './errors.js'
+import { CancelledError, InvalidInputError } from './errors.js'
 import { type Handle, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
 
@@ -197,13 +205,35 @@ test('many calls with one signal warn of nothing, and all end when it is aborted
   process.off('warning', warned)
 })
 
-test('an error of a registered class arrives as itself, and one of another with its name and fields', async (t) => {
-  const oddity = await shared()
-  const thrown = await failureOf(oddity.pay(3))
-  t.true(thrown instanceof PaymentError)
-  t.is((thrown as PaymentError).amount, 3)
-  t.is(thrown.message, 'declined')
-  const unknown = (await failureOf(oddity.throwUnregistered())) as Error & { code?: number }
-  t.deepEqual([unknown.name, unknown.message, unknown.code], ['LocalError', 'odd', 7])
-  t.throws(() => registerErrorClass(class PaymentError extends Error {}), { instanceOf: InvalidInputError })
-})
+for (const isolation of ['process', 'thread', 'local'] as const) {
+  test(`errors of every class that both sides have arrive as themselves: ${isolation}`, async (t) => {
+    const oddity = await RemoteOddity.options({ isolation }).spawn()
+    const read = async () => {
+      for await (const _ of oddity.payOften());
+    }
+    for (const thrown of [oddity.pay(3), remotePayByTask(), read()]) {
+      const error = await failureOf(thrown)
+      t.true(error instanceof PaymentError)
+      t.true((error as PaymentError).amount > 0)
+      t.is(error.message, 'declined')
+    }
+    const both = (await failureOf(oddity.throwWithParts())) as AggregateError & { reason: Error }
+    t.true(
+      both instanceof AggregateError && both.errors[0] instanceof PaymentError && both.errors[1] instanceof TypeError,
+    )
+    const cause = both.cause as Error
+    t.true(cause instanceof NamedError && cause instanceof PaymentError)
+    t.is(cause.name, 'FundsError')
+    t.true(cause.cause instanceof DOMException)
+    t.deepEqual([(cause.cause as Error).name, (cause.cause as Error).message], ['AbortError', 'aborted'])
+    t.true(both.reason instanceof TypeError)
+    t.is(both.reason.name, 'OddError')
+    const echoed = await oddity.echo(new PaymentError('sent', 5))
+    t.true(echoed instanceof PaymentError)
+    const unknown = (await failureOf(oddity.throwUnregistered())) as Error & { code?: number }
+    t.deepEqual([unknown.name, unknown.message, unknown.code], ['LocalError', 'odd', 7])
+    const other = (await failureOf(oddity.throwOther())) as Error & { code?: number }
+    t.false(other instanceof PaymentError, 'another class of the same name is another class')
+    t.deepEqual([other.name, other.code], ['PaymentError', 7])
+  })
+}

@@ -6,6 +6,8 @@ export interface RefSource {
   cancel?(reason?: unknown): void
   /** Somebody asks for the value for the first time. */
   wanted?(): void
+  /** Somebody asks for the value, with a function that is to take it. */
+  awaited?(fulfilled: unknown): void
   /** Somebody asks whether there is an outcome. */
   asked?(): void
   /** The ref is passed on. */
@@ -76,6 +78,7 @@ export class ObjectRef<T> extends Promise<T> {
       this.#source.wanted?.()
       if (this.#elsewhere) this.#bring()
     }
+    this.#source.awaited?.(fulfilled)
     waits?.(this)
     return super.then(fulfilled, rejected)
   }

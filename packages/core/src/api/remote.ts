@@ -93,6 +93,7 @@ function callerOfTask<F extends AnyFunction>(
     return options.numReturns === undefined ? client.call(args) : client.callMany(args, options.numReturns)
   }
   const withOptions = (more: TaskOptions) => callerOfTask<F>(module, name, streams, { ...options, ...more })
+  Object.defineProperty(call, 'name', { value: name })
   return Object.assign(call, { options: withOptions }) as unknown as RemoteFunction<F>
 }
 

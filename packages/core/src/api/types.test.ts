@@ -2,6 +2,8 @@ import { Socket } from 'node:net'
 import test from 'ava'
 import { type Handle, InvalidInputError, type ObjectRef, put } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
+import { callAll } from '../testing/documented.js'
+import { askEditor } from '../testing/editor.js'
 import { RemoteTranslator, remotePick, type Translator } from '../testing/translator.js'
 import { useCluster } from '../testing/use-cluster.js'
 
@@ -65,5 +67,23 @@ test('what the types tell cannot be sent is a compile error, and a clear one whe
   for (const [call, found] of refusals) {
     const error = await t.throwsAsync(async () => await call(translator), { instanceOf: InvalidInputError }, found)
     t.true(error.message.startsWith(`${found} and cannot be sent to another process`), error.message)
+  }
+})
+
+test('an editor shows the doc comments of methods through a handle, and finds where they are defined', async (t) => {
+  t.deepEqual(await callAll(), [2, [0, 1], 'aa', 3])
+  const file = 'testing/documented.ts'
+  const names = ['add', 'count', 'twice', 'echo']
+  const shown = askEditor(
+    file,
+    names.map((name) => `documented.${name}`),
+  )
+  // Of a method with overloads an editor shows the comments of signatures alone, which the types of handles make anew.
+  const comments = ['Adds what it is given.', 'Counts up to a limit.', '', 'Gives back what it is given.']
+  for (const [index, { type, comment, definition }] of shown.entries()) {
+    t.is(comment, comments[index]!, type)
+    t.regex(type, /ObjectRef|AsyncIterable/)
+    t.true(definition.file.endsWith(file))
+    t.regex(definition.text, new RegExp(`^\\*?${names[index]}\\b`))
   }
 })

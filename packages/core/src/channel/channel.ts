@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import type { SharedMemoryHandle } from '@troupe/native'
 import { checkCount } from '../api/call-options.js'
 import { ChannelClosedError, DeadlineExceededError, InvalidInputError } from '../api/errors.js'
@@ -159,6 +160,11 @@ export class ChannelReader<T> implements AsyncIterable<T> {
   constructor(address: ChannelAddress, index: number) {
     this.address = address
     this.index = index
+  }
+
+  /** What `console.log` shows. */
+  [inspect.custom](): string {
+    return `ChannelReader(${this.address.id}#${this.index})`
   }
 
   /** @internal The open end; opening it is what makes it this process's. */

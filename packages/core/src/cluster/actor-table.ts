@@ -409,7 +409,8 @@ export class ActorTable {
       worker = await this.#startWorker(actor, holder, folders)
       const { isSupervised } = actor.request
       const place = { dimensions, gpus, folders, ...members[actor.member] }
-      const spec = { actorId, name, actorClass, concurrency, isSupervised, ...place }
+      const record = recordOf({ ...actor, worker })
+      const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
       await worker.unlessExited(worker.duties.become(spec))
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       if (worker.death) throw new WorkerExit(worker.death)
@@ -618,6 +619,7 @@ function recordOf(actor: Actor): ActorRecord {
     name,
     pid,
     address,
+    methods: request.actorClass.methods,
     generators: request.actorClass.generators,
     restarts,
     restartable: maxRestarts > 0 || request.isSupervised,

@@ -35,7 +35,7 @@ export async function listenAddress(host: string): Promise<string> {
   try {
     return (await lookup(host, 4)).address
   } catch (error) {
-    throw new InvalidInputError(`the host ${host} has no IPv4 address; give one of this machine with --host`, {
+    throw new InvalidInputError(`the host ${host} has no IPv4 address; give one of this machine`, {
       cause: error,
     })
   }

@@ -173,7 +173,7 @@ test.serial('a port in use, and an address where no head answers, are named', as
   const address = await head.line()
   const second = run(t, 'head-program.js', address.split(':')[1]!)
   t.is(await second.ended, 1)
-  t.regex(second.errors(), /PortInUseError: port \d+ is in use on 127\.0\.0\.1; choose another with --port/)
+  t.regex(second.errors(), /PortInUseError: port \d+ is in use on 127\.0\.0\.1; choose another one/)
   head.child.kill('SIGTERM')
   await head.ended
   const silent = createServer((socket) => socket.on('error', () => {}))

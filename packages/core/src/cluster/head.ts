@@ -429,14 +429,12 @@ export class Head {
 function explainBind(error: NodeJS.ErrnoException, { host, port }: { host: string; port: number }): Error {
   switch (error.code) {
     case 'EADDRINUSE':
-      return new PortInUseError(
-        `port ${port} is in use on ${host}; choose another with --port or stop what listens there`,
-      )
+      return new PortInUseError(`port ${port} is in use on ${host}; choose another one or stop what listens there`)
     case 'EADDRNOTAVAIL':
     case 'ENODEV':
-      return new InvalidInputError(`${host} is no address of this machine; give one of its own with --host`)
+      return new InvalidInputError(`${host} is no address of this machine; give one of its own`)
     case 'EACCES':
-      return new InvalidInputError(`port ${port} may not be opened by this user; choose one above 1023 with --port`)
+      return new InvalidInputError(`port ${port} may not be opened by this user; choose one above 1023`)
     default:
       return error
   }

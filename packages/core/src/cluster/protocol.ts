@@ -4,6 +4,7 @@ import type { Outcome } from '../api/ref.js'
 import type { PeerIdentity } from '../transport/link.js'
 import type { Sealed } from '../transport/sealed.js'
 import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
+import type { WaitingCall } from '../worker/deadlock-watch.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import type { Resources } from './resources.js'
 
@@ -20,6 +21,8 @@ export interface ActorClass {
   /** The name the module exports the class by. */
   readonly exportName: string
   readonly className: string
+  /** The methods that the class has, beside those that instances may keep in fields. */
+  readonly methods: readonly string[]
   /** The methods that are generators: calls of them give a stream, never a ref. */
   readonly generators: readonly string[]
 }
@@ -30,6 +33,7 @@ export interface ActorRecord {
   readonly name: string
   readonly pid: number
   readonly address: ProcessAddress
+  readonly methods: readonly string[]
   readonly generators: readonly string[]
   /** How often it has been restarted; the larger of two records of an actor is the newer one. */
   readonly restarts: number
@@ -279,6 +283,8 @@ export interface ActorSpec extends MemberRequest {
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
   readonly gpus: readonly number[]
+  /** What its own handle stands for. */
+  readonly record: ActorRecord
   /** Whether those that own it decide about actors that it spawns. */
   readonly isSupervised: boolean
   readonly folders?: WorkerFolders | undefined
@@ -434,9 +440,11 @@ export interface WorkerDuties {
   leave(): void
 }
 
-/** What a worker serves to the process that spawned its actor. */
+/** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
 export interface WorkerRequests {
   construct(args: unknown[]): Promise<void>
+  /** The way from a request of the caller's to a call that waits for a turn in a lane on the way to it, if there is one. */
+  circleOf(request: number, way: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 
 /** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */

@@ -10,14 +10,18 @@ export interface ExecutionOwner {
 
 /** The ref of an execution: awaiting it makes this process look for the result. */
 class ExecutionRef extends ObjectRef<unknown> {
-  execution: Execution | undefined
+  #execution: Execution | undefined
+
+  follow(execution: Execution): void {
+    this.#execution = execution
+  }
 
   // biome-ignore lint/suspicious/noThenProperty: the ref is a promise that is polled when it is first asked for
   override then<A = unknown, B = never>(
     fulfilled?: ((value: unknown) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    const { execution } = this
+    const execution = this.#execution
     if (execution && !execution.isSettled) execution.owner.poll(execution)
     return super.then(fulfilled, rejected)
   }
@@ -58,7 +62,7 @@ export class Execution {
     )
     // A failure that nobody awaits is not an unhandled rejection.
     this.ref.quietly(() => {})
-    this.ref.execution = this
+    this.ref.follow(this)
   }
 
   /** An output has come; returns whether it was the last one. */

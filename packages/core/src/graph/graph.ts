@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { inspect } from 'node:util'
 import { ChannelSet } from '@troupe/native'
 import { checkCount } from '../api/call-options.js'
 import { ActorDiedError, GraphClosedError, InvalidInputError, QueueFullError } from '../api/errors.js'
@@ -198,6 +199,10 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
         (error) => void this.#partLost(part, error),
       )
     }
+  }
+
+  [inspect.custom](): string {
+    return `Graph(${this.state})`
   }
 
   static async make(runtime: Runtime, plan: Plan, maxInFlight: number): Promise<Compiled> {

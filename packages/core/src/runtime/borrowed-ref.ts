@@ -36,15 +36,11 @@ function letGo({ id, owner }: Held): void {
 /** A ref of a value that another process owns. The value comes over when it is first awaited. */
 export class BorrowedRef<T> extends ObjectRef<T> {
   readonly #held: Held
+  readonly #ownerData: unknown
   readonly #start: () => void
 
-  constructor(
-    id: string,
-    readonly owner: RefOwner,
-    /** What stands for the owner when the ref is passed on. */
-    readonly ownerData: unknown,
-    fetchAt: FetchAt,
-  ) {
+  /** @param ownerData what stands for the owner when the ref is passed on */
+  constructor(id: string, owner: RefOwner, ownerData: unknown, fetchAt: FetchAt) {
     let settle!: { resolve: (value: unknown) => void; reject: (error: unknown) => void }
     super(
       (resolve, reject) => {
@@ -60,6 +56,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
       },
     )
     this.#held = { id, owner }
+    this.#ownerData = ownerData
     this.#start = () => {
       const unused = this.use()
       const started = askOwner(owner, id).then((outcome) => {
@@ -74,6 +71,11 @@ export class BorrowedRef<T> extends ObjectRef<T> {
   }
 
   #isAsked = false
+
+  /** @internal What stands for the owner when the ref is passed on. */
+  get ownerData(): unknown {
+    return this.#ownerData
+  }
 
   #ask(): void {
     if (this.#isAsked) return

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import type { IncomingCall } from '../transport/incoming-call.js'
 
 /** The call that the code asking is part of. */
 export interface CurrentCall {
@@ -7,7 +8,7 @@ export interface CurrentCall {
   readonly signal: AbortSignal
 }
 
-const calls = new AsyncLocalStorage<CurrentCall>()
+const calls = new AsyncLocalStorage<IncomingCall>()
 
 /**
  * The call that this code runs in; undefined outside of one.
@@ -21,10 +22,23 @@ const calls = new AsyncLocalStorage<CurrentCall>()
  * ```
  */
 export function currentCall(): CurrentCall | undefined {
+  const call = calls.getStore()
+  return (
+    call && {
+      method: call.method,
+      get signal() {
+        return call.signal
+      },
+    }
+  )
+}
+
+/** The request that this code serves; undefined outside of one. */
+export function runningCall(): IncomingCall | undefined {
   return calls.getStore()
 }
 
 /** Runs a function as part of a call. */
-export function within<T>(call: CurrentCall, run: () => T): T {
+export function within<T>(call: IncomingCall, run: () => T): T {
   return calls.run(call, run)
 }

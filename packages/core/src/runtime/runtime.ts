@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { ClusterLostError, InvalidInputError } from '../api/errors.js'
+import type { Handle } from '../api/handle.js'
 import type { ActorFailure, Decision } from '../api/hooks.js'
 import type { Outcome } from '../api/ref.js'
 import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
@@ -37,7 +38,9 @@ import type { TaskClient } from './task-client.js'
 import type { WorkingDirectory } from './working-directory.js'
 
 /** What a worker's code can learn about the actor it is part of. */
-export interface CurrentActor {
+export interface CurrentActor<T = unknown> {
+  /** The actor's own handle, for others to call it by; it does not show in what prints or sends this object. */
+  readonly handle: Handle<T>
   readonly id: string
   readonly name: string
   readonly pid: number
@@ -358,7 +361,17 @@ export function currentRuntime(): Runtime {
   return runtime
 }
 
-/** The actor that this code is part of; undefined in a driver. */
-export function currentActor(): CurrentActor | undefined {
-  return runtimeOrNone()?.actor
+/**
+ * The actor that this code is part of; undefined in a driver.
+ *
+ * @example
+ * ```ts
+ * export class Listener {
+ *   async subscribe(news: Handle<News>) { await news.add(currentActor<Listener>()!.handle) }
+ *   hear(text: string) { console.log(text) }
+ * }
+ * ```
+ */
+export function currentActor<T = unknown>(): CurrentActor<T> | undefined {
+  return runtimeOrNone()?.actor as CurrentActor<T> | undefined
 }

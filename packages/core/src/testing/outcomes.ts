@@ -1,4 +1,4 @@
-import { actor, type Handle, registerErrorClass, remote } from '../index.js'
+import { actor, currentActor, type Handle, remote } from '../index.js'
 import { hostileValue, seeded } from './random-values.js'
 
 export class PaymentError extends Error {
@@ -9,7 +9,15 @@ export class PaymentError extends Error {
     super(message)
   }
 }
-registerErrorClass(PaymentError)
+
+export class NamedError extends PaymentError {
+  override readonly name = 'FundsError'
+
+  constructor(message: string, options: ErrorOptions) {
+    super(message, 0)
+    Object.defineProperty(this, 'cause', { value: options.cause })
+  }
+}
 
 /** An actor whose calls end in every odd way. */
 export class Oddity {
@@ -56,6 +64,28 @@ export class Oddity {
 
   pay(amount: number): never {
     throw new PaymentError('declined', amount)
+  }
+
+  /** An error whose cause and field are of classes of programs, of the runtime's own and of JavaScript. */
+  throwWithParts(): never {
+    const cause = new NamedError('no funds', { cause: new DOMException('aborted', 'AbortError') })
+    throw Object.assign(
+      new AggregateError([new PaymentError('declined', 1), new TypeError('odd')], 'both', { cause }),
+      {
+        reason: Object.assign(new TypeError('renamed'), { name: 'OddError' }),
+      },
+    )
+  }
+
+  /** A class that nobody else has. */
+  throwOther(): never {
+    class PaymentError extends Error {}
+    throw Object.assign(new PaymentError('another class of the name'), { code: 7 })
+  }
+
+  async *payOften(): AsyncGenerator<number> {
+    yield 1
+    throw new PaymentError('declined', 2)
   }
 
   throwUnregistered(): never {
@@ -116,10 +146,13 @@ export const RemoteOddity = actor(import.meta.url, Oddity)
 
 /** What a player calls of another one. */
 interface Called {
+  set(other: Handle<Called>): void
   ping(times: number): Promise<string>
   answer(text: string): Promise<void>
   hear(text: string): void
   never(): Promise<void>
+  relay(text: string): Promise<void>
+  pings(): AsyncGenerator<string>
 }
 
 /** An actor that calls others, which may call it. */
@@ -148,6 +181,12 @@ export class Player {
     this.heard.push(text)
   }
 
+  /** Has another one call back, by this one's own handle. */
+  async introduce(other: Handle<Called>): Promise<void> {
+    await other.set(currentActor<Player>()!.handle)
+    void other.relay('hello')
+  }
+
   all(): string[] {
     return this.heard
   }
@@ -156,11 +195,60 @@ export class Player {
     await new Promise(() => {})
   }
 
+  /** Has the other one ping back once both have begun. */
+  async pingLater(barrier: string[]): Promise<string> {
+    await new Promise((resolve) => setTimeout(resolve, barrier.length))
+    return await this.#other!.ping(0)
+  }
+
+  /** Pings through a task. */
+  async pingByTask(): Promise<string> {
+    return await remotePing(this.#other!)
+  }
+
+  /** Reads a stream of the other one, which has to call back for each item. */
+  async readAll(): Promise<string[]> {
+    const items: string[] = []
+    for await (const item of this.#other!.pings()) items.push(item)
+    return items
+  }
+
+  async *pings(): AsyncGenerator<string> {
+    yield await this.#other!.ping(0)
+  }
+
+  /** Pings back without waiting for that, by every way that is no await, and then takes its time. */
+  async takeTime(milliseconds: number): Promise<string> {
+    const other = this.#other!
+    void other.relay('void')
+    other.relay('then').then(
+      () => {},
+      () => {},
+    )
+    other.relay('catch').catch(() => {})
+    await new Promise((resolve) => setTimeout(resolve, milliseconds))
+    return 'done'
+  }
+
+  async relay(text: string): Promise<void> {
+    await this.#other!.hear(text)
+  }
+
   async waitForNever(): Promise<void> {
     await this.#other!.never()
   }
 }
 export const RemotePlayer = actor(import.meta.url, Player)
+
+export function payByTask(): never {
+  throw new PaymentError('declined', 4)
+}
+export const remotePayByTask = remote(import.meta.url, payByTask)
+
+export async function ping(player: Handle<Called>): Promise<string> {
+  return await player.ping(0)
+}
+export const remotePing = remote(import.meta.url, ping)
 
 export function page(): never {
   throw new Error('socket hang up')

@@ -1,7 +1,7 @@
 import type { SharedMemoryHandle } from '@troupe/native'
-import { errorClasses } from '../api/errors.js'
 import { openStored } from '../store/stored-bytes.js'
 import type { Codec, DecodeContext } from './codec.js'
+import { type ClassMark, prototypeOf } from './error-classes.js'
 import { binaryClasses, kinds, MARK } from './marks.js'
 
 /**
@@ -108,10 +108,8 @@ class Decoder {
 
   #error([, , ...parts]: unknown[]): Error {
     const name = this.decode(parts[0]) as string
-    const errorClass = errorClasses.get(name)
-    const error = this.#met(new Error(this.decode(parts[1]) as string))
-    if (errorClass) Object.setPrototypeOf(error, errorClass.prototype)
-    else Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true })
+    const message = this.decode(parts[1]) as string
+    const error = this.#met(errorOf(name, message, parts[5] as ClassMark | undefined, parts[6] as boolean))
     error.stack = this.decode(parts[2]) as string
     for (const [key, value] of parts[3] as [unknown, unknown][]) {
       const [property, decoded] = [this.decode(key) as string, this.decode(value)]
@@ -120,6 +118,17 @@ class Decoder {
     for (const [key, value] of parts[4] as [unknown, unknown][]) define(error, this.decode(key), this.decode(value))
     return error
   }
+}
+
+/** An error of a class that both processes have, or of none but with the name. */
+function errorOf(name: string, message: string, mark: ClassMark | undefined, hasOwnName: boolean): Error {
+  if (mark?.startsWith('DOMException ')) return new DOMException(message, name)
+  const error = new Error(message)
+  const prototype = prototypeOf(mark ?? name)
+  if (prototype) Object.setPrototypeOf(error, prototype)
+  if (!prototype || hasOwnName)
+    Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true })
+  return error
 }
 
 function define(object: object, key: unknown, value: unknown): void {

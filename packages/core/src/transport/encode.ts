@@ -3,6 +3,7 @@ import { InvalidInputError } from '../api/errors.js'
 import { storeBytes } from '../store/stored-bytes.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
 import { describe, propertyOf } from './describe.js'
+import { markOf } from './error-classes.js'
 import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
 
 /** Levels that a value may be nested: what both ends can surely pack and unpack on their stacks. */
@@ -157,7 +158,14 @@ export class Encoder implements EncodeContext {
     this.#causes += 1
     const properties = (list: [string, unknown][]) =>
       list.map(([key, value]) => [this.encode(key), this.#leniently(key, value)])
-    const encoded = this.#mark(kinds.error, ...parts, properties(hidden), properties(own))
+    const encoded = this.#mark(
+      kinds.error,
+      ...parts,
+      properties(hidden),
+      properties(own),
+      markOf(error),
+      Object.hasOwn(error, 'name'),
+    )
     this.#causes -= 1
     return encoded
   }

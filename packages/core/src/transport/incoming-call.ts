@@ -4,11 +4,22 @@ import { describe } from './describe.js'
 import type { Peer } from './peer.js'
 import { envelopes, STREAM_WINDOW } from './wire.js'
 
+/** A call that was made while another one ran, by its code. */
+export interface NestedCall {
+  /** Whether something waits for the outcome. */
+  readonly isAwaited: boolean
+  /** Where it was sent, unless it is still to be. */
+  readonly sentTo: { readonly peer: Peer; readonly request: number } | undefined
+  cancel(): void
+}
+
 /** A request of another process, while it is being served. Only the first final answer is sent. */
 export class IncomingCall {
   args: unknown[] = []
   /** Whether arguments may have to be fetched from where they live. */
   mayLack = false
+  /** The calls that its code has made and that have no outcome yet. */
+  readonly nested = new Set<NestedCall>()
   #credit = STREAM_WINDOW
   #settled = false
   #cancelled = false
@@ -25,6 +36,11 @@ export class IncomingCall {
   /** Whether nobody waits for an answer any more. */
   get isCancelled(): boolean {
     return this.#cancelled
+  }
+
+  /** Whether it has been answered, or nobody waits for that. */
+  get isSettled(): boolean {
+    return this.#settled || this.#cancelled
   }
 
   /** Aborted when nobody waits for an answer any more. */
@@ -90,6 +106,12 @@ export class IncomingCall {
   grant(items: number): void {
     this.#credit += items
     this.#wake?.()
+  }
+
+  /** The caller has given the call up: so are the calls whose outcome it waits for. */
+  giveUp(): void {
+    this.cancel()
+    for (const call of [...this.nested]) if (call.isAwaited) call.cancel()
   }
 
   cancel(): void {

@@ -139,6 +139,11 @@ export class Peer implements LinkEvents {
     this.#post(this.#packRequest(0, { target: '', method, args: encode(args, 'arguments', this.sameNode) }))
   }
 
+  /** The request of the other end with a number, while it has not been answered. */
+  serving(request: number): IncomingCall | undefined {
+    return this.#serving.get(request)
+  }
+
   /** Allows the producer of a stream that many items more. */
   credit(request: number, items: number): void {
     this.#send(envelopes.credit, request, items)
@@ -239,7 +244,7 @@ export class Peer implements LinkEvents {
       case envelopes.cancel: {
         const call = this.#serving.get(request)
         this.#serving.delete(request)
-        attempt(() => call?.cancel())
+        attempt(() => call?.giveUp())
         break
       }
       case envelopes.release:

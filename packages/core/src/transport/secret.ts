@@ -1,4 +1,5 @@
 import { createHmac, createPrivateKey, createPublicKey, hkdfSync, timingSafeEqual } from 'node:crypto'
+import { inspect } from 'node:util'
 
 /** What comes before the 32 bytes of an X25519 key in PKCS #8 (RFC 8410, section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex')
@@ -11,14 +12,23 @@ const KEY_BYTES = 32
  * answered at all, so that key is as secret as the other. Within a host each end signs what it says of itself.
  */
 export class Secret {
-  /** What it is made from, for the processes that this one starts. */
-  readonly text: string
+  readonly #text: string
   readonly #signing: Buffer
   #curve: { readonly publicKey: Buffer; readonly secretKey: Buffer } | undefined
 
   constructor(text: string) {
-    this.text = text
+    this.#text = text
     this.#signing = this.#derive('sign')
+  }
+
+  /** What it is made from, for the processes that this one starts. */
+  get text(): string {
+    return this.#text
+  }
+
+  /** What holds a secret may be printed. */
+  [inspect.custom](): string {
+    return 'Secret'
   }
 
   /** The keys of every listener of the cluster. */
@@ -44,6 +54,6 @@ export class Secret {
   }
 
   #derive(use: string): Buffer {
-    return Buffer.from(hkdfSync('sha256', this.text, '', `troupe ${use}`, KEY_BYTES))
+    return Buffer.from(hkdfSync('sha256', this.#text, '', `troupe ${use}`, KEY_BYTES))
   }
 }

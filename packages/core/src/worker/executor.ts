@@ -2,10 +2,22 @@ import { InvalidInputError } from '../api/errors.js'
 import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
 import { type Concurrency, STOP_TIMEOUT } from '../cluster/protocol.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import { DeadlockWatch } from './deadlock-watch.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
 export type Method = (...args: unknown[]) => unknown
+
+/** The lane that some methods take their turns in. */
+interface Place {
+  readonly lane: Lane
+  readonly watch: DeadlockWatch
+}
+
+function placeOf(name: string, limit: number): Place {
+  const lane = new Lane(limit)
+  return { lane, watch: new DeadlockWatch(name, lane) }
+}
 
 /** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
 export class Executor {
@@ -17,14 +29,15 @@ export class Executor {
   })
   /** What the actor decides about those that it spawned. */
   supervise: ((failure: ActorFailure) => Decision | Promise<Decision>) | undefined
-  readonly #lane: Lane
-  readonly #groups: { readonly methods: ReadonlySet<string>; readonly lane: Lane }[]
+  /** Where methods of no group take their turns. */
+  readonly #rest: Place
+  readonly #groups: readonly (Place & { readonly methods: ReadonlySet<string> })[]
   readonly #name: string
 
   constructor(name: string, { limit, groups }: Concurrency) {
     this.#name = name
-    this.#lane = new Lane(limit)
-    this.#groups = groups.map(({ limit, methods }) => ({ methods: new Set(methods), lane: new Lane(limit) }))
+    this.#rest = placeOf(name, limit)
+    this.#groups = groups.map(({ limit, methods }) => ({ methods: new Set(methods), ...placeOf(name, limit) }))
   }
 
   /** Runs the constructor and `onStart`, before any call; after a death also `onRestart`. */
@@ -44,13 +57,14 @@ export class Executor {
 
   run(call: IncomingCall): void {
     const subject = `the result of ${this.#name}.${call.method}`
+    const { lane, watch } = this.#placeOf(call.method)
     const run = () => (this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)))
-    void runCall({ call, subject, run }, this.#laneOf(call.method))
+    void runCall({ call, subject, run, watch }, lane)
   }
 
   /** Resolves when all calls that have come in so far have run. */
   async drained(): Promise<void> {
-    await Promise.all([this.#lane, ...this.#groups.map(({ lane }) => lane)].map((lane) => lane.drained()))
+    await Promise.all([this.#rest, ...this.#groups].map(({ lane }) => lane.drained()))
   }
 
   /** Whether the actor is to be told before it ends. */
@@ -85,11 +99,11 @@ export class Executor {
    * @throws InvalidInputError if the actor has no such method
    */
   bind(method: string): { readonly run: Method; readonly lane: Lane } {
-    return { run: this.#method(method).bind(this.#instance), lane: this.#laneOf(method) }
+    return { run: this.#method(method).bind(this.#instance), lane: this.#placeOf(method).lane }
   }
 
-  #laneOf(method: string): Lane {
-    return this.#groups.find(({ methods }) => methods.has(method))?.lane ?? this.#lane
+  #placeOf(method: string): Place {
+    return this.#groups.find(({ methods }) => methods.has(method)) ?? this.#rest
   }
 
   #invoke({ method, args }: IncomingCall): unknown {

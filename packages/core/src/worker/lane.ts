@@ -1,3 +1,5 @@
+import type { IncomingCall } from '../transport/incoming-call.js'
+
 /** Who waits for a turn, or for the moment when nobody has one. */
 interface Waiting {
   readonly needsTurn: boolean
@@ -7,10 +9,23 @@ interface Waiting {
 /** Lets a number of calls run at a time, in the order they came in. */
 export class Lane {
   #running = 0
+  #turns = 0
+  /** The calls that have a turn and take time. */
+  readonly holders = new Set<IncomingCall>()
   readonly #waiting: Waiting[] = []
 
   /** @param limit a whole number, or Infinity */
   constructor(readonly limit: number) {}
+
+  /** How many turns are taken. */
+  get running(): number {
+    return this.#running
+  }
+
+  /** How many turns have ended. */
+  get turns(): number {
+    return this.#turns
+  }
 
   /** Takes a turn if one is free; each turn that was taken must be ended with {@link leave}. */
   tryEnter(): boolean {
@@ -27,6 +42,7 @@ export class Lane {
   /** Ends a turn, which the one who has waited longest gets. */
   leave(): void {
     this.#running -= 1
+    this.#turns += 1
     for (let [first] = this.#waiting; first; [first] = this.#waiting) {
       if (first.needsTurn ? this.#running >= this.limit : this.#running > 0) return
       this.#waiting.shift()

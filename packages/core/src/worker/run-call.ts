@@ -2,6 +2,7 @@ import { ChannelReader } from '../channel/channel.js'
 import { within } from '../runtime/current-call.js'
 import { replyAcrossNodes } from '../runtime/held-result.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
+import type { DeadlockWatch } from './deadlock-watch.js'
 import type { Lane } from './lane.js'
 
 /** A call that is to be run. */
@@ -12,6 +13,8 @@ export interface Job {
   /** Whether the result is an array of several. */
   readonly isSeveral?: boolean
   readonly run: () => unknown
+  /** Looks out for circles while the call waits for its turn. */
+  readonly watch?: DeadlockWatch
 }
 
 /**
@@ -20,14 +23,18 @@ export interface Job {
  */
 export function runCall(job: Job, lane: Lane): Promise<void> | undefined {
   if (lane.tryEnter()) return runInTurn(job, lane)
-  return lane.enter().then(() => runInTurn(job, lane))
+  job.watch?.waits(job.call)
+  return lane.enter().then(() => {
+    job.watch?.waitsNoMore(job.call)
+    return runInTurn(job, lane)
+  })
 }
 
 /** Runs a call in a turn that was taken for it, and ends the turn. */
 function runInTurn(job: Job, lane: Lane): Promise<void> | undefined {
   const { call } = job
   try {
-    if (!call.isCancelled) {
+    if (!call.isSettled) {
       const result = within(call, job.run)
       if (mayTakeTime(result)) return finish(job, lane, result)
       answer(job, result)
@@ -42,6 +49,7 @@ function runInTurn(job: Job, lane: Lane): Promise<void> | undefined {
 async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
   const { call, subject } = job
   let hasTurn = true
+  lane.holders.add(call)
   let iterator: AsyncIterator<unknown> | undefined
   let isEnded = false
   try {
@@ -54,11 +62,13 @@ async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
     for (;;) {
       if (!call.hasCredit) {
         // A consumer that lags may itself be waiting for another call of this actor.
+        lane.holders.delete(call)
         lane.leave()
         hasTurn = false
         await call.credited()
         await lane.enter()
         hasTurn = true
+        lane.holders.add(call)
       }
       if (call.isCancelled) return
       // A generator that throws has ended by itself.
@@ -73,6 +83,7 @@ async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
     call.fail(error)
   } finally {
     if (iterator && !isEnded) await within(call, () => leaveEarly(iterator!))
+    lane.holders.delete(call)
     if (hasTurn) lane.leave()
   }
 }

@@ -120,7 +120,7 @@ export class TaskRunner {
   }
 }
 
-function splitMethod(method: string): [module: string, name: string] {
+export function splitMethod(method: string): [module: string, name: string] {
   const at = method.lastIndexOf('#')
   return [method.slice(0, at), method.slice(at + 1)]
 }

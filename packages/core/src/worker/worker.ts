@@ -1,5 +1,6 @@
 import { registeredClass } from '../api/actor.js'
 import { InvalidInputError } from '../api/errors.js'
+import { handleOf } from '../api/handle.js'
 import type { ObjectRef } from '../api/ref.js'
 import type { WorkerSettings } from '../cluster/boot.js'
 import {
@@ -16,16 +17,17 @@ import { GraphParts } from '../graph/parts.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { takeHeldBytes } from '../runtime/held-result.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
-import { Runtime } from '../runtime/runtime.js'
+import { type CurrentActor, Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
 import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
 import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
+import { circleOf } from './deadlock-watch.js'
 import { Executor } from './executor.js'
 import { importModule } from './import-module.js'
-import { TaskRunner } from './task-runner.js'
+import { splitMethod, TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
@@ -101,11 +103,17 @@ export class Worker {
   /** Starts to listen, and tells the head that it is ready for work. */
   async join(): Promise<void> {
     const { processId, nodeId, host, listens } = this.#settings
-    const requests: WorkerRequests = { construct: (args) => this.#construct(args) }
     const ipc = ipcEndpoint(processId)
     const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
     const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
       const holder = peer.identity.processId
+      const requests: WorkerRequests = {
+        construct: (args) => this.#construct(args),
+        circleOf: async (request, way) => {
+          const call = peer.serving(request)
+          return call && circleOf(call, this.#labelOf(call), way)
+        },
+      }
       const served = {
         ...requests,
         ...this.runtime.servedTo(holder),
@@ -124,6 +132,12 @@ export class Worker {
     this.runtime.address = { processId, nodeId, ipc, tcp }
     await this.runtime.head.joinWorker({ pid: process.pid, tcp })
     this.#hasJoined = true
+  }
+
+  /** What a call is in messages. */
+  #labelOf({ method }: IncomingCall): string {
+    const { actor } = this.runtime
+    return actor ? `${actor.name}.${method}` : splitMethod(method)[1]
   }
 
   /** The task that runs here waits for a ref. */
@@ -147,11 +161,23 @@ export class Worker {
   }
 
   #become(spec: ActorSpec): void {
-    const { actorId, name, actorClass, concurrency, coordinates, dimensions, rank, gpus, folders, isSupervised } = spec
+    const {
+      actorId,
+      name,
+      actorClass,
+      concurrency,
+      coordinates,
+      dimensions,
+      rank,
+      gpus,
+      folders,
+      isSupervised,
+      record,
+    } = spec
     const { nodeId, host } = this.#settings
     this.#equip(gpus, folders)
     this.#body.name(name)
-    this.runtime.actor = {
+    const self = {
       id: actorId,
       name,
       pid: process.pid,
@@ -159,6 +185,8 @@ export class Worker {
       host,
       ...(coordinates && { coordinates, dimensions: dimensions ?? {}, rank: rank ?? 0 }),
     }
+    const own = () => handleOf<unknown>(this.runtime.client(record))
+    this.runtime.actor = Object.defineProperty(self, 'handle', { get: own }) as typeof self & CurrentActor
     const loaded = load(localUrl(actorClass.module, this.runtime.directory), actorClass.exportName)
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)

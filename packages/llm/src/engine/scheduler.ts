@@ -120,6 +120,8 @@ export class Scheduler {
   complete({ number, outputs, sequences }: ScheduledStep, result: StepResult): void {
     this.#completed = number
     const scored = new Map<RunningSequence, { positions: number[]; scores: number[] }>()
+    /** Where the first logits are that are no numbers: a step's outputs come by the ranks that computed them. */
+    const broken = new Map<RunningSequence, number>()
     outputs.forEach(({ segment, position }, index) => {
       const sequence = sequences[segment]!
       if (sequence.isDone) return
@@ -129,8 +131,7 @@ export class Scheduler {
         return
       }
       if (token === NOT_A_NUMBER || Number.isNaN(result.scores?.[index])) {
-        this.#finish(sequence)
-        sequence.request.listener.fail(new LogitsError(position))
+        broken.set(sequence, Math.min(position, broken.get(sequence) ?? position))
         return
       }
       const found = scored.get(sequence) ?? { positions: [], scores: [] }
@@ -138,6 +139,11 @@ export class Scheduler {
       found.scores.push(result.scores![index]!)
       scored.set(sequence, found)
     })
+    for (const [sequence, position] of broken) {
+      scored.delete(sequence)
+      this.#finish(sequence)
+      sequence.request.listener.fail(new LogitsError(position))
+    }
     for (const [sequence, { positions, scores }] of scored) this.#score(sequence, positions, scores)
   }
 

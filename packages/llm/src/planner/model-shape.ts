@@ -92,7 +92,7 @@ function storedFormats(model: string, config: ModelConfig): FormatOf {
     checkpoint = openCheckpoint(model)
   } catch (error) {
     if (!(error instanceof InvalidInputError)) throw error
-    throw new InvalidInputError(`${error.message}; to plan without weights say what they are in with --weights`)
+    throw new InvalidInputError(`${error.message}; to plan without weights say what format they are in`)
   }
   try {
     const names = {

@@ -21,7 +21,7 @@ export function ggufTokenizer(gguf: GgufModel): TokenizerFiles | undefined {
   const build = model === 'llama' ? sentencePiece : model === 'gpt2' ? byteLevel : undefined
   if (!build) {
     throw new InvalidInputError(
-      `${gguf.path}: its tokenizer is of the kind ${readable(String(model))}; supported: llama, gpt2. Give the prompt as --tokens N,N,…`,
+      `${gguf.path}: its tokenizer is of the kind ${readable(String(model))}; supported: llama, gpt2. Give the prompt as token ids`,
     )
   }
   const vocabulary = new GgufVocabulary(gguf)
@@ -68,7 +68,7 @@ class GgufVocabulary {
     if (typeof value === 'string') return value
     if (value !== undefined) throw this.error(`tokenizer.ggml.${name} must be a text`)
     throw new InvalidInputError(
-      `${this.gguf.path}: tokenizer.ggml.${name} is missing, so it is not known how its text is cut; convert the model again, or give the prompt as --tokens N,N,…`,
+      `${this.gguf.path}: tokenizer.ggml.${name} is missing, so it is not known how its text is cut; convert the model again, or give the prompt as token ids`,
     )
   }
 

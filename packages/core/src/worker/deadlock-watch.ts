@@ -1,0 +1,125 @@
+import { DeadlockError } from '../api/errors.js'
+import type { WorkerRequests } from '../cluster/protocol.js'
+import { control } from '../transport/control.js'
+import type { IncomingCall } from '../transport/incoming-call.js'
+import { randomId } from '../transport/switchboard.js'
+import type { Lane } from './lane.js'
+
+/** Milliseconds that no turn ends before the reason is looked for; twice as many after each time that found none. */
+const FIRST_LOOK = 1000
+const LAST_LOOK = 16_000
+
+/** A call that waits: on the way from one to what it waits for in the end. */
+export interface WaitingCall {
+  /** What the call is in messages: `Counter#1.add`. */
+  readonly label: string
+  /** The lane that it waits for a turn in, and its number among those that do; undefined for a call that runs. */
+  readonly lane?: string | undefined
+  readonly number?: number | undefined
+}
+
+/** Which lane a call waits in. */
+const waiting = new WeakMap<IncomingCall, { readonly watch: DeadlockWatch; readonly number: number }>()
+
+/**
+ * Looks for circles of calls that wait for each other. A call that waits for a turn waits for all that have one; a call that
+ * runs waits for each call that it awaits. What waits for itself in this way is never answered.
+ */
+export class DeadlockWatch {
+  readonly id = randomId()
+  readonly #waiting = new Map<number, IncomingCall>()
+  #calls = 0
+  #timer: NodeJS.Timeout | undefined
+  #turns = 0
+  #interval = FIRST_LOOK
+
+  /** @param name the actor whose calls take their turns in the lane */
+  constructor(
+    readonly name: string,
+    readonly lane: Lane,
+  ) {}
+
+  /** A call begins to wait for a turn. */
+  waits(call: IncomingCall): void {
+    const number = ++this.#calls
+    this.#waiting.set(number, call)
+    waiting.set(call, { watch: this, number })
+    if (!this.#timer) {
+      this.#interval = FIRST_LOOK
+      this.#start()
+    }
+  }
+
+  waitsNoMore(call: IncomingCall): void {
+    const { number } = waiting.get(call)!
+    waiting.delete(call)
+    this.#waiting.delete(number)
+    if (this.#waiting.size > 0) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** How those that have a turn wait for what waits for a turn itself, a way for each of them; none if one of them may go on. */
+  async circles(way: readonly WaitingCall[]): Promise<WaitingCall[][]> {
+    const { holders, running } = this.lane
+    if (holders.size < running) return []
+    const circles = await Promise.all([...holders].map((call) => circleOf(call, `${this.name}.${call.method}`, way)))
+    return circles.every((circle) => circle !== undefined) ? circles : []
+  }
+
+  #start(): void {
+    this.#turns = this.lane.turns
+    this.#timer = setTimeout(() => void this.#look(), this.#interval)
+    this.#timer.unref()
+  }
+
+  async #look(): Promise<void> {
+    const timer = this.#timer
+    if (this.lane.turns !== this.#turns) this.#interval = FIRST_LOOK
+    else {
+      const circles = await this.circles([{ label: '', lane: this.id }])
+      for (const circle of circles) this.#report(circle)
+      this.#interval = Math.min(2 * this.#interval, LAST_LOOK)
+    }
+    if (timer === this.#timer && this.#waiting.size > 0) this.#start()
+  }
+
+  /** Fails the call that closes a circle with this lane. */
+  #report(circle: readonly WaitingCall[]): void {
+    const last = circle.at(-1)!
+    if (last.lane !== this.id) return
+    const labels = circle.slice(1).map(({ label }) => label)
+    this.#waiting.get(last.number!)?.fail(new DeadlockError(labels, this.name, this.lane.limit))
+  }
+}
+
+/**
+ * The way from a call to one that waits for a turn in a lane which is on the way already; undefined if the call may go on.
+ *
+ * @param label what the call is in messages
+ */
+export async function circleOf(
+  call: IncomingCall,
+  label: string,
+  way: readonly WaitingCall[],
+): Promise<WaitingCall[] | undefined> {
+  if (call.isSettled) return undefined
+  const place = waiting.get(call)
+  if (place) {
+    const { watch, number } = place
+    const longer = [...way, { label, lane: watch.id, number }]
+    if (way.some(({ lane }) => lane === watch.id)) return longer
+    const [circle] = await watch.circles(longer)
+    return circle
+  }
+  for (const { isAwaited, sentTo } of call.nested) {
+    if (!isAwaited || !sentTo) continue
+    const { peer, request } = sentTo
+    // Who cannot be asked will be known to be lost.
+    const circle = await control<WorkerRequests>(peer)
+      .circleOf(request, [...way, { label }])
+      .catch(() => undefined)
+    if (circle) return circle
+  }
+  return undefined
+}
