@@ -28,8 +28,11 @@ test('every flag in the README and every file it links to exists', async (t) => 
   )
   const known = help.map(({ stdout }) => stdout).join('\n')
   for (const [flag] of readme.matchAll(/--[a-z][a-z-]+/g)) t.true(known.includes(flag), flag)
-  for (const [, path] of readme.matchAll(/\]\((?!https?:)([^)]+)\)/g))
-    t.notThrows(() => readFileSync(join(root, path!)))
+  for (const [, path, section] of readme.matchAll(/\]\((?!https?:)([^)#]+)(?:#([^)]+))?\)/g)) {
+    const text = readFileSync(join(root, path!), 'utf8')
+    const sections = [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) => title!.toLowerCase().replaceAll(' ', '-'))
+    if (section) t.true(sections.includes(section), `${path}#${section}`)
+  }
 })
 
 test('every call and every error that the guide for users of Ray names exists', (t) => {
