@@ -19,7 +19,7 @@ import type {
 } from './protocol.js'
 import { STOP_TIMEOUT } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { UnhandledFailures } from './unhandled-failures.js'
+import { type FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import {
   prepareFolders,
   WorkerExit,
@@ -55,11 +55,11 @@ export interface Owner {
 }
 
 /** Who is asked and told about the failures of actors. */
-export interface Supervision {
+export interface Supervision extends FailureReports {
   /** Asks a process what becomes of an actor that it owns. */
   supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined>
-  /** Tells a driver of a failure that nobody has handled. */
-  unhandled(driver: string, failure: ActorFailure): void
+  /** The connection with a driver. */
+  driver(processId: string): Peer | undefined
 }
 
 /** An actor as the head keeps it, while it lives. */
@@ -112,7 +112,7 @@ export class ActorTable {
 
   constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool, supervision: Supervision) {
     this.#supervision = supervision
-    this.#unhandled = new UnhandledFailures((driver, failure) => supervision.unhandled(driver, failure))
+    this.#unhandled = new UnhandledFailures(supervision)
     this.#nodes = nodes
     this.#scheduler = scheduler
     this.#workers = workers
@@ -211,6 +211,7 @@ export class ActorTable {
     if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
     const actor = this.#actors.get(actorId)
     if (!actor) {
+      this.#unhandled.learning(actorId, peer)
       const death = this.#dead.get(actorId) ?? { reason: 'the cluster does not know it any more' }
       return { state: 'dead', death }
     }
@@ -573,7 +574,8 @@ export class ActorTable {
   #fail(actor: Actor, death: Death): void {
     const failure = failureOf(actor, death)
     this.#died(actor, death)
-    if (actor.driver !== '') this.#unhandled.add(actor.driver, failure)
+    const driver = this.#supervision.driver(actor.driver)
+    if (driver) this.#unhandled.add(actor.driver, failure, [driver, ...actor.watchers])
   }
 
   #died(actor: Actor, death: Death): void {

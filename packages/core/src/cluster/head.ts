@@ -120,6 +120,12 @@ export class Head {
       unhandled: (driver, failure) => {
         this.#drivers.get(driver)?.notify('unhandled' satisfies keyof DriverDuties, failure)
       },
+      undecided: (driver, { name, reason }, processes) => {
+        const who = processes.map((id) => this.#workers.of(id)?.holder?.name ?? 'the driver').join(', ')
+        const text = `actor ${name} died: ${reason}; whether that is handled is not known, as ${who} has not answered since`
+        this.#print(`[troupe] ${text}`, driver)
+      },
+      driver: (processId) => this.#drivers.get(processId),
     })
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     this.#census = new Census(this.#drivers, this.#workers, this.#leases)

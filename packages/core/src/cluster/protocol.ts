@@ -493,6 +493,8 @@ export const STOP_TIMEOUT = 5000
 /** What the head tells without being asked. */
 export interface HeadNotices {
   actorChanged(actorId: string, state: ActorState): void
+  /** Whether a call that is awaited in the process fails for the death of an actor; resolves when it does, or could have. */
+  noticesDeath(actorId: string): Promise<boolean>
   /** A line of a worker's output, with what stands before it. */
   log(line: string): void
 }

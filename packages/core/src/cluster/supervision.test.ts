@@ -157,6 +157,77 @@ test.serial('a failure that nobody handles reaches the driver, and one that was 
   t.is(await restarted.add(0), 3)
 })
 
+/** The names of actors whose failures the driver was told of. */
+class Failures {
+  readonly names: string[] = []
+  #told = () => {}
+
+  readonly add = ({ name }: ActorFailure): void => {
+    this.names.push(name)
+    this.#told()
+  }
+
+  /** Crashes an actor that nobody has called, and waits until the driver is told: what came before it is known then. */
+  async untilToldOf(name: string): Promise<void> {
+    const unseen = await RemoteProbe.options({ name }).spawn()
+    const told = new Promise<void>((resolve) => {
+      this.#told = () => this.names.includes(name) && resolve()
+    })
+    crashActor(unseen)
+    const staying = setInterval(() => {}, 1000)
+    await told
+    clearInterval(staying)
+  }
+}
+
+test.serial('a caller that learns of a death late, however late, has handled it', async (t) => {
+  const failures = new Failures()
+  await using _cluster = await connect({ onFailure: failures.add })
+  const [caller, counter] = await Promise.all([RemoteProbe.spawn(), RemoteCounter.spawn()])
+  await caller.addThrough(counter, 1)
+  const { pid } = describeActor(caller)
+  process.kill(describeActor(counter).pid, 'SIGSTOP')
+  const calling = caller.addThrough(counter, 1)
+  process.kill(pid, 'SIGSTOP')
+  try {
+    crashActor(counter)
+    await failures.untilToldOf('first')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await t.throwsAsync(async () => await calling, { instanceOf: ActorDiedError })
+
+  const [called, stepped] = await Promise.all([RemoteProbe.spawn(), RemoteProbe.spawn()])
+  const built = await graph((input: ObjectRef<number>) => stepped.see(input, 60_000))
+  const answers = [called.never(), built.execute(1)]
+  const first = t.throwsAsync(async () => await answers[0], { instanceOf: ActorDiedError })
+  crashActor(called)
+  crashActor(stepped)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+  await first
+  await t.throwsAsync(async () => await answers[1], { instanceOf: ActorDiedError })
+  await failures.untilToldOf('last')
+  t.deepEqual(failures.names, ['first', 'last'])
+})
+
+test.serial('who learns of a death before a supervisor has declined has handled it', async (t) => {
+  const failures = new Failures()
+  let decline = () => {}
+  const declining = new Promise<void>((resolve) => {
+    decline = resolve
+  })
+  const supervise = async () => {
+    await declining
+    return 'escalate' as const
+  }
+  await using _cluster = await connect({ onFailure: failures.add, supervise })
+  const probe = await RemoteProbe.spawn()
+  await t.throwsAsync(async () => await probe.exit(3), { instanceOf: ActorDiedError })
+  decline()
+  await failures.untilToldOf('unseen')
+  t.deepEqual(failures.names, ['unseen'])
+})
+
 test.serial('a driver without onFailure ends with the failure that nobody handled, and what to do', async (t) => {
   const driver = run(t, 'unhandled-program.js')
   const id = await driver.line()

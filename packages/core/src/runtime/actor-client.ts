@@ -45,6 +45,8 @@ export class ActorClient implements CallOwner {
   /** How many deaths were known when each connection was opened. */
   readonly #epochs = new WeakMap<Peer, number>()
   #deaths = 0
+  /** Whether somebody has learned of its death before it was known that it does not come back. */
+  #isNoticed = false
   readonly #changes = new Set<() => void>()
   /** Calls that wait for refs among their arguments, for calls before them or for the actor, in order. */
   readonly #queue: Outgoing[] = []
@@ -141,6 +143,7 @@ export class ActorClient implements CallOwner {
   died(death: Death): void {
     if (this.#state === 'dead') return
     this.#left('dead', death)
+    if (this.#isNoticed) this.runtime.noticed(this.record.id)
     this.runtime.forget(this.record.id)
     for (const release of this.#pins.splice(0)) release()
     for (const { call } of this.#queue.splice(0)) call.failure(this.#deathError())
@@ -184,7 +187,9 @@ export class ActorClient implements CallOwner {
   }
 
   noticed(error: unknown): void {
-    if (error instanceof ActorDiedError && this.#state === 'dead') this.runtime.noticed(this.record.id)
+    if (!(error instanceof ActorDiedError)) return
+    if (this.#state === 'dead') this.runtime.noticed(this.record.id)
+    else this.#isNoticed = this.#state === 'restarting'
   }
 
   settled(call: Call): void {
@@ -331,6 +336,7 @@ export class ActorClient implements CallOwner {
     if (isNew || this.#peer?.isLost) this.#peer = undefined
     this.record = record
     this.#state = 'alive'
+    this.#isNoticed = false
     for (const changed of this.#changes) changed()
     this.#pump()
   }
