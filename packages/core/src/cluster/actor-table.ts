@@ -37,9 +37,6 @@ const RESTART_DELAY = { least: 50, most: 5000 }
 /** Milliseconds that an actor's process has on top to say that its onStop has run, or has been given up. */
 const STOP_GRACE = 500
 
-/** Milliseconds from the end of a process's connection to the report of its end. */
-const EXIT_REPORT = 5000
-
 /** The process that asks for an actor. */
 export interface Owner {
   readonly processId: string
@@ -202,13 +199,17 @@ export class ActorTable {
     }
   }
 
-  /** How an actor is; the peer is told of every change. */
-  async watch(actorId: string, peer: Peer): Promise<ActorState> {
+  /**
+   * How an actor is; the peer is told of every change.
+   *
+   * @param lost a process of the actor that the peer's connection with broke
+   */
+  async watch(actorId: string, peer: Peer, lost?: string): Promise<ActorState> {
     const watched = this.#actors.get(actorId)
     if (watched) this.#watch(watched, peer)
     const worker = watched?.worker
-    // Its end is about to be reported, and is what the peer wants to know of.
-    if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
+    // Its end may be about to be reported, and is what the peer wants to know of.
+    if (worker && (worker.isDisconnected || worker.processId === lost)) await worker.livesOrExited()
     const actor = this.#actors.get(actorId)
     if (!actor) {
       this.#unhandled.learning(actorId, peer)

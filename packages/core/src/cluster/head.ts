@@ -302,7 +302,7 @@ export class Head {
     return {
       spawn: (request) => this.#actors.spawn(request, owner),
       lookUp: (name, namespace) => this.#actors.lookUp(name, namespace ?? owner.namespace),
-      watch: (actorId) => this.#actors.watch(actorId, peer),
+      watch: (actorId, lost) => this.#actors.watch(actorId, peer, lost),
       end: (actorId, reason) => this.#actors.end(actorId, reason),
       lease: (request) => this.#leases.lease(request, owner),
       endLease: (id, how) => this.#leases.end(id, how),

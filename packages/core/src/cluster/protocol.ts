@@ -324,8 +324,12 @@ export interface HeadRequests {
   spawn(request: SpawnRequest): Promise<Spawned[]>
   /** The living actor of a name; one that starts is waited for. */
   lookUp(name: string, namespace?: string): Promise<ActorRecord | undefined>
-  /** Asks to be told what becomes of an actor; returns how it is now. */
-  watch(actorId: string): ActorState | Promise<ActorState>
+  /**
+   * Asks to be told what becomes of an actor; returns how it is now.
+   *
+   * @param lost a process of the actor that the connection with broke: whether that lives is made sure of
+   */
+  watch(actorId: string, lost?: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
   /** The actor of a worker has an onStop. */
@@ -424,6 +428,8 @@ export interface WorkerDuties {
   equip(gpus: readonly number[], folders?: WorkerFolders): void
   /** Resolves when no task runs. */
   idle(): Promise<true>
+  /** Says that it lives. */
+  answer(): void
   /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
   isSpare(): boolean
   /** Runs the onStop of its actor, before it is ended. */

@@ -16,6 +16,7 @@ import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { RemoteSupervisor } from '../testing/supervisor.js'
+import { until } from '../testing/until.js'
 
 test.serial('an actor decides whether one that it spawned lives again', async (t) => {
   await using _cluster = await connect()
@@ -72,8 +73,7 @@ test.serial('in a mesh that is all-for-one the others are restarted with a membe
     process.kill(pids[1]!, 'SIGKILL')
     t.is(await mesh.at({ member: 1 }).add(0), 0)
     const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
-    for (let left = 300; left > 0 && (await again())[0] !== others; left--);
-    t.deepEqual(await again(), [others, 0, others])
+    t.deepEqual(await until(again, ([first]) => first === others), [others, 0, others])
   }
 })
 
@@ -144,7 +144,7 @@ test.serial('a failure that nobody handles reaches the driver, and one that was 
   const escalating = await RemoteSupervisor.spawn('escalate')
   const child = await escalating.spawn()
   crashActor(child)
-  while ((await escalating.seen()).length === 0);
+  await until(async () => (await escalating.seen()).length > 0)
   void calling!.exit(4)
   const staying = setInterval(() => {}, 1000)
   await new Promise<void>((resolve) => {
@@ -250,7 +250,6 @@ test.serial('a supervisor that restarts a member of an all-for-one mesh restarts
     crashActor(mesh.at({ member: 1 }))
     t.is(await mesh.at({ member: 1 }).add(0), 0)
     const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
-    for (let left = 300; left > 0 && (await again())[0] !== others; left--);
-    t.deepEqual(await again(), [others, 0])
+    t.deepEqual(await until(again, ([first]) => first === others), [others, 0])
   }
 })
