@@ -73,7 +73,7 @@ test.serial('the death of a member ends an operation of the others, who can make
   await killActor(members[2]!)
   const killed = performance.now()
   for (const failure of await Promise.all(failures)) t.regex(failure!.message, /rank Member.*rank=2.*(died|left)/)
-  t.true(performance.now() - killed < 2000)
+  t.true(performance.now() - killed < 20_000)
   await own
   const rest = communicator(members.slice(0, 2))
   await Promise.all(members.slice(0, 2).map((member) => member.join(rest)))

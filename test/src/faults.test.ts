@@ -5,6 +5,8 @@ import { tales } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 
 const plan = { pipeline: 2, tensor: 2, sequence: 1 }
+/** Milliseconds that a failure takes at most on a busy machine: less than any time limit, 30 s and more, that it could wait for. */
+const PROMPT = 20_000
 const prompt = Array.from({ length: 200 }, (_, i) => 10 + i)
 
 test.serial('kill -9 of any worker while it prefills fails the caller with an error that names it', async (t) => {
@@ -20,7 +22,7 @@ test.serial('kill -9 of any worker while it prefills fails the caller with an er
     process.kill(pid, 'SIGKILL')
     const error = await t.throwsAsync(async () => void (await first), { instanceOf: ActorDiedError })
     t.true(error!.message.includes(name), error!.message)
-    t.true(Date.now() - killed < 5_000)
+    t.true(Date.now() - killed < PROMPT)
     await cluster.shutdown()
   }
 })
@@ -45,7 +47,7 @@ test.serial('kill -9 of any worker while it decodes fails the caller with an err
       { instanceOf: ActorDiedError },
     )
     t.true(error!.message.includes(name), error!.message)
-    t.true(Date.now() - killed < 5_000)
+    t.true(Date.now() - killed < PROMPT)
     await t.throwsAsync(
       engine.generate(prompt, { maxTokens: 1 }).next(),
       { instanceOf: ActorDiedError },
@@ -69,7 +71,7 @@ test.serial('kill -9 of the driver takes every worker with it', async (t) => {
   await driver.printed(words)
   t.true(guard.living().length >= 6, 'the driver, its head and four workers')
   driver.child.kill('SIGKILL')
-  t.deepEqual(await guard.gone(5_000), [])
+  t.deepEqual(await guard.gone(), [])
   await driver.finished
 })
 
@@ -82,9 +84,7 @@ test.serial('kill -9 of a driver of a running cluster ends its workers and leave
   await driver.printed(words)
   driver.child.kill('SIGKILL')
   await driver.finished
-  const deadline = Date.now() + 5_000
-  while (guard.living().length > idle && Date.now() < deadline) await new Promise((resolve) => setImmediate(resolve))
-  t.is(guard.living().length, idle)
+  t.is((await guard.gone(idle)).length, idle)
   const next = await guard.troupe(...telling.slice(0, -1), '3', '--address', address!).finished
   t.is(next.status, 0, next.stderr)
   head.child.kill('SIGTERM')
@@ -102,7 +102,7 @@ test.serial('kill -9 of a node ends its workers and fails the driver with an err
   const killed = Date.now()
   node.child.kill('SIGKILL')
   const end = await driver.finished
-  t.true(Date.now() - killed < 5_000)
+  t.true(Date.now() - killed < PROMPT)
   t.is(end.status, 1)
   t.regex(end.stderr, /ModelWorker\[pipeline=1/)
   head.child.kill('SIGTERM')
@@ -116,7 +116,7 @@ test.serial('Ctrl-C ends everything at once', async (t) => {
   const pressed = Date.now()
   for (const { pid } of guard.living()) process.kill(pid, 'SIGINT') // as the terminal does
   const end = await driver.finished
-  t.true(Date.now() - pressed < 2_000)
+  t.true(Date.now() - pressed < PROMPT)
   t.true(end.status === 130 || end.signal === 'SIGINT', JSON.stringify(end))
-  t.deepEqual(await guard.gone(2_000), [])
+  t.deepEqual(await guard.gone(), [])
 })

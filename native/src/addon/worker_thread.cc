@@ -1,5 +1,6 @@
 #include "addon/worker_thread.h"
 
+#include <stdexcept>
 #include <system_error>
 
 #include "collective/communicator.h"
@@ -16,6 +17,7 @@ struct WorkerThread::Job {
   std::string error;
   /// What tells failures of a kind from others, or empty.
   std::string code;
+  bool isOutOfRange = false;
   bool failed = false;
 };
 
@@ -84,6 +86,10 @@ void WorkerThread::loop() {
       job->failed = true;
       job->error = error.what();
       job->code = "ERR_COLLECTIVE";
+    } catch (const std::out_of_range& error) {
+      job->failed = true;
+      job->isOutOfRange = true;
+      job->error = error.what();
     } catch (const std::exception& error) {
       job->failed = true;
       job->error = error.what();
@@ -106,7 +112,7 @@ void WorkerThread::settle(Napi::Env env, Napi::Function, WorkerThread* thread, J
   }
   const Napi::HandleScope scope(env);
   if (job->failed) {
-    Napi::Error error = Napi::Error::New(env, job->error);
+    Napi::Error error = job->isOutOfRange ? Napi::RangeError::New(env, job->error) : Napi::Error::New(env, job->error);
     if (!job->code.empty()) error.Set("code", job->code);
     job->deferred.Reject(error.Value());
   } else {

@@ -20,7 +20,7 @@ class WorkerThread {
   WorkerThread(const WorkerThread&) = delete;
   WorkerThread& operator=(const WorkerThread&) = delete;
 
-  /// `work` runs on the thread; what it throws rejects the promise. `owner`, which holds this thread, is kept from being
+  /// `work` runs on the thread; what it throws rejects the promise, a std::out_of_range with a RangeError. `owner`, which holds this thread, is kept from being
   /// collected until then.
   Napi::Promise run(Napi::Env env, Napi::Object owner, std::function<void()> work);
 

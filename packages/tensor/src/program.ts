@@ -33,8 +33,8 @@ export class Program {
    * Runs every operation once. Row counts and indices are checked first: a run that is refused has done nothing, its groups stay
    * usable, and it can be repeated with others, on which the other ranks wait until their timeout.
    * @param rows The value of every row symbol, by name.
-   * @throws RangeError if one is missing, no whole number, negative or above its limit; Error, which names the operation, if an
-   * index is outside of its bounds; CollectiveError if a rank of a group fails.
+   * @throws RangeError if one is missing, no whole number, negative or above its limit, or if an index is outside of its bounds,
+   * which names the operation; CollectiveError if a rank of a group fails.
    */
   run(rows: Record<string, number>): Promise<void> {
     const counts = this.symbols.map(({ name, limit }) => {

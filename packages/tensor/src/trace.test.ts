@@ -237,7 +237,7 @@ test('an index outside of its bounds is refused before anything is done, and the
     [{ picks: [0, 2] }, /gatherRows: indices\[1\]: expected an index from 0 to 1, found 2/],
   ]
   for (const [inputs, message] of bad) {
-    await t.throwsAsync(run(inputs), { message })
+    await t.throwsAsync(run(inputs), { instanceOf: RangeError, message })
     t.true([...table.data, ...cache.data].every((value) => value === 0))
   }
   await run({})
@@ -256,7 +256,7 @@ test('a run that one rank refuses leaves its group: the other waits for the run 
   await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
   programs[0]!.inputs.pick![0] = 2
   const waiting = programs[1]!.run({})
-  await t.throwsAsync(programs[0]!.run({}), { message: /gatherRows: indices\[0\]/ })
+  await t.throwsAsync(programs[0]!.run({}), { instanceOf: RangeError, message: /gatherRows: indices\[0\]/ })
   programs[0]!.inputs.pick![0] = 1
   await Promise.all([waiting, programs[0]!.run({})])
   t.deepEqual([...programs[0]!.outputs.sum!.data], [...programs[1]!.outputs.sum!.data])
@@ -340,5 +340,8 @@ test('an index outside of the table is refused', async (t) => {
   const found = trace.resolve(trace.input('ids', 1), table)
   const program = trace.compile({ found }, { threads: 1 })
   program.inputs.ids![0] = -4
-  await t.throwsAsync(program.run({}), { message: /resolve: indices\[0\]: expected an index of at least -3, found -4/ })
+  await t.throwsAsync(program.run({}), {
+    instanceOf: RangeError,
+    message: /resolve: indices\[0\]: expected an index of at least -3, found -4/,
+  })
 })

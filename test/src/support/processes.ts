@@ -35,7 +35,7 @@ export class ProcessGuard {
   constructor(t: ExecutionContext) {
     process.env[MARK] = this.mark
     t.teardown(async () => {
-      const left = await this.gone(5_000)
+      const left = await this.gone()
       for (const { pid } of left) process.kill(pid, 'SIGKILL')
       const names = left.map(({ pid, command }) => `${pid} ${command}`)
       if (names.length > 0) t.fail(`processes left: ${names.join(', ')}`)
@@ -90,12 +90,11 @@ export class ProcessGuard {
       })
   }
 
-  /** Waits until no process of this test is left, at most `milliseconds`; gives those that are. */
-  async gone(milliseconds: number): Promise<{ pid: number; command: string }[]> {
-    const deadline = Date.now() + milliseconds
-    for (;;) {
+  /** Waits until no more than `staying` processes of this test are left, half a minute or more; gives those that are. */
+  async gone(staying = 0): Promise<{ pid: number; command: string }[]> {
+    for (let looks = 1500; ; looks--) {
       const left = this.living()
-      if (left.length === 0 || Date.now() > deadline) return left
+      if (left.length <= staying || looks === 0) return left
       await new Promise((resolve) => setTimeout(resolve, 20))
     }
   }

@@ -66,10 +66,10 @@ export class Invitation {
 
   /**
    * Meets the other members. A member that dies before ends the wait, and later ends every operation of the group, as soon as
-   * the cluster knows; the others may then join a new group.
+   * the cluster knows, also if it is restarted; the others may then join a new group.
    *
-   * @throws InvalidInputError in a process that runs none of the members; Error if a member dies before all have joined, or
-   * the `timeout` of one that waits passes, which ends the wait for all
+   * @throws InvalidInputError in a process that runs none of the members; CollectiveError if a member dies before all have
+   * joined, or the `timeout` of one that waits passes, which ends the wait for all
    */
   join(options: JoinOptions = {}): Promise<Communicator> {
     const { id } = this.#invited
@@ -110,7 +110,7 @@ export class Invitation {
     // Whoever hears of a death ends the meeting for all, and its own part of the group.
     for (const member of members) {
       if (member.id === self.id) continue
-      runtime.client(member).onceGone(({ reason }) => {
+      runtime.client(member).onceGone(member.restarts, ({ reason }) => {
         const text = `group '${name}': rank ${member.name} has died: ${reason}`
         communicator.abort(text)
         if (isMeeting) runtime.head.leaveMeeting(meeting, text).catch(() => {})

@@ -9,6 +9,7 @@ import { RemoteLodger } from '../testing/lodger.js'
 import { Notes } from '../testing/notes.js'
 import { RemotePhoenix } from '../testing/phoenix.js'
 import { RemoteProbe } from '../testing/probe.js'
+import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { getActor } from './actor.js'
 import { ActorDiedError, CancelledError, DeadlineExceededError, InvalidInputError, QueueFullError } from './errors.js'
@@ -74,12 +75,12 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
       maxConcurrency: 2,
       concurrencyGroups: { io: { limit: 1, methods: ['open', 'waiting'] } },
     } as const
-    const actor = await RemotePhoenix.options({ ...inIt, ...options }).spawn(new Notes(t).path)
+    const actor = await RemotePhoenix.options({ ...inIt, ...options }).spawn(new Notes().path)
     const passing = [actor.pass(), actor.pass(), actor.pass()]
-    while ((await actor.waiting()) < 2);
+    await until(async () => (await actor.waiting()) === 2)
     await actor.open()
     t.is(await passing[0], 2)
-    while ((await actor.waiting()) < 1);
+    await until(async () => (await actor.waiting()) === 1)
     await actor.open()
     t.is(await passing[2], 2)
   })
@@ -93,7 +94,14 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
       t.true((await probe.progress()).produced <= 17)
       for (let count = 1; count < 100; count++) t.is((await items.next()).value, count)
       await items.return?.()
-      for (let calls = 0; !(await probe.progress()).stopped; calls++) t.true(calls < 100)
+      t.true(
+        (
+          await until(
+            () => probe.progress(),
+            ({ stopped }) => stopped,
+          )
+        ).stopped,
+      )
       t.true((await probe.progress()).produced < 140)
       const read = async () => {
         for await (const item of probe.produceAndFail()) t.true(item < 3)
@@ -103,7 +111,7 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
   )
 
   test.serial(`${isolation}: calls are cancelled, late ones fail, and too many are refused`, async (t) => {
-    const notes = new Notes(t)
+    const notes = new Notes()
     const actor = await RemotePhoenix.options({ ...inIt, maxPendingCalls: 3 }).spawn(notes.path)
     const running = actor.untilCancelled('running')
     const waiting = actor.note('waiting')
@@ -167,7 +175,7 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
   })
 
   test.serial(`${isolation}: stop answers the calls before and runs onStop, kill does not`, async (t) => {
-    const notes = new Notes(t)
+    const notes = new Notes()
     const [stopped, killed] = await Promise.all([
       RemotePhoenix.options(inIt).spawn(notes.path),
       RemotePhoenix.options(inIt).spawn(notes.path),
@@ -188,7 +196,7 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
   test.serial(
     `${isolation}: an actor that crashes is restarted, and lost calls are made again where asked for`,
     async (t) => {
-      const notes = new Notes(t)
+      const notes = new Notes()
       const Restarting = RemotePhoenix.options({ ...inIt, maxRestarts: 1, maxTaskRetries: 1 })
       const actor = await Restarting.spawn(notes.path, 'born')
       const { id } = describeActor(actor)
@@ -197,9 +205,7 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
       crashActor(actor)
       const next = actor.note('next')
       await notes.include('onRestart 1')
-      for (let left = 1000; left > 0 && notes.lines().filter((line) => line === 'lost began').length < 2; left--) {
-        await new Promise((resolve) => setTimeout(resolve, 10))
-      }
+      await until(() => notes.lines().filter((line) => line === 'lost began').length === 2)
       lost.cancel()
       t.is(await next, 'next')
       t.is(describeActor(actor).id, id)

@@ -3,6 +3,7 @@ import { RemoteCounter } from '../testing/counter.js'
 import { Notes } from '../testing/notes.js'
 import { RemotePhoenix } from '../testing/phoenix.js'
 import { RemoteProbe } from '../testing/probe.js'
+import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { ActorDiedError, InvalidInputError, QueueFullError } from './errors.js'
 import { describeActor, killActor, stopActor, withOptions } from './handle.js'
@@ -10,7 +11,7 @@ import { describeActor, killActor, stopActor, withOptions } from './handle.js'
 useCluster(test)
 
 test('an actor with restarts comes back after kill -9, and calls made meanwhile wait for it', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const actor = await RemotePhoenix.options({ maxRestarts: 1 }).spawn(notes.path, 'born')
   const { pid, id } = describeActor(actor)
   const lost = actor.untilCancelled('lost')
@@ -27,7 +28,7 @@ test('an actor with restarts comes back after kill -9, and calls made meanwhile 
 })
 
 test('a call that was lost with its actor is made again only where retries were asked for', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const actor = await RemotePhoenix.options({ maxRestarts: 2, maxTaskRetries: 1 }).spawn(notes.path)
   const order = [actor.dieOnce('first'), actor.note('second'), actor.note('third')] as const
   t.is(typeof (await order[0]), 'number')
@@ -52,7 +53,7 @@ test('a handle that another actor got before a restart finds the actor after it'
 })
 
 test('the error of a dead actor has its cause and the last lines of its stderr', async (t) => {
-  const actor = await RemotePhoenix.spawn(new Notes(t).path)
+  const actor = await RemotePhoenix.spawn(new Notes().path)
   const error = await t.throwsAsync<ActorDiedError>(async () => await actor.crash('near the edge'), {
     instanceOf: ActorDiedError,
   })
@@ -62,7 +63,7 @@ test('the error of a dead actor has its cause and the last lines of its stderr',
 })
 
 test('a stopped actor runs onStop after the calls before, a killed one does not', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const [stopped, killed] = [await RemotePhoenix.spawn(notes.path, 'a'), await RemotePhoenix.spawn(notes.path, 'b')]
   void stopped.note('last call')
   await stopActor(stopped)
@@ -78,18 +79,18 @@ test('async methods interleave up to maxConcurrency, and groups have limits of t
     maxConcurrency: 2,
     concurrencyGroups: { control: { limit: 1, methods: ['open', 'waiting'] } },
   } as const
-  const actor = await RemotePhoenix.options(options).spawn(new Notes(t).path)
+  const actor = await RemotePhoenix.options(options).spawn(new Notes().path)
   const passing = [actor.pass(), actor.pass(), actor.pass()]
-  while ((await actor.waiting()) < 2);
+  await until(async () => (await actor.waiting()) === 2)
   await actor.open()
   t.is(await passing[0], 2)
-  while ((await actor.waiting()) < 1);
+  await until(async () => (await actor.waiting()) === 1)
   await actor.open()
   t.is(await passing[2], 2)
 })
 
 test('further calls of a caller with too many unanswered ones fail at once', async (t) => {
-  const actor = await RemotePhoenix.options({ maxPendingCalls: 3 }).spawn(new Notes(t).path)
+  const actor = await RemotePhoenix.options({ maxPendingCalls: 3 }).spawn(new Notes().path)
   const calls = Array.from({ length: 5 }, () => actor.pid())
   const outcomes = await Promise.allSettled(calls)
   t.deepEqual(

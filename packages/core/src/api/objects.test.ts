@@ -5,6 +5,7 @@ import { RemoteHolder, remoteSumOf, remoteSumOfBox } from '../testing/holder.js'
 import { crashActor } from '../testing/index.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { remoteSquare } from '../testing/tasks.js'
+import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { InvalidInputError, ObjectLostError } from './errors.js'
 import { killActor, withOptions } from './handle.js'
@@ -16,10 +17,13 @@ const cluster = useCluster(test)
 /** Resolves once other processes hold that many refs of this one. */
 async function untilHeld(t: ExecutionContext, count: number): Promise<void> {
   const { objects } = currentRuntime()
-  for (let left = 1000; left > 0 && objects.size !== count; left--) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  t.is(objects.size, count)
+  t.is(
+    await until(
+      () => objects.size,
+      (size) => size === count,
+    ),
+    count,
+  )
 }
 
 test.serial('a value that is put is taken as it is, and its ref is an argument for many calls', async (t) => {

@@ -53,7 +53,7 @@ test.serial('a generator runs as a task that streams', async (t) => {
 })
 
 test.serial('a task is run again when its process dies, as often as it may be', async (t) => {
-  const [twice, never] = [new Notes(t), new Notes(t)]
+  const [twice, never] = [new Notes(), new Notes()]
   t.is(await remoteFailing.options({ maxRetries: 2 })(twice.path, 'exit', 2), 3)
   const failed = remoteFailing.options({ maxRetries: 0 })(never.path, 'exit', 1)
   await t.throwsAsync(() => failed, { instanceOf: WorkerDiedError, message: /the task failing died: .*code 7/ })
@@ -61,7 +61,7 @@ test.serial('a task is run again when its process dies, as often as it may be', 
 })
 
 test.serial('a task that throws is run again only if that was asked for', async (t) => {
-  const [once, twice, other] = [new Notes(t), new Notes(t), new Notes(t)]
+  const [once, twice, other] = [new Notes(), new Notes(), new Notes()]
   await t.throwsAsync(async () => await remoteFailing(once.path, 'throw', 1), {
     instanceOf: RangeError,
     message: 'run 1',
@@ -74,7 +74,7 @@ test.serial('a task that throws is run again only if that was asked for', async 
 })
 
 test.serial('a cancelled task sees its signal, and one that waits never starts', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const one = remoteUntilCancelled.options({ resources: { cpu: 2 } })
   const running = one(notes.path, 'running')
   await notes.include('running began')
@@ -89,7 +89,7 @@ test.serial('a cancelled task sees its signal, and one that waits never starts',
 })
 
 test.serial('a task sees only the GPUs that it was given, and running tasks are listed', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const running = remoteUntilCancelled(notes.path, 'listed')
   await notes.include('listed began')
   t.true((await cluster().tasks()).some(({ name, pid }) => name === 'untilCancelled' && pid > 0))

@@ -19,7 +19,7 @@ import type {
 } from './protocol.js'
 import { STOP_TIMEOUT } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { UnhandledFailures } from './unhandled-failures.js'
+import { type FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import {
   prepareFolders,
   WorkerExit,
@@ -37,9 +37,6 @@ const RESTART_DELAY = { least: 50, most: 5000 }
 /** Milliseconds that an actor's process has on top to say that its onStop has run, or has been given up. */
 const STOP_GRACE = 500
 
-/** Milliseconds from the end of a process's connection to the report of its end. */
-const EXIT_REPORT = 5000
-
 /** The process that asks for an actor. */
 export interface Owner {
   readonly processId: string
@@ -55,11 +52,11 @@ export interface Owner {
 }
 
 /** Who is asked and told about the failures of actors. */
-export interface Supervision {
+export interface Supervision extends FailureReports {
   /** Asks a process what becomes of an actor that it owns. */
   supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined>
-  /** Tells a driver of a failure that nobody has handled. */
-  unhandled(driver: string, failure: ActorFailure): void
+  /** The connection with a driver. */
+  driver(processId: string): Peer | undefined
 }
 
 /** An actor as the head keeps it, while it lives. */
@@ -112,7 +109,7 @@ export class ActorTable {
 
   constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool, supervision: Supervision) {
     this.#supervision = supervision
-    this.#unhandled = new UnhandledFailures((driver, failure) => supervision.unhandled(driver, failure))
+    this.#unhandled = new UnhandledFailures(supervision)
     this.#nodes = nodes
     this.#scheduler = scheduler
     this.#workers = workers
@@ -202,15 +199,20 @@ export class ActorTable {
     }
   }
 
-  /** How an actor is; the peer is told of every change. */
-  async watch(actorId: string, peer: Peer): Promise<ActorState> {
+  /**
+   * How an actor is; the peer is told of every change.
+   *
+   * @param lost a process of the actor that the peer's connection with broke
+   */
+  async watch(actorId: string, peer: Peer, lost?: string): Promise<ActorState> {
     const watched = this.#actors.get(actorId)
     if (watched) this.#watch(watched, peer)
     const worker = watched?.worker
-    // Its end is about to be reported, and is what the peer wants to know of.
-    if (worker?.isDisconnected) await worker.exitedWithin(EXIT_REPORT)
+    // Its end may be about to be reported, and is what the peer wants to know of.
+    if (worker && (worker.isDisconnected || worker.processId === lost)) await worker.livesOrExited()
     const actor = this.#actors.get(actorId)
     if (!actor) {
+      this.#unhandled.learning(actorId, peer)
       const death = this.#dead.get(actorId) ?? { reason: 'the cluster does not know it any more' }
       return { state: 'dead', death }
     }
@@ -574,7 +576,8 @@ export class ActorTable {
   #fail(actor: Actor, death: Death): void {
     const failure = failureOf(actor, death)
     this.#died(actor, death)
-    if (actor.driver !== '') this.#unhandled.add(actor.driver, failure)
+    const driver = this.#supervision.driver(actor.driver)
+    if (driver) this.#unhandled.add(actor.driver, failure, [driver, ...actor.watchers])
   }
 
   #died(actor: Actor, death: Death): void {

@@ -26,6 +26,7 @@ import { files, processesOf, untilGone } from '../testing/leftovers.js'
 import { run } from '../testing/programs.js'
 import { seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
+import { until } from '../testing/until.js'
 
 /** `TROUPE_CHAOS_ROUNDS=200` runs the long form. */
 const ROUNDS = Number(process.env.TROUPE_CHAOS_ROUNDS ?? 6)
@@ -114,10 +115,10 @@ test(`after ${ROUNDS} rounds of calls and kills every call has an outcome and no
   t.true(answered > failed, `${answered} answered, ${failed} failed`)
   const { objects, results } = currentRuntime()
   const counts = () => [objects.size, results.size, borrowedCount()]
-  for (let left = 500; left > 0 && counts().some((count) => count > 0); left--) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
+  await until(() => {
     collectGarbage()
-  }
+    return counts().every((count) => count === 0)
+  })
   t.deepEqual(counts(), [0, 0, 0], 'nobody holds a ref any more')
   t.deepEqual(await cluster.actors(), [])
   const { id } = cluster

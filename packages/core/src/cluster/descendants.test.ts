@@ -4,6 +4,7 @@ import type { Handle } from '../index.js'
 import { ActorDiedError, connect, describeActor, killActor, stopActor } from '../index.js'
 import { type Parent, RemoteParent } from '../testing/parent.js'
 import { run } from '../testing/programs.js'
+import { until } from '../testing/until.js'
 
 /** Whether a process runs; one that has ended may still be listed until its parent has taken notice. */
 function runs(pid: number): boolean {
@@ -16,8 +17,7 @@ function runs(pid: number): boolean {
 
 async function allEnd(t: ExecutionContext, started: Record<string, number>, how: string): Promise<void> {
   const left = () => Object.entries(started).flatMap(([kind, pid]) => (runs(pid) ? [kind] : []))
-  for (let looks = 500; looks > 0 && left().length > 0; looks--) await new Promise((resolve) => setTimeout(resolve, 10))
-  const found = left()
+  const found = await until(left, ({ length }) => length === 0)
   for (const pid of Object.values(started)) if (runs(pid)) process.kill(pid, 'SIGKILL')
   t.deepEqual(found, [], how)
 }

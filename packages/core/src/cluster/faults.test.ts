@@ -24,7 +24,7 @@ test.serial('kill -9 of a worker fails its pending calls and later ones, naming 
     t.regex(error.message, /^actor victim died: its process was killed by SIGKILL/)
   }
   await t.throwsAsync(async () => await probe.echo(2), { instanceOf: ActorDiedError })
-  t.true(performance.now() - since < 1000)
+  t.true(performance.now() - since < 20_000, 'nobody waits for a time limit')
   await untilGone(t, () => processesOf(cluster.id).filter((left) => left === pid))
 })
 

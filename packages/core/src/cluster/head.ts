@@ -120,6 +120,12 @@ export class Head {
       unhandled: (driver, failure) => {
         this.#drivers.get(driver)?.notify('unhandled' satisfies keyof DriverDuties, failure)
       },
+      undecided: (driver, { name, reason }, processes) => {
+        const who = processes.map((id) => this.#workers.of(id)?.holder?.name ?? 'the driver').join(', ')
+        const text = `actor ${name} died: ${reason}; whether that is handled is not known, as ${who} has not answered since`
+        this.#print(`[troupe] ${text}`, driver)
+      },
+      driver: (processId) => this.#drivers.get(processId),
     })
     this.#leases = new LeaseTable(this.#scheduler, this.#workers)
     this.#census = new Census(this.#drivers, this.#workers, this.#leases)
@@ -296,7 +302,7 @@ export class Head {
     return {
       spawn: (request) => this.#actors.spawn(request, owner),
       lookUp: (name, namespace) => this.#actors.lookUp(name, namespace ?? owner.namespace),
-      watch: (actorId) => this.#actors.watch(actorId, peer),
+      watch: (actorId, lost) => this.#actors.watch(actorId, peer, lost),
       end: (actorId, reason) => this.#actors.end(actorId, reason),
       lease: (request) => this.#leases.lease(request, owner),
       endLease: (id, how) => this.#leases.end(id, how),

@@ -5,7 +5,7 @@ import type { Death, Lease, LeaseRequest } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
-/** Milliseconds that a worker has to finish a cancelled task, or the head to learn of its end. */
+/** Milliseconds that a worker has to finish a cancelled task. */
 const LAST_MOMENTS = 1000
 
 /** How often the start of a worker is tried. */
@@ -74,7 +74,8 @@ export class LeaseTable {
     if (!held) return this.#deaths.get(id)
     const { worker } = held
     if (how === 'lost') {
-      const death = await worker.exitedWithin(LAST_MOMENTS)
+      await worker.livesOrExited()
+      const { death } = worker
       await this.#discard(held, 'its connection broke')
       return death
     }

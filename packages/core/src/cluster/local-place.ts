@@ -33,7 +33,7 @@ export class LocalPlace implements WorkerPlace {
   /** A worker has broken its connection, by itself or with the process that it is in. */
   workerLost(worker: WorkerProcess): void {
     const process = this.#workers.of(this.#peer.identity.processId)
-    void process?.exitedWithin(GRACE).then(() => this.#report(worker))
+    void process?.livesOrExited().then(() => this.#report(worker))
     if (!process) this.#report(worker)
   }
 

@@ -1,3 +1,5 @@
+import { CollectiveError } from '@troupe/tensor'
+
 interface Meeting {
   readonly values: unknown[]
   readonly waiting: Map<number, { resolve(values: unknown[]): void; reject(error: Error): void }>
@@ -29,6 +31,6 @@ export class Meetings {
   leave(id: string, reason: string): void {
     const meeting = this.#meetings.get(id)
     this.#meetings.delete(id)
-    for (const member of meeting?.waiting.values() ?? []) member.reject(new Error(reason))
+    for (const member of meeting?.waiting.values() ?? []) member.reject(new CollectiveError(reason))
   }
 }

@@ -3,6 +3,7 @@ import { connect, describeActor, getActor, InvalidInputError, killActor, withOpt
 import { type Counter, RemoteCounter } from '../testing/counter.js'
 import { isAlive, untilGone } from '../testing/leftovers.js'
 import { run } from '../testing/programs.js'
+import { until } from '../testing/until.js'
 
 test.serial('a detached actor outlives its driver, and a second driver finds it by name', async (t) => {
   const head = run(t, 'head-program.js')
@@ -43,7 +44,7 @@ test.serial(
     t.deepEqual(await Promise.all(handles.map((handle) => handle.add(1))), [2, 3, 4])
     const next = RemoteCounter.options({ name: 'next', getIfExists: true, resources: { slot: 1 } })
     const waiting = next.spawn(10)
-    for (let left = 100; left > 0 && (await cluster.actors()).length < 2; left--);
+    await until(async () => (await cluster.actors()).length === 2)
     const found = getActor<Counter>('next')
     await killActor(handles[0]!)
     t.is(describeActor(await waiting).id, describeActor(await found).id, 'one that waits for resources is waited for')

@@ -115,9 +115,10 @@ export class NodeAgent implements NodeRequests {
     readLines(child.stdout!, log)
     const probe = new StackProbe(child)
     readLines(child.stderr!, (line) => {
-      if (probe.takes(line)) return
-      lastLines.add(line)
-      log(line)
+      const own = probe.ownPart(line)
+      if (own === undefined) return
+      lastLines.add(own)
+      log(own)
     })
     const ended = new Promise<void>((resolve) => {
       const report = (death: Death) => {

@@ -8,7 +8,7 @@ import { run } from '../testing/programs.js'
 
 for (const how of ['shutdown', 'return', 'exit', 'fail', 'SIGINT', 'SIGTERM', 'SIGKILL']) {
   test.serial(`actors run their onStop when their driver ends by ${how}`, async (t) => {
-    const notes = new Notes(t)
+    const notes = new Notes()
     const driver = run(t, 'closer-program.js', notes.path, how)
     const id = await driver.line()
     if (how.startsWith('SIG')) driver.child.kill(how as NodeJS.Signals)
@@ -20,7 +20,7 @@ for (const how of ['shutdown', 'return', 'exit', 'fail', 'SIGINT', 'SIGTERM', 'S
 }
 
 test.serial('actors run their onStop whoever ends them in order, once, and not when they are killed', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   await using started = await TestCluster.start([{}, { labels: { zone: 'far' } }])
   const spawn = (label: string) => RemoteCloser.spawn(notes.path, label)
   const owner = await spawn('owner')
@@ -45,7 +45,7 @@ test.serial('actors run their onStop whoever ends them in order, once, and not w
 })
 
 test.serial('an onStop that does not end, or throws, holds nothing up for long', async (t) => {
-  const notes = new Notes(t)
+  const notes = new Notes()
   const cluster = await connect()
   const spawn = (closing: Closing) => RemoteCloser.spawn(notes.path, closing, closing)
   await Promise.all((['ends', 'hangs', 'blocks', 'throws'] as const).map(spawn))

@@ -330,8 +330,12 @@ export interface HeadRequests {
   spawn(request: SpawnRequest): Promise<Spawned[]>
   /** The living actor of a name; one that starts is waited for. */
   lookUp(name: string, namespace?: string): Promise<ActorRecord | undefined>
-  /** Asks to be told what becomes of an actor; returns how it is now. */
-  watch(actorId: string): ActorState | Promise<ActorState>
+  /**
+   * Asks to be told what becomes of an actor; returns how it is now.
+   *
+   * @param lost a process of the actor that the connection with broke: whether that lives is made sure of
+   */
+  watch(actorId: string, lost?: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
   /** The actor of a worker has an onStop. */
@@ -430,6 +434,8 @@ export interface WorkerDuties {
   equip(gpus: readonly number[], folders?: WorkerFolders): void
   /** Resolves when no task runs. */
   idle(): Promise<true>
+  /** Says that it lives. */
+  answer(): void
   /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
   isSpare(): boolean
   /** Runs the onStop of its actor, before it is ended. */
@@ -501,6 +507,8 @@ export const STOP_TIMEOUT = 5000
 /** What the head tells without being asked. */
 export interface HeadNotices {
   actorChanged(actorId: string, state: ActorState): void
+  /** Whether a call that is awaited in the process fails for the death of an actor; resolves when it does, or could have. */
+  noticesDeath(actorId: string): Promise<boolean>
   /** A line of a worker's output, with what stands before it. */
   log(line: string): void
 }

@@ -7,6 +7,7 @@ import { Notes } from '../testing/notes.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { remoteSquare, remoteUntilCancelled, remoteWhereAmI } from '../testing/tasks.js'
+import { until } from '../testing/until.js'
 
 test.serial('an actor waits for resources that others hold, and is refused what no node could ever give', async (t) => {
   await using cluster = await connect({ resources: { cpu: 4, gpu: 2, licence: 1 } })
@@ -122,7 +123,7 @@ test.serial('memory is handed out as other resources are, to actors and tasks al
 test.serial('a task of a placement group runs in its bundle, and ends when the group is removed', async (t) => {
   await using started = await TestCluster.start([{ resources: { cpu: 1 } }, { resources: { cpu: 1 } }])
   const group = await placementGroup([{ cpu: 1 }, { cpu: 1 }], 'STRICT_SPREAD')
-  const notes = new Notes(t)
+  const notes = new Notes()
   const inSecond = remoteUntilCancelled.options({ placementGroup: group, bundle: 1, maxRetries: 0 })
   const running = inSecond(notes.path, 'task')
   await notes.include('task began')
@@ -179,7 +180,7 @@ test.serial(
     await test.removeNode()
     // The head hears of it a little later.
     const nodeOfBundle = async () => (await test.cluster.placementGroups())[0]!.bundles[0]!.nodeId
-    while ((await nodeOfBundle()) !== '') await new Promise((resolve) => setTimeout(resolve, 10))
+    t.is(await until(nodeOfBundle, (node) => node === ''), '')
     const again = counter.add(1)
     await test.addNode({ resources: { slot: 1 } })
     t.is(await again, 6, 'constructed anew')

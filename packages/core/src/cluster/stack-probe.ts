@@ -8,10 +8,8 @@ import type { Stack } from './protocol.js'
  */
 export const STACK_FLAGS = ['--inspect-port=127.0.0.1:0', '--inspect-publish-uid=stderr']
 
-/** Milliseconds that the main thread has to let the inspector in. */
-const PATIENCE = 3000
-/** Milliseconds after which it is asked again. */
-const ASK_AGAIN = 300
+/** Milliseconds that the main thread has to let the inspector in; one that is short of CPU needs some. */
+const PATIENCE = 10_000
 
 const URL_NAME = 'troupe-stack'
 const READ = `(() => {
@@ -22,19 +20,34 @@ const READ = `(() => {
   return stack
 })()
 //# sourceURL=${URL_NAME}`
-const CLOSE = "process.getBuiltinModule('node:inspector').close()"
+/**
+ * The signal opens the inspector twice: it interrupts what runs, and once that is over wakes the event loop. What the second
+ * opens is closed in the same turn, or in the next.
+ */
+const CLOSE = `(() => {
+  const { close } = process.getBuiltinModule('node:inspector')
+  const { setImmediate } = process.getBuiltinModule('node:timers')
+  setImmediate(() => {
+    close()
+    setImmediate(close)
+  })
+  close()
+})()`
 
+const LISTENING = /Debugger listening on (ws:\S+)$/
 const OWN_LINES =
-  /^(Debugger (listening|ending) on ws:|Debugger attached\.$|For help, see: https:\/\/nodejs\.org\/\S+$|Waiting for the debugger to disconnect)/
+  /(Debugger (listening|ending) on ws:\S+|Debugger attached\.|For help, see: https:\/\/nodejs\.org\/\S+|Waiting for the debugger to disconnect\S*)$/
 
 /**
  * Reads the JavaScript stack of a process's main thread, also while that runs an endless loop. The inspector interrupts it for
- * one expression and is closed at once.
+ * one expression and is closed at once: a reading is over when it is closed.
  */
 export class StackProbe {
   readonly #child: ChildProcess
   #reading: Promise<Stack> | undefined
-  #found: (stack: Stack) => void = () => {}
+  #found: Stack | undefined
+  /** Goes on with the reading when the inspector has been visited. */
+  #visited: () => void = () => {}
   #isUsed = false
 
   constructor(child: ChildProcess) {
@@ -43,28 +56,37 @@ export class StackProbe {
 
   read(): Promise<Stack> {
     this.#isUsed = true
-    this.#reading ??= new Promise<Stack>((resolve) => {
-      const timer = setTimeout(() => this.#found({ state: 'blocked', frames: [] }), PATIENCE)
-      // A process that is still closing the inspector of the last reading takes no notice of the signal.
-      const asking = setInterval(() => this.#child.kill('SIGUSR1'), ASK_AGAIN)
-      this.#found = (stack) => {
-        clearTimeout(timer)
-        clearInterval(asking)
-        this.#reading = undefined
-        resolve(stack)
-      }
-      this.#child.kill('SIGUSR1')
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined
     })
     return this.#reading
   }
 
-  /** Whether a line of the process's stderr is the inspector's and not its own. */
-  takes(line: string): boolean {
-    if (!this.#isUsed || !OWN_LINES.test(line)) return false
-    const [url] = /(?<=^Debugger listening on )ws:\S+/.exec(line) ?? []
+  /** What of a line of the process's stderr is its own, and not the inspector's; undefined if nothing is. */
+  ownPart(line: string): string | undefined {
+    if (!this.#isUsed || !OWN_LINES.test(line)) return line
+    const [, url] = LISTENING.exec(line) ?? []
     // Also when it comes too late to be of use: the port must not stay open.
     if (url) this.#visit(url)
-    return true
+    return line.replace(OWN_LINES, '') || undefined
+  }
+
+  async #read(): Promise<Stack> {
+    this.#found = undefined
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, PATIENCE)
+      this.#visited = () => {
+        // What opened may have been closed after the last reading, before it could be visited.
+        if (!this.#found) this.#child.kill('SIGUSR1')
+        else {
+          clearTimeout(timer)
+          resolve()
+        }
+      }
+      this.#child.kill('SIGUSR1')
+    })
+    this.#visited = () => {}
+    return this.#found ?? { state: 'blocked', frames: [] }
   }
 
   #visit(url: string): void {
@@ -79,8 +101,9 @@ export class StackProbe {
     })
     socket.on('message', (data) => {
       const { id, result } = JSON.parse(String(data))
-      if (id === 1) this.#found(stackOf(String(result?.result?.value)))
+      if (id === 1) this.#found = stackOf(String(result?.result?.value))
     })
+    socket.on('close', () => this.#visited())
   }
 }
 

@@ -7,21 +7,13 @@ import { RemoteHolder } from '../testing/holder.js'
 import { TestCluster } from '../testing/index.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { remoteSquare, remoteUntilCancelled } from '../testing/tasks.js'
+import { until } from '../testing/until.js'
 
 /** The path of a file that is not there yet. */
 function absentFile(t: ExecutionContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   return join(folder, 'file')
-}
-
-async function until<T>(look: () => Promise<T>, isRight: (found: T) => boolean): Promise<T> {
-  let found = await look()
-  for (let left = 300; left > 0 && !isRight(found); left--) {
-    await new Promise((resolve) => setTimeout(resolve, 10))
-    found = await look()
-  }
-  return found
 }
 
 /** How many TCP ports a process listens on. */
@@ -58,15 +50,16 @@ test.serial('the stack of an actor that is stuck in a loop is read, and leaves n
     stack.frames.join('\n'),
   )
   t.false(existsSync(file))
+  t.is(portsOf(pid), 0, 'the inspector is closed while the loop goes on')
   const [again, further] = await Promise.all([cluster.stack('stuck'), cluster.stack('stuck')])
   t.deepEqual([again.state, further.state], ['running', 'running'])
+  t.is(portsOf(pid), 0)
   writeFileSync(file, '')
   await spinning
-  await until(
-    async () => portsOf(pid),
-    (ports) => ports === 0,
-  )
-  t.is(portsOf(pid), 0, 'the inspector is closed')
+  // A reading while the loop comes to its end is one too.
+  t.is((await cluster.stack('stuck')).state, 'idle')
+  for (let turns = 0; turns < 5; turns++) await probe.echo(turns)
+  t.is(portsOf(pid), 0, 'and stays closed when the loop has ended')
   t.deepEqual(await cluster.logs('stuck'), [], "what it says on stderr is nobody else's")
   await t.throwsAsync(() => cluster.stack('nobody'), {
     instanceOf: InvalidInputError,

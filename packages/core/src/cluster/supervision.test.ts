@@ -16,6 +16,7 @@ import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { RemoteSupervisor } from '../testing/supervisor.js'
+import { until } from '../testing/until.js'
 
 test.serial('an actor decides whether one that it spawned lives again', async (t) => {
   await using _cluster = await connect()
@@ -72,8 +73,7 @@ test.serial('in a mesh that is all-for-one the others are restarted with a membe
     process.kill(pids[1]!, 'SIGKILL')
     t.is(await mesh.at({ member: 1 }).add(0), 0)
     const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
-    for (let left = 300; left > 0 && (await again())[0] !== others; left--);
-    t.deepEqual(await again(), [others, 0, others])
+    t.deepEqual(await until(again, ([first]) => first === others), [others, 0, others])
   }
 })
 
@@ -144,7 +144,7 @@ test.serial('a failure that nobody handles reaches the driver, and one that was 
   const escalating = await RemoteSupervisor.spawn('escalate')
   const child = await escalating.spawn()
   crashActor(child)
-  while ((await escalating.seen()).length === 0);
+  await until(async () => (await escalating.seen()).length > 0)
   void calling!.exit(4)
   const staying = setInterval(() => {}, 1000)
   await new Promise<void>((resolve) => {
@@ -155,6 +155,77 @@ test.serial('a failure that nobody handles reaches the driver, and one that was 
   t.regex(reasons.get(describeActor(child).name)!, /SIGKILL/)
   t.regex(reasons.get(describeActor(calling!).name)!, /exited with code 4/)
   t.is(await restarted.add(0), 3)
+})
+
+/** The names of actors whose failures the driver was told of. */
+class Failures {
+  readonly names: string[] = []
+  #told = () => {}
+
+  readonly add = ({ name }: ActorFailure): void => {
+    this.names.push(name)
+    this.#told()
+  }
+
+  /** Crashes an actor that nobody has called, and waits until the driver is told: what came before it is known then. */
+  async untilToldOf(name: string): Promise<void> {
+    const unseen = await RemoteProbe.options({ name }).spawn()
+    const told = new Promise<void>((resolve) => {
+      this.#told = () => this.names.includes(name) && resolve()
+    })
+    crashActor(unseen)
+    const staying = setInterval(() => {}, 1000)
+    await told
+    clearInterval(staying)
+  }
+}
+
+test.serial('a caller that learns of a death late, however late, has handled it', async (t) => {
+  const failures = new Failures()
+  await using _cluster = await connect({ onFailure: failures.add })
+  const [caller, counter] = await Promise.all([RemoteProbe.spawn(), RemoteCounter.spawn()])
+  await caller.addThrough(counter, 1)
+  const { pid } = describeActor(caller)
+  process.kill(describeActor(counter).pid, 'SIGSTOP')
+  const calling = caller.addThrough(counter, 1)
+  process.kill(pid, 'SIGSTOP')
+  try {
+    crashActor(counter)
+    await failures.untilToldOf('first')
+  } finally {
+    process.kill(pid, 'SIGCONT')
+  }
+  await t.throwsAsync(async () => await calling, { instanceOf: ActorDiedError })
+
+  const [called, stepped] = await Promise.all([RemoteProbe.spawn(), RemoteProbe.spawn()])
+  const built = await graph((input: ObjectRef<number>) => stepped.see(input, 60_000))
+  const answers = [called.never(), built.execute(1)]
+  const first = t.throwsAsync(async () => await answers[0], { instanceOf: ActorDiedError })
+  crashActor(called)
+  crashActor(stepped)
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+  await first
+  await t.throwsAsync(async () => await answers[1], { instanceOf: ActorDiedError })
+  await failures.untilToldOf('last')
+  t.deepEqual(failures.names, ['first', 'last'])
+})
+
+test.serial('who learns of a death before a supervisor has declined has handled it', async (t) => {
+  const failures = new Failures()
+  let decline = () => {}
+  const declining = new Promise<void>((resolve) => {
+    decline = resolve
+  })
+  const supervise = async () => {
+    await declining
+    return 'escalate' as const
+  }
+  await using _cluster = await connect({ onFailure: failures.add, supervise })
+  const probe = await RemoteProbe.spawn()
+  await t.throwsAsync(async () => await probe.exit(3), { instanceOf: ActorDiedError })
+  decline()
+  await failures.untilToldOf('unseen')
+  t.deepEqual(failures.names, ['unseen'])
 })
 
 test.serial('a driver without onFailure ends with the failure that nobody handled, and what to do', async (t) => {
@@ -179,7 +250,6 @@ test.serial('a supervisor that restarts a member of an all-for-one mesh restarts
     crashActor(mesh.at({ member: 1 }))
     t.is(await mesh.at({ member: 1 }).add(0), 0)
     const again = async () => (await mesh.call('add', 0)).map(({ value }) => value)
-    for (let left = 300; left > 0 && (await again())[0] !== others; left--);
-    t.deepEqual(await again(), [others, 0])
+    t.deepEqual(await until(again, ([first]) => first === others), [others, 0])
   }
 })

@@ -2,6 +2,7 @@ import test from 'ava'
 import { connect } from '../index.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
+import { until } from '../testing/until.js'
 
 const told = (errors: string) => errors.match(/\S+ failed, and nobody awaited it/g) ?? []
 
@@ -47,12 +48,11 @@ test.serial('a broadcast that fails is told in the log of each member, and count
   mesh.broadcast('see', { unsendable() {} })
   const names = (await cluster.actors()).map(({ name }) => name)
   for (const name of names) {
-    let lines: string[] = []
+    const lines = await until(
+      () => cluster.logs(name),
+      (told) => [/OddError: odd/, /unsendable/].every((pattern) => told.some((line) => pattern.test(line))),
+    )
     const isTold = (pattern: RegExp) => lines.some((line) => pattern.test(line))
-    for (let left = 500; left > 0 && !(isTold(/OddError: odd/) && isTold(/unsendable/)); left--) {
-      await new Promise((resolve) => setTimeout(resolve, 10))
-      lines = await cluster.logs(name)
-    }
     t.true(isTold(/\.throwOddError was broadcast, and failed: OddError: odd$/), lines.join('\n'))
     t.true(isTold(/\.see was broadcast, and failed: InvalidInputError: .*unsendable/), lines.join('\n'))
   }

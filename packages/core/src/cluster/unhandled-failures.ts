@@ -1,25 +1,56 @@
 import type { ActorFailure } from '../api/hooks.js'
+import { control } from '../transport/control.js'
+import type { Peer } from '../transport/peer.js'
+import type { HeadNotices } from './protocol.js'
 
-/** Milliseconds after the death of an actor within which somebody must learn of it, or nobody has handled it. */
-const NOTICE = 2000
+/** Milliseconds after which it is said for which processes a failure waits. */
+const PATIENCE = 10_000
 
-/** Failures of actors that no supervisor has decided on, until somebody has learned of them or their driver is told. */
+/** A failure, and the processes whose code may still handle it. */
+interface Waiting {
+  readonly driver: string
+  readonly failure: ActorFailure
+  readonly asked: Set<Peer>
+  readonly timer: NodeJS.Timeout
+}
+
+/** Who is told about failures that nobody has handled. */
+export interface FailureReports {
+  unhandled(driver: string, failure: ActorFailure): void
+  /** It is not known yet whether they are handled, as these processes do not answer. */
+  undecided(driver: string, failure: ActorFailure, processes: readonly string[]): void
+}
+
+/**
+ * Failures of actors that no supervisor has decided on, until somebody has learned of them or their driver is told. Each
+ * process that may learn of one says itself when its code has had the time for that: it may be slow, blocked or stopped.
+ */
 export class UnhandledFailures {
-  readonly #waiting = new Map<string, { readonly driver: string; readonly timer: NodeJS.Timeout }>()
-  readonly #tell: (driver: string, failure: ActorFailure) => void
+  readonly #waiting = new Map<string, Waiting>()
+  readonly #reports: FailureReports
 
-  /** @param tell tells a driver of a failure that nobody has handled */
-  constructor(tell: (driver: string, failure: ActorFailure) => void) {
-    this.#tell = tell
+  constructor(reports: FailureReports) {
+    this.#reports = reports
   }
 
-  add(driver: string, failure: ActorFailure): void {
+  /** @param witnesses the driver, and those that have called the actor */
+  add(driver: string, failure: ActorFailure, witnesses: Iterable<Peer>): void {
+    const asked = new Set<Peer>()
     const timer = setTimeout(() => {
-      this.#waiting.delete(failure.id)
-      this.#tell(driver, failure)
-    }, NOTICE)
+      const processes = [...asked].map(({ identity }) => identity.processId)
+      this.#reports.undecided(driver, failure, processes)
+    }, PATIENCE)
     timer.unref()
-    this.#waiting.set(failure.id, { driver, timer })
+    this.#waiting.set(failure.id, { driver, failure, asked, timer })
+    for (const peer of witnesses) this.learning(failure.id, peer)
+  }
+
+  /** A process learns of an actor's death now, and its code may handle that. */
+  learning(actorId: string, peer: Peer): void {
+    const waiting = this.#waiting.get(actorId)
+    if (!waiting || waiting.asked.has(peer)) return
+    waiting.asked.add(peer)
+    void this.#ask(waiting, peer)
   }
 
   /** Somebody has learned that an actor died: it is theirs to handle. */
@@ -30,5 +61,17 @@ export class UnhandledFailures {
 
   driverGone(driver: string): void {
     for (const [id, waiting] of this.#waiting) if (waiting.driver === driver) this.noticed(id)
+  }
+
+  async #ask(waiting: Waiting, peer: Peer): Promise<void> {
+    const { driver, failure, asked } = waiting
+    // Of a process that has ended nobody will handle it any more.
+    const isNoticed = await control<HeadNotices>(peer)
+      .noticesDeath(failure.id)
+      .catch(() => false)
+    asked.delete(peer)
+    if (this.#waiting.get(failure.id) !== waiting || (asked.size > 0 && !isNoticed)) return
+    this.noticed(failure.id)
+    if (!isNoticed) this.#reports.unhandled(driver, failure)
   }
 }

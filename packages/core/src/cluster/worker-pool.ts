@@ -10,6 +10,8 @@ import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties, W
 
 /** Milliseconds a worker may take to start, from when its turn has come. */
 export const START_TIMEOUT = 60_000
+/** Milliseconds from the end of a process's connection to the report of its end, which waits for its last output. */
+const EXIT_REPORT = 30_000
 /** Workers that may start at the same time on a node of fewer CPUs. */
 const LEAST_STARTS = 2
 
@@ -78,15 +80,20 @@ export class WorkerProcess {
     return this.#peer?.isLost ?? false
   }
 
-  /** Why it ended, if that is known within some milliseconds. */
-  async exitedWithin(milliseconds: number): Promise<Death | undefined> {
+  /** Resolves when it has answered, has ended, or lets nobody know which of them. */
+  async livesOrExited(): Promise<void> {
+    const answer = this.isDisconnected ? [] : [this.duties.answer().catch(() => this.#exitedSoon())]
+    await Promise.race([this.#exitedSoon(), ...answer])
+  }
+
+  /** Resolves when it has ended, or that has not been reported long after its connection broke. */
+  async #exitedSoon(): Promise<void> {
     let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), milliseconds)
+    const timeout = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, EXIT_REPORT)
     })
-    const death = await Promise.race([this.exited, timeout])
+    await Promise.race([this.exited, timeout])
     clearTimeout(timer)
-    return death
   }
 
   /** What it serves to the head; only once it has joined. */
@@ -122,8 +129,13 @@ export class WorkerProcess {
     const exited = this.exited.then((death) => {
       throw new WorkerExit(death)
     })
-    request.catch(() => {})
-    return Promise.race([request.catch((error) => Promise.race([exited, soon(error)])), exited])
+    exited.catch(() => {})
+    const answer = request.catch(async (error) => {
+      // A connection breaks a little before the exit of its process is known.
+      if (error instanceof LinkLostError) await this.#exitedSoon()
+      throw this.death ? new WorkerExit(this.death) : error
+    })
+    return Promise.race([answer, exited])
   }
 }
 
@@ -132,12 +144,6 @@ export class WorkerExit extends Error {
   constructor(readonly death: Death) {
     super(death.reason)
   }
-}
-
-/** A connection breaks a little before the exit of its process is known. */
-async function soon(error: unknown): Promise<never> {
-  await new Promise((resolve) => setTimeout(resolve, 1000).unref())
-  throw error
 }
 
 /** What it means that a node cannot be asked any more. */

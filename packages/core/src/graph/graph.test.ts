@@ -15,6 +15,7 @@ import {
 import { RemoteCounter } from '../testing/counter.js'
 import { randomValue, seeded } from '../testing/random-values.js'
 import { RemoteStage } from '../testing/stage.js'
+import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
 
 useCluster(test)
@@ -77,11 +78,10 @@ test('executions overlap up to maxInFlight, and further ones wait', async (t) =>
   const [a, b] = await Promise.all(['a', 'b'].map(spawnWatched))
   const chain = await graph((input: ObjectRef<string>) => b!.pass(a!.tag(input)), { maxInFlight: 3 })
   const results = ['1', '2', '3', '4'].map((input) => chain.execute(input))
-  while ((await b!.waiting()) === 0 || (await a!.all()).length < 3)
-    await new Promise((resolve) => setTimeout(resolve, 2))
+  await until(async () => (await b!.waiting()) > 0 && (await a!.all()).length >= 3)
   t.deepEqual(await a!.all(), ['1', '2', '3'])
   for (const [index, result] of results.entries()) {
-    while ((await b!.waiting()) === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+    await until(async () => (await b!.waiting()) > 0)
     await b!.open()
     t.is(await result, `${index + 1}a`)
   }
@@ -155,7 +155,7 @@ test('ordinary calls go on while a graph runs, and steps take their turns with t
   isRunning = false
   t.true((await running) > 0)
   const passing = a.pass(5)
-  while ((await a.waiting()) === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+  await until(async () => (await a.waiting()) > 0)
   const blocked = chain.execute(0)
   let isDone = false
   void blocked.then(() => {
@@ -168,7 +168,7 @@ test('ordinary calls go on while a graph runs, and steps take their turns with t
   t.is(await passing, 5)
   await blocked
   const holding = a.pass(6)
-  while ((await a.waiting()) === 0) await new Promise((resolve) => setTimeout(resolve, 2))
+  await until(async () => (await a.waiting()) > 0)
   const last = chain.execute(1)
   await chain.close()
   await t.throwsAsync(last, { instanceOf: GraphClosedError })

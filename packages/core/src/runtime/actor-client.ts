@@ -19,9 +19,6 @@ import type { HeldResult } from './held-result.js'
 import { Outgoing } from './outgoing.js'
 import type { Runtime } from './runtime.js'
 
-/** Milliseconds that the head has to say why an actor's connection broke. */
-const REASON_TIMEOUT = 1000
-
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
 const LAST_ANSWERS = 250
 
@@ -45,6 +42,8 @@ export class ActorClient implements CallOwner {
   /** How many deaths were known when each connection was opened. */
   readonly #epochs = new WeakMap<Peer, number>()
   #deaths = 0
+  /** Whether somebody has learned of its death before it was known that it does not come back. */
+  #isNoticed = false
   readonly #changes = new Set<() => void>()
   /** Calls that wait for refs among their arguments, for calls before them or for the actor, in order. */
   readonly #queue: Outgoing[] = []
@@ -107,13 +106,14 @@ export class ActorClient implements CallOwner {
     await this.ended()
   }
 
-  /** Calls `act` once when the actor has left its process, also if that is to come back. */
-  onceGone(act: (death: Death) => void): void {
+  /** Calls `act` once when the actor has left the process that it had after so many restarts, also if it is to come back. */
+  onceGone(restarts: number, act: (death: Death) => void): void {
     this.#watching ??= this.#watch()
     const changed = () => {
-      if (!this.#death) return
+      const isThere = this.#state === 'alive' || this.#state === 'unsure'
+      if (isThere && this.record.restarts <= restarts) return
       this.#changes.delete(changed)
-      act(this.#death)
+      act(this.#death ?? { reason: 'its process was restarted' })
     }
     this.#changes.add(changed)
     changed()
@@ -141,6 +141,7 @@ export class ActorClient implements CallOwner {
   died(death: Death): void {
     if (this.#state === 'dead') return
     this.#left('dead', death)
+    if (this.#isNoticed) this.runtime.noticed(this.record.id)
     this.runtime.forget(this.record.id)
     for (const release of this.#pins.splice(0)) release()
     for (const { call } of this.#queue.splice(0)) call.failure(this.#deathError())
@@ -173,7 +174,7 @@ export class ActorClient implements CallOwner {
   adopt({ ref, label }: Call, held: HeldResult): RemoteValue {
     const again = async ({ holder }: Location) => {
       // The head knows why the process ended.
-      if (this.#state === 'alive') await this.#changed(REASON_TIMEOUT)
+      if (this.#state === 'alive') await this.#watch(holder.processId)
       const why = this.#death ? `: ${this.#death.reason}` : ''
       throw new ObjectLostError(
         `the result of ${label} was lost with the actor's process on node ${holder.nodeId}${why}; results of ` +
@@ -184,7 +185,9 @@ export class ActorClient implements CallOwner {
   }
 
   noticed(error: unknown): void {
-    if (error instanceof ActorDiedError && this.#state === 'dead') this.runtime.noticed(this.record.id)
+    if (!(error instanceof ActorDiedError)) return
+    if (this.#state === 'dead') this.runtime.noticed(this.record.id)
+    else this.#isNoticed = this.#state === 'restarting'
   }
 
   settled(call: Call): void {
@@ -290,17 +293,16 @@ export class ActorClient implements CallOwner {
 
   async #ask(): Promise<void> {
     // The head hears of a death a little later than those who are connected.
-    if (this.#peer?.isLost) {
-      this.#isLosing = true
-      await this.#changed(REASON_TIMEOUT)
-      this.#isLosing = false
-    }
-    if (this.#state === 'unsure') await this.#watch()
+    const lost = this.#peer?.isLost ? this.#peer.identity.processId : undefined
+    this.#isLosing = lost !== undefined
+    await this.#watch(lost)
   }
 
-  async #watch(): Promise<void> {
+  async #watch(lost?: string): Promise<void> {
     try {
-      this.changed(await this.runtime.head.watch(this.record.id))
+      const state = await this.runtime.head.watch(this.record.id, lost)
+      this.#isLosing = false
+      this.changed(state)
     } catch (error) {
       this.died({ reason: error instanceof ClusterLostError ? error.message : String(error) })
     }
@@ -331,6 +333,7 @@ export class ActorClient implements CallOwner {
     if (isNew || this.#peer?.isLost) this.#peer = undefined
     this.record = record
     this.#state = 'alive'
+    this.#isNoticed = false
     for (const changed of this.#changes) changed()
     this.#pump()
   }
@@ -345,17 +348,14 @@ export class ActorClient implements CallOwner {
     )
   }
 
-  /** Resolves at the next change of the actor's state, or after some milliseconds. */
-  async #changed(milliseconds?: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
+  /** Resolves at the next change of the actor's state. */
+  async #changed(): Promise<void> {
     let changed!: () => void
     await new Promise<void>((resolve) => {
       changed = resolve
       this.#changes.add(changed)
-      if (milliseconds !== undefined) timer = setTimeout(resolve, milliseconds)
     })
     this.#changes.delete(changed)
-    clearTimeout(timer)
   }
 
   /** Waits for the head's word on why a connection broke: it knows the exit code of the process. */

@@ -12,6 +12,7 @@ import {
 } from '../testing/blocks.js'
 import { TestCluster } from '../testing/index.js'
 import { Notes } from '../testing/notes.js'
+import { until } from '../testing/until.js'
 import { borrowedCount } from './borrowed-ref.js'
 import { collectGarbage } from './collect-garbage.js'
 import { currentRuntime } from './runtime.js'
@@ -42,26 +43,25 @@ function isAway(ref: ObjectRef<unknown>): boolean {
   return ref.elsewhere !== undefined && !ref.elsewhere.isHere
 }
 
-async function until(t: ExecutionContext, what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
-  for (let left = 500; left > 0 && !(await isSo()); left--) await new Promise((resolve) => setTimeout(resolve, 10))
-  t.true(await isSo(), what)
+async function becomesTrue(t: ExecutionContext, what: string, isSo: () => boolean | Promise<boolean>): Promise<void> {
+  t.true(await until(isSo), what)
 }
 
 /** Resolves once no process holds a ref of another. */
 async function untilBalanced(t: ExecutionContext, ...stores: { counts: BlockStore['counts'] }[]): Promise<void> {
   const { objects, results } = currentRuntime()
-  await until(t, 'nobody holds a ref', () => {
+  await becomesTrue(t, 'nobody holds a ref', () => {
     collectGarbage()
     return objects.size === 0 && borrowedCount() === 0 && results.size === 0
   })
   for (const store of stores as never as { counts(): Promise<[number, number]> }[]) {
-    await until(t, 'the actors hold none', async () => String(await store.counts()) === '0,0')
+    await becomesTrue(t, 'the actors hold none', async () => String(await store.counts()) === '0,0')
   }
 }
 
 test.serial('a large result stays where it was computed until it is wanted, and goes straight to calls', async (t) => {
   await using _started = await start()
-  const notes = new Notes(t)
+  const notes = new Notes()
   const store = await RemoteBlockStore.options(near).spawn()
   const block = remoteMakeBlock.options(far)(notes.path, 7)
   const { ready } = await wait([block])
@@ -106,7 +106,7 @@ test.serial(
   'the result of a task that is lost before it is fetched is computed again, and its arguments too',
   async (t) => {
     await using started = await start()
-    const notes = new Notes(t)
+    const notes = new Notes()
     const made = remoteMakeBlock.options(far)(notes.path, 1)
     const sum = remoteAddToBlock.options(far)(notes.path, made, 10)
     const total = remoteAddToBlock.options(far)(notes.path, sum, 100)
@@ -134,7 +134,7 @@ test.serial(
   'several results of a task that are lost are computed again together, as often as maxRetries says',
   async (t) => {
     await using _started = await start()
-    const notes = new Notes(t)
+    const notes = new Notes()
     const [left, , right] = remoteSplitBlock.options({ ...far, numReturns: 3, maxRetries: 1 })(notes.path, 4)
     await wait([left])
     process.kill(lastPid(notes), 'SIGKILL')
@@ -191,7 +191,7 @@ test.serial(
 
 test.serial('one who borrows a ref gets its value again after it was lost, also from another actor', async (t) => {
   await using _started = await start()
-  const notes = new Notes(t)
+  const notes = new Notes()
   const [owner, borrower] = await Promise.all([
     RemoteBlockStore.options(near).spawn(),
     RemoteBlockStore.options(near).spawn(),
@@ -210,13 +210,13 @@ test.serial('one who borrows a ref gets its value again after it was lost, also 
 
 test.serial('a worker that holds results is kept, and lets them go with the last ref', async (t) => {
   await using started = await start()
-  const notes = new Notes(t)
+  const notes = new Notes()
   const blocks = Array.from({ length: 12 }, (_, value) => {
     return remoteMakeBlock.options({ ...far, resources: { cpu: 0.1 } })(notes.path, value)
   })
   await wait(blocks, { count: 12 })
   // Long enough that the workers are given back.
-  await until(t, 'no task runs', async () => (await started.cluster.tasks()).length === 0)
+  await becomesTrue(t, 'no task runs', async () => (await started.cluster.tasks()).length === 0)
   const firsts = await Promise.all(blocks.map((block) => remoteFirstOf.options(near)(block)))
   t.deepEqual(
     firsts,
@@ -229,7 +229,7 @@ test.serial('a worker that holds results is kept, and lets them go with the last
 
 test.serial('tasks that call tasks are computed again from the root, and leave nothing held', async (t) => {
   await using started = await start()
-  const notes = new Notes(t)
+  const notes = new Notes()
   const grown = remoteGrowBlock.options(far)(notes.path, 2)
   await wait([grown])
   t.is(runs(notes, 'grow'), 7)

@@ -54,6 +54,9 @@ export interface CurrentActor<T = unknown> {
   readonly rank?: number
 }
 
+/** How long the code of a process has to learn of an actor's death: two seconds, in turns of its event loop. */
+const NOTICE = { turns: 20, milliseconds: 100 }
+
 /** Noticed deaths that are remembered. */
 const MOST_NOTICED = 1000
 
@@ -113,6 +116,7 @@ export class Runtime {
     this.isWorker = options.duties !== undefined
     const notices: HeadNotices = {
       actorChanged: (actorId, state) => this.#clients.get(actorId)?.changed(state),
+      noticesDeath: (actorId) => this.#noticesDeath(actorId),
       log: (line) => options.onLog?.(line),
     }
     const owning: DriverDuties = {
@@ -125,7 +129,9 @@ export class Runtime {
         for (const [pin, sealed] of this.#sealed) if (sealed.holder === holder) this.#unpin(pin)
       },
       supervise: async (failure) => this.supervisor?.(failure),
-      unhandled: (failure) => void this.#unhandled(failure, options.onUnhandled),
+      unhandled: (failure) => {
+        if (this.#ending === undefined && !this.#noticed.has(failure.id)) options.onUnhandled?.(failure)
+      },
       inventory: () => takeInventory(this),
       collect: collectNow,
     }
@@ -233,13 +239,17 @@ export class Runtime {
     return 'value' in outcome ? copyOf(encode(outcome.value, 'the value of a ref', false)) : undefined
   }
 
-  /** The head has heard of nobody who noticed a failure; but this process may have been too busy to say so. */
-  async #unhandled(failure: ActorFailure, end: ((failure: ActorFailure) => void) | undefined): Promise<void> {
-    const client = this.#clients.get(failure.id)
-    if (client) await client.ended()
-    // Those who await calls that have failed go on first.
-    await new Promise((resolve) => setImmediate(resolve))
-    if (this.#ending === undefined && !this.#noticed.has(failure.id)) end?.(failure)
+  /**
+   * Whether code of this process learns of an actor's death soon. The time is counted in turns of the event loop, so that it
+   * passes only while that code can run.
+   */
+  async #noticesDeath(actorId: string): Promise<boolean> {
+    for (let turns = 0; turns < NOTICE.turns && !this.#noticed.has(actorId); turns++) {
+      await new Promise((resolve) => setTimeout(resolve, NOTICE.milliseconds).unref())
+      // What has come in meanwhile goes first.
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    return this.#noticed.has(actorId)
   }
 
   /** What this process serves to one that connected to it and holds refs of its. */

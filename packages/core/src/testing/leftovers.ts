@@ -1,9 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
 import { CLUSTER_VARIABLE } from '../cluster/boot.js'
-
-/** Milliseconds that the processes of a cluster have to be gone. */
-const GONE_WITHIN = 10_000
+import { until } from './until.js'
 
 /** The processes that live and carry a cluster's mark in their environment. */
 export function processesOf(clusterId: string): number[] {
@@ -19,10 +17,9 @@ export function isAlive(pid: number): boolean {
 
 /** Resolves once no process is left for which the function returns something, or fails naming those. */
 export async function untilGone(t: ExecutionContext, left: () => number[]): Promise<void> {
-  const deadline = Date.now() + GONE_WITHIN
-  while (left().length > 0 && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 10))
+  const pids = await until(left, ({ length }) => length === 0)
   t.deepEqual(
-    left().map((pid) => readProc(pid, 'cmdline').replaceAll('\0', ' ')),
+    pids.map((pid) => readProc(pid, 'cmdline').replaceAll('\0', ' ')),
     [],
     'no process is left',
   )

@@ -2,8 +2,10 @@ import { actor, type Invitation } from '../index.js'
 
 /** An actor that joins groups. */
 export class Member {
-  async join(group: Invitation, timeout: number): Promise<void> {
-    await group.join({ timeout })
+  ready(): void {}
+
+  async join(group: Invitation, timeout?: number): Promise<void> {
+    await group.join(timeout === undefined ? {} : { timeout })
   }
 }
 export const RemoteMember = actor(import.meta.url, Member)

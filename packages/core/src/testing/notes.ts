@@ -1,17 +1,24 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ExecutionContext } from 'ava'
+import { until } from './until.js'
 
-/** A file that actors note lines in, until the test ends. */
-export class Notes {
-  readonly path: string
+/** The folder of all files of a process's tests: actors that outlive their test note in them when the cluster ends. */
+let folder: string | undefined
+let files = 0
 
-  constructor(t: ExecutionContext) {
-    const folder = mkdtempSync(join(tmpdir(), 'notes-'))
-    t.teardown(() => rmSync(folder, { recursive: true }))
-    this.path = join(folder, 'notes')
+function newFile(): string {
+  if (!folder) {
+    const made = mkdtempSync(join(tmpdir(), 'notes-'))
+    process.on('exit', () => rmSync(made, { recursive: true }))
+    folder = made
   }
+  return join(folder, `notes-${++files}`)
+}
+
+/** A file that actors note lines in. */
+export class Notes {
+  readonly path = newFile()
 
   lines(): string[] {
     try {
@@ -23,9 +30,10 @@ export class Notes {
 
   /** Resolves once a line has been noted. */
   async include(line: string): Promise<void> {
-    for (let left = 3000; left > 0 && !this.lines().includes(line); left--) {
-      await new Promise((resolve) => setTimeout(resolve, 10))
-    }
-    if (!this.lines().includes(line)) throw new Error(`expected the note ${line}, found ${this.lines()}`)
+    const lines = await until(
+      () => this.lines(),
+      (found) => found.includes(line),
+    )
+    if (!lines.includes(line)) throw new Error(`expected the note ${line}, found ${lines}`)
   }
 }

@@ -79,6 +79,7 @@ export class Worker {
       equip: (gpus, folders) => this.#equip(gpus, folders),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
+      answer() {},
       isSpare: () => {
         const isSpare = this.runtime.objects.size === 0
         this.#isAskedFor = !isSpare
