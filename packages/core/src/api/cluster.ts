@@ -1,11 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import type { Socket } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
-import { parseAddress } from '../cluster/address.js'
-import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
-import { LineWriter } from '../cluster/line-writer.js'
-import { loaderFlags } from '../cluster/loader-flags.js'
 import {
   type ActorInfo,
   type ActorStack,
@@ -15,17 +9,11 @@ import {
   STOP_TIMEOUT,
   type TaskInfo,
 } from '../cluster/protocol.js'
-import { reachHead, unreachable } from '../cluster/reach.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
-import { StartRefusal, startProcess } from '../cluster/start-process.js'
-import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
-import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
-import { currentActor, enter, Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { currentActor, type Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
-import { WorkingDirectory } from '../runtime/working-directory.js'
-import { joinStore, type StoreOptions } from '../store/store.js'
-import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
-import { ClusterLostError, InvalidInputError, UnhandledFailureError } from './errors.js'
+import type { StoreOptions } from '../store/store.js'
+import { ClusterLostError, InvalidInputError } from './errors.js'
 import type { ActorFailure, Decision } from './hooks.js'
 
 export type { NodeInfo }
@@ -64,13 +52,6 @@ export interface ConnectOptions {
   readonly store?: StoreOptions
 }
 
-const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
-
-/** Where the lines of this driver's actors go that its head sends. */
-const output = new LineWriter(process.stderr)
-
-/** Milliseconds the head of a local cluster may take to start. */
-const START_TIMEOUT = 30_000
 /** Milliseconds the head of a local cluster may take to end. */
 const END_TIMEOUT = STOP_TIMEOUT + 5000
 
@@ -109,7 +90,10 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
     await import('../runtime/tuning.js')
     setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
-    return await (address ? joinCluster(address, options) : startCluster(options))
+    // What only drivers need is not loaded by workers, which import this module too.
+    const { joinCluster, startCluster } = await import('./join-cluster.js')
+    const { runtime, head } = await (address ? joinCluster(address, options) : startCluster(options))
+    return new Cluster(runtime, head)
   } finally {
     isConnecting = false
   }
@@ -207,92 +191,6 @@ export class Cluster {
   }
 }
 
-async function joinCluster(address: string, options: ConnectOptions): Promise<Cluster> {
-  const { namespace, supervise, onFailure, token } = options
-  const head = parseAddress(address)
-  const secret = joiningSecret(token)
-  const endpoint = await reachHead(head, secret)
-  const id = randomId()
-  const switchboard = new Switchboard({ processId: id, nodeId: id }, secret, true)
-  const runtime = new Runtime(
-    switchboard,
-    endpoint,
-    { processId: `head at ${address}`, nodeId: '' },
-    { onLog: (line) => output.write(line), onUnhandled: onFailure ?? endByFailure },
-  )
-  try {
-    runtime.cluster = await runtime.head.joinDriver({ namespace })
-    await sendDirectory(runtime, options)
-  } catch (error) {
-    runtime.close('joining failed')
-    throw error instanceof ClusterLostError ? unreachable(head, error) : error
-  }
-  runtime.supervisor = supervise
-  enter(runtime)
-  return new Cluster(runtime, undefined)
-}
-
-async function startCluster(options: ConnectOptions): Promise<Cluster> {
-  const { namespace, resources, supervise, onFailure, store } = options
-  const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
-  const nodeFlags = loaderFlags(process.execArgv)
-  const secret = randomSecret()
-  const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid }
-  const boot: HeadBoot = { ...ids, resources, nodeFlags, store }
-  // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
-  const head = startHead(clusterId)
-  head.unref()
-  const stdin = head.stdin as Socket
-  stdin.on('error', () => {})
-  sendBoot(stdin, boot)
-  stdin.unref()
-  const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const duties = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
-  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
-  const failed = new Promise<never>((_, reject) => {
-    head.once('error', reject)
-    head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
-  })
-  failed.catch(() => {})
-  try {
-    runtime.cluster = await Promise.race([runtime.head.joinDriver({ namespace }), failed])
-    await sendDirectory(runtime, options)
-  } catch (error) {
-    runtime.close('the head did not start')
-    head.kill('SIGKILL')
-    throw error
-  }
-  runtime.supervisor = supervise
-  joinStore(runtime.cluster.store)
-  enter(runtime)
-  return new Cluster(runtime, head)
-}
-
-function startHead(clusterId: string): ChildProcess {
-  const env = { ...withoutToken(process.env), [CLUSTER_VARIABLE]: clusterId }
-  try {
-    const arguments_ = [headMain, titleRoom(HEAD_TITLE)]
-    return startProcess(arguments_, { detached: true, stdio: ['pipe', 'inherit', 'inherit'], env })
-  } catch (error) {
-    if (error instanceof StartRefusal) throw new ClusterLostError(`the head was not started: ${error.message}`)
-    throw error
-  }
-}
-
-/** Sends the working directory where the head does not have it, and has what this driver starts run in it. */
-async function sendDirectory(runtime: Runtime, { workingDirectory }: ConnectOptions): Promise<void> {
-  if (workingDirectory === undefined) return
-  const path = workingDirectory instanceof URL ? fileURLToPath(workingDirectory) : workingDirectory
-  // Few drivers need it, and every worker imports this module.
-  const { packDirectory } = await import('../cluster/directory/packing.js')
-  const { id, root, archive } = await packDirectory(path)
-  if (await runtime.head.offerDirectory(id)) {
-    for await (const bytes of archive()) await runtime.head.sendDirectory(id, bytes)
-  }
-  await runtime.head.enterDirectory(id)
-  runtime.directory = new WorkingDirectory(root)
-}
-
 async function ended(head: ChildProcess): Promise<void> {
   if (head.exitCode !== null || head.signalCode !== null) return
   head.ref()
@@ -301,17 +199,4 @@ async function ended(head: ChildProcess): Promise<void> {
     head.once('exit', () => resolve())
   })
   clearTimeout(timer)
-}
-
-/** Ends this process as an error does that nothing catches. */
-function endByFailure({ name, reason, lines }: ActorFailure): void {
-  const error = new UnhandledFailureError(name, reason, lines)
-  if (process.listenerCount('uncaughtException') > 0) {
-    setImmediate(() => {
-      throw error
-    })
-    return
-  }
-  process.stderr.write(`${error.name}: ${error.message}\n`)
-  process.exit(1)
 }
