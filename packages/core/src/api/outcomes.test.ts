@@ -52,6 +52,19 @@ test('a result that is nested too deeply is an error of its own call, in both di
   t.deepEqual(await oddity.echo(most), most)
 })
 
+/** Texts of half a gigabyte take minutes to copy on a slow machine. */
+if (process.env.TROUPE_LONG_TEXT) {
+  test('a text that is longer than one may be where it arrives is one error of one call, in both directions', async (t) => {
+    const oddity = await shared()
+    const length = 300e6 // 600 MB as UTF-8
+    for (const long of [() => oddity.text(length), () => oddity.echo('é'.repeat(length))]) {
+      const [before, error, after] = await Promise.all([oddity.echo(1), failureOf(long()), oddity.echo(2)])
+      t.deepEqual([before, after], [1, 2])
+      t.regex(error.message, /longer than .* characters; send such text in parts, or as a Uint8Array/)
+    }
+  })
+}
+
 test('an error keeps its own message whatever hangs on it', async (t) => {
   const oddity = await shared()
   for (const thrown of [oddity.throwWithOddCause(), oddity.throwWithGetter(), oddity.throwCircle()]) {
