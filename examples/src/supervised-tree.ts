@@ -1,15 +1,7 @@
 // A tree of actors: a parent owns the workers that it spawns, and they end with it. When a worker dies, its parent decides
 // that it is started again, calls that were lost are made again, and the parent's own death takes the whole tree down.
-import {
-  type ActorHooks,
-  actor,
-  connect,
-  describeActor,
-  type Handle,
-  isMain,
-  killActor,
-  type Restart,
-} from '@troupe/core'
+import type { ActorHooks, Handle, Restart } from '@troupe/core'
+import { actor, connect, describeActor, isMain, killActor } from '@troupe/core'
 
 export class Worker implements ActorHooks {
   private lives = 1
