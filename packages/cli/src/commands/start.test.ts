@@ -97,7 +97,10 @@ test('bad arguments end with one line and status 2', async (t) => {
     [['dance'], /^error: expected a command \(.*start.*\), found dance; see `troupe --help`\n$/],
     [['start'], /^error: expected either --head or --join HOST:PORT; see `troupe start --help`\n$/],
     [['start', '--head', '--port', '99999'], /^error: --port must be an integer from 0 to 65535, found "99999"\n$/],
-    [['start', '--head', '--host', '203.0.113.7'], /^error: 203\.0\.113\.7 is no address of this machine; give one of its own\n$/],
+    [
+      ['start', '--head', '--host', '203.0.113.7'],
+      /^error: 203\.0\.113\.7 is no address of this machine; give one of its own\n$/,
+    ],
     [
       ['start', '--head', '--resources', 'cpu=x'],
       /^error: --resources must give cpu a number of at least 0, found "x"\n$/,
