@@ -16,6 +16,9 @@ import { type Body, Worker } from './worker.js'
 
 // The entry of a worker that is a process or a thread.
 
+/** Pieces of output that a thread sends when it exits. */
+const MOST_PIECES = 1000
+
 /** Milliseconds that the report of a fatal error may take. */
 const LAST_REPORT = 500
 
@@ -41,6 +44,22 @@ function writeAtOnce(): void {
   }
 }
 
+/**
+ * Has what a thread has still to write leave when it exits: Node.js 20.19 sends a piece at a time, when the one before has been
+ * read, and drops the rest. The name of the method that sends the next one is a symbol of Node.js's own.
+ */
+function writeAtExit(): void {
+  process.on('exit', () => {
+    for (const stream of [process.stdout, process.stderr]) {
+      const names = Object.getOwnPropertySymbols(Object.getPrototypeOf(stream))
+      const next = names.find(({ description }) => description === 'kStdioWantsMoreDataCallback')
+      if (next === undefined) continue
+      const sending = stream as unknown as Record<symbol, () => void>
+      for (let pieces = 0; pieces < MOST_PIECES && stream.writableLength > 0; pieces++) sending[next]!()
+    }
+  })
+}
+
 /** A thread shares its title, its GPUs and its folder with the others of its process. */
 const threadBody: Body = { exit: (code) => process.exit(code), name() {}, equip() {}, enter() {} }
 
@@ -58,7 +77,10 @@ function processSettings(): WorkerBoot {
 }
 
 const settings = isMainThread ? processSettings() : threadSettings()
-if (!isMainThread) useNetwork(networkOfHost)
+if (!isMainThread) {
+  useNetwork(networkOfHost)
+  writeAtExit()
+}
 
 joinStore(settings.store)
 
