@@ -1,21 +1,26 @@
 // A producer and a consumer in two processes. The producer is an async generator: it waits when the consumer lags by a few
-// items, and its finally block runs when the consumer has seen enough.
+// items, and its finally block runs soon after the consumer has seen enough.
 import { actor, connect, type Handle, isMain } from '@troupe/core'
 
 export class Thermometer {
   readings = 0
-  stopped = false
+  #stop = () => {}
+  readonly #stopped = new Promise<void>((resolve) => {
+    this.#stop = resolve
+  })
 
   async *measure() {
     try {
       for (;;) yield { reading: ++this.readings, celsius: 20 + Math.sin(this.readings) }
     } finally {
-      this.stopped = true
+      this.#stop()
     }
   }
 
-  report() {
-    return { readings: this.readings, stopped: this.stopped }
+  /** How many readings were made, once nobody wants more. */
+  async total() {
+    await this.#stopped
+    return this.readings
   }
 }
 
@@ -36,8 +41,11 @@ const RemoteAverager = actor(import.meta.url, Averager)
 
 if (isMain(import.meta)) {
   await using _cluster = await connect()
-  const [thermometer, averager] = await Promise.all([RemoteThermometer.spawn(), RemoteAverager.spawn()])
+  const [thermometer, averager] = await Promise.all([
+    RemoteThermometer.options({ maxConcurrency: 2 }).spawn(),
+    RemoteAverager.spawn(),
+  ])
   console.log((await averager.average(thermometer, 500)).toFixed(1))
-  const { readings, stopped } = await thermometer.report()
-  console.log(stopped, readings < 600)
+  const readings = await thermometer.total()
+  console.log(readings >= 500 && readings < 600)
 }
