@@ -58,7 +58,6 @@ test('the state of a cluster can be read from the command line', async (t) => {
     [['logs', 'nobody', '--address', address], /^error: no actor named nobody has lived lately/],
     [['list', 'things', '--address', address], /^error: expected one of actors, nodes.*found things/],
     [['stack', 'nobody', '--address', address], /^error: no actor named nobody lives/],
-    [['status'], /^error: expected --address HOST:PORT/],
   ]
   for (const [args, message] of refused) {
     const { code, stderr } = await run(...args)
