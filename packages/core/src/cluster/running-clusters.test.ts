@@ -1,4 +1,14 @@
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { connect, InvalidInputError, NodeUnreachableError } from '../index.js'
@@ -39,14 +49,17 @@ test.serial('a cluster is listed while it runs, and what a killed one leaves is 
   t.deepEqual(readdirSync(clustersFolder()), [])
 })
 
-test.serial('a program that was killed takes its cluster from the list, as its head lives on for a moment', async (t) => {
-  emptyHome(t)
-  const program = run(t, 'listed-program.js')
-  const clusterId = await program.line()
-  program.child.kill('SIGKILL')
-  await untilGone(t, () => processesOf(clusterId))
-  t.deepEqual(readdirSync(clustersFolder()), [])
-})
+test.serial(
+  'a program that was killed takes its cluster from the list, as its head lives on for a moment',
+  async (t) => {
+    emptyHome(t)
+    const program = run(t, 'listed-program.js')
+    const clusterId = await program.line()
+    program.child.kill('SIGKILL')
+    await untilGone(t, () => processesOf(clusterId))
+    t.deepEqual(readdirSync(clustersFolder()), [])
+  },
+)
 
 test.serial('a process id that another process has now is no cluster, and a new cluster sweeps its file', async (t) => {
   emptyHome(t)
@@ -84,7 +97,10 @@ test.serial("a folder that is not the user's is left alone, and one that others 
   symlinkSync(target, clustersFolder())
   let cluster = await connect()
   t.deepEqual(readdirSync(target), [])
-  t.throws(runningClusters, { instanceOf: InvalidInputError, message: /clusters to be a folder of yours .*no folder; remove/ })
+  t.throws(runningClusters, {
+    instanceOf: InvalidInputError,
+    message: /clusters to be a folder of yours .*no folder; remove/,
+  })
   await cluster.shutdown()
 
   rmSync(clustersFolder())
@@ -125,5 +141,8 @@ test.serial('a cluster whose head is stopped is told apart from one that has gon
   await joined.shutdown()
   program.child.kill('SIGTERM')
   await untilGone(t, () => processesOf(clusterId))
-  await t.throwsAsync(() => connect({ address }), { instanceOf: InvalidInputError, message: /no cluster of yours runs at/ })
+  await t.throwsAsync(() => connect({ address }), {
+    instanceOf: InvalidInputError,
+    message: /no cluster of yours runs at/,
+  })
 })

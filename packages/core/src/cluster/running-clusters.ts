@@ -45,7 +45,9 @@ export interface Listing {
 
 /** The script that this process runs, as others are told of it. */
 export function programName(): string {
-  return process.argv[1] ?? (process.execArgv.some((flag) => /^(-e|--eval|-p|--print)\b/.test(flag)) ? '[eval]' : 'node')
+  return (
+    process.argv[1] ?? (process.execArgv.some((flag) => /^(-e|--eval|-p|--print)\b/.test(flag)) ? '[eval]' : 'node')
+  )
 }
 
 /** The folder of the files, which only their user may read. */
