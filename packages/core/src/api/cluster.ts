@@ -40,6 +40,11 @@ export interface ConnectOptions {
    */
   readonly onFailure?: (failure: ActorFailure) => void
   /**
+   * Called with each line that this driver's actors and tasks write, and with what the cluster tells of them, in place of
+   * writing it to stderr.
+   */
+  readonly onLog?: (line: string) => void
+  /**
    * What becomes of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
    * awaited, waited for, passed on or released: a warning by default; `throw` makes it an UnawaitedFailureError that nothing
    * catches. In actors it is always a warning, in their logs.

@@ -31,6 +31,10 @@ const output = new LineWriter(process.stderr)
 /** Milliseconds the head of a local cluster may take to start. */
 const START_TIMEOUT = 30_000
 
+function writeLine(line: string): void {
+  output.write(line)
+}
+
 /** A driver's share of its cluster, and the head if it has started that itself. */
 interface Joined {
   readonly runtime: Runtime
@@ -40,7 +44,7 @@ interface Joined {
 /** Joins the cluster whose head is at an address. */
 export async function joinCluster(address: string, options: ConnectOptions): Promise<Joined> {
   if (address.startsWith('ipc:')) return joinWithinHost(address, options)
-  const { namespace, supervise, onFailure, token } = options
+  const { namespace, supervise, onFailure, onLog = writeLine, token } = options
   const head = parseAddress(address)
   const secret = joiningSecret(`${head.host}:${head.port}`, token)
   const endpoint = await reachHead(head, secret)
@@ -50,7 +54,7 @@ export async function joinCluster(address: string, options: ConnectOptions): Pro
     switchboard,
     endpoint,
     { processId: `head at ${address}`, nodeId: '' },
-    { onLog: (line) => output.write(line), onUnhandled: onFailure ?? endByFailure },
+    { onLog, onUnhandled: onFailure ?? endByFailure },
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
@@ -66,7 +70,7 @@ export async function joinCluster(address: string, options: ConnectOptions): Pro
 
 /** Joins a cluster that another program of this user has started on this machine, on the node of its head. */
 async function joinWithinHost(address: string, options: ConnectOptions): Promise<Joined> {
-  const { namespace, supervise, onFailure } = options
+  const { namespace, supervise, onFailure, onLog = writeLine } = options
   const cluster = runningClusters().find((running) => running.address === address)
   if (!cluster) {
     throw new InvalidInputError(
@@ -75,7 +79,7 @@ async function joinWithinHost(address: string, options: ConnectOptions): Promise
   }
   const { secret, nodeId } = cluster
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const duties = { onLog: (line: string) => output.write(line), onUnhandled: onFailure ?? endByFailure }
+  const duties = { onLog, onUnhandled: onFailure ?? endByFailure }
   const runtime = new Runtime(switchboard, address, { processId: `head at ${address}`, nodeId }, duties)
   try {
     runtime.cluster = await withinTime(runtime.head.joinDriver({ namespace }), cluster)
@@ -113,14 +117,14 @@ function noAnswer({ address, program, pid }: RunningCluster, cause?: Error): Nod
 
 /** Starts a cluster on this host that ends with this process. */
 export async function startCluster(options: ConnectOptions): Promise<Joined> {
-  const { namespace, resources, supervise, onFailure, store } = options
+  const { namespace, resources, supervise, onFailure, onLog, store } = options
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
   const driver = randomId()
   const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid, driver }
   const program = { name: programName(), pid: process.pid }
-  const boot: HeadBoot = { ...ids, program, resources, nodeFlags, store }
+  const boot: HeadBoot = { ...ids, program, relaysLines: onLog !== undefined, resources, nodeFlags, store }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = startHead(clusterId)
   head.unref()
@@ -129,7 +133,7 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   sendBoot(stdin, boot)
   stdin.unref()
   const switchboard = new Switchboard({ processId: driver, nodeId }, secret, true)
-  const duties = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
+  const duties = { timeout: START_TIMEOUT, onLog: onLog ?? writeLine, onUnhandled: onFailure ?? endByFailure }
   const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)

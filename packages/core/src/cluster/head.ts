@@ -76,6 +76,8 @@ export interface HeadOptions {
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** The driver that the cluster ends with, where it stays within this host. */
   readonly driver?: string | undefined
+  /** Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they share. */
+  readonly relaysLines?: boolean | undefined
   /** Who started the cluster, as other programs of the user are told. */
   readonly program: { readonly name: string; readonly pid: number }
   /** What its node has beside or instead of what the host has. */
@@ -442,8 +444,9 @@ export class Head {
   }
 
   #print(line: string, driver: string | undefined): void {
-    // The driver that has started this process shares its stderr.
-    const peer = driver !== undefined && driver !== this.#options.driver ? this.#drivers.get(driver) : undefined
+    const { driver: starter, relaysLines } = this.#options
+    const isShared = driver === starter && !relaysLines
+    const peer = driver !== undefined && !isShared ? this.#drivers.get(driver) : undefined
     if (peer) this.#logTo(peer).send(line)
     else this.#output.write(line)
   }
