@@ -13,6 +13,7 @@ import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
 import { enter, Runtime } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore } from '../store/store.js'
+import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import type { ConnectOptions } from './cluster.js'
 import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFailureError } from './errors.js'
@@ -77,7 +78,8 @@ async function joinWithinHost(address: string, options: ConnectOptions): Promise
       `no cluster of yours runs at ${address} on this machine any more; \`troupe clusters\` names those that do`,
     )
   }
-  const { secret, nodeId } = cluster
+  const { nodeId } = cluster
+  const secret = new Secret(cluster.secret.text)
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
   const duties = { onLog, onUnhandled: onFailure ?? endByFailure }
   const runtime = new Runtime(switchboard, address, { processId: `head at ${address}`, nodeId }, duties)

@@ -24,7 +24,7 @@ export interface RunningCluster {
   /** What `connect({ address })` takes: `HOST:PORT`, or `ipc://@NAME` of a cluster that stays within this machine. */
   readonly address: string
   /** Lets processes into the cluster. */
-  readonly secret: Secret
+  readonly secret: { readonly text: string }
   /** The node of its head. */
   readonly nodeId: string
   /** The script that started it. */
