@@ -25,6 +25,7 @@ const formats = {
 export async function main([name, ...args]: string[]): Promise<void> {
   // A reader that has seen enough, such as `head`, closes the pipe; that is no failure.
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  process.stderr.on('error', () => {})
   try {
     await run(name, args)
   } catch (error) {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { InvalidInputError } from '@troupe/core'
 import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
+import { clusters } from './commands/clusters.js'
 import { generate } from './commands/generate.js'
 import { list } from './commands/list.js'
 import { logs } from './commands/logs.js'
@@ -11,17 +12,17 @@ import { stack } from './commands/stack.js'
 import { start } from './commands/start.js'
 import { status } from './commands/status.js'
 import { commandHelp, generalHelp } from './help.js'
+import { endWithReader } from './signals.js'
 
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
-const commands: readonly Command[] = [generate, perplexity, plan, start, status, list, logs, stack]
+export const commands: readonly Command[] = [generate, perplexity, plan, start, clusters, status, list, logs, stack]
 
 /**
  * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can
  * correct, 1 for other failures; TROUPE_DEBUG=1 adds the stack.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
-  // A reader that has seen enough, such as `head`, closes the pipe; that is no failure.
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
+  endWithReader()
   try {
     await run(name, args)
   } catch (error) {

@@ -20,9 +20,15 @@ export type { NodeInfo }
 
 /** How a driver finds its cluster. */
 export interface ConnectOptions {
-  /** `HOST:PORT` of a head; by default the environment's TROUPE_ADDRESS, and without that a cluster is started. */
+  /**
+   * `HOST:PORT` of a head, or `ipc://@NAME` of a cluster that another program of the same user has started on this machine, as
+   * `troupe clusters` tells it; by default the environment's TROUPE_ADDRESS, and without that a cluster is started.
+   */
   readonly address?: string
-  /** What the head at the address lets in; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
+  /**
+   * What the head at the address lets in; by default TROUPE_TOKEN, or that of the cluster of the same user on this machine, or
+   * what the file ~/.troupe/token has.
+   */
   readonly token?: string
   /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
   readonly namespace?: string
@@ -33,6 +39,11 @@ export interface ConnectOptions {
    * is. The actor stays dead.
    */
   readonly onFailure?: (failure: ActorFailure) => void
+  /**
+   * Called with each line that this driver's actors and tasks write, and with what the cluster tells of them, in place of
+   * writing it to stderr.
+   */
+  readonly onLog?: (line: string) => void
   /**
    * What becomes of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
    * awaited, waited for, passed on or released: a warning by default; `throw` makes it an UnawaitedFailureError that nothing

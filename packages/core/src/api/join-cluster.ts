@@ -6,26 +6,35 @@ import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
 import { LineWriter } from '../cluster/line-writer.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
 import { reachHead, unreachable } from '../cluster/reach.js'
+import { programName, type RunningCluster, runningClusters } from '../cluster/running-clusters.js'
 import { StartRefusal, startProcess } from '../cluster/start-process.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
 import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
 import { enter, Runtime } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore } from '../store/store.js'
+import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import type { ConnectOptions } from './cluster.js'
-import { ClusterLostError, UnhandledFailureError } from './errors.js'
+import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFailureError } from './errors.js'
 import type { ActorFailure } from './hooks.js'
 
 // How a driver comes into its cluster.
 
 const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
 
+/** Milliseconds the head of another program's cluster on this machine may take to let this one in. */
+const JOIN_TIMEOUT = 10_000
+
 /** Where the lines of this driver's actors go that its head sends. */
 const output = new LineWriter(process.stderr)
 
 /** Milliseconds the head of a local cluster may take to start. */
 const START_TIMEOUT = 30_000
+
+function writeLine(line: string): void {
+  output.write(line)
+}
 
 /** A driver's share of its cluster, and the head if it has started that itself. */
 interface Joined {
@@ -35,9 +44,10 @@ interface Joined {
 
 /** Joins the cluster whose head is at an address. */
 export async function joinCluster(address: string, options: ConnectOptions): Promise<Joined> {
-  const { namespace, supervise, onFailure, token } = options
+  if (address.startsWith('ipc:')) return joinWithinHost(address, options)
+  const { namespace, supervise, onFailure, onLog = writeLine, token } = options
   const head = parseAddress(address)
-  const secret = joiningSecret(token)
+  const secret = joiningSecret(`${head.host}:${head.port}`, token)
   const endpoint = await reachHead(head, secret)
   const id = randomId()
   const switchboard = new Switchboard({ processId: id, nodeId: id }, secret, true)
@@ -45,7 +55,7 @@ export async function joinCluster(address: string, options: ConnectOptions): Pro
     switchboard,
     endpoint,
     { processId: `head at ${address}`, nodeId: '' },
-    { onLog: (line) => output.write(line), onUnhandled: onFailure ?? endByFailure },
+    { onLog, onUnhandled: onFailure ?? endByFailure },
   )
   try {
     runtime.cluster = await runtime.head.joinDriver({ namespace })
@@ -59,14 +69,64 @@ export async function joinCluster(address: string, options: ConnectOptions): Pro
   return { runtime, head: undefined }
 }
 
+/** Joins a cluster that another program of this user has started on this machine, on the node of its head. */
+async function joinWithinHost(address: string, options: ConnectOptions): Promise<Joined> {
+  const { namespace, supervise, onFailure, onLog = writeLine } = options
+  const cluster = runningClusters().find((running) => running.address === address)
+  if (!cluster) {
+    throw new InvalidInputError(
+      `no cluster of yours runs at ${address} on this machine any more; \`troupe clusters\` names those that do`,
+    )
+  }
+  const { nodeId } = cluster
+  const secret = new Secret(cluster.secret.text)
+  const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
+  const duties = { onLog, onUnhandled: onFailure ?? endByFailure }
+  const runtime = new Runtime(switchboard, address, { processId: `head at ${address}`, nodeId }, duties)
+  try {
+    runtime.cluster = await withinTime(runtime.head.joinDriver({ namespace }), cluster)
+    await sendDirectory(runtime, options)
+  } catch (error) {
+    runtime.close('joining failed')
+    throw error instanceof ClusterLostError ? noAnswer(cluster, error) : error
+  }
+  runtime.supervisor = supervise
+  joinStore(runtime.cluster.store)
+  enter(runtime)
+  return { runtime, head: undefined }
+}
+
+/** A process that is stopped accepts connections, and does not answer. */
+async function withinTime<T>(answer: Promise<T>, cluster: RunningCluster): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => setImmediate(() => reject(noAnswer(cluster))), JOIN_TIMEOUT)
+  })
+  try {
+    return await Promise.race([answer, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function noAnswer({ address, program, pid }: RunningCluster, cause?: Error): NodeUnreachableError {
+  return new NodeUnreachableError(
+    `the head of the cluster that ${program} (process ${pid}) has started does not answer at ${address}; end that program, or ` +
+      'look whether it is stopped',
+    { cause },
+  )
+}
+
 /** Starts a cluster on this host that ends with this process. */
 export async function startCluster(options: ConnectOptions): Promise<Joined> {
-  const { namespace, resources, supervise, onFailure, store } = options
+  const { namespace, resources, supervise, onFailure, onLog, store } = options
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
-  const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid }
-  const boot: HeadBoot = { ...ids, resources, nodeFlags, store }
+  const driver = randomId()
+  const ids = { clusterId, nodeId, processId, secret: secret.text, parentPid: process.pid, driver }
+  const program = { name: programName(), pid: process.pid }
+  const boot: HeadBoot = { ...ids, program, relaysLines: onLog !== undefined, resources, nodeFlags, store }
   // A session of its own keeps a Ctrl-C in the terminal from the head: it ends when this process does.
   const head = startHead(clusterId)
   head.unref()
@@ -74,8 +134,8 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   stdin.on('error', () => {})
   sendBoot(stdin, boot)
   stdin.unref()
-  const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const duties = { timeout: START_TIMEOUT, onUnhandled: onFailure ?? endByFailure }
+  const switchboard = new Switchboard({ processId: driver, nodeId }, secret, true)
+  const duties = { timeout: START_TIMEOUT, onLog: onLog ?? writeLine, onUnhandled: onFailure ?? endByFailure }
   const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)

@@ -1,5 +1,7 @@
 import test from 'ava'
+import { ActorDiedError, connect } from '../index.js'
 import { run } from '../testing/programs.js'
+import { RemoteTalker } from '../testing/talker.js'
 
 for (const how of ['started by', 'joined by'] as const) {
   test.serial(`in a cluster ${how} a driver its stderr has what its workers write, prefixed and folded`, async (t) => {
@@ -25,3 +27,12 @@ for (const how of ['started by', 'joined by'] as const) {
     await head?.ended
   })
 }
+
+test.serial('a driver that takes the lines of its actors gets all of them, and its stderr none', async (t) => {
+  const lines: string[] = []
+  const cluster = await connect({ onLog: (line) => lines.push(line), onFailure() {} })
+  const talker = await RemoteTalker.options({ name: 'parrot' }).spawn()
+  await t.throwsAsync(async () => await talker.exitAfter(1, 'one', 'two'), { instanceOf: ActorDiedError })
+  await cluster.shutdown()
+  t.deepEqual(lines.sort(), ['[parrot] one', '[parrot] two', '[parrot] x', '[parrot] y'])
+})

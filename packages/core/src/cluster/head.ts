@@ -31,6 +31,7 @@ import type {
   NodeRequests,
 } from './protocol.js'
 import { ResourcePool, type Resources, resourcesOfHost } from './resources.js'
+import { type Listing, listCluster } from './running-clusters.js'
 import { Scheduler } from './scheduler.js'
 import { type WorkerHolder, WorkerPool } from './worker-pool.js'
 
@@ -71,8 +72,14 @@ export interface HeadOptions {
   readonly clusterId: string
   /** What the processes of the cluster know each other by. */
   readonly secret: string
-  /** Where to listen for other hosts; left out, the cluster stays within this host and ends with its driver. */
+  /** Where to listen for other hosts; left out, the cluster stays within this host. */
   readonly listen?: { readonly host: string; readonly port: number } | undefined
+  /** The driver that the cluster ends with, where it stays within this host. */
+  readonly driver?: string | undefined
+  /** Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they share. */
+  readonly relaysLines?: boolean | undefined
+  /** Who started the cluster, as other programs of the user are told. */
+  readonly program: { readonly name: string; readonly pid: number }
   /** What its node has beside or instead of what the host has. */
   readonly resources?: Resources | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
@@ -105,6 +112,7 @@ export class Head {
   /** The working directory of each driver that has one. */
   readonly #entered = new Map<string, DirectoryId>()
   readonly #info: ClusterInfo
+  readonly #listing: Listing
   /** Called when the driver that owns the cluster leaves. */
   onLeft: () => void = () => {}
 
@@ -146,6 +154,15 @@ export class Head {
     const pool = new ResourcePool(resourcesOfHost(options.resources))
     const labels = options.labels ?? {}
     this.#nodes.set(nodeId, { id: nodeId, host, pid, cpus: availableParallelism(), agent, pool, labels })
+    this.#listing = listCluster({
+      id: clusterId,
+      address: this.address || address.ipc,
+      secret: switchboard.secret,
+      nodeId,
+      program: options.program.name,
+      pid: options.program.pid,
+      startedAt: new Date(),
+    })
   }
 
   /**
@@ -178,6 +195,7 @@ export class Head {
 
   /** Ends all actors and the workers of this node, and then lets go of the other nodes, which end theirs. */
   async close(): Promise<void> {
+    this.#listing.remove()
     await this.#actors.endAll('the cluster has ended')
     await this.#agent.close()
     await this.#output.flush()
@@ -230,7 +248,7 @@ export class Head {
     const leaving = async () => {
       this.#logs.flush(processId)
       await leave()
-      if (!this.#options.listen) setImmediate(this.onLeft)
+      if (processId === this.#options.driver) setImmediate(this.onLeft)
     }
     const methods = {
       ...this.#common(peer, owner),
@@ -426,7 +444,9 @@ export class Head {
   }
 
   #print(line: string, driver: string | undefined): void {
-    const peer = this.#options.listen && driver !== undefined ? this.#drivers.get(driver) : undefined
+    const { driver: starter, relaysLines } = this.#options
+    const isShared = driver === starter && !relaysLines
+    const peer = driver !== undefined && !isShared ? this.#drivers.get(driver) : undefined
     if (peer) this.#logTo(peer).send(line)
     else this.#output.write(line)
   }

@@ -3,10 +3,12 @@ import { listenAddress, parseAddress } from './address.js'
 import { Head } from './head.js'
 import { JoinedNode, type NodeOptions } from './node.js'
 import { checkResources } from './resources.js'
+import { programName } from './running-clusters.js'
 import { HEAD_TITLE, NODE_TITLE } from './title.js'
 import { headSecret } from './token.js'
 
 export { memoryOfHost } from './resources.js'
+export { type RunningCluster, runningClusters } from './running-clusters.js'
 export { tokenFile } from './token.js'
 export type { Head, JoinedNode, NodeOptions }
 
@@ -27,8 +29,9 @@ export async function startHead(
   const secret = headSecret(token).text
   process.title = HEAD_TITLE
   const ids = { clusterId: randomId(), nodeId: randomId(), processId: randomId() }
+  const program = { name: programName(), pid: process.pid }
   const { host, port } = listen
-  return Head.start({ ...ids, secret, listen: { host: await listenAddress(host), port }, ...node })
+  return Head.start({ ...ids, secret, program, listen: { host: await listenAddress(host), port }, ...node })
 }
 
 /**

@@ -1,4 +1,4 @@
-import { PassThrough } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import test from 'ava'
 import { LineWriter } from './line-writer.js'
@@ -22,6 +22,20 @@ test('of lines that nobody reads the oldest are dropped, counted, and the latest
     numbers,
     numbers.toSorted((a, b) => a - b),
   )
+})
+
+test('a reader that has gone is no failure of who writes', async (t) => {
+  const stream = new Writable({
+    write: (_chunk, _encoding, done) => setImmediate(() => done(Object.assign(new Error('gone'), { code: 'EPIPE' }))),
+  })
+  const writer = new LineWriter(stream)
+  writer.write('first')
+  await new Promise<void>((resolve) => {
+    stream.once('close', resolve)
+  })
+  t.true(stream.errored instanceof Error)
+  writer.write('second')
+  await writer.flush()
 })
 
 test('nothing is dropped for a reader that lags, and an end does not wait for one that never reads', async (t) => {

@@ -55,11 +55,18 @@ export class LineWriter {
         return
       }
       if (this.#dropped > 0) {
-        this.#stream.write(`[troupe] (${this.#dropped} lines were left out: they came faster than they were read)\n`)
+        this.#put(`[troupe] (${this.#dropped} lines were left out: they came faster than they were read)`)
         this.#dropped = 0
       }
-      this.#stream.write(`${this.#take()}\n`)
+      this.#put(this.#take())
     }
+  }
+
+  /** That nobody reads any more is no failure of who writes, as it is none for the console. */
+  #put(line: string): void {
+    this.#stream.write(`${line}\n`, (error) => {
+      if (error && this.#stream.listenerCount('error') === 0) this.#stream.once('error', () => {})
+    })
   }
 
   #take(): string {

@@ -55,7 +55,7 @@ export class JoinedNode {
   static async join(head: { host: string; port: number }, host: string, options: NodeOptions): Promise<JoinedNode> {
     checkResources(options.resources ?? {})
     const [processId, nodeId] = [randomId(), randomId()]
-    const secret = joiningSecret(options.token)
+    const secret = joiningSecret(`${head.host}:${head.port}`, options.token)
     const endpoint = await reachHead(head, secret)
     const switchboard = new Switchboard({ processId, nodeId }, secret)
     const node = new JoinedNode(switchboard)

@@ -144,6 +144,18 @@ test.serial('what waits for resources is reported, with what is missing', async 
   driver.child.kill('SIGKILL')
 })
 
+test.serial('a thousand actors that wait are told of in a line that counts them', async (t) => {
+  const program = run(t, 'queue-program.js')
+  t.is(await program.line(), 'waiting')
+  const counted = /\[troupe\] Counter#\d+ waits for licence: 1 .*, and (\d+) others wait for resources, too\n/
+  const errors = await program.untilError(/waits? for/)
+  t.regex(errors, counted)
+  t.is(errors.trim().split('\n').length, 1)
+  program.child.kill('SIGTERM')
+  await program.ended
+  t.true(program.errors().trim().split('\n').length <= 2, program.errors())
+})
+
 test.serial('a large demand is not starved by many small ones', async (t) => {
   await using _cluster = await connect({ resources: { cpu: 2 } })
   const pending = new Set<Promise<unknown>>()

@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../api/errors.js'
 import { Secret } from '../transport/secret.js'
+import { runningClusters } from './running-clusters.js'
 
 /** Carries the token of a cluster that spans hosts. */
 export const TOKEN_VARIABLE = 'TROUPE_TOKEN'
@@ -16,16 +17,26 @@ export function tokenFile(): string {
 }
 
 /**
- * What lets this process into a cluster that spans hosts: the token given, else TROUPE_TOKEN, else what the file has.
+ * What lets this process into a cluster that spans hosts: the token given, else TROUPE_TOKEN, else that of the cluster of this
+ * user that runs there, else what the file has.
  *
+ * @param address `HOST:PORT` of the head
  * @throws InvalidInputError if there is none, or it is too short, or others may read the file
  */
-export function joiningSecret(given?: string): Secret {
-  const token = given ?? process.env[TOKEN_VARIABLE] ?? readToken()
+export function joiningSecret(address: string, given?: string): Secret {
+  const token = given ?? process.env[TOKEN_VARIABLE] ?? secretOfOwn(address) ?? readToken()
   if (token !== undefined) return checked(token)
   throw new InvalidInputError(
     `joining a cluster needs its token: set ${TOKEN_VARIABLE}, or copy ${tokenFile()} from the host of its head`,
   )
+}
+
+function secretOfOwn(address: string): string | undefined {
+  try {
+    return runningClusters().find((cluster) => cluster.address === address)?.secret.text
+  } catch {
+    return undefined
+  }
 }
 
 /** The same for a head, which makes up a token and keeps it in the file where there is none. */

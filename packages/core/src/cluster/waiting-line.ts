@@ -1,9 +1,10 @@
 import { QueueFullError, TroupeError } from '../api/errors.js'
 import type { ResourcePool, Resources } from './resources.js'
+import { type WaitingDemand, WaitReports } from './wait-reports.js'
 
 /** Demands that may wait; further ones fail. */
 const MAX_WAITING = 10_000
-/** Milliseconds after which a demand that waits is reported, and no other may pass it any more. */
+/** Milliseconds after which no other may pass a demand that waits. */
 const PATIENCE = 1000
 /** Milliseconds that others may not pass for, before they may again for as long. */
 const RESERVED_FOR = 10_000
@@ -41,7 +42,8 @@ interface Waiting {
   readonly wanted: () => readonly ResourcePool[]
   readonly attempt: () => boolean
   readonly fail: (error: unknown) => void
-  readonly timer: NodeJS.Timeout | undefined
+  readonly isReported: boolean
+  readonly missing: () => string
 }
 
 /**
@@ -52,13 +54,13 @@ interface Waiting {
  */
 export class WaitingLine {
   readonly #waiting = new Set<Waiting>()
-  readonly #warn: (message: string, driver: string | undefined) => void
+  readonly #reports: WaitReports
   #places = 0
   #again: NodeJS.Timeout | undefined
 
-  /** @param warn tells a driver what its demand waits for */
+  /** @param warn tells a driver what its demands wait for */
   constructor(warn: (message: string, driver: string | undefined) => void) {
-    this.#warn = warn
+    this.#reports = new WaitReports(warn)
   }
 
   /**
@@ -68,12 +70,11 @@ export class WaitingLine {
    * @throws QueueFullError if too many wait already; TroupeError if the demand is dropped
    */
   wait<T>(waiter: Waiter, isReported: boolean, { attempt, missing, wanted, kind }: Attempt<T>): Promise<T> {
-    const { what, driver } = waiter
+    const { what } = waiter
     if (this.#waiting.size >= MAX_WAITING) {
       throw new QueueFullError(`${what} cannot be queued: ${MAX_WAITING} others wait for resources already`)
     }
     return new Promise((resolve, reject) => {
-      const warn = () => this.#warn(`${what} waits for ${missing()}`, driver)
       const place = ++this.#places
       this.#waiting.add({
         place,
@@ -81,7 +82,8 @@ export class WaitingLine {
         waiter,
         kind,
         wanted,
-        timer: isReported ? setTimeout(warn, PATIENCE) : undefined,
+        isReported,
+        missing,
         attempt: () => {
           const result = attempt(place)
           if (result !== undefined) resolve(result)
@@ -134,8 +136,13 @@ export class WaitingLine {
   }
 
   #remove(waiting: Waiting): void {
-    clearTimeout(waiting.timer)
     this.#waiting.delete(waiting)
+  }
+
+  *#reported(): Iterable<WaitingDemand> {
+    for (const { isReported, since, waiter, missing } of this.#waiting) {
+      if (isReported) yield { what: waiter.what, driver: waiter.driver, since, missing }
+    }
   }
 
   /** A break may begin without anything being released. */
@@ -143,6 +150,7 @@ export class WaitingLine {
     this.#again ??= setTimeout(() => {
       this.#again = undefined
       this.attempt()
+      this.#reports.look(this.#reported(), Date.now())
       if (this.#waiting.size > 0) this.#attemptLater()
     }, PATIENCE)
     this.#again.unref()

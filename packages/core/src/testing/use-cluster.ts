@@ -2,13 +2,26 @@ import type { TestFn } from 'ava'
 import { type Cluster, type ConnectOptions, connect } from '../index.js'
 import { files, processesOf, untilGone } from './leftovers.js'
 
-/** Gives a test file a cluster of its own, and checks after its tests that nothing of it is left. */
+/** Lines of the cluster that are kept. */
+const MOST_LINES = 1000
+
+/**
+ * Gives a test file a cluster of its own, and checks after its tests that nothing of it is left. What its
+ * actors write is only shown with a test that fails.
+ */
 export function useCluster(test: TestFn, options: ConnectOptions = {}): () => Cluster {
   let cluster: Cluster
   let before: string[] = []
+  const lines: string[] = []
+  const onLog = (line: string) => {
+    if (lines.push(line) > MOST_LINES) lines.shift()
+  }
   test.before(async () => {
     before = files()
-    cluster = await connect(options)
+    cluster = await connect({ onLog, ...options })
+  })
+  test.afterEach.always((t) => {
+    if (!t.passed) for (const line of lines.splice(0)) t.log(line)
   })
   test.after.always('nothing of the cluster is left', async (t) => {
     if (!cluster) return

@@ -12,11 +12,6 @@ export type ClassMark = string
 type ErrorClass = abstract new (...args: never[]) => Error
 
 const marks = new WeakMap<object, ClassMark>()
-const known = new Map<ClassMark, WeakRef<Error>>()
-/** When a class that was not found is looked for again: it may have been loaded since. */
-const lookAgain = new Map<ClassMark, number>()
-/** A search may take this share of the time. */
-const SHARE = 1 / 20
 
 /** The mark of an error's class; its name alone for one that every process has; undefined where it has no class. */
 export function markOf(error: Error): ClassMark | undefined {
@@ -56,22 +51,69 @@ function textOf(errorClass: object): string {
  * is an instance of a class has loaded that class. Where several classes have the mark, it cannot be told which one is meant.
  */
 export function prototypeOf(mark: ClassMark): Error | undefined {
-  if (!mark.includes(' ')) return errorClasses.get(mark)?.prototype
-  const found = known.get(mark)?.deref()
-  if (found || performance.now() < (lookAgain.get(mark) ?? 0)) return found
-  const start = performance.now()
-  const classes = loadedErrorClasses().filter((errorClass) => isMarked(errorClass, mark))
-  const end = performance.now()
-  if (classes.length === 1) known.set(mark, new WeakRef(classes[0]!.prototype))
-  else lookAgain.set(mark, end + (end - start) / SHARE)
-  return known.get(mark)?.deref()
+  return mark.includes(' ') ? loaded.prototypeOf(mark) : errorClasses.get(mark)?.prototype
 }
 
-function isMarked(errorClass: ErrorClass, mark: ClassMark): boolean {
+/** Milliseconds that searches may take at first, the share of the time since that they may take further, and the most of it. */
+const ALLOWANCE = 2000
+const SHARE = 1 / 20
+/** Marks that were looked for in vain and are not looked for again; of more, the oldest are. */
+const MOST_MISSING = 1000
+
+/**
+ * Finds error classes by their marks. One search is for all classes that are loaded, since only the engine knows them and takes
+ * long to tell; none is made twice for the same mark, and none where searches have taken long lately.
+ */
+export class ErrorClassIndex {
+  readonly #find: () => ErrorClass[]
+  readonly #now: () => number
+  /** Those that were loaded at the last search; of several with a mark, none. */
+  #known = new Map<ClassMark, WeakRef<Error> | undefined>()
+  readonly #missing = new Set<ClassMark>()
+  #allowance = ALLOWANCE
+  #counted: number
+
+  /**
+   * @param find what makes a search
+   * @param now a clock, in milliseconds
+   */
+  constructor(find: () => ErrorClass[] = loadedErrorClasses, now: () => number = () => performance.now()) {
+    this.#find = find
+    this.#now = now
+    this.#counted = now()
+  }
+
+  prototypeOf(mark: ClassMark): Error | undefined {
+    if (!this.#known.has(mark) && !this.#missing.has(mark) && this.#maySearch()) this.#search(mark)
+    return this.#known.get(mark)?.deref()
+  }
+
+  #maySearch(): boolean {
+    const now = this.#now()
+    this.#allowance = Math.min(ALLOWANCE, this.#allowance + (now - this.#counted) * SHARE)
+    this.#counted = now
+    return this.#allowance > 0
+  }
+
+  #search(wanted: ClassMark): void {
+    const start = this.#now()
+    const known = new Map<ClassMark, WeakRef<Error> | undefined>()
+    for (const errorClass of this.#find()) {
+      const mark = markOrNone(errorClass)
+      if (mark !== undefined) known.set(mark, known.has(mark) ? undefined : new WeakRef(errorClass.prototype))
+    }
+    this.#known = known
+    if (!known.has(wanted)) this.#missing.add(wanted)
+    if (this.#missing.size > MOST_MISSING) this.#missing.delete(this.#missing.values().next().value!)
+    this.#allowance -= this.#now() - start
+  }
+}
+
+function markOrNone(errorClass: ErrorClass): ClassMark | undefined {
   try {
-    return markOfClass(errorClass) === mark
+    return markOfClass(errorClass)
   } catch {
-    return false
+    return undefined
   }
 }
 
@@ -91,20 +133,22 @@ function loadedErrorClasses(): ErrorClass[] {
         })
         return answer!
       }
-      const { result } = ask('Runtime.evaluate', { expression: 'Error.prototype' })
+      const { result } = ask('Runtime.evaluate', { expression: 'Error.prototype', silent: true })
       const { objects } = ask('Runtime.queryObjects', { prototypeObjectId: result.objectId })
       const key = `taken ${Math.random()}`
       const found: object[] = []
       Object.defineProperty(globalThis, key, { configurable: true, value: (all: object[]) => found.push(...all) })
       try {
         const functionDeclaration = `function () { globalThis[${JSON.stringify(key)}](this) }`
-        ask('Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration })
+        ask('Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration, silent: true })
       } finally {
         Reflect.deleteProperty(globalThis, key)
       }
       return found.flatMap((object) => {
-        const errorClass = Object.hasOwn(object, 'constructor') ? propertyOf(object, 'constructor') : undefined
-        const isClass = typeof errorClass === 'function' && propertyOf(errorClass, 'prototype') === object
+        // Getters would run code of others.
+        const errorClass = Object.getOwnPropertyDescriptor(object, 'constructor')?.value
+        const isClass =
+          typeof errorClass === 'function' && Object.getOwnPropertyDescriptor(errorClass, 'prototype')?.value === object
         return isClass ? [errorClass as ErrorClass] : []
       })
     } finally {
@@ -114,3 +158,5 @@ function loadedErrorClasses(): ErrorClass[] {
     return []
   }
 }
+
+const loaded = new ErrorClassIndex()
