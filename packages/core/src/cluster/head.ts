@@ -140,6 +140,7 @@ export class Head {
       startWorker: async (spec) => this.#agent.startWorker(spec),
       endWorker: (processId) => this.#agent.endWorker(processId),
       stackOf: (processId) => this.#agent.stackOf(processId),
+      hadToRun: async (processId) => this.#agent.hadToRun(processId),
       prepareDirectory: (id) => this.#agent.prepareDirectory(id),
       dropDirectory: (id) => this.#agent.dropDirectory(id),
     }

@@ -5,7 +5,7 @@ import type { Death, Lease, LeaseRequest } from './protocol.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
-/** Milliseconds that a worker has to finish a cancelled task. */
+/** Milliseconds of running that a worker has to finish a cancelled task. */
 const LAST_MOMENTS = 1000
 
 /** How often the start of a worker is tried. */
@@ -81,7 +81,7 @@ export class LeaseTable {
     }
     const isIdle =
       how === 'idle' ||
-      (await within(
+      (await worker.within(
         worker.duties.idle().catch(() => false),
         LAST_MOMENTS,
       )) === true
@@ -194,17 +194,5 @@ export class LeaseTable {
 
   #reclaim(parent: Held | undefined): void {
     if (parent && parent.children > 0 && --parent.children === 0) this.#scheduler.takeBack(parent.grant)
-  }
-}
-
-async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds)
-  })
-  try {
-    return await Promise.race([promise, timeout])
-  } finally {
-    clearTimeout(timer)
   }
 }

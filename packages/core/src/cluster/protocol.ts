@@ -409,6 +409,8 @@ export interface NodeRequests {
   /** Resolves when the process has ended. */
   endWorker(processId: string): Promise<void>
   stackOf(processId: string): Promise<Stack>
+  /** Milliseconds that a worker's process has had to run; undefined where that is not known, as of one that has ended. */
+  hadToRun(processId: string): number | undefined
   /** Gets a working directory, if the node does not have it, and tells where it is. */
   prepareDirectory(id: DirectoryId): Promise<string>
   /** Nobody uses a working directory any more. */

@@ -35,8 +35,8 @@ type Class = new (...args: unknown[]) => object
 const JOIN_TIMEOUT = 600_000
 /** Milliseconds after others have let go of the last result that its memory is given back. */
 const COLLECT_AFTER = 500
-/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends. */
-const HAND_OVER = 10_000
+/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost. */
+const HAND_OVER = 60_000
 
 /** What a worker does to the process or the thread it is, or to its place in one that it shares. */
 export interface Body {
