@@ -418,7 +418,9 @@ export class ActorTable {
       const place = { dimensions, gpus, folders, ...members[actor.member] }
       const record = recordOf({ ...actor, worker })
       const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
-      await worker.unlessExited(worker.duties.become(spec))
+      const become = worker.unlessExited(worker.duties.become(spec))
+      void this.#limitImport(actor, worker, become)
+      await become
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       if (worker.death) throw new WorkerExit(worker.death)
     } catch (error) {
@@ -429,14 +431,17 @@ export class ActorTable {
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
     this.#actors.inProcess(actor, worker.processId)
-    void this.#limitImport(actor, worker)
   }
 
   /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
-  async #limitImport(actor: Actor, worker: WorkerProcess): Promise<void> {
+  async #limitImport(actor: Actor, worker: WorkerProcess, become: Promise<void>): Promise<void> {
     const { actorClass, startTimeout } = actor.request
-    const loaded = worker.unlessExited(worker.duties.loaded()).catch(() => {})
-    if ((await worker.within(loaded, startTimeout)) !== LATE || actor.worker !== worker) return
+    const imported = worker.untilImported(
+      actor.id,
+      startTimeout,
+      become.then(() => true),
+    )
+    if ((await imported.catch(() => undefined)) !== LATE || actor.worker !== worker) return
     await this.end(actor.id, `its ${notImported(actorClass.module, startTimeout)}`)
   }
 

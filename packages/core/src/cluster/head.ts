@@ -57,6 +57,7 @@ type CommonRequests = Omit<
   | 'finishNode'
   | 'failing'
   | 'spare'
+  | 'imported'
   | 'leave'
   | 'offerDirectory'
   | 'sendDirectory'
@@ -285,6 +286,7 @@ export class Head {
       stopping: () => this.#actors.stopping(processId),
       finished: () => this.#actors.finished(processId),
       spare: () => this.#workers.spared(worker),
+      imported: (what: string) => worker.imported(what),
       failing: (error: unknown) => {
         worker.failure = error
       },

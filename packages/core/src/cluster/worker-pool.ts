@@ -61,6 +61,8 @@ export class WorkerProcess {
     this.#joined = resolve
   })
   #exited!: (death: Death) => void
+  /** The modules that it is to import, by whose they are. */
+  readonly #importing = new Map<string, () => void>()
   readonly exited = new Promise<Death>((resolve) => {
     this.#exited = resolve
   })
@@ -123,6 +125,24 @@ export class WorkerProcess {
     this.death = death
     this.#exited(death)
     this.holder?.exited(death)
+  }
+
+  /**
+   * Resolves when it has said that it has imported the module of its actor or of a function, or LATE once it has had the time
+   * for that; rejects with a WorkerExit when it has ended. Call it before the worker is asked to import the module.
+   */
+  async untilImported(what: string, timeout: number, mustImport: Promise<boolean>): Promise<typeof LATE | undefined> {
+    const said = new Promise<void>((resolve) => this.#importing.set(what, resolve))
+    try {
+      if (!(await mustImport)) return undefined
+      return (await this.within(this.unlessExited(said), timeout)) === LATE ? LATE : undefined
+    } finally {
+      this.#importing.delete(what)
+    }
+  }
+
+  imported(what: string): void {
+    this.#importing.get(what)?.()
   }
 
   /** What a promise resolves with, or LATE once the worker's process has had so many milliseconds to run, or `most` have passed. */
