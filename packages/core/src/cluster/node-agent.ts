@@ -11,7 +11,7 @@ import type { Death, NodeNotices, NodeRequests, ProcessSettings, Stack, ThreadPl
 import { visibleDevices } from './resources.js'
 import { RunClock } from './run-clock.js'
 import { STACK_FLAGS, StackProbe } from './stack-probe.js'
-import { explainStart, StartRefusal, startProcess } from './start-process.js'
+import { explainAbort, explainStart, StartRefusal, startProcess } from './start-process.js'
 import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
 import { withoutToken } from './token.js'
@@ -137,7 +137,8 @@ export class NodeAgent implements NodeRequests {
       child.on('exit', (code, signal) => {
         // What it has started may keep its output open.
         this.#ended(processId, child.pid)
-        void lastOutput(child).then(() => report(lastLines.describe('process', code, signal)))
+        const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
+        void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))
       })
     })
     this.#probes.set(processId, probe)

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process'
 import type { WorkerSettings } from './boot.js'
 import type { Death, NodeNotices, ProcessSettings } from './protocol.js'
 import { LATE, RunClock, whileRunning } from './run-clock.js'
-import { explainStart } from './start-process.js'
+import { explainAbort, explainStart } from './start-process.js'
 import { explainFatal, LastLines, readLines } from './worker-output.js'
 
 /** What a node tells a process of threads. */
@@ -52,7 +52,10 @@ export class ThreadGroup {
       })
     }
     child.on('error', (error) => this.#ended(explainStart(error, folders)))
-    child.on('exit', (code, signal) => this.#ended(ownLines.describe('process', code, signal)))
+    child.on('exit', (code, signal) => {
+      const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
+      this.#ended({ ...ownLines.describe('process', code, signal), ...aborted })
+    })
   }
 
   start(settings: WorkerSettings): void {
