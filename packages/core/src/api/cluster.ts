@@ -125,8 +125,8 @@ export class Cluster {
   }
 
   /**
-   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that is too busy to answer within a
-   * second tells only of those that run.
+   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that has had a second to answer and
+   * does not tells only of those that run.
    */
   async tasks(): Promise<TaskInfo[]> {
     return this.#runtime.head.tasks()
