@@ -7,7 +7,7 @@ import { RemoteBusy, remoteBusyFor } from '../testing/busy.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
-import { run, runLimited } from '../testing/programs.js'
+import { run, runLimited, runUnder } from '../testing/programs.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { temporaryFolder } from '../testing/temporary.js'
 
@@ -116,6 +116,19 @@ test.serial(
   },
 )
 
+// The kernel holds root to no limit, and root alone can become a user that has no other processes.
+const asAnother = process.getuid?.() === 0 ? test.serial : test.serial.skip
+
+asAnother('without threads a spawn fails and says which limit to raise, and the cluster lives on', async (t) => {
+  const user = ['setpriv', `--reuid=${64_000 + (process.pid % 1000)}`, '--regid=65534', '--clear-groups']
+  const program = runUnder(t, [...user, 'prlimit', '--nproc=64:64'], 'crowd-program.js', '30')
+  const { spawned, message, sum } = JSON.parse(await program.line())
+  t.true(spawned > 0 && spawned < 30, `${spawned} were spawned`)
+  t.regex(message, /^actor Counter#\d+ died: its process could not be started.*ulimit -u/)
+  t.is(sum, spawned)
+  t.is(await program.ended, 0)
+})
+
 test.serial('a module whose import never ends fails its spawn, and its tasks, naming the module', async (t) => {
   await using _cluster = await connect({ resources: { cpu: 1 } })
   const modules = {
@@ -125,20 +138,15 @@ test.serial('a module whose import never ends fails its spawn, and its tasks, na
   const never = () => {}
   for (const [name, text] of Object.entries(modules)) {
     const url = pathToFileURL(join(temporaryFolder(t, { [name]: text }), name)).href
+    const endless = actor(url, class Never {})
     for (const isolation of ['process', 'thread'] as const) {
       const limits = { startTimeout: 4000, maxRestarts: 2, isolation, name: `endless-${isolation}` }
-      await t.throwsAsync(
-        () =>
-          actor(url, class Never {})
-            .options(limits)
-            .spawn(),
-        {
-          instanceOf: ActorDiedError,
-          message: new RegExp(
-            `^actor endless-${isolation} died: its module file://.*/${name} was not imported within 4 s; .*startTimeout`,
-          ),
-        },
-      )
+      await t.throwsAsync(() => endless.options(limits).spawn(), {
+        instanceOf: ActorDiedError,
+        message: new RegExp(
+          `^actor endless-${isolation} died: its module file://.*/${name} was not imported within 4 s; .*startTimeout`,
+        ),
+      })
     }
     const task = remote(url, never, { startTimeout: 2000 })
     // On one CPU they would take their turns, and all fail in the same way.
