@@ -25,6 +25,8 @@ interface Held {
   readonly since: number
   /** What the task waits for: leases of its own calls, and refs. While there is something, its resources are lent. */
   children: number
+  /** Resolves when the module of its function has been imported there. */
+  readonly imported: Promise<void>
 }
 
 /** What runs on a worker that is leased. */
@@ -84,12 +86,10 @@ export class LeaseTable {
       await this.#discard(held, 'its connection broke')
       return death
     }
-    const isIdle =
-      how === 'idle' ||
-      (await worker.within(
-        worker.duties.idle().catch(() => false),
-        LAST_MOMENTS,
-      )) === true
+    // One that still imports the module could do nothing for others.
+    const idle = how === 'idle' ? Promise.resolve(true) : worker.duties.idle().catch(() => false)
+    const isIdle = (await worker.within(Promise.all([idle, held.imported]), LAST_MOMENTS)) !== LATE && (await idle)
+    if (this.#held.get(id) !== held) return this.#deaths.get(id)
     if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
     else if (this.#forget(held)) this.#workers.rest(worker)
     return undefined
@@ -171,7 +171,20 @@ export class LeaseTable {
       imported.catch(() => {})
       await equip
       const since = performance.now()
-      const held = { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 }
+      const held = {
+        id,
+        what,
+        owner: owner.processId,
+        driver,
+        grant,
+        worker,
+        since,
+        children: 0,
+        imported: imported.then(
+          () => {},
+          () => {},
+        ),
+      }
       this.#held.set(id, held)
       this.#byProcess.set(worker.processId, held)
       void this.#limitImport(held, task, imported)
