@@ -279,3 +279,23 @@ TEST("a process killed at any step of the store's protocol leaves it usable, and
   munmap(board, sizeof(Board));
   board = nullptr;
 }
+
+TEST("a process that joins a store which as many use as may is told so, and joins once another has left") {
+  const auto store = Store::create({8 * kMebibyte, 0, "/tmp", 64});
+  std::vector<std::shared_ptr<Store>> others;
+  std::string reason;
+  for (int number = 0; number < 2000 && reason.empty(); number++) {
+    try {
+      others.push_back(Store::open(store->handle()));
+    } catch (const std::exception& error) {
+      reason = error.what();
+    }
+  }
+  CHECK(others.size() == 1023);
+  CHECK(reason == "the object store of this node is used by 1024 processes already, which is the most; spawn fewer actors a node, or with isolation 'thread' or 'local'");
+  const auto object = make(*store, kMebibyte, 7);
+  CHECK(isFilled(object.data, kMebibyte, 7));
+  others.pop_back();
+  CHECK(!inProcess(store->handle(), [](Store& joined) { make(joined, kMebibyte, 8); }));
+  others.push_back(Store::open(store->handle()));
+}

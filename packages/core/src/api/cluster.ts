@@ -1,14 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { inspect } from 'node:util'
-import {
-  type ActorInfo,
-  type ActorStack,
-  type GroupInfo,
-  type NodeInfo,
-  type ObjectInfo,
-  STOP_TIMEOUT,
-  type TaskInfo,
-} from '../cluster/protocol.js'
+import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
 import { checkResources, type Resources } from '../cluster/resources.js'
 import { currentActor, type Runtime, runtimeOrNone } from '../runtime/runtime.js'
 import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
@@ -63,8 +55,8 @@ export interface ConnectOptions {
   readonly store?: StoreOptions
 }
 
-/** Milliseconds the head of a local cluster may take to end. */
-const END_TIMEOUT = STOP_TIMEOUT + 5000
+/** Milliseconds that the head of a local cluster may take to end. Each thing that it waits for has a limit of its own. */
+const END_TIMEOUT = 120_000
 
 /**
  * Joins a cluster as a driver, or starts one on this host that ends with this process, however that ends.
@@ -144,8 +136,8 @@ export class Cluster {
   }
 
   /**
-   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that is too busy to answer within a
-   * second tells only of those that run.
+   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that has had a second to answer and
+   * does not tells only of those that run.
    */
   async tasks(): Promise<TaskInfo[]> {
     return this.#runtime.head.tasks()

@@ -6,6 +6,7 @@ import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
 import { LineWriter } from '../cluster/line-writer.js'
 import { loaderFlags } from '../cluster/loader-flags.js'
 import { reachHead, unreachable } from '../cluster/reach.js'
+import { LATE, RunClock, whileRunning } from '../cluster/run-clock.js'
 import { programName, type RunningCluster, runningClusters } from '../cluster/running-clusters.js'
 import { StartRefusal, startProcess } from '../cluster/start-process.js'
 import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
@@ -29,8 +30,10 @@ const JOIN_TIMEOUT = 10_000
 /** Where the lines of this driver's actors go that its head sends. */
 const output = new LineWriter(process.stderr)
 
-/** Milliseconds the head of a local cluster may take to start. */
-const START_TIMEOUT = 30_000
+/** Milliseconds of running that the head of a local cluster may take to start. */
+const START_TIMEOUT = 60_000
+/** It is its process that is waited for, and not its answer to a connection. */
+const LONGEST = 2 ** 31 - 1
 
 function writeLine(line: string): void {
   output.write(line)
@@ -135,7 +138,7 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   sendBoot(stdin, boot)
   stdin.unref()
   const switchboard = new Switchboard({ processId: driver, nodeId }, secret, true)
-  const duties = { timeout: START_TIMEOUT, onLog: onLog ?? writeLine, onUnhandled: onFailure ?? endByFailure }
+  const duties = { timeout: LONGEST, onLog: onLog ?? writeLine, onUnhandled: onFailure ?? endByFailure }
   const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)
@@ -143,7 +146,7 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   })
   failed.catch(() => {})
   try {
-    runtime.cluster = await Promise.race([runtime.head.joinDriver({ namespace }), failed])
+    runtime.cluster = await within(head, Promise.race([runtime.head.joinDriver({ namespace }), failed]))
     await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('the head did not start')
@@ -154,6 +157,14 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   joinStore(runtime.cluster.store)
   enter(runtime)
   return { runtime, head }
+}
+
+/** @throws ClusterLostError if the head takes too long */
+async function within<T>({ pid }: ChildProcess, joined: Promise<T>): Promise<T> {
+  const clock = pid === undefined ? undefined : new RunClock(pid)
+  const outcome = await whileRunning(joined, START_TIMEOUT, () => clock?.look())
+  if (outcome !== LATE) return outcome
+  throw new ClusterLostError(`the head did not start within ${START_TIMEOUT / 1000} s`)
 }
 
 function startHead(clusterId: string): ChildProcess {

@@ -6,6 +6,7 @@ import { isGenerator } from './generators.js'
 import type { RemoteArguments, RemoteMethod } from './handle.js'
 import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 import type { ObjectRef } from './ref.js'
+import { checkStartTimeout } from './spawn-options.js'
 
 /** A function of any shape. */
 // biome-ignore lint/suspicious/noExplicitAny: any function is accepted
@@ -19,6 +20,11 @@ export interface TaskOptions extends CallOptions, PlaceOptions {
   readonly retryExceptions?: boolean | ((error: unknown) => boolean)
   /** The function returns this many values in an array, and the call gives a ref of each. */
   readonly numReturns?: number
+  /**
+   * Milliseconds that the import of its module may take in a process that has not imported it yet, 60,000 by default. The time
+   * in which the process waits for CPU or a disk, or is stopped, does not count.
+   */
+  readonly startTimeout?: number
 }
 
 /** The refs that a task with `numReturns` gives. */
@@ -100,6 +106,7 @@ function callerOfTask<F extends AnyFunction>(
 function checkTaskOptions(options: TaskOptions): void {
   checkCallOptions(options)
   checkPlaceOptions(options)
+  checkStartTimeout(options)
   const { numReturns } = options
   if (numReturns === undefined) return
   checkCount('numReturns', numReturns, 1)

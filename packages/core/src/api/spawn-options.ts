@@ -7,7 +7,7 @@ import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 /** Calls of one process that may be unanswered, unless `maxPendingCalls` says otherwise. */
 export const MAX_PENDING_CALLS = 100_000
 
-/** Milliseconds that the start of an actor's process and the import of its module may each take, unless `startTimeout` says so. */
+/** Milliseconds that the start of a process, and the import of a module, may take unless `startTimeout` says otherwise. */
 export const START_TIMEOUT = 60_000
 /** The longest that a timer can wait. */
 const MAX_TIMEOUT = 2 ** 31 - 1
@@ -46,7 +46,8 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
   readonly cwd?: string
   /**
    * Milliseconds that its process may take to start, from when it is its turn on its node, and the import of its module after
-   * that; 60,000 by default. Its constructor may take as long as it likes.
+   * that; 60,000 by default. The time in which the process waits for CPU or a disk, or is stopped, does not count. Its
+   * constructor may take as long as it likes.
    */
   readonly startTimeout?: number
   /** What stands before each line that its process writes, where the driver shows it; by default its name in brackets. */
@@ -95,12 +96,7 @@ export function checkSpawnOptions(options: SpawnOptions): void {
     const value = options[name]
     if (value !== undefined) checkLimit(name, value)
   }
-  const { startTimeout } = options
-  if (startTimeout !== undefined) {
-    checkLimit('startTimeout', startTimeout)
-    if (startTimeout > MAX_TIMEOUT)
-      throw new InvalidInputError(`startTimeout must be at most ${MAX_TIMEOUT}, found ${startTimeout}`)
-  }
+  checkStartTimeout(options)
   const grouped = new Set<string>()
   for (const [group, { limit, methods }] of Object.entries(options.concurrencyGroups ?? {})) {
     checkLimit(`the limit of the concurrency group ${group}`, limit)
@@ -124,6 +120,14 @@ function checkIsolation(options: SpawnOptions): void {
   if (own.length === 0) return
   const list = own.join(', ')
   throw new InvalidInputError(`a local actor shares the process that spawns it: ${list} cannot be set; use a thread`)
+}
+
+/** @throws InvalidInputError if a timer cannot wait for so long */
+export function checkStartTimeout({ startTimeout }: { readonly startTimeout?: number }): void {
+  if (startTimeout === undefined) return
+  checkLimit('startTimeout', startTimeout)
+  if (startTimeout > MAX_TIMEOUT)
+    throw new InvalidInputError(`startTimeout must be at most ${MAX_TIMEOUT}, found ${startTimeout}`)
 }
 
 function checkLimit(name: string, value: number): void {

@@ -9,6 +9,31 @@ export function checkTimeout(name: string, milliseconds: number): void {
   throw new InvalidInputError(`${name} must be milliseconds, at least 0, or Infinity; found ${milliseconds}`)
 }
 
+/** Milliseconds of one turn of {@link afterTurns}. */
+const TURN = 100
+
+/**
+ * Calls a function once the event loop has turned for some milliseconds, so that they pass only while this process can run and
+ * take in what others send; finite ones only. Returns what calls that off.
+ */
+export function afterTurns(milliseconds: number, act: () => void): () => void {
+  let timer: NodeJS.Timeout
+  const wait = (rest: number) => {
+    timer = setTimeout(() => setImmediate(turned, rest), Math.min(rest, TURN))
+  }
+  let isOff = false
+  const turned = (rest: number) => {
+    if (isOff) return
+    if (rest > TURN) wait(rest - TURN)
+    else act()
+  }
+  wait(milliseconds)
+  return () => {
+    isOff = true
+    clearTimeout(timer)
+  }
+}
+
 /** Calls a function after some milliseconds, never if they are Infinity. Returns what calls that off. */
 export function after(milliseconds: number, act: () => void): () => void {
   if (milliseconds === Number.POSITIVE_INFINITY) return () => {}

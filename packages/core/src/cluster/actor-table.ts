@@ -18,9 +18,11 @@ import type {
   WorkerFolders,
 } from './protocol.js'
 import { STOP_TIMEOUT } from './protocol.js'
+import { LATE } from './run-clock.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { type FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import {
+  notImported,
   prepareFolders,
   WorkerExit,
   type WorkerHolder,
@@ -281,7 +283,10 @@ export class ActorTable {
   /** Runs the onStop of an actor, unless that takes too long. */
   async #finish({ worker }: Actor): Promise<void> {
     if (!worker?.mustFinish) return
-    await Promise.race([worker.unlessExited(worker.duties.finish()).catch(() => {}), after(STOP_TIMEOUT + STOP_GRACE)])
+    await worker.within(
+      worker.unlessExited(worker.duties.finish()).catch(() => {}),
+      STOP_TIMEOUT + STOP_GRACE,
+    )
   }
 
   /** The actor of a process has a hook that runs before it ends in order. */
@@ -297,8 +302,8 @@ export class ActorTable {
     actor.ending ??= 'it was stopped'
     const { worker } = actor
     if (!worker?.mustFinish) return
-    void after(STOP_TIMEOUT + STOP_GRACE).then(() => {
-      if (worker.mustFinish) void this.end(actor.id, 'it was stopped')
+    void worker.within(worker.exited, STOP_TIMEOUT + STOP_GRACE).then((outcome) => {
+      if (outcome === LATE && worker.mustFinish) void this.end(actor.id, 'it was stopped')
     })
   }
 
@@ -413,7 +418,9 @@ export class ActorTable {
       const place = { dimensions, gpus, folders, ...members[actor.member] }
       const record = recordOf({ ...actor, worker })
       const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
-      await worker.unlessExited(worker.duties.become(spec))
+      const become = worker.unlessExited(worker.duties.become(spec))
+      void this.#limitImport(actor, worker, become)
+      await become
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
       if (worker.death) throw new WorkerExit(worker.death)
     } catch (error) {
@@ -424,20 +431,18 @@ export class ActorTable {
     actor.worker = worker
     if (actor.state === 'starting') actor.state = 'alive'
     this.#actors.inProcess(actor, worker.processId)
-    void this.#limitImport(actor, worker)
   }
 
   /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
-  async #limitImport(actor: Actor, worker: WorkerProcess): Promise<void> {
+  async #limitImport(actor: Actor, worker: WorkerProcess, become: Promise<void>): Promise<void> {
     const { actorClass, startTimeout } = actor.request
-    const giveUp = () => {
-      const advice = 'see what it does or awaits at its top level, or raise startTimeout'
-      const reason = `its module ${actorClass.module} was not imported within ${startTimeout / 1000} s; ${advice}`
-      if (actor.worker === worker) void this.end(actor.id, reason)
-    }
-    const timer = setTimeout(giveUp, startTimeout)
-    await worker.unlessExited(worker.duties.loaded()).catch(() => {})
-    clearTimeout(timer)
+    const imported = worker.untilImported(
+      actor.id,
+      startTimeout,
+      become.then(() => true),
+    )
+    if ((await imported.catch(() => undefined)) !== LATE || actor.worker !== worker) return
+    await this.end(actor.id, `its ${notImported(actorClass.module, startTimeout)}`)
   }
 
   #startWorker(
@@ -629,10 +634,6 @@ function recordOf(actor: Actor): ActorRecord {
     maxTaskRetries,
     maxPendingCalls,
   }
-}
-
-function after(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds).unref())
 }
 
 function isHandled(decision: Decision | undefined): boolean {

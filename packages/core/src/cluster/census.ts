@@ -2,10 +2,11 @@ import { control } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import type { LeaseTable } from './lease-table.js'
 import type { Inventory, ObjectInfo, OwnerDuties, ProcessInfo, TaskInfo } from './protocol.js'
+import { LATE, whileRunning } from './run-clock.js'
 import type { WorkerPool } from './worker-pool.js'
 
-/** Milliseconds that a process has to answer. */
-const PATIENCE = 1000
+/** Milliseconds of running that a worker has to answer, and the most that any process is waited for. */
+const PATIENCE = { running: 1000, most: 5000 }
 
 interface Answer {
   readonly processId: string
@@ -59,7 +60,7 @@ export class Census {
     const isAsked = (id: string) => pids.includes(this.#workers.of(id)?.pid ?? 0)
     const peers = [...this.#drivers, ...this.#workers.peers().filter(([id]) => isAsked(id))]
     const own = peers.filter(([, { identity }]) => identity.nodeId === nodeId)
-    await Promise.all(own.map(([, peer]) => patiently(control<OwnerDuties>(peer).collect())))
+    await Promise.all(own.map(([id, peer]) => this.#patiently(id, control<OwnerDuties>(peer).collect())))
   }
 
   async #ask(): Promise<Answer[]> {
@@ -69,8 +70,20 @@ export class Census {
   }
 
   async #askOne(processId: string, peer: Peer): Promise<Answer | undefined> {
-    const inventory = await patiently(control<OwnerDuties>(peer).inventory())
+    const inventory = await this.#patiently(processId, control<OwnerDuties>(peer).inventory())
     return inventory && { processId, process: { ...this.#processOf(processId), pid: inventory.pid }, inventory }
+  }
+
+  /** The answer of a process, unless it fails or takes too long. */
+  async #patiently<T>(processId: string, answer: Promise<T>): Promise<T | undefined> {
+    const { running, most } = PATIENCE
+    const worker = this.#workers.of(processId)
+    const answered = answer.catch(() => undefined)
+    // How busy a driver is nobody knows.
+    const outcome = await (worker
+      ? worker.within(answered, running, most)
+      : whileRunning(answered, most, () => undefined))
+    return outcome === LATE ? undefined : outcome
   }
 
   #processOf(processId: string): ProcessInfo {
@@ -79,15 +92,4 @@ export class Census {
     const driver = this.#drivers.get(processId)
     return { name: driver ? 'driver' : 'gone', pid: 0, nodeId: driver?.identity.nodeId ?? '' }
   }
-}
-
-/** The answer of a process, unless it fails or takes too long. */
-async function patiently<T>(answer: Promise<T>): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), PATIENCE)
-  })
-  const first = await Promise.race([answer.catch(() => undefined), late])
-  clearTimeout(timer)
-  return first
 }

@@ -2,11 +2,10 @@ import '../runtime/tuning.js'
 import { type HeadBoot, receiveBoot } from './boot.js'
 import { Head } from './head.js'
 import { onParentEnd } from './lifeline.js'
-import { STOP_TIMEOUT } from './protocol.js'
 import { HEAD_TITLE } from './title.js'
 
-/** Milliseconds that the end of a cluster may take beside the onStop of its actors. */
-const END_GRACE = 5000
+/** Milliseconds that the end of a cluster may take, should one of the limits of what it waits for not hold. */
+const END_TIMEOUT = 110_000
 
 const boot = receiveBoot<HeadBoot>()
 process.title = HEAD_TITLE
@@ -23,6 +22,6 @@ let isEnding = false
 function end(): void {
   if (isEnding) return
   isEnding = true
-  setTimeout(() => process.kill(process.pid, 'SIGKILL'), STOP_TIMEOUT + END_GRACE).unref()
+  setTimeout(() => process.kill(process.pid, 'SIGKILL'), END_TIMEOUT).unref()
   void head.close().finally(() => process.exit(0))
 }

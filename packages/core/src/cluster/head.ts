@@ -58,6 +58,7 @@ type CommonRequests = Omit<
   | 'finishNode'
   | 'failing'
   | 'spare'
+  | 'imported'
   | 'leave'
   | 'offerDirectory'
   | 'sendDirectory'
@@ -148,6 +149,7 @@ export class Head {
       startWorker: async (spec) => this.#agent.startWorker(spec),
       endWorker: (processId) => this.#agent.endWorker(processId),
       stackOf: (processId) => this.#agent.stackOf(processId),
+      hadToRun: async (processId) => this.#agent.hadToRun(processId),
       prepareDirectory: (id) => this.#agent.prepareDirectory(id),
       dropDirectory: (id) => this.#agent.dropDirectory(id),
     }
@@ -302,6 +304,7 @@ export class Head {
       stopping: () => this.#actors.stopping(processId),
       finished: () => this.#actors.finished(processId),
       spare: () => this.#workers.spared(worker),
+      imported: (what: string) => worker.imported(what),
       failing: (error: unknown) => {
         worker.failure = error
       },

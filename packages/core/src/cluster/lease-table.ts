@@ -1,11 +1,12 @@
-import { WorkerDiedError } from '../api/errors.js'
+import { InvalidInputError, WorkerDiedError } from '../api/errors.js'
 import { randomId } from '../transport/switchboard.js'
 import type { Owner } from './actor-table.js'
 import type { Death, Lease, LeaseRequest } from './protocol.js'
+import { LATE } from './run-clock.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
-import { prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
+import { notImported, prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
-/** Milliseconds that a worker has to finish a cancelled task. */
+/** Milliseconds of running that a worker has to finish a cancelled task. */
 const LAST_MOMENTS = 1000
 
 /** How often the start of a worker is tried. */
@@ -24,7 +25,12 @@ interface Held {
   readonly since: number
   /** What the task waits for: leases of its own calls, and refs. While there is something, its resources are lent. */
   children: number
+  /** Resolves when the module of its function has been imported there. */
+  readonly imported: Promise<void>
 }
+
+/** What runs on a worker that is leased. */
+type Task = Pick<LeaseRequest, 'method' | 'startTimeout'>
 
 /** The workers that processes run tasks on. */
 export class LeaseTable {
@@ -46,14 +52,15 @@ export class LeaseTable {
    *
    * @throws InvalidInputError if no node could ever have the resources
    */
-  async lease({ what, resources, nodeId, labels, bundle }: LeaseRequest, owner: Owner): Promise<Lease> {
+  async lease({ method, startTimeout, ...place }: LeaseRequest, owner: Owner): Promise<Lease> {
     const parent = this.#byProcess.get(owner.processId)
     this.#lend(parent)
     try {
       const { processId, driver } = owner
       const isNested = parent !== undefined
+      const { what, resources, nodeId, labels, bundle } = place
       const demand = { what, resources, nodeId, labels, bundle, owner: processId, driver, isNested }
-      const lease = await this.#startSomewhere(demand, owner)
+      const lease = await this.#startSomewhere(demand, owner, { method, startTimeout })
       const held = this.#held.get(lease.id)
       if (held && owner.isGone) await this.#discard(held, 'its owner has gone')
       return lease
@@ -79,12 +86,10 @@ export class LeaseTable {
       await this.#discard(held, 'its connection broke')
       return death
     }
-    const isIdle =
-      how === 'idle' ||
-      (await within(
-        worker.duties.idle().catch(() => false),
-        LAST_MOMENTS,
-      )) === true
+    // One that still imports the module could do nothing for others.
+    const idle = how === 'idle' ? Promise.resolve(true) : worker.duties.idle().catch(() => false)
+    const isIdle = (await worker.within(Promise.all([idle, held.imported]), LAST_MOMENTS)) !== LATE && (await idle)
+    if (this.#held.get(id) !== held) return this.#deaths.get(id)
     if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
     else if (this.#forget(held)) this.#workers.rest(worker)
     return undefined
@@ -129,11 +134,11 @@ export class LeaseTable {
   }
 
   /** A worker that does not start is tried again, perhaps on another node. */
-  async #startSomewhere(demand: Demand, owner: Owner): Promise<Lease> {
+  async #startSomewhere(demand: Demand, owner: Owner, task: Task): Promise<Lease> {
     for (let attempt = 1; ; attempt++) {
       const grant = await this.#scheduler.acquire(demand)
       try {
-        return await this.#start(demand.what, grant, owner)
+        return await this.#start(demand.what, grant, owner, task)
       } catch (error) {
         if (!(error instanceof WorkerExit)) throw error
         if (attempt === ATTEMPTS || error.death.isRefused || owner.isGone)
@@ -142,7 +147,7 @@ export class LeaseTable {
     }
   }
 
-  async #start(what: string, grant: Grant, owner: Owner): Promise<Lease> {
+  async #start(what: string, grant: Grant, owner: Owner, task: Task): Promise<Lease> {
     const id = randomId()
     const { driver, namespace, directory } = owner
     try {
@@ -157,11 +162,32 @@ export class LeaseTable {
         ...{ name: what, driver, namespace, directory, exited },
         isDropped: () => owner.isGone,
       })
-      await worker.unlessExited(worker.duties.equip(grant.taken.gpus, folders))
+      const equip = worker.unlessExited(worker.duties.equip(grant.taken.gpus, folders, task.method))
+      const imported = worker.untilImported(
+        task.method,
+        task.startTimeout,
+        equip.then((isThere) => !isThere),
+      )
+      imported.catch(() => {})
+      await equip
       const since = performance.now()
-      const held = { id, what, owner: owner.processId, driver, grant, worker, since, children: 0 }
+      const held = {
+        id,
+        what,
+        owner: owner.processId,
+        driver,
+        grant,
+        worker,
+        since,
+        children: 0,
+        imported: imported.then(
+          () => {},
+          () => {},
+        ),
+      }
       this.#held.set(id, held)
       this.#byProcess.set(worker.processId, held)
+      void this.#limitImport(held, task, imported)
       return { id, address: worker.address }
     } catch (error) {
       this.#scheduler.release(grant)
@@ -169,10 +195,21 @@ export class LeaseTable {
     }
   }
 
-  async #discard(held: Held, reason: string): Promise<void> {
-    this.#remember(held.id, { reason })
+  async #limitImport(held: Held, { method, startTimeout }: Task, imported: Promise<unknown>): Promise<void> {
+    if ((await imported.catch(() => undefined)) !== LATE || this.#held.get(held.id) !== held) return
+    const module = method.slice(0, method.lastIndexOf('#'))
+    const reason = `the ${notImported(module, startTimeout)}`
+    await this.#end(held, { reason, isRefused: true, cause: new InvalidInputError(`task ${held.what}: ${reason}`) })
+  }
+
+  #discard(held: Held, reason: string): Promise<void> {
+    return this.#end(held, { reason })
+  }
+
+  async #end(held: Held, death: Death): Promise<void> {
+    this.#remember(held.id, death)
     this.#forget(held)
-    await this.#workers.end(held.worker, { reason })
+    await this.#workers.end(held.worker, death)
   }
 
   #remember(id: string, death: Death): void {
@@ -194,17 +231,5 @@ export class LeaseTable {
 
   #reclaim(parent: Held | undefined): void {
     if (parent && parent.children > 0 && --parent.children === 0) this.#scheduler.takeBack(parent.grant)
-  }
-}
-
-async function within<T>(promise: Promise<T>, milliseconds: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined
-  const timeout = new Promise<undefined>((resolve) => {
-    timer = setTimeout(() => resolve(undefined), milliseconds)
-  })
-  try {
-    return await Promise.race([promise, timeout])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -2,11 +2,13 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import { ActorDiedError, actor, connect, describeActor, InvalidInputError, killActor } from '../index.js'
+import { ActorDiedError, actor, connect, describeActor, InvalidInputError, killActor, remote } from '../index.js'
+import { RemoteBusy, remoteBusyFor } from '../testing/busy.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
 import { RemoteProbe } from '../testing/probe.js'
-import { run, runLimited } from '../testing/programs.js'
+import { run, runLimited, runUnder } from '../testing/programs.js'
+import { remoteSquare } from '../testing/tasks.js'
 import { temporaryFolder } from '../testing/temporary.js'
 
 test.serial('spawns that wait for resources by the thousand hold up neither the head nor other spawns', async (t) => {
@@ -114,22 +116,60 @@ test.serial(
   },
 )
 
-test.serial('a module whose import never ends fails its spawn, and a task, naming the module', async (t) => {
-  await using _cluster = await connect()
+// The kernel holds root to no limit, and root alone can become a user that has no other processes.
+const asAnother = process.getuid?.() === 0 ? test.serial : test.serial.skip
+
+asAnother('without threads a spawn fails and says which limit to raise, and the cluster lives on', async (t) => {
+  const user = ['setpriv', `--reuid=${64_000 + (process.pid % 1000)}`, '--regid=65534', '--clear-groups']
+  const program = runUnder(t, [...user, 'prlimit', '--nproc=64:64'], 'crowd-program.js', '30')
+  const { spawned, message, sum } = JSON.parse(await program.line())
+  t.true(spawned > 0 && spawned < 30, `${spawned} were spawned`)
+  t.regex(message, /^actor Counter#\d+ died: its process could not be started.*ulimit -u/)
+  t.is(sum, spawned)
+  t.is(await program.ended, 0)
+})
+
+test.serial('a module whose import never ends fails its spawn, and its tasks, naming the module', async (t) => {
+  // What loops has only the time that it gets: the busier the machine, the longer this takes.
+  t.timeout(600_000)
+  await using _cluster = await connect({ resources: { cpu: 1 } })
   const modules = {
     'awaits.mjs': 'await new Promise(() => {})',
     'loops.mjs': 'for (;;);',
   }
+  const never = () => {}
   for (const [name, text] of Object.entries(modules)) {
     const url = pathToFileURL(join(temporaryFolder(t, { [name]: text }), name)).href
-    const remote = actor(url, class Never {}).options({ startTimeout: 4000, maxRestarts: 2, name: 'endless' })
-    await t.throwsAsync(() => remote.spawn(), {
-      instanceOf: ActorDiedError,
-      message: new RegExp(
-        `^actor endless died: its module file://.*/${name} was not imported within 4 s; .*startTimeout`,
-      ),
-    })
+    const endless = actor(url, class Never {})
+    for (const isolation of ['process', 'thread'] as const) {
+      const limits = { startTimeout: 2000, maxRestarts: 2, isolation, name: `endless-${isolation}` }
+      await t.throwsAsync(() => endless.options(limits).spawn(), {
+        instanceOf: ActorDiedError,
+        message: new RegExp(
+          `^actor endless-${isolation} died: its module file://.*/${name} was not imported within 2 s; .*startTimeout`,
+        ),
+      })
+    }
+    const task = remote(url, never, { startTimeout: 2000 })
+    // On one CPU they would take their turns, and all fail in the same way.
+    for (const call of [task(), task(), task()]) {
+      await t.throwsAsync(async () => await call, {
+        instanceOf: InvalidInputError,
+        message: new RegExp(`^task never: the module file://.*/${name} was not imported within 2 s; .*startTimeout`),
+      })
+    }
   }
+  t.is(await remoteSquare(3), 9)
+})
+
+test.serial('code that keeps its thread busy just after its import is not taken for an import', async (t) => {
+  await using _cluster = await connect()
+  const limit = { startTimeout: 3000 }
+  const [busy, task] = [RemoteBusy.options(limit), remoteBusyFor.options({ ...limit, maxRetries: 0 })]
+  const actors = await Promise.all([busy.spawn(9000), busy.options({ isolation: 'thread' }).spawn(9000)])
+  t.deepEqual(await Promise.all(actors.map((each) => each.passed())), [9000, 9000])
+  t.is(await task(9000), 9000)
+  t.is(await task(9000), 9000, 'also where the module has been imported already')
 })
 
 test.serial(

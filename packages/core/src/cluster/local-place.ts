@@ -20,6 +20,11 @@ export class LocalPlace implements WorkerPlace {
     this.agent = {
       startWorker: ({ processId }: WorkerSpec) => control<LocalDuties>(peer).startLocal(processId),
       endWorker: (processId: string) => this.#end(processId),
+      // Its process is that of its owner; of a driver nobody knows.
+      hadToRun: async () => {
+        const owner = workers.of(peer.identity.processId)
+        return owner?.node.agent.hadToRun(owner.processId)
+      },
       stackOf: async () => {
         throw new InvalidInputError('it runs in the thread of its caller; read the stack of that process')
       },

@@ -9,8 +9,9 @@ import type { DirectoryId } from './directory/directory-id.js'
 import { OwnFolder } from './directory/own-folder.js'
 import type { Death, NodeNotices, NodeRequests, ProcessSettings, Stack, ThreadPlace, WorkerSpec } from './protocol.js'
 import { visibleDevices } from './resources.js'
+import { RunClock } from './run-clock.js'
 import { STACK_FLAGS, StackProbe } from './stack-probe.js'
-import { explainStart, StartRefusal, startProcess } from './start-process.js'
+import { explainAbort, explainStart, StartRefusal, startProcess } from './start-process.js'
 import { ThreadGroup } from './thread-group.js'
 import { TITLE_ROOM } from './title.js'
 import { withoutToken } from './token.js'
@@ -35,6 +36,8 @@ export class NodeAgent implements NodeRequests {
   /** The end of what each worker that has ended had started. */
   readonly #endings = new Map<string, Promise<void>>()
   readonly #probes = new Map<string, StackProbe>()
+  /** Of the processes that workers run in. */
+  readonly #clocks = new Map<string, RunClock>()
 
   #isReaping = false
   readonly #descendants = new Descendants()
@@ -58,6 +61,7 @@ export class NodeAgent implements NodeRequests {
     this.#notices = {
       log: notices.log,
       exited: (processId, death) => {
+        this.#clocks.delete(processId)
         this.#ended(processId)
         notices.exited(processId, death)
       },
@@ -79,6 +83,7 @@ export class NodeAgent implements NodeRequests {
     await this.#workers.get(processId)?.()
     this.#workers.delete(processId)
     this.#probes.delete(processId)
+    this.#clocks.delete(processId)
     await this.#endings.get(processId)
   }
 
@@ -132,10 +137,12 @@ export class NodeAgent implements NodeRequests {
       child.on('exit', (code, signal) => {
         // What it has started may keep its output open.
         this.#ended(processId, child.pid)
-        void lastOutput(child).then(() => report(lastLines.describe('process', code, signal)))
+        const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
+        void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))
       })
     })
     this.#probes.set(processId, probe)
+    if (child.pid !== undefined) this.#clocks.set(processId, new RunClock(child.pid))
     this.#workers.set(processId, async () => {
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), GRACE)
@@ -158,6 +165,7 @@ export class NodeAgent implements NodeRequests {
     }
     const started = threads
     started.start(this.#workerSettings(processId))
+    if (started.clock) this.#clocks.set(processId, started.clock)
     this.#workers.set(processId, () => started.end(processId))
   }
 
@@ -165,6 +173,10 @@ export class NodeAgent implements NodeRequests {
     const probe = this.#probes.get(processId)
     if (!probe) throw new InvalidInputError('its process has ended, or it is a thread, whose stack cannot be read')
     return probe.read()
+  }
+
+  hadToRun(processId: string): number | undefined {
+    return this.#clocks.get(processId)?.look()
   }
 
   /** Frees what ended workers held; once for all that end together, since it looks at all processes. */

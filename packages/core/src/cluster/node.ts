@@ -108,6 +108,7 @@ export class JoinedNode {
       startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
       endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
       stackOf: async (processId: string) => (await this.#untilJoined).stackOf(processId),
+      hadToRun: async (processId: string) => (await this.#untilJoined).hadToRun(processId),
       prepareDirectory: async (id: DirectoryId) => (await this.#untilJoined).prepareDirectory(id),
       dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
     }

@@ -61,3 +61,21 @@ test.serial('an onStop that does not end, or throws, holds nothing up for long',
     ['ends ends'],
   )
 })
+
+test.serial('an actor that may run any number of calls at a time runs its onStop when it is stopped', async (t) => {
+  const notes = new Notes()
+  await using _cluster = await connect()
+  const limits = [1e9, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]
+  for (const limit of limits) {
+    const closer = await RemoteCloser.options({ maxConcurrency: limit }).spawn(notes.path, String(limit))
+    const grouped = await RemoteCloser.options({
+      concurrencyGroups: { all: { limit, methods: ['pause'] } },
+    }).spawn(notes.path, `${limit} in a group`)
+    const running = [closer, grouped].flatMap((each) => [each.pause(), each.pause(), each.pause()])
+    await Promise.all([stopActor(closer), stopActor(grouped)])
+    t.deepEqual(await Promise.all(running), [1, 2, 3, 1, 2, 3], 'what ran when it was stopped is answered')
+  }
+  const labels = limits.flatMap((limit) => [String(limit), `${limit} in a group`])
+  const expected = labels.flatMap((label) => [`${label} begins`, `${label} ends`])
+  t.deepEqual(notes.lines().toSorted(), expected.toSorted())
+})

@@ -50,7 +50,7 @@ export interface Death {
   readonly lines?: readonly string[] | undefined
   /** What it threw outside of a call, or what its constructor threw in a restart. */
   readonly cause?: unknown
-  /** Whether its node could start no process at all, which trying at once again would not change. */
+  /** Whether trying at once again would not change it: its node could start no process at all, or a module does not get imported. */
   readonly isRefused?: boolean | undefined
 }
 
@@ -126,6 +126,10 @@ export interface PlaceRequest {
 /** What running tasks asks the head for. */
 export interface LeaseRequest extends PlaceRequest {
   readonly what: string
+  /** The module and the name of the function whose tasks run on the worker. */
+  readonly method: string
+  /** Milliseconds of running that the import of the module may take. */
+  readonly startTimeout: number
 }
 
 /** A worker that a process may run tasks on until it gives it back. */
@@ -352,6 +356,8 @@ export interface HeadRequests {
   broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
   /** A worker that could not be spared holds nothing any more that others need. */
   spare(): void
+  /** A worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to. */
+  imported(what: string): void
   /** A worker is about to end because of an error that no call can report. */
   failing(error: unknown): void
   /** Gives a worker to run tasks on. */
@@ -409,6 +415,8 @@ export interface NodeRequests {
   /** Resolves when the process has ended. */
   endWorker(processId: string): Promise<void>
   stackOf(processId: string): Promise<Stack>
+  /** Milliseconds that a worker's process has had to run; undefined where that is not known, as of one that has ended. */
+  hadToRun(processId: string): number | undefined
   /** Gets a working directory, if the node does not have it, and tells where it is. */
   prepareDirectory(id: DirectoryId): Promise<string>
   /** Nobody uses a working directory any more. */
@@ -426,12 +434,10 @@ export interface OwnerDuties {
 export interface WorkerDuties {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
-  /** Resolves when the module of its actor has been imported, or has failed to be. */
-  loaded(): Promise<void>
   /** What its actor decides about one that it spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
-  /** Makes it run tasks, on these GPUs. */
-  equip(gpus: readonly number[], folders?: WorkerFolders): void
+  /** Makes it run tasks of a function, on these GPUs; returns whether it has imported the module of that already. */
+  equip(gpus: readonly number[], folders: WorkerFolders | undefined, method: string): boolean
   /** Resolves when no task runs. */
   idle(): Promise<true>
   /** Says that it lives. */

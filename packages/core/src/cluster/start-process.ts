@@ -7,6 +7,11 @@ const FILES_PER_WORKER = 8
 /** Descriptors that are left for everything else that the process has to open meanwhile. */
 const SPARE_FILES = 8
 
+/** Threads that a process of Node.js begins with. */
+const THREADS_PER_PROCESS = 16
+const TOO_MANY =
+  'the limit of processes and threads is reached; raise that of its user (ulimit -u) or of its container, or spawn fewer actors'
+
 /** Why no process can be started. */
 export class StartRefusal extends Error {}
 
@@ -48,13 +53,48 @@ export function explainStart(error: NodeJS.ErrnoException, { cwd }: Pick<SpawnOp
   if (error.code === 'ENOENT' && cwd !== undefined && !existsSync(cwd)) {
     return { reason: `${what}: the folder ${cwd} that it is to work in does not exist on its node; give another cwd` }
   }
-  if (error.code === 'EAGAIN') {
-    const limit =
-      'the limit of processes and threads is reached; raise that of its user (ulimit -u) or of its container'
-    return { reason: `${what}: ${limit}, or spawn fewer actors (EAGAIN)`, isRefused: true }
-  }
+  if (error.code === 'EAGAIN') return { reason: `${what}: ${TOO_MANY} (EAGAIN)`, isRefused: true }
   if (error.code === 'ENOMEM') return { reason: `${what}: the host has no memory left (ENOMEM)`, isRefused: true }
   return { reason: `${what}: ${error.message}` }
+}
+
+/**
+ * What it means that a process of Node.js aborted: it does so, often without a word, when it gets no thread. Undefined where
+ * there are enough left.
+ */
+export function explainAbort(): Death | undefined {
+  const { uid, limit } = userLimit()
+  // The kernel does not hold root to it.
+  if (uid === 0 || limit === Number.POSITIVE_INFINITY) return undefined
+  const used = threadsOf(uid)
+  if (used + THREADS_PER_PROCESS <= limit) return undefined
+  const reason = `its process could not be started, or went on no more (SIGABRT) with ${used} of ${limit} in use: ${TOO_MANY}`
+  return { reason, isRefused: true }
+}
+
+/** The user of this process, and how many processes and threads it may have. */
+function userLimit(): { uid: number; limit: number } {
+  const [, soft] = /^Max processes +(\d+)/m.exec(readOrNone('/proc/self/limits')) ?? []
+  return { uid: process.getuid?.() ?? 0, limit: soft === undefined ? Number.POSITIVE_INFINITY : Number(soft) }
+}
+
+/** How many threads the processes of a user have. */
+function threadsOf(uid: number): number {
+  let count = 0
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue
+    const status = readOrNone(`/proc/${name}/status`)
+    if (new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(status)) count += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0)
+  }
+  return count
+}
+
+function readOrNone(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch {
+    return ''
+  }
 }
 
 /** Whether an operation failed because this process, or the host, has too many files open. */

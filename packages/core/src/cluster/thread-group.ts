@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import type { WorkerSettings } from './boot.js'
 import type { Death, NodeNotices, ProcessSettings } from './protocol.js'
-import { explainStart } from './start-process.js'
+import { LATE, RunClock, whileRunning } from './run-clock.js'
+import { explainAbort, explainStart } from './start-process.js'
 import { explainFatal, LastLines, readLines } from './worker-output.js'
 
 /** What a node tells a process of threads. */
@@ -24,6 +25,8 @@ interface Thread {
 /** Workers that are threads of one process, which ends with the last of them. */
 export class ThreadGroup {
   readonly #child: ChildProcess
+  /** Of its process; undefined where that could not be started. */
+  readonly clock: RunClock | undefined
   readonly #notices: NodeNotices
   readonly #threads = new Map<string, Thread>()
   readonly #emptied: () => void
@@ -36,6 +39,7 @@ export class ThreadGroup {
   constructor(child: ChildProcess, folders: Pick<ProcessSettings, 'cwd'>, notices: NodeNotices, emptied: () => void) {
     this.#emptied = emptied
     this.#child = child
+    if (child.pid !== undefined) this.clock = new RunClock(child.pid)
     this.#notices = notices
     child.on('message', (report: ThreadReport) => this.#take(report))
     // What native code writes is no thread's in particular.
@@ -48,7 +52,10 @@ export class ThreadGroup {
       })
     }
     child.on('error', (error) => this.#ended(explainStart(error, folders)))
-    child.on('exit', (code, signal) => this.#ended(ownLines.describe('process', code, signal)))
+    child.on('exit', (code, signal) => {
+      const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
+      this.#ended({ ...ownLines.describe('process', code, signal), ...aborted })
+    })
   }
 
   start(settings: WorkerSettings): void {
@@ -70,10 +77,8 @@ export class ThreadGroup {
     const thread = this.#threads.get(processId)
     if (!thread) return
     this.#send({ end: processId })
-    const giveUp = () => thread.report({ reason: `its thread did not end within ${END_TIMEOUT / 1000} s` })
-    const timer = setTimeout(giveUp, END_TIMEOUT)
-    await thread.ended
-    clearTimeout(timer)
+    if ((await whileRunning(thread.ended, END_TIMEOUT, () => this.clock?.look())) === LATE)
+      thread.report({ reason: `its thread did not end within ${END_TIMEOUT / 1000} s` })
   }
 
   #close(): void {

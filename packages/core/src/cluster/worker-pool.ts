@@ -7,8 +7,9 @@ import { Lane } from '../worker/lane.js'
 import type { DirectoryId } from './directory/directory-id.js'
 import type { Node } from './head.js'
 import type { Death, NodeRequests, ProcessSettings, ThreadPlace, WorkerDuties, WorkerFolders } from './protocol.js'
+import { LATE, whileRunning } from './run-clock.js'
 
-/** Milliseconds a worker may take to start, from when its turn has come. */
+/** Milliseconds of running that a worker may take to start, from when its turn has come. */
 export const START_TIMEOUT = 60_000
 /** Milliseconds from the end of a process's connection to the report of its end, which waits for its last output. */
 const EXIT_REPORT = 30_000
@@ -37,7 +38,7 @@ export interface WorkerPlace {
   /** The node's. */
   readonly id: string
   readonly cpus: number
-  readonly agent: Pick<Remote<NodeRequests>, 'startWorker' | 'endWorker' | 'stackOf'>
+  readonly agent: Pick<Remote<NodeRequests>, 'startWorker' | 'endWorker' | 'stackOf' | 'hadToRun'>
 }
 
 /** A worker of the cluster. */
@@ -60,6 +61,8 @@ export class WorkerProcess {
     this.#joined = resolve
   })
   #exited!: (death: Death) => void
+  /** The modules that it is to import, by whose they are. */
+  readonly #importing = new Map<string, () => void>()
   readonly exited = new Promise<Death>((resolve) => {
     this.#exited = resolve
   })
@@ -124,6 +127,29 @@ export class WorkerProcess {
     this.holder?.exited(death)
   }
 
+  /**
+   * Resolves when it has said that it has imported the module of its actor or of a function, or LATE once it has had the time
+   * for that; rejects with a WorkerExit when it has ended. Call it before the worker is asked to import the module.
+   */
+  async untilImported(what: string, timeout: number, mustImport: Promise<boolean>): Promise<typeof LATE | undefined> {
+    const said = new Promise<void>((resolve) => this.#importing.set(what, resolve))
+    try {
+      if (!(await mustImport)) return undefined
+      return (await this.within(this.unlessExited(said), timeout)) === LATE ? LATE : undefined
+    } finally {
+      this.#importing.delete(what)
+    }
+  }
+
+  imported(what: string): void {
+    this.#importing.get(what)?.()
+  }
+
+  /** What a promise resolves with, or LATE once the worker's process has had so many milliseconds to run, or `most` have passed. */
+  within<T>(promise: Promise<T>, milliseconds: number, most?: number): Promise<T | typeof LATE> {
+    return whileRunning(promise, milliseconds, () => this.node.agent.hadToRun(this.processId), most)
+  }
+
   /** Settles as a request to the worker does, but says why the process ended if that comes first. */
   async unlessExited<T>(request: Promise<T>): Promise<T> {
     const exited = this.exited.then((death) => {
@@ -157,6 +183,12 @@ function userOf({ driver, directory = '' }: Pick<WorkerHolder, 'driver' | 'direc
   return `${driver} ${directory}`
 }
 
+/** Why a worker is ended whose module does not get imported: nobody would ever hear of it. */
+export function notImported(module: string, timeout: number): string {
+  const advice = 'see what it does or awaits at its top level, or raise startTimeout'
+  return `module ${module} was not imported within ${timeout / 1000} s; ${advice}`
+}
+
 /** Has a node get a working directory; where a worker of its driver then is. */
 export async function prepareFolders(
   { agent }: Node,
@@ -186,7 +218,7 @@ export class WorkerPool {
    * Starts a worker, when it is its turn on its node.
    *
    * @param thread makes it a thread of a process
-   * @param timeout milliseconds that it may take, from when its turn has come
+   * @param timeout milliseconds of running that it may take, from when its turn has come
    * @throws WorkerExit if it ends before it has joined, takes too long, or is not needed any more
    */
   async start(
@@ -224,17 +256,14 @@ export class WorkerPool {
     const worker = new WorkerProcess(node)
     worker.holder = holder
     this.#workers.set(worker.processId, worker)
-    const timer = setTimeout(() => {
+    const started = worker.unlessExited(
+      Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings, thread })]),
+    )
+    if ((await worker.within(started, timeout)) === LATE) {
       void this.end(worker, { reason: `its process did not start within ${timeout / 1000} s` })
-    }, timeout)
-    try {
-      await worker.unlessExited(
-        Promise.all([worker.joined, node.agent.startWorker({ processId: worker.processId, ...settings, thread })]),
-      )
-      return worker
-    } finally {
-      clearTimeout(timer)
+      await started
     }
+    return worker
   }
 
   /** A worker on a node: one that waits for work if there is one, else a new one, which has `timeout` milliseconds to start. */

@@ -9,6 +9,7 @@ import {
 } from '../api/errors.js'
 import { addOrigin, callerOf } from '../api/origin.js'
 import { ObjectRef } from '../api/ref.js'
+import { afterTurns } from '../api/timer.js'
 import { type ActorRecord, type ActorState, type Death, STOP, type WorkerRequests } from '../cluster/protocol.js'
 import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
@@ -314,7 +315,7 @@ export class ActorClient implements CallOwner {
     this.#state = state
     this.#death = death
     const peer = this.#peer
-    if (peer && !peer.isLost) setTimeout(() => peer.disconnect(new LinkLostError(death.reason)), LAST_ANSWERS)
+    if (peer && !peer.isLost) afterTurns(LAST_ANSWERS, () => peer.disconnect(new LinkLostError(death.reason)))
     for (const changed of this.#changes) changed()
   }
 
@@ -323,10 +324,10 @@ export class ActorClient implements CallOwner {
     const isNew = record.restarts > this.record.restarts
     if (isNew && this.#peer && !this.#peer.isLost && this.#peer.identity.processId !== record.address.processId) {
       const peer = this.#peer
-      setTimeout(() => {
+      afterTurns(LAST_ANSWERS, () => {
         peer.disconnect(new LinkLostError('the actor was restarted'))
         this.#alive(record)
-      }, LAST_ANSWERS)
+      })
       return
     }
     if (this.#state === 'dead' || record.restarts < this.record.restarts) return

@@ -10,7 +10,8 @@ import { callerOf } from '../api/origin.js'
 import { placeRequest } from '../api/place-options.js'
 import { ObjectRef } from '../api/ref.js'
 import type { TaskOptions } from '../api/remote.js'
-import { type Inventory, type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
+import { START_TIMEOUT } from '../api/spawn-options.js'
+import { type Death, type Inventory, type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import { describe } from '../transport/describe.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
@@ -119,8 +120,10 @@ export class TaskClient implements CallOwner {
   lost(call: Call, error: LinkLostError): void {
     const worker = this.#running.get(call)
     this.#running.delete(call)
-    void this.#reason(worker, error).then((reason) => {
-      if (!this.#retry(call)) call.failure(new WorkerDiedError(this.name, reason))
+    void this.#death(worker).then((death) => {
+      const reason = death?.reason ?? error.message
+      if (death?.isRefused) this.#refused(call, death.cause ?? new WorkerDiedError(this.name, reason))
+      else if (!this.#retry(call)) call.failure(new WorkerDiedError(this.name, reason))
     })
   }
 
@@ -215,7 +218,7 @@ export class TaskClient implements CallOwner {
     while (this.#queue.length > 0 && this.#idle.length > 0) {
       const worker = this.#idle.pop()!
       clearTimeout(worker.timer)
-      if (worker.peer.isLost) void this.#reason(worker, undefined)
+      if (worker.peer.isLost) void this.#death(worker)
       else this.#run(this.#queue.shift()!, worker)
       while (this.#queue[0]?.call.isSettled) this.#queue.shift()
     }
@@ -291,7 +294,9 @@ export class TaskClient implements CallOwner {
   async #ask(): Promise<void> {
     this.#asked += 1
     try {
-      const request = { what: this.name, ...placeRequest(this.options, { cpu: 1 }) }
+      const { startTimeout = START_TIMEOUT } = this.options
+      const place = placeRequest(this.options, { cpu: 1 })
+      const request = { what: this.name, method: this.key, startTimeout, ...place }
       const lease = await this.runtime.head.lease(request)
       this.#asked -= 1
       if (this.#queue.length === 0) void this.runtime.head.endLease(lease.id, 'idle').catch(() => {})
@@ -326,8 +331,14 @@ export class TaskClient implements CallOwner {
     void this.runtime.head.endLease(worker.lease.id, 'idle').catch(() => {})
   }
 
-  async #reason(worker: Worker | undefined, error: LinkLostError | undefined): Promise<string> {
-    const death = worker && (await this.runtime.head.endLease(worker.lease.id, 'lost').catch(() => undefined))
-    return death?.reason ?? error?.message ?? 'its connection broke'
+  /** What could not run would not run anew, and no other task of the function either. */
+  #refused(call: Call, error: unknown): void {
+    call.failure(error)
+    for (const { call } of this.#queue.splice(0)) call.failure(error)
+  }
+
+  /** Why a worker ended whose connection broke. */
+  async #death(worker: Worker | undefined): Promise<Death | undefined> {
+    return worker && (await this.runtime.head.endLease(worker.lease.id, 'lost').catch(() => undefined))
   }
 }

@@ -7,6 +7,7 @@ export type Closing = 'ends' | 'hangs' | 'blocks' | 'throws'
 /** An actor that notes in a file that its onStop has begun, and that it has ended. */
 export class Closer {
   #child: Handle<Closer> | undefined
+  #begun = 0
 
   constructor(
     private readonly file: string,
@@ -17,6 +18,13 @@ export class Closer {
   /** A call that does not end. */
   never(): Promise<void> {
     return new Promise(() => {})
+  }
+
+  /** Takes a turn of the event loop, and tells how many of these calls have begun. */
+  async pause(): Promise<number> {
+    const begun = ++this.#begun
+    await new Promise((resolve) => setImmediate(resolve))
+    return begun
   }
 
   async spawn(label: string): Promise<void> {

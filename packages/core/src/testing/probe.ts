@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { actor, currentActor, describeActor, type Handle } from '../index.js'
 import { type Counter, RemoteCounter } from './counter.js'
+import { until } from './until.js'
 
 class OddError extends Error {
   override readonly name = 'OddError'
@@ -92,6 +93,18 @@ export class Probe {
   /** Keeps its thread busy until a file is there. */
   spinUntil(file: string): void {
     while (!existsSync(file));
+  }
+
+  /** A large answer, once a file is there. */
+  async largeWhen(file: string): Promise<Float64Array> {
+    this.produced = 1
+    await until(() => existsSync(file))
+    return new Float64Array(4_000_000 / 8)
+  }
+
+  /** Asks another one for that, and tells how many bytes it got. */
+  async askLarge(other: Handle<Probe>, file: string): Promise<number> {
+    return (await other.largeWhen(file)).byteLength
   }
 
   exit(code: number): void {

@@ -30,6 +30,13 @@ export function runLimited(t: ExecutionContext, limit: string, script: string, .
   return follow(t, script, spawn('sh', shell, { stdio: ['ignore', 'pipe', 'pipe'] }))
 }
 
+/** Runs one of them by another command, such as `['nice', '-n', '5']`. */
+export function runUnder(t: ExecutionContext, before: readonly string[], script: string, ...args: string[]): Program {
+  const [command, ...first] = before
+  const all = [...first, process.execPath, pathOf(script), ...args]
+  return follow(t, script, spawn(command!, all, { stdio: ['ignore', 'pipe', 'pipe'] }))
+}
+
 function pathOf(script: string): string {
   return script.startsWith('/') ? script : fileURLToPath(new URL(script, import.meta.url))
 }

@@ -20,6 +20,8 @@ export class LinkRefusedError extends LinkLostError {
 export interface Link {
   post(parcel: Parcel): void
   close(): void
+  /** Whether what was posted arrives although this process ends at once, where the link can tell. */
+  readonly hasLeft?: boolean
 }
 
 /** What a link tells its user. */

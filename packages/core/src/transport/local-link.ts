@@ -14,7 +14,7 @@ const RETRY_INTERVAL = 5
 /** A link that could rest finds out within these milliseconds, and then no longer keeps the process alive. */
 const REST_INTERVAL = 250
 /** Milliseconds that who connects may take to say who it is. */
-const IDENTITY_TIMEOUT = 30_000
+const IDENTITY_TIMEOUT = 600_000
 
 /** The abstract socket, which leaves no file behind, of an endpoint `ipc://@NAME`. */
 function pathOf(endpoint: string): string {
@@ -78,14 +78,15 @@ export class LocalLink extends OpenedLink {
       this.reached()
       stream.greet(this.#introduction)
     })
-    let refused = false
+    let mayListen = false
     let failure: NodeJS.ErrnoException | undefined
     socket.on('error', (error: NodeJS.ErrnoException) => {
-      refused = error.code === 'ECONNREFUSED' && !this.#hasListened
+      // A process that is short of CPU may have as many connections to accept as the system lets it.
+      mayListen = error.code === 'EAGAIN' || (error.code === 'ECONNREFUSED' && !this.#hasListened)
       failure = error
     })
     socket.on('close', () => {
-      if (refused && this.state === 'connecting') {
+      if (mayListen && this.state === 'connecting') {
         setTimeout(() => this.#retry(), RETRY_INTERVAL)
         return
       }
@@ -204,6 +205,10 @@ class AcceptedLink implements Link {
     this.#closed = true
     this.forget()
     this.stream.close()
+  }
+
+  get hasLeft(): boolean {
+    return this.stream.hasLeft
   }
 
   end(reason: string): void {

@@ -93,6 +93,13 @@ export class LocalStream {
     }
   }
 
+  /** Whether all that was posted is in memory that the other end has mapped, or in the kernel's hands. */
+  get hasLeft(): boolean {
+    return (
+      this.#isOpen && this.#waiting.length === 0 && this.#pipe?.hasLeft !== false && this.socket.writableLength === 0
+    )
+  }
+
   /** Sends what was posted, and receives nothing more. */
   close(): void {
     this.flush()

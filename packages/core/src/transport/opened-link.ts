@@ -3,8 +3,8 @@ import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerI
 import type { Secret } from './secret.js'
 import type { Parcel } from './wire.js'
 
-/** Milliseconds a process may take to answer a connection. */
-const CONNECT_TIMEOUT = 5000
+/** Milliseconds that a process may take to answer a connection, however short of CPU it is. */
+const CONNECT_TIMEOUT = 30_000
 
 /** A connection that this process opens. What is posted waits until the other end has said who it is. */
 export abstract class OpenedLink implements Link {

@@ -111,6 +111,11 @@ export class Peer implements LinkEvents {
     return this.#answers.size === 0 && this.#pins.size === 0
   }
 
+  /** Whether the other end gets all that was sent to it although this process ends at once. */
+  get mayEnd(): boolean {
+    return this.isLost || (this.link.hasLeft === true && this.#pins.size === 0)
+  }
+
   /**
    * Sends a request, after those before it. Returns its number, for {@link credit} and {@link cancel}.
    *

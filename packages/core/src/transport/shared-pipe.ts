@@ -54,6 +54,11 @@ export class SharedPipe implements Polled {
     this.#watching.active(this.#backlog.length > 0)
   }
 
+  /** Whether all that was written is in the memory that both ends have. */
+  get hasLeft(): boolean {
+    return this.#backlog.length === 0
+  }
+
   /** The other end has something for this one. */
   woken(): void {
     this.#watching.woken()

@@ -18,8 +18,12 @@ const ENDED = 'ended'
 /** What a DEALER reads in place of a message when its connection has broken. */
 const BROKEN = 'broken'
 
-/** A host that has vanished is noticed after these milliseconds of silence. */
-const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: 5000, heartbeatTimeToLive: 5000 }
+/**
+ * A host that has vanished is noticed after these milliseconds of silence. A process that ends is noticed at once, so they can
+ * be so many that one which is stopped for a while, or short of CPU, is not taken for dead.
+ */
+const SILENCE = 30_000
+const HEARTBEAT = { heartbeatInterval: 1000, heartbeatTimeout: SILENCE, heartbeatTimeToLive: SILENCE }
 
 /**
  * The bound of every queue is in the layer above, which keeps count of unanswered requests; with no mark here a send never

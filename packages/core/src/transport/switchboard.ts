@@ -20,8 +20,10 @@ export interface Receipts {
   receipt(): void
 }
 
-/** Milliseconds that a process which is about to end waits for receipts. */
-const RECEIPT_TIMEOUT = 1000
+/** Milliseconds that a process which is about to end waits for receipts of what may get lost when it ends. */
+const RECEIPT_TIMEOUT = 30_000
+/** Milliseconds between two looks whether all has left. */
+const LOOK_INTERVAL = 5
 
 export function randomId(): string {
   return randomBytes(8).toString('hex')
@@ -187,21 +189,23 @@ export class Switchboard {
   }
 
   /**
-   * Resolves when the processes that connected to this one have taken in all that was sent to them, or have ended.
-   * Closing with a linger does not ensure that: a process that exits takes libzmq's threads with it.
+   * Resolves when all that was sent to the processes which connected to this one will reach them although this one ends: what
+   * has left for a process of this host is in the kernel's hands or in memory that it has mapped; others have to say that they
+   * have taken it in. Closing with a linger does not ensure that: a process that exits takes libzmq's threads with it.
    */
   async delivered(): Promise<void> {
-    const receipts = [...this.#accepted].map((peer) =>
-      control<Receipts>(peer)
-        .receipt()
-        .catch(() => {}),
-    )
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, RECEIPT_TIMEOUT)
-    })
-    await Promise.race([Promise.all(receipts), timeout])
-    clearTimeout(timer)
+    const end = performance.now() + RECEIPT_TIMEOUT
+    const waiting = new Set<Peer>(this.#accepted)
+    for (const peer of waiting) {
+      const taken = () => waiting.delete(peer)
+      control<Receipts>(peer).receipt().then(taken, taken)
+    }
+    await new Promise((resolve) => setImmediate(resolve))
+    for (;;) {
+      for (const peer of waiting) if (peer.mayEnd) waiting.delete(peer)
+      if (waiting.size === 0 || performance.now() > end) return
+      await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL))
+    }
   }
 
   /** Closes all connections; what has not left is dropped. */

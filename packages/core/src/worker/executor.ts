@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../api/errors.js'
 import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
+import { afterTurns } from '../api/timer.js'
 import { type Concurrency, STOP_TIMEOUT } from '../cluster/protocol.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { DeadlockWatch } from './deadlock-watch.js'
@@ -81,16 +82,16 @@ export class Executor {
   async #finish(): Promise<void> {
     if (!this.#instance) return
     const late = `onStop of ${this.#name} has not ended within ${STOP_TIMEOUT / 1000} s, and is given up`
-    let timer: NodeJS.Timeout | undefined
+    let callOff = () => {}
     const timeout = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(late)), STOP_TIMEOUT)
+      callOff = afterTurns(STOP_TIMEOUT, () => reject(new Error(late)))
     })
     try {
       await Promise.race([hookOf(this.#instance, 'onStop')?.(), timeout])
     } catch (error) {
       console.error(error)
     }
-    clearTimeout(timer)
+    callOff()
   }
 
   /**

@@ -1,14 +1,13 @@
 import { InvalidInputError } from '../api/errors.js'
 import type { ObjectRef } from '../api/ref.js'
 import { registeredFunction } from '../api/remote.js'
-import { START_TIMEOUT } from '../api/spawn-options.js'
 import { TASK_OF_SEVERAL } from '../cluster/protocol.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
 import { collectGarbage } from '../runtime/collect-garbage.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import type { Runtime } from '../runtime/runtime.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
-import { importWithin } from './import-module.js'
+import { importModule } from './import-module.js'
 import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
 
@@ -35,12 +34,18 @@ export class TaskRunner {
   #runtime: Runtime | undefined
 
   readonly #loaded = new Map<string, AnyFunction>()
+  readonly #loading = new Map<string, Promise<AnyFunction>>()
   readonly #localUrl: (url: string) => string
+  readonly #imported: (method: string) => Promise<void>
   #collecting: NodeJS.Timeout | undefined
 
-  /** @param localUrl what this process knows a module by */
-  constructor(localUrl: (url: string) => string) {
+  /**
+   * @param localUrl what this process knows a module by
+   * @param imported called when the module of a task has been imported, or has failed to be
+   */
+  constructor(localUrl: (url: string) => string, imported: (method: string) => Promise<void>) {
     this.#localUrl = localUrl
+    this.#imported = imported
   }
 
   /** Loads the function of a task, where that has not been done. */
@@ -99,11 +104,16 @@ export class TaskRunner {
     lent?.then(unblock).catch(() => {})
   }
 
-  async #load(method: string): Promise<AnyFunction> {
-    const [module, name] = splitMethod(method)
-    const task = await load(this.#localUrl(module), name)
-    this.#loaded.set(method, task)
-    return task
+  #load(method: string): Promise<AnyFunction> {
+    let loading = this.#loading.get(method)
+    if (!loading) {
+      const [module, name] = splitMethod(method)
+      loading = load(this.#localUrl(module), name).finally(() => this.#imported(method))
+      this.#loading.set(method, loading)
+      const forget = () => this.#loading.delete(method)
+      loading.then((task) => this.#loaded.set(method, task)).then(forget, forget)
+    }
+    return loading
   }
 
   /** A worker that waits for work allocates nothing, so the refs of its last tasks would never be collected. */
@@ -128,7 +138,7 @@ export function splitMethod(method: string): [module: string, name: string] {
 async function load(module: string, name: string): Promise<AnyFunction> {
   const known = registeredFunction(module, name)
   if (known) return known
-  const namespace = await importWithin(module, START_TIMEOUT)
+  const namespace = await importModule(module)
   const task = registeredFunction(module, name) ?? namespace[name]
   if (typeof task === 'function') return task as AnyFunction
   throw new InvalidInputError(`${module} makes no task of ${name}; call remote(import.meta.url, ${name}) in it`)

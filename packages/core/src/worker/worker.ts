@@ -35,8 +35,8 @@ type Class = new (...args: unknown[]) => object
 const JOIN_TIMEOUT = 600_000
 /** Milliseconds after others have let go of the last result that its memory is given back. */
 const COLLECT_AFTER = 500
-/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends. */
-const HAND_OVER = 10_000
+/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost. */
+const HAND_OVER = 60_000
 
 /** What a worker does to the process or the thread it is, or to its place in one that it shares. */
 export interface Body {
@@ -56,7 +56,10 @@ export class Worker {
   readonly #switchboard: Switchboard
   readonly #body: Body
   #hasJoined = false
-  readonly #tasks = new TaskRunner((url) => localUrl(url, this.runtime.directory))
+  readonly #tasks = new TaskRunner(
+    (url) => localUrl(url, this.runtime.directory),
+    (method) => this.#imported(method),
+  )
   readonly #graphs = new GraphParts((method) => {
     if (!this.#actor) throw new InvalidInputError('this worker has not become an actor')
     return this.#actor.executor.bind(method)
@@ -73,10 +76,12 @@ export class Worker {
     this.#body = body
     const duties: WorkerDuties = {
       become: (actor) => this.#become(actor),
-      loaded: async () => {
-        await this.#actor?.loaded.catch(() => {})
+      equip: (gpus, folders, method) => {
+        this.#equip(gpus, folders)
+        const imported = this.#tasks.prepare(method)
+        imported?.catch(() => {})
+        return imported === undefined
       },
-      equip: (gpus, folders) => this.#equip(gpus, folders),
       supervise: async (failure) => this.#actor?.executor.supervise?.(failure),
       idle: () => this.#tasks.idle(),
       answer() {},
@@ -188,11 +193,18 @@ export class Worker {
     }
     const own = () => handleOf<unknown>(this.runtime.client(record))
     this.runtime.actor = Object.defineProperty(self, 'handle', { get: own }) as typeof self & CurrentActor
-    const loaded = load(localUrl(actorClass.module, this.runtime.directory), actorClass.exportName)
+    const url = localUrl(actorClass.module, this.runtime.directory)
+    const loaded = load(url, actorClass.exportName).finally(() => this.#imported(actorId))
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)
     this.runtime.isSupervising = () => isSupervised || executor.supervise !== undefined
     this.#actor = { id: actorId, executor, loaded }
+  }
+
+  /** Tells the head that a module has been imported, before its code may keep this thread busy. */
+  async #imported(what: string): Promise<void> {
+    void this.runtime.head.imported(what).catch(() => {})
+    await new Promise((resolve) => setImmediate(resolve))
   }
 
   /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */

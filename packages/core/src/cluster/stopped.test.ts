@@ -1,0 +1,81 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import test from 'ava'
+import { describeActor, stopActor } from '../index.js'
+import { RemoteCloser } from '../testing/closer.js'
+import { RemoteCounter } from '../testing/counter.js'
+import { processesOf } from '../testing/leftovers.js'
+import { Notes } from '../testing/notes.js'
+import { RemoteProbe } from '../testing/probe.js'
+import { run } from '../testing/programs.js'
+import { temporaryFolder } from '../testing/temporary.js'
+import { until } from '../testing/until.js'
+import { useCluster } from '../testing/use-cluster.js'
+
+// A process that is stopped is as one that gets no CPU: it lives, and must not be taken for dead.
+
+const cluster = useCluster(test)
+
+/** Stops a process for some milliseconds. */
+async function hold(pid: number, milliseconds: number): Promise<void> {
+  process.kill(pid, 'SIGSTOP')
+  await delay(milliseconds)
+  process.kill(pid, 'SIGCONT')
+}
+
+for (const isolation of ['process', 'thread'] as const) {
+  test(`a ${isolation} that is stopped for longer than it may take to start starts when it goes on`, async (t) => {
+    const mark = `STOPPED=${isolation}`
+    const remote = RemoteCounter.options({ startTimeout: 3000, isolation, env: { STOPPED: isolation } })
+    const spawned = remote.spawn(1)
+    const starting = () =>
+      processesOf(cluster().id).find((pid) => readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark))
+    const pid = await until(starting, (found) => found !== undefined)
+    await hold(pid!, 6000)
+    const counter = await spawned
+    t.is(await counter.add(1), 2)
+    await stopActor(counter)
+  })
+}
+
+test('an actor that is stopped in its onStop for longer than it may take ends it when it goes on', async (t) => {
+  const notes = new Notes()
+  const closer = await RemoteCloser.spawn(notes.path, 'closer')
+  const { pid } = describeActor(closer)
+  const stopped = stopActor(closer)
+  await notes.include('closer begins')
+  await hold(pid, 8000)
+  await stopped
+  t.deepEqual(notes.lines(), ['closer begins', 'closer ends'])
+})
+
+test('an answer reaches a caller that is stopped while the actor which gave it ends', async (t) => {
+  const opening = join(temporaryFolder(t), 'opened')
+  const remote = RemoteProbe.options({ maxConcurrency: 2 })
+  const [caller, callee] = await Promise.all([remote.spawn(), remote.spawn()])
+  const answer = caller.askLarge(callee, opening)
+  await until(async () => (await callee.progress()).produced === 1)
+  const { pid } = describeActor(caller)
+  process.kill(pid, 'SIGSTOP')
+  writeFileSync(opening, '')
+  const ended = stopActor(callee)
+  await delay(4000)
+  process.kill(pid, 'SIGCONT')
+  t.is(await answer, 4_000_000)
+  await ended
+})
+
+test('a node of another host that is stopped for ten seconds, with an actor of its, goes on', async (t) => {
+  const head = run(t, 'head-program.js')
+  const address = await head.line()
+  const node = run(t, 'node-program.js', address)
+  await node.line()
+  const driver = run(t, 'caller-program.js', address)
+  const { pid } = JSON.parse(await driver.line())
+  await Promise.all([pid, node.child.pid!].map((stopped) => hold(stopped, 10_000)))
+  t.is(await driver.line(), '3')
+  t.is(await driver.ended, 0)
+  head.child.kill('SIGTERM')
+  await head.ended
+})
