@@ -17,6 +17,9 @@ export interface TensorOptions {
 /** Memory that was let go of, which arrays over it would keep. */
 const released = new WeakSet<Storage>()
 
+/** Memory that is part of a file. */
+const mapped = new WeakSet<Storage>()
+
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
 
@@ -99,6 +102,8 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * A tensor over part of an open file, in place: its pages are read when first touched, and writes stay in this process.
+   * A file that is changed meanwhile makes whatever uses the tensor from then on fail with an error that names the file:
+   * reading its elements, copying or sending it, the runs of programs. See {@link verify}.
    * @param region The file's descriptor, which may be closed afterwards, and the byte at which the elements start, of
    * which `data` takes only multiples of an element's size.
    * @throws Error if the file does not reach as far as the tensor.
@@ -109,6 +114,7 @@ export class Tensor<T extends DataType = DataType> {
     { fd, offset }: { fd: number; offset: number },
   ): Tensor<T> {
     const storage = new Storage({ fd, offset, bytes: bytesOf(dtype, shape) })
+    mapped.add(storage)
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
@@ -124,13 +130,14 @@ export class Tensor<T extends DataType = DataType> {
 
   #firstElements(): string {
     if (this.device !== 'cpu') return ` on ${this.device}`
+    if (released.has(this.memory)) return ', released'
+    if (isQuantized(this.dtype)) return ''
     try {
       const { data } = this
-      if (isQuantized(this.dtype)) return ''
       const first = [...data.subarray(0, SHOWN)].map((element) => numberOf(this.dtype, element))
       return first.length === 0 ? '' : `: ${first.join(', ')}${this.size > SHOWN ? ', …' : ''}`
     } catch {
-      return ', released'
+      return ', unreadable'
     }
   }
 
@@ -162,18 +169,30 @@ export class Tensor<T extends DataType = DataType> {
    */
   get data(): ElementArray<T> {
     if (released.has(this.memory)) throw new Error('this tensor was released')
+    this.verify()
+    // An array whose memory JavaScript has given to another thread has none left.
+    if (this.#view?.buffer.byteLength === 0) this.#view = undefined
     this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.byteLength)
     return this.#view
   }
 
   /** The elements' bytes in place; see {@link data}. */
   get bytes(): Uint8Array {
+    this.verify()
     return new Uint8Array(this.memory.buffer, this.offset, this.byteLength)
   }
 
-  /** What native operations take: the bytes in place, or where they are on a GPU. @internal */
-  get operand(): Uint8Array | Region {
-    if (this.device === 'cpu') return this.bytes
+  /**
+   * Checks that the file that the elements lie in, if {@link map} made the tensor, is what it was. What has been read of them
+   * before is sound if this does not throw afterwards.
+   * @throws Error that names the file, and says how long it was and is.
+   */
+  verify(): void {
+    if (mapped.has(this.memory)) this.memory.verify()
+  }
+
+  /** What native operations take, which keep the memory while they use it. @internal */
+  get operand(): Region {
     return { storage: this.memory, offset: this.offset, bytes: this.byteLength }
   }
 
@@ -197,7 +216,7 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * Copies another tensor's elements into this one, wherever the two are. Both are in use until the promise settles.
-   * @throws RangeError if they differ in dtype or size.
+   * @throws RangeError if they differ in dtype or size; Error as {@link verify} does for the source.
    */
   async copyFrom(source: Tensor): Promise<void> {
     if (source.dtype !== this.dtype || source.size !== this.size) {
@@ -206,6 +225,7 @@ export class Tensor<T extends DataType = DataType> {
     }
     if (this.device === 'cpu' && source.device === 'cpu') this.bytes.set(source.bytes)
     else await copyBytes(source.operand, this.operand)
+    source.verify()
   }
 
   /** The memory that the elements lie in, perhaps with those of other tensors. */

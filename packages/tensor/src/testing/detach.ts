@@ -1,3 +1,6 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+
 /**
  * Takes an array's memory away, as passing it to another thread does. Node.js keeps memory that native code has made from being
  * passed on, and before version 22 there is no other way.
@@ -12,4 +15,10 @@ export function detach(buffer: ArrayBufferLike): boolean {
     if ((error as Error).name !== 'DataCloneError') throw error
   }
   return buffer.byteLength === 0
+}
+
+/** Collects garbage now, with it the memory of arrays that nothing refers to. */
+export function collectGarbage(): void {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
 }
