@@ -63,8 +63,12 @@ export class Storage {
   readonly buffer: ArrayBuffer
   /** Undefined for private memory. */
   readonly handle: SharedMemoryHandle | undefined
+  /** Another array over the memory, for native code that goes on to use it whatever becomes of {@link buffer}. */
+  lend(): ArrayBuffer
   /** Copies bytes to its beginning; cheaper than through `buffer` for memory that this process does not look at. */
   write(bytes: Uint8Array): void
+  /** Throws if it is part of a file that was changed since it was mapped, or could not be read. */
+  verify(): void
   /** Keeps an object of the store in being when this storage is released; undefined for other memory. */
   hold(): StoreHold | undefined
   /** Lets go of the memory; it is freed once no buffer over it is left either. */
@@ -73,14 +77,14 @@ export class Storage {
 
 /** Watches rings in shared memory, each known by its counters of what was written to it and what was read from it. */
 export class Lookout {
-  /** The counters stand in `control` at these indices; the memory must stay mapped until the ring is removed. */
-  add(control: Int32Array, written: number, read: number): void
-  remove(control: Int32Array, written: number): void
+  /** Adds a ring whose counters stand in `memory`, which is kept, at these bytes; returns the number that it is removed by. */
+  add(memory: Storage, written: number, read: number): number
+  remove(ring: number): void
   /** Whether a ring has something to read, now or within some microseconds. Blocks meanwhile, and lets others run. */
   watch(microseconds: number): boolean
 }
 
-/** Part of a storage, e.g. on a GPU. */
+/** Part of a storage, in host memory or on a GPU. */
 export interface Region {
   storage: Storage
   offset: number
@@ -88,7 +92,7 @@ export interface Region {
 }
 
 /** Copies to, from or on a GPU. */
-export function copyBytes(from: ArrayBufferView | Region, to: ArrayBufferView | Region): Promise<void>
+export function copyBytes(from: Region, to: Region): Promise<void>
 
 /** The GPUs that this process may use. Throws if there is no CUDA driver. */
 export function gpuCount(): number
@@ -255,8 +259,8 @@ export interface CollectiveRequest {
   sizes?: number[]
   /** In an all-to-all, what each rank sends here. */
   receiveSizes?: number[]
-  input?: ArrayBufferView | Region | undefined
-  output?: ArrayBufferView | Region | undefined
+  input?: Region | undefined
+  output?: Region | undefined
 }
 
 export type DataType =

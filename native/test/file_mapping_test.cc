@@ -1,8 +1,13 @@
+#include <csignal>
 #include <cstdio>
 #include <fcntl.h>
 #include <stdexcept>
 #include <string>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
+#include <vector>
 
 #include "check.h"
 #include "memory/file_mapping.h"
@@ -53,4 +58,78 @@ TEST("a mapping that reaches past the end of its file is refused, also when the 
   CHECK(ftruncate(fd, 500) == 0);
   CHECK(refused(fd, 0, 501) && !refused(fd, 0, 500));
   close(fd);
+}
+
+namespace {
+
+/// What is said of the file of a mapping, or nothing.
+std::string complaint(const FileMapping& mapping) {
+  try {
+    mapping.file()->expectUnchanged();
+    return "";
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+}
+
+bool says(const FileMapping& mapping, const std::string& text) { return complaint(mapping).find(text) != std::string::npos; }
+
+/// The signal that ends a child which runs `body`, or 0.
+template <class Body>
+int signalOf(Body&& body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    body();
+    _exit(0);
+  }
+  int status = 0;
+  CHECK(waitpid(child, &status, 0) == child);
+  return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+}  // namespace
+
+TEST("a mapping of a file that was cut reads zeros there, also in several threads, and its file says how long it was and is") {
+  const int fd = patternedFile(1'000'000);
+  const auto mapping = FileMapping::open(fd, 100, 999'900), other = FileMapping::open(fd, 0, 1'000'000);
+  CHECK(mapping->file() == other->file() && complaint(*mapping).empty());
+  CHECK(ftruncate(fd, 5'000) == 0);
+  CHECK(says(*mapping, "was 1000000 bytes when it was opened and is 5000 now"));
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; i++) {
+    readers.emplace_back([&] {
+      for (size_t at = 8'192; at < 999'900; at++) CHECK(mapping->data()[at] == 0);
+      CHECK(other->data()[999'999] == 0);
+    });
+  }
+  for (auto& reader : readers) reader.join();
+  CHECK(mapping->data()[0] == 100);
+  CHECK(ftruncate(fd, 1'000'000) == 0);
+  CHECK(says(*other, "was written to since it was opened"));
+  CHECK(FileMapping::open(fd, 0, 1'000'000)->file() != other->file());
+  close(fd);
+}
+
+TEST("a file that was written to in place says so to those who map it") {
+  const int fd = patternedFile(10'000);
+  const auto mapping = FileMapping::open(fd, 0, 10'000);
+  usleep(20'000);  // times of files advance with the kernel's clock
+  CHECK(pwrite(fd, "x", 1, 9) == 1);
+  CHECK(says(*mapping, "was written to since it was opened"));
+  close(fd);
+}
+
+TEST("bus errors of other memory end the process as ever") {
+  const int fd = patternedFile(10'000), other = patternedFile(10'000);
+  const auto touchOther = [&] {
+    auto* page = static_cast<volatile uint8_t*>(mmap(nullptr, 4'096, PROT_READ, MAP_SHARED, other, 0));
+    CHECK(ftruncate(other, 0) == 0);
+    static_cast<void>(page[0]);
+  };
+  const auto mapping = FileMapping::open(fd, 0, 10'000);
+  CHECK(signalOf([] {}) == 0);
+  CHECK(signalOf(touchOther) == SIGBUS);
+  CHECK(signalOf([] { raise(SIGBUS); }) == SIGBUS);
+  close(fd);
+  close(other);
 }

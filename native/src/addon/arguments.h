@@ -24,6 +24,11 @@ inline std::string textFrom(const Napi::Value& value, const char* what) {
   throw Napi::TypeError::New(value.Env(), std::string(what) + ": expected a string");
 }
 
+inline bool booleanFrom(const Napi::Value& value, const char* what) {
+  if (value.IsBoolean()) return value.As<Napi::Boolean>().Value();
+  throw Napi::TypeError::New(value.Env(), std::string(what) + ": expected true or false");
+}
+
 inline double numberFrom(const Napi::Value& value, const char* what) {
   if (value.IsNumber()) return value.As<Napi::Number>().DoubleValue();
   throw Napi::TypeError::New(value.Env(), std::string(what) + ": expected a number");

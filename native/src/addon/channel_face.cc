@@ -152,9 +152,10 @@ ChannelReaderFace::ChannelReaderFace(const Napi::CallbackInfo& info) : ObjectWra
   const auto buffer = Napi::ArrayBuffer::New(
       info.Env(), mapping.ring(), 2 * mapping.ringBytes(), [](Napi::Env, void*, std::shared_ptr<channel::Reader>* held) { delete held; }, owner);
   buffer_ = Napi::Persistent(buffer);
-  auto frame = Napi::Uint32Array::New(info.Env(), 3);
-  found_ = frame.Data();
-  frame_ = Napi::Persistent(frame);
+  auto* frameOwner = new auto(found_);
+  const auto frame = Napi::ArrayBuffer::New(
+      info.Env(), found_->data(), sizeof *found_, [](Napi::Env, void*, decltype(found_)* held) { delete held; }, frameOwner);
+  frame_ = Napi::Persistent(Napi::Uint32Array::New(info.Env(), found_->size(), frame, 0));
 }
 
 Napi::Value ChannelReaderFace::buffer(const Napi::CallbackInfo&) { return buffer_.Value(); }
@@ -166,9 +167,7 @@ bool ChannelReaderFace::find(const Napi::Value& limit, channel::Message* message
     if (most.count() <= 0 || !reader_->wait(most) || !reader_->peek(message)) return false;
   }
   const auto start = static_cast<uint32_t>(message->data - reader_->mapping().ring());
-  found_[0] = start;
-  found_[1] = start + static_cast<uint32_t>(message->bytes);
-  found_[2] = message->tag;
+  *found_ = {start, start + static_cast<uint32_t>(message->bytes), message->tag};
   return true;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 #include <napi.h>
 #include <vector>
@@ -77,7 +78,7 @@ class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
   std::shared_ptr<channel::Reader> reader_;
   Napi::Reference<Napi::ArrayBuffer> buffer_;
   Napi::Reference<Napi::Uint32Array> frame_;
-  uint32_t* found_ = nullptr;
+  std::shared_ptr<std::array<uint32_t, 3>> found_ = std::make_shared<std::array<uint32_t, 3>>();  // behind frame_
 };
 
 /// `new ChannelSet(readers)`; see index.d.ts.

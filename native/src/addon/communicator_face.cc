@@ -12,8 +12,16 @@ using collective::RankAddress;
 
 constexpr int kMostRanks = 65536;
 
+/// Empty where it is left out.
 std::string textOf(const Napi::Object& object, const char* key) {
-  return object.Has(key) && object.Get(key).IsString() ? object.Get(key).As<Napi::String>().Utf8Value() : std::string();
+  const auto value = object.Get(key);
+  return value.IsUndefined() ? std::string() : textFrom(value, key);
+}
+
+/// False where it is left out.
+bool flagOf(const Napi::Object& object, const char* key) {
+  const auto value = object.Get(key);
+  return !value.IsUndefined() && booleanFrom(value, key);
 }
 
 size_t messageBytesFrom(const Napi::Value& value) {
@@ -28,21 +36,21 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.node = textOf(object, "node");
   options.host = textOf(object, "host");
   options.token = textOf(object, "token");
-  options.encrypt = object.Get("encrypt").ToBoolean();
-  options.spin = object.Get("spin").ToBoolean();
-  if (object.Get("timeout").IsNumber()) options.timeout = std::chrono::milliseconds(integerFrom(object.Get("timeout"), "timeout", 0, INT32_MAX));
-  if (object.Get("messageBytes").IsNumber()) options.messageBytes = messageBytesFrom(object.Get("messageBytes"));
-  if (object.Get("gpu").IsNumber()) options.gpu = intFrom(object.Get("gpu"), "gpu");
-  if (object.Get("labels").IsArray()) {
-    const auto labels = object.Get("labels").As<Napi::Array>();
-    for (uint32_t i = 0; i < labels.Length(); i++) options.labels.push_back(labels.Get(i).ToString().Utf8Value());
+  options.encrypt = flagOf(object, "encrypt");
+  options.spin = flagOf(object, "spin");
+  if (!object.Get("timeout").IsUndefined()) options.timeout = std::chrono::milliseconds(integerFrom(object.Get("timeout"), "timeout", 0, INT32_MAX));
+  if (!object.Get("messageBytes").IsUndefined()) options.messageBytes = messageBytesFrom(object.Get("messageBytes"));
+  if (!object.Get("gpu").IsUndefined()) options.gpu = intFrom(object.Get("gpu"), "gpu");
+  if (!object.Get("labels").IsUndefined()) {
+    const auto labels = arrayFrom(object.Get("labels"), "labels");
+    for (uint32_t i = 0; i < labels.Length(); i++) options.labels.push_back(textFrom(labels.Get(i), "a label"));
   }
   return options;
 }
 
 RankAddress addressFrom(const Napi::Object& object) {
   return {intFrom(object.Get("rank"), "rank"), textOf(object, "node"), handleFrom(objectFrom(object.Get("inbox"), "inbox")), textOf(object, "host"),
-          intFrom(object.Get("port"), "port", 0, 65535), object.Get("usesGpu").ToBoolean()};
+          intFrom(object.Get("port"), "port", 0, 65535), flagOf(object, "usesGpu")};
 }
 
 collective::DataType dataTypeFrom(const Napi::Value& value) {
@@ -72,8 +80,8 @@ collective::Reduction reductionFrom(const Napi::Value& value) {
 
 std::vector<size_t> sizesFrom(const Napi::Value& value) {
   std::vector<size_t> sizes;
-  if (!value.IsArray()) return sizes;
-  const auto list = value.As<Napi::Array>();
+  if (value.IsUndefined()) return sizes;
+  const auto list = arrayFrom(value, "sizes");
   for (uint32_t i = 0; i < list.Length(); i++) sizes.push_back(bytesFrom(list.Get(i), "a rank's size"));
   return sizes;
 }
@@ -111,12 +119,12 @@ Request requestFrom(const Napi::Object& object) {
   request.kind = textOf(object, "kind");
   request.type = dataTypeFrom(object.Get("type"));
   if (object.Has("reduction")) request.reduction = reductionFrom(object.Get("reduction"));
-  if (object.Get("root").IsNumber()) request.root = intFrom(object.Get("root"), "root");
-  if (object.Get("peer").IsNumber()) request.peer = intFrom(object.Get("peer"), "peer");
+  if (!object.Get("root").IsUndefined()) request.root = intFrom(object.Get("root"), "root");
+  if (!object.Get("peer").IsUndefined()) request.peer = intFrom(object.Get("peer"), "peer");
   request.sizes = sizesFrom(object.Get("sizes"));
   request.receiveSizes = sizesFrom(object.Get("receiveSizes"));
-  if (object.Get("input").IsObject()) request.input = bytesOf(object.Get("input"));
-  if (object.Get("output").IsObject()) request.output = bytesOf(object.Get("output"));
+  if (!object.Get("input").IsUndefined()) request.input = bytesOf(object.Get("input"));
+  if (!object.Get("output").IsUndefined()) request.output = bytesOf(object.Get("output"));
   return request;
 }
 
@@ -206,7 +214,10 @@ collective::Signature signatureOf(const Request& r) {
 // given to it at once, and waited for together.
 void runAll(collective::Communicator& group, const std::vector<Request>& requests) {
   group.expectConnected();
-  for (const Request& r : requests) check(group, r);
+  for (const Request& r : requests) {
+    check(group, r);
+    r.input.expectUnchanged();
+  }
   std::vector<collective::Message> messages;
   std::shared_ptr<cuda::Gpu> gpu;  // that the messages and what is under way are on
   collective::nccl::GpuGroup* onGpu = nullptr;
@@ -234,6 +245,12 @@ void runAll(collective::Communicator& group, const std::vector<Request>& request
     }
   }
   finish();
+  try {
+    for (const Request& r : requests) r.input.expectUnchanged();
+  } catch (const std::exception& error) {
+    group.abort(error.what());  // other ranks have what was read
+    throw;
+  }
 }
 
 }  // namespace

@@ -27,14 +27,16 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
   Napi::Value device(const Napi::CallbackInfo& info);
   Napi::Value handle(const Napi::CallbackInfo& info);
   Napi::Value hold(const Napi::CallbackInfo& info);
+  Napi::Value lend(const Napi::CallbackInfo& info);
   Napi::Value write(const Napi::CallbackInfo& info);
+  Napi::Value verify(const Napi::CallbackInfo& info);
   Napi::Value release(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Storage> storage_;
   Napi::Reference<Napi::ArrayBuffer> buffer_;
 };
 
-/// `new Lookout()`, `.add(control, written, read)`, `.remove(control, written)`, `.watch(microseconds)`.
+/// `new Lookout()`, `.add(memory, written, read)`, `.remove(number)`, `.watch(microseconds)`.
 class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 2};
@@ -42,12 +44,17 @@ class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
   explicit LookoutFace(const Napi::CallbackInfo& info);
 
  private:
-  void add(const Napi::CallbackInfo& info);
+  Napi::Value add(const Napi::CallbackInfo& info);
   void remove(const Napi::CallbackInfo& info);
   Napi::Value watch(const Napi::CallbackInfo& info);
 
   Lookout lookout_;
-  std::map<const void*, Napi::Reference<Napi::Int32Array>> watched_;  // by the counter of what was written
+  struct Watched {
+    std::shared_ptr<Storage> memory;
+    const Lookout::Counter* written;
+  };
+  std::map<uint32_t, Watched> watched_;
+  uint32_t next_ = 0;
 };
 
 /// `new Store({memoryBytes, diskBytes, spillFolder})` or `new Store(handle)`; see index.d.ts.
@@ -119,15 +126,19 @@ Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& stor
 SharedMemoryHandle handleFrom(const Napi::Object& object);
 Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle);
 
-/// Elements: a typed array, or `{storage, offset, bytes}` for what lies on a GPU. They stay alive as long as the result.
+/// Part of a storage, `{storage, offset, bytes}`, which stays alive as long as the result. No typed array is taken: its memory
+/// goes when JavaScript passes it to another thread, whoever still uses it.
 struct Bytes {
-  std::shared_ptr<Napi::Reference<Napi::TypedArray>> owner;
   std::shared_ptr<Storage> storage;
   uint8_t* data = nullptr;
   size_t bytes = 0;
 
   /// The GPU they are on, or null.
   std::shared_ptr<cuda::Gpu> gpu() const { return storage ? storage->gpu() : nullptr; }
+  /// Throws std::runtime_error if they lie in a file that was changed since it was mapped.
+  void expectUnchanged() const {
+    if (const auto file = storage ? storage->file() : nullptr) file->expectUnchanged();
+  }
 };
 Bytes bytesOf(const Napi::Value& value);
 

@@ -1,17 +1,16 @@
 #include "addon/faces.h"
 
 namespace troupe::addon {
+namespace {
 
-static Napi::Int32Array controlFrom(const Napi::Value& value) {
-  if (value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_int32_array) return value.As<Napi::Int32Array>();
-  throw Napi::TypeError::New(value.Env(), "control: expected an Int32Array");
+const Lookout::Counter* counterIn(const Storage& memory, const Napi::Value& offset) {
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(Lookout::Counter));
+  const auto at = integerFrom(offset, "the offset of a counter", 0, static_cast<int64_t>(memory.bytes()) - kBytes);
+  if (at % kBytes != 0) throw Napi::RangeError::New(offset.Env(), "the offset of a counter: expected a multiple of 4, found " + std::to_string(at));
+  return reinterpret_cast<const Lookout::Counter*>(memory.data() + at);
 }
 
-static const Lookout::Counter* counterIn(const Napi::Value& value, const Napi::Value& index) {
-  const auto control = controlFrom(value);
-  const auto at = integerFrom(index, "the index of a counter", 0, static_cast<int64_t>(control.ElementLength()) - 1);
-  return reinterpret_cast<const Lookout::Counter*>(control.Data() + at);
-}
+}  // namespace
 
 Napi::Function LookoutFace::define(Napi::Env env) {
   return DefineClass(env, "Lookout",
@@ -21,18 +20,22 @@ Napi::Function LookoutFace::define(Napi::Env env) {
 
 LookoutFace::LookoutFace(const Napi::CallbackInfo& info) : ObjectWrap(info) { tag<LookoutFace>(info); }
 
-// add(control: Int32Array, written: number, read: number)
-void LookoutFace::add(const Napi::CallbackInfo& info) {
-  const auto *written = counterIn(info[0], info[1]), *read = counterIn(info[0], info[2]);
-  watched_[written] = Napi::Persistent(controlFrom(info[0]));
+// add(memory: Storage, written: number, read: number): number
+Napi::Value LookoutFace::add(const Napi::CallbackInfo& info) {
+  const auto memory = faceFrom<StorageFace>(info[0], "Storage").storage();
+  if (!memory || memory->gpu()) throw Napi::Error::New(info.Env(), "expected host memory that was not released");
+  const auto *written = counterIn(*memory, info[1]), *read = counterIn(*memory, info[2]);
+  watched_[next_] = {memory, written};
   lookout_.add(written, read);
+  return Napi::Number::New(info.Env(), next_++);
 }
 
-// remove(control: Int32Array, written: number)
+// remove(number: number)
 void LookoutFace::remove(const Napi::CallbackInfo& info) {
-  const auto* written = counterIn(info[0], info[1]);
-  lookout_.remove(written);
-  watched_.erase(written);
+  const auto found = watched_.find(uint32From(info[0], "the number of a ring"));
+  if (found == watched_.end()) return;
+  lookout_.remove(found->second.written);
+  watched_.erase(found);
 }
 
 // watch(microseconds: number): boolean

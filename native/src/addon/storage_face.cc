@@ -57,7 +57,8 @@ Napi::Function StorageFace::define(Napi::Env env) {
   return DefineClass(env, "Storage",
                      {InstanceAccessor<&StorageFace::buffer>("buffer"), InstanceAccessor<&StorageFace::handle>("handle"),
                       InstanceAccessor<&StorageFace::device>("device"), InstanceMethod<&StorageFace::hold>("hold"),
-                      InstanceMethod<&StorageFace::write>("write"), InstanceMethod<&StorageFace::release>("release")});
+                      InstanceMethod<&StorageFace::lend>("lend"), InstanceMethod<&StorageFace::write>("write"),
+                      InstanceMethod<&StorageFace::verify>("verify"), InstanceMethod<&StorageFace::release>("release")});
 }
 
 // new Storage(bytes: number, shared: boolean), new Storage(handle), new Storage({fd, offset, bytes}) or new Storage({gpu, bytes})
@@ -84,7 +85,7 @@ Napi::Value StorageFace::buffer(const Napi::CallbackInfo& info) {
   if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
   if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
   if (!buffer_.IsEmpty()) {
-    if (const auto known = buffer_.Value(); !known.IsEmpty()) return known;
+    if (const auto known = buffer_.Value(); !known.IsEmpty() && !known.IsDetached()) return known;
   }
   const auto buffer = bufferOver(info.Env(), storage_);
   buffer_ = Napi::Weak(buffer);
@@ -131,6 +132,17 @@ Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
+Napi::Value StorageFace::lend(const Napi::CallbackInfo& info) {
+  if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
+  if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
+  return bufferOver(info.Env(), storage_);
+}
+
+Napi::Value StorageFace::verify(const Napi::CallbackInfo& info) {
+  if (const auto file = storage_ ? storage_->file() : nullptr) file->expectUnchanged();
+  return info.Env().Undefined();
+}
+
 Napi::Value StorageFace::release(const Napi::CallbackInfo& info) {
   storage_.reset();
   return info.Env().Undefined();
@@ -138,17 +150,8 @@ Napi::Value StorageFace::release(const Napi::CallbackInfo& info) {
 
 Bytes bytesOf(const Napi::Value& value) {
   Bytes bytes;
-  if (value.IsTypedArray()) {
-    auto array = value.As<Napi::TypedArray>();
-    bytes.owner = std::make_shared<Napi::Reference<Napi::TypedArray>>(Napi::Persistent(array));
-    auto* start = static_cast<uint8_t*>(array.ArrayBuffer().Data());  // null once it was detached
-    bytes.data = start == nullptr ? nullptr : start + array.ByteOffset();
-    bytes.bytes = start == nullptr ? 0 : array.ByteLength();
-    return bytes;
-  }
-  if (!value.IsObject()) throw Napi::TypeError::New(value.Env(), "expected a typed array or {storage, offset, bytes}");
-  const auto object = value.As<Napi::Object>();
-  bytes.storage = faceFrom<StorageFace>(object.Get("storage"), "typed array or {storage, offset, bytes}").storage();
+  const auto object = objectFrom(value, "{storage, offset, bytes}");
+  bytes.storage = faceFrom<StorageFace>(object.Get("storage"), "Storage in {storage, offset, bytes}").storage();
   if (!bytes.storage) throw Napi::Error::New(value.Env(), "this storage was released");
   const size_t offset = bytesFrom(object.Get("offset"), "offset");
   bytes.bytes = bytesFrom(object.Get("bytes"), "bytes");

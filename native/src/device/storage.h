@@ -45,6 +45,8 @@ class Storage {
   std::shared_ptr<cuda::Gpu> gpu() const { return onGpu_ ? onGpu_->gpu() : nullptr; }
   const SharedMemory* shared() const { return shared_.get(); }
   const store::Hold* stored() const { return stored_.get(); }
+  /// The file it is part of, or null.
+  std::shared_ptr<MappedFile> file() const { return file_ ? file_->file() : nullptr; }
 
  private:
   Storage(uint8_t* data, size_t bytes, std::shared_ptr<SharedMemory> shared);

@@ -38,6 +38,10 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
 Program::Program(Description description, int threads, Cores cores)
     : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores) {
   checkValues();
+  for (const auto& storage : description_.storages) {
+    const auto file = storage->file();
+    if (file && std::find(files_.begin(), files_.end(), file) == files_.end()) files_.push_back(file);
+  }
   auto& values = description_.values;
   const std::vector<bool> constant = [&] {
     std::vector<bool> found;
@@ -61,9 +65,14 @@ Program::Program(Description description, int threads, Cores cores)
   size_t bytes = 0;
   for (const auto& operation : operations_) bytes = std::max(bytes, operation->scratchBytes(threads_.size()));
   scratch_ = Storage::allocate(bytes);
+  expectFilesUnchanged();
 }
 
 Program::~Program() = default;
+
+void Program::expectFilesUnchanged() const {
+  for (const auto& file : files_) file->expectUnchanged();
+}
 
 void Program::checkValues() const {
   const auto count = static_cast<int>(description_.values.size());
@@ -114,11 +123,13 @@ void Program::run(const std::vector<size_t>& symbols) {
   keepToCores();
   const auto began = Clock::now();
   try {
+    expectFilesUnchanged();
     const Step step{symbols, threads_, workspace_, scratch_->data()};
     for (size_t i = 0; i < operations_.size(); i++) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
       run(i, step);
     }
+    expectFilesUnchanged();
     total_ += nanoseconds(Clock::now() - began);
   } catch (const std::exception& error) {
     cancel(error.what());

@@ -114,7 +114,8 @@ class Program {
 
   /// Runs every operation once. Throws std::invalid_argument or std::out_of_range for symbols and indices outside of their
   /// bounds: then nothing was done, and the run can be repeated with others, on which other ranks wait meanwhile. A failure
-  /// during a run leaves the groups, so that no other rank waits for this one.
+  /// during a run leaves the groups, so that no other rank waits for this one; so does a file of constants that was changed since
+  /// it was mapped, before a run or during it.
   void run(const std::vector<size_t>& symbols);
 
   /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
@@ -131,8 +132,10 @@ class Program {
   void addOperation(const Description::Operation& traced);
   void run(size_t operation, const Step& step);
   void keepToCores() const;
+  void expectFilesUnchanged() const;
 
   Description description_;
+  std::vector<std::shared_ptr<MappedFile>> files_;  // that constants lie in
   std::shared_ptr<Storage> arena_;
   std::shared_ptr<Storage> scratch_;  // of the operation that runs
   Workspace workspace_;

@@ -6,6 +6,7 @@ import {
 } from '@troupe/native'
 import { collective } from './collective-error.js'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
+import { shown } from './elements.js'
 import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
@@ -221,6 +222,10 @@ export class Communicator {
    * where that is the same, of their rank. Every rank of this group must call it.
    */
   async split(color: number, key: number = this.rank): Promise<Communicator> {
+    for (const [name, number] of Object.entries({ color, key })) {
+      if (Number.isSafeInteger(number)) continue
+      throw new RangeError(`split of group '${this.name}': ${name}: expected a whole number, found ${shown(number)}`)
+    }
     const number = this.#splits++
     const own = Tensor.from('int64', [1, 2], [BigInt(color), BigInt(key)], { memory: 'private' })
     const all = Tensor.zeros('int64', [this.size, 2], { memory: 'private' })
@@ -251,7 +256,7 @@ export class Communicator {
    */
   async register(tensor: Tensor): Promise<Registration> {
     const { operand } = tensor
-    if (operand instanceof Uint8Array) throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
+    if (tensor.device === 'cpu') throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
     const id = this.#registrations++
     await collective(this.native.registerMemory(id, operand))
     return { release: () => this.native.deregisterMemory(id) }

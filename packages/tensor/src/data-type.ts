@@ -59,9 +59,12 @@ const blocks: Record<QuantizedType, { elements: number; bytes: number }> = {
   q6_k: { elements: 256, bytes: 210 },
 }
 
+/** All of {@link DataType}. */
+export const DATA_TYPES = [...Object.keys(arrays), ...Object.keys(blocks)] as readonly DataType[]
+
 /** Whether numbers of a type are stored in blocks that share a scale. */
 export function isQuantized(type: DataType): type is QuantizedType {
-  return type in blocks
+  return Object.hasOwn(blocks, type)
 }
 
 /** The smallest whole piece of a row: its elements and bytes; a single element for plain types. */

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util'
 import type { TracedOperation, Value } from './trace.js'
 
 /** A weight and its bias. */
@@ -25,7 +26,8 @@ type Step = TracedOperation | FusedLinear
 /**
  * Joins traced operations where that saves a pass over memory or a meeting of the threads: the gate and up products of a
  * feed-forward layer with the activation between them, a sum with the product that gives one of its terms, and all
- * products of one x, which is then prepared once.
+ * products of one x, which is then prepared once. What operations write to between is heeded: every product is of the elements
+ * that it had where it was traced.
  * @param kept Values that must exist after a run.
  */
 export function fuse(operations: readonly TracedOperation[], kept: ReadonlySet<Value>): TracedOperation[] {
@@ -33,10 +35,12 @@ export function fuse(operations: readonly TracedOperation[], kept: ReadonlySet<V
   for (const value of [...operations.flatMap(({ inputs }) => inputs), ...kept]) {
     uses.set(value, (uses.get(value) ?? 0) + 1)
   }
-  const fusible = (linear: FusedLinear | undefined): linear is FusedLinear =>
-    linear !== undefined && uses.get(linear.products[0]!.output) === 1
-
   let steps: Step[] = []
+  // A product is computed where what takes it in stands, so that nothing between may change what it reads.
+  const fusible = (linear: FusedLinear | undefined): linear is FusedLinear =>
+    linear !== undefined &&
+    uses.get(linear.products[0]!.output) === 1 &&
+    !isWrittenBy(readsOf(linear), steps.slice(steps.indexOf(linear)))
   const linearOf = new Map<Value, FusedLinear>()
   const replace = (linear: FusedLinear, ...replaced: FusedLinear[]) => {
     steps = steps.filter((step) => !replaced.includes(step as FusedLinear))
@@ -74,19 +78,63 @@ function canAdd(linear: FusedLinear | undefined): boolean {
   return linear !== undefined && isPlain(linear.products[0]!)
 }
 
-/** Moves products up to the first of the same x. A product with a residual stays where that has been computed. */
+/**
+ * Moves products up to the first of the same x, unless what they read is computed or changed between the two. A product with a
+ * residual stays where that has been computed.
+ */
 function groupByInput(steps: readonly Step[]): Step[] {
   const firstOf = new Map<Value, FusedLinear>()
-  return steps.filter((step) => {
-    if (!('products' in step) || step.products[0]!.residual) return true
-    const first = firstOf.get(step.x)
-    if (!first) {
-      firstOf.set(step.x, step)
-      return true
+  const grouped: Step[] = []
+  for (const step of steps) {
+    if (!('products' in step) || step.products[0]!.residual) {
+      grouped.push(step)
+      continue
     }
-    first.products.push(...step.products)
-    return false
+    const first = firstOf.get(step.x)
+    const between = first ? grouped.slice(grouped.indexOf(first) + 1) : []
+    if (first && !isWrittenBy(readsOf(step), between) && !isComputedBy(readsOf(step), [first, ...between])) {
+      first.products.push(...step.products)
+    } else {
+      firstOf.set(step.x, step)
+      grouped.push(step)
+    }
+  }
+  return grouped
+}
+
+/** What a product reads. */
+function readsOf({ x, products }: FusedLinear): Value[] {
+  const values = products.flatMap(({ matrix, up, residual }) => {
+    return [matrix.weight, matrix.bias, up?.weight, up?.bias, residual]
   })
+  return [x, ...values.filter((value) => value !== undefined)]
+}
+
+/** Whether any of the steps changes elements that any of the values has. */
+function isWrittenBy(values: readonly Value[], steps: readonly Step[]): boolean {
+  return steps.some((step) => {
+    const written = 'written' in step ? step.written : undefined
+    return written !== undefined && values.some((value) => overlap(value, written))
+  })
+}
+
+/** Whether any of the values is a result of the steps. */
+function isComputedBy(values: readonly Value[], steps: readonly Step[]): boolean {
+  const computed = steps.flatMap((step) =>
+    'products' in step ? step.products.map(({ output }) => output) : step.outputs,
+  )
+  return values.some((value) => computed.includes(value))
+}
+
+/** Whether two values share elements: as tensors may that are views of one memory, or have opened it twice. */
+function overlap(a: Value, b: Value): boolean {
+  if (!a.tensor || !b.tensor) return a === b
+  const [ofA, ofB] = [a.tensor.handle?.memory, b.tensor.handle?.memory]
+  const isOneMemory =
+    a.tensor.storage === b.tensor.storage ||
+    (ofA !== undefined && ofA.name === ofB?.name && isDeepStrictEqual(ofA.stored, ofB.stored))
+  const [endOfA, endOfB] = [a.tensor.offset + a.tensor.byteLength, b.tensor.offset + b.tensor.byteLength]
+  return isOneMemory && a.tensor.offset < endOfB && b.tensor.offset < endOfA
 }
 
 /** As native/src/program/linear.cc reads it. */

@@ -24,6 +24,7 @@ export {
   type QuantizedType,
 } from './data-type.js'
 export { type Output, Program, type ProgramStatistics } from './program.js'
+export type { ProgramInput } from './program-input.js'
 export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export {
   type AttentionBatch,

@@ -106,29 +106,49 @@ test('a handle of other shared memory is no channel and no store, and sizes beyo
   t.throws(() => native.copyBytes(region, region), { instanceOf: RangeError })
 })
 
+function region(bytes: number): native.Region {
+  return { storage: new native.Storage(bytes, false), offset: 0, bytes }
+}
+
 test('a collective whose memory is not of its sizes, or whose group was not connected, is refused', async (t) => {
   const groups = [0, 1].map((rank) => new native.Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 't' }))
   const [first] = groups as [native.Communicator, native.Communicator]
-  const request = {
-    kind: 'allReduce',
-    type: 'float32',
-    input: new Float32Array(4),
-    output: new Float32Array(4),
-  } as const
+  const request = { kind: 'allReduce', type: 'float32', input: region(16), output: region(16) } as const
   await t.throwsAsync(first.run([request]), { message: /was not connected/ })
   const addresses = groups.map(({ address }) => address)
   await t.throwsAsync(first.connect([addresses[0]!]), { message: /expected the addresses of 2 ranks/ })
   await t.throwsAsync(first.connect([addresses[1]!, addresses[0]!]), { message: /expected the address of rank 0/ })
   await Promise.all(groups.map((group) => group.connect(addresses)))
   const bad: native.CollectiveRequest[] = [
-    { ...request, output: new Float32Array(2) },
-    { kind: 'allGather', type: 'uint8', sizes: [4, 400], input: new Uint8Array(4), output: new Uint8Array(8) },
-    { kind: 'allGather', type: 'uint8', sizes: [4], input: new Uint8Array(4), output: new Uint8Array(8) },
-    { kind: 'scatter', type: 'uint8', sizes: [4, 4], root: 7, input: new Uint8Array(8), output: new Uint8Array(4) },
-    { kind: 'send', type: 'uint8', peer: 2, input: new Uint8Array(8) },
+    { ...request, output: region(8) },
+    { kind: 'allGather', type: 'uint8', sizes: [4, 400], input: region(4), output: region(8) },
+    { kind: 'allGather', type: 'uint8', sizes: [4], input: region(4), output: region(8) },
+    { kind: 'scatter', type: 'uint8', sizes: [4, 4], root: 7, input: region(8), output: region(4) },
+    { kind: 'send', type: 'uint8', peer: 2, input: region(8) },
   ]
   for (const each of bad) await t.throwsAsync(first.run([each]), { message: /^group 'pair', \w+: expected/ })
-  await Promise.all(groups.map((group) => group.run([{ ...request, input: new Float32Array([1, 2, 3, 4]) }])))
+  for (const options of [
+    { encrypt: 'false' },
+    { spin: 1 },
+    { timeout: '5000' },
+    { timeout: Number.NaN },
+    { messageBytes: 1000 },
+    { labels: 'ab' },
+    { labels: [1] },
+    { token: 7 },
+    { host: null },
+    { name: Symbol.iterator },
+  ]) {
+    const all = { rank: 0, size: 2, name: 'pair', node: 'a', token: 't', ...options } as never
+    t.throws(() => new native.Communicator(all), { message: /: expected / }, Object.keys(options)[0]!)
+  }
+  for (const field of ['root', 'peer', 'sizes', 'receiveSizes', 'input', 'output']) {
+    for (const value of ['1', null, true]) {
+      t.throws(() => first.run([{ ...request, [field]: value } as never]), { message: /expected/ }, field)
+    }
+  }
+  t.throws(() => first.run([{ ...request, input: new Float32Array(4) as never }]), { message: /expected/ })
+  await Promise.all(groups.map((group) => group.run([request])))
 })
 
 test('a damaged description of a program is refused', (t) => {

@@ -2,21 +2,30 @@ import { Program as NativeProgram, type ProgramDescription, type ValueShape } fr
 import { bytesOfRows } from './data-type.js'
 import { fuse } from './fuse.js'
 import { type Output, Program } from './program.js'
+import { ProgramInput } from './program-input.js'
 import type { CompileOptions, Trace, TracedOperation, Value } from './trace.js'
 
 const ALIGNMENT = 64
 /** Operations that may write their result over their first input. */
 const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
 
-/** Compiles a trace: gives every value its memory, reusing that of values no longer needed. */
-export function compile(trace: Trace, outputs: Record<string, Value>, { threads, cores }: CompileOptions): Program {
+/**
+ * Compiles a trace: gives every value its memory, reusing that of values no longer needed.
+ * @param join Joins operations.
+ */
+export function compile(
+  trace: Trace,
+  outputs: Record<string, Value>,
+  { threads, cores }: CompileOptions,
+  join: typeof fuse = fuse,
+): Program {
   const computed = new Set(trace.operations.flatMap((operation) => operation.outputs))
   for (const [name, value] of Object.entries(outputs)) {
     if (computed.has(value) || trace.values.some((known) => known === value && known.input)) continue
     throw new TypeError(`output ${name}: expected what an operation of this trace computes, or an input`)
   }
   const kept = new Set(Object.values(outputs))
-  const operations = fuse(trace.operations, kept)
+  const operations = join(trace.operations, kept)
   const { offsets, arenaBytes } = placeValues(trace.values, operations, kept)
   const groups = [...new Set(operations.flatMap((operation) => operation.group ?? []))]
   const description: ProgramDescription = {
@@ -38,11 +47,12 @@ export function compile(trace: Trace, outputs: Record<string, Value>, { threads,
     groups: groups.map((group) => group.native),
   }
   const native = new NativeProgram(description, threads, cores)
-  const inputs: Record<string, Int32Array> = {}
+  const inputs: Record<string, ProgramInput> = {}
   for (const value of trace.values) {
-    if (value.input) {
-      inputs[value.input] = new Int32Array(native.arena, offsets.get(value), rowLimit(value) * value.columns)
-    }
+    if (!value.input) continue
+    const type = value.type as 'int32' | 'float32'
+    const length = rowLimit(value) * value.columns
+    inputs[value.input] = new ProgramInput(value.input, type, native.arena, offsets.get(value)!, length)
   }
   const views: Record<string, Output> = {}
   for (const [name, value] of Object.entries(outputs)) {

@@ -1,5 +1,7 @@
 import type { Program as NativeProgram } from '@troupe/native'
 import { collective } from './collective-error.js'
+import { shown } from './elements.js'
+import type { ProgramInput } from './program-input.js'
 import type { RowSymbol } from './trace.js'
 
 /** A matrix that a program leaves behind: `columns` numbers a row, as many rows as its symbol had in the last run. */
@@ -24,8 +26,8 @@ export class Program {
   constructor(
     private readonly native: NativeProgram,
     private readonly symbols: readonly RowSymbol[],
-    /** The memory of the inputs, by name, as int32, as long as their limits say. */
-    readonly inputs: Readonly<Record<string, Int32Array>>,
+    /** The inputs by name. */
+    readonly inputs: Readonly<Record<string, ProgramInput>>,
     readonly outputs: Readonly<Record<string, Output>>,
   ) {}
 
@@ -38,9 +40,9 @@ export class Program {
    */
   run(rows: Record<string, number>): Promise<void> {
     const counts = this.symbols.map(({ name, limit }) => {
-      const count = rows[name]
+      const count = rows?.[name]
       if (count === undefined || !(Number.isInteger(count) && count >= 0 && count <= limit)) {
-        throw new RangeError(`${name} must be a whole number between 0 and ${limit}; found ${count}`)
+        throw new RangeError(`${name} must be a whole number between 0 and ${limit}; found ${shown(count)}`)
       }
       return count
     })

@@ -1,42 +1,11 @@
 import test, { type ExecutionContext } from 'ava'
 import { cacheElements, type DataType, isQuantized } from './data-type.js'
 import { Tensor } from './tensor.js'
+import { Random } from './testing/random.js'
 import { type RowSymbol, Trace, type Value } from './trace.js'
 
 /** How many programs; nightly many more, under AddressSanitizer. */
 const PROGRAMS = Number(process.env.TROUPE_FUZZ ?? 300)
-
-/** Numbers that follow from a seed (Marsaglia, "Xorshift RNGs", 2003). */
-class Random {
-  #state: number
-
-  constructor(seed: number) {
-    this.#state = (Math.imul(seed, 0x9e3779b1) ^ 0x5bd1e995) | 1
-  }
-
-  below(limit: number): number {
-    this.#state ^= this.#state << 13
-    this.#state ^= this.#state >>> 17
-    this.#state ^= this.#state << 5
-    return (this.#state >>> 0) % limit
-  }
-
-  from(least: number, most: number): number {
-    return least + this.below(most - least + 1)
-  }
-
-  happens(oneIn: number): boolean {
-    return this.below(oneIn) === 0
-  }
-
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]!
-  }
-
-  number(): number {
-    return this.below(2001) / 1000 - 1
-  }
-}
 
 const WEIGHTS = [
   'float32',
@@ -131,7 +100,7 @@ class RandomProgram {
     const name = `x${this.trace.values.length}`
     const value = this.trace.input(name, this.random.pick(this.#rows), this.#columns(), 'float32')
     const numbers = Float32Array.from({ length: this.#limit(value.rows) * value.columns }, () => this.random.number())
-    this.fills.push({ name, values: [...new Int32Array(numbers.buffer)] })
+    this.fills.push({ name, values: [...numbers] })
     return this.#add(value, (symbols) => [...numbers.subarray(0, this.#count(value.rows, symbols) * value.columns)])
   }
 

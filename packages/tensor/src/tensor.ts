@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { copyBytes, gpuCount, type Region, type SharedMemoryHandle, Storage } from '@troupe/native'
 import { bytesOfRows, type DataType, type ElementArray, isQuantized, numberOf, viewElements } from './data-type.js'
+import { expectDataType, expectList, setElements, shown } from './elements.js'
 
 /** Where a tensor's elements are: in host memory, or on a GPU by its number among those that this process may use. */
 export type Device = 'cpu' | `cuda:${number}`
@@ -12,6 +13,12 @@ export interface TensorOptions {
   /** `cpu` (the default), or a GPU: `cuda:1`, or `cuda` for the first. CUDA_VISIBLE_DEVICES says which GPUs there are. */
   device?: Device | 'cuda'
 }
+
+/** Memory that was let go of, which arrays over it would keep. */
+const released = new WeakSet<Storage>()
+
+/** Memory that is part of a file. */
+const mapped = new WeakSet<Storage>()
 
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
@@ -50,18 +57,24 @@ export class Tensor<T extends DataType = DataType> {
   /**
    * A tensor of zeros.
    * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks;
-   * Error if there is no such GPU, no driver for it, or no memory left.
+   * TypeError for what is no dtype, no shape or no kind of memory; Error if there is no such GPU, no driver for it, or no memory left.
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
     const bytes = bytesOf(dtype, shape)
-    const gpu = gpuOf(options.device)
-    const storage = gpu === undefined ? new Storage(bytes, options.memory !== 'private') : new Storage({ gpu, bytes })
+    const { memory = 'shared', device } = options
+    if (memory !== 'shared' && memory !== 'private') {
+      throw new TypeError(`a tensor's memory: expected shared or private, found ${shown(memory)}`)
+    }
+    const gpu = gpuOf(device)
+    const storage = gpu === undefined ? new Storage(bytes, memory === 'shared') : new Storage({ gpu, bytes })
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
   /**
-   * A tensor in host memory with a copy of `values`.
-   * @throws RangeError if `values` has another number of elements than `shape` says.
+   * A tensor in host memory with a copy of `values`: of numbers, which float32 rounds; of bigints for int64; for float16 and
+   * bfloat16 of their bits, and of bytes for quantized types.
+   * @throws RangeError if `values` has another number of elements than `shape` says, or one that the dtype cannot hold, such
+   * as 1.5 or NaN for int32; TypeError for other things than numbers.
    */
   static from<T extends DataType>(
     dtype: T,
@@ -70,10 +83,12 @@ export class Tensor<T extends DataType = DataType> {
     options: Pick<TensorOptions, 'memory'> = {},
   ): Tensor<T> {
     const tensor = Tensor.zeros(dtype, shape, options)
-    if (values.length !== tensor.data.length) {
-      throw new RangeError(`a tensor of shape [${shape}] takes ${tensor.data.length} values; found ${values.length}`)
+    const what = `a ${dtype} tensor of shape [${shape}]`
+    const { length } = expectList(what, dtype, values)
+    if (length !== tensor.data.length) {
+      throw new RangeError(`a tensor of shape [${shape}] takes ${tensor.data.length} values; found ${length}`)
     }
-    ;(tensor.data as { set(values: ArrayLike<unknown>): void }).set(values)
+    setElements(what, dtype, tensor.data, values)
     return tensor
   }
 
@@ -87,6 +102,8 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * A tensor over part of an open file, in place: its pages are read when first touched, and writes stay in this process.
+   * A file that is changed meanwhile makes whatever uses the tensor from then on fail with an error that names the file:
+   * reading its elements, copying or sending it, the runs of programs. See {@link verify}.
    * @param region The file's descriptor, which may be closed afterwards, and the byte at which the elements start, of
    * which `data` takes only multiples of an element's size.
    * @throws Error if the file does not reach as far as the tensor.
@@ -97,6 +114,7 @@ export class Tensor<T extends DataType = DataType> {
     { fd, offset }: { fd: number; offset: number },
   ): Tensor<T> {
     const storage = new Storage({ fd, offset, bytes: bytesOf(dtype, shape) })
+    mapped.add(storage)
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
@@ -112,12 +130,14 @@ export class Tensor<T extends DataType = DataType> {
 
   #firstElements(): string {
     if (this.device !== 'cpu') return ` on ${this.device}`
+    if (released.has(this.memory)) return ', released'
     if (isQuantized(this.dtype)) return ''
     try {
-      const first = [...this.data.subarray(0, SHOWN)].map((element) => numberOf(this.dtype, element))
+      const { data } = this
+      const first = [...data.subarray(0, SHOWN)].map((element) => numberOf(this.dtype, element))
       return first.length === 0 ? '' : `: ${first.join(', ')}${this.size > SHOWN ? ', …' : ''}`
     } catch {
-      return ', released'
+      return ', unreadable'
     }
   }
 
@@ -143,22 +163,36 @@ export class Tensor<T extends DataType = DataType> {
   }
 
   /**
-   * The elements in place; float16 and bfloat16 as their bits, quantized types as the bytes of their blocks.
-   * @throws Error if they are on a GPU; `to('cpu')` copies them.
+   * The elements in place; float16 and bfloat16 as their bits, quantized types as the bytes of their blocks. JavaScript itself
+   * writes to such an array, and rounds and wraps numbers that do not fit: {@link from} refuses them.
+   * @throws Error if they are on a GPU, where `to('cpu')` copies them, or were released.
    */
   get data(): ElementArray<T> {
+    if (released.has(this.memory)) throw new Error('this tensor was released')
+    this.verify()
+    // An array whose memory JavaScript has given to another thread has none left.
+    if (this.#view?.buffer.byteLength === 0) this.#view = undefined
     this.#view ??= viewElements(this.dtype, this.memory.buffer, this.offset, this.byteLength)
     return this.#view
   }
 
   /** The elements' bytes in place; see {@link data}. */
   get bytes(): Uint8Array {
+    this.verify()
     return new Uint8Array(this.memory.buffer, this.offset, this.byteLength)
   }
 
-  /** What native operations take: the bytes in place, or where they are on a GPU. @internal */
-  get operand(): Uint8Array | Region {
-    if (this.device === 'cpu') return this.bytes
+  /**
+   * Checks that the file that the elements lie in, if {@link map} made the tensor, is what it was. What has been read of them
+   * before is sound if this does not throw afterwards.
+   * @throws Error that names the file, and says how long it was and is.
+   */
+  verify(): void {
+    if (mapped.has(this.memory)) this.memory.verify()
+  }
+
+  /** What native operations take, which keep the memory while they use it. @internal */
+  get operand(): Region {
     return { storage: this.memory, offset: this.offset, bytes: this.byteLength }
   }
 
@@ -182,7 +216,7 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * Copies another tensor's elements into this one, wherever the two are. Both are in use until the promise settles.
-   * @throws RangeError if they differ in dtype or size.
+   * @throws RangeError if they differ in dtype or size; Error as {@link verify} does for the source.
    */
   async copyFrom(source: Tensor): Promise<void> {
     if (source.dtype !== this.dtype || source.size !== this.size) {
@@ -191,6 +225,7 @@ export class Tensor<T extends DataType = DataType> {
     }
     if (this.device === 'cpu' && source.device === 'cpu') this.bytes.set(source.bytes)
     else await copyBytes(source.operand, this.operand)
+    source.verify()
   }
 
   /** The memory that the elements lie in, perhaps with those of other tensors. */
@@ -226,14 +261,14 @@ export class Tensor<T extends DataType = DataType> {
 
   /**
    * Entries `start` to `end` (exclusive) of the first dimension, in place.
-   * @throws RangeError if they are not within it.
+   * @throws RangeError if they are no whole numbers within it.
    */
   rows(start: number, end: number): Tensor<T> {
     const [count = 0, ...rest] = this.shape
     if (rest.length === 0 && isQuantized(this.dtype))
       throw new TypeError(`a row of ${this.dtype} cannot be taken apart`)
-    if (!(start >= 0 && start <= end && end <= count)) {
-      throw new RangeError(`rows ${start} to ${end} are not within a tensor of shape [${this.shape}]`)
+    if (!(Number.isInteger(start) && Number.isInteger(end) && start >= 0 && start <= end && end <= count)) {
+      throw new RangeError(`rows ${shown(start)} to ${shown(end)} are not within a tensor of shape [${this.shape}]`)
     }
     const rowBytes = count === 0 ? 0 : this.byteLength / count
     return new Tensor(this.dtype, [end - start, ...rest], this.memory, this.offset + start * rowBytes)
@@ -242,6 +277,7 @@ export class Tensor<T extends DataType = DataType> {
   /** Lets go of the memory before the garbage collector does. The tensor and all views of it are then unusable. */
   release(): void {
     this.#view = undefined
+    released.add(this.memory)
     this.memory.release()
   }
 }
@@ -258,25 +294,27 @@ export function countGpus(): number {
 /** @throws RangeError if it is no device's name. @internal */
 export function gpuOf(device: Device | 'cuda' = 'cpu'): number | undefined {
   if (device === 'cpu') return undefined
-  const [, number = '0'] = /^cuda(?::(\d+))?$/.exec(device) ?? []
-  if (!device.startsWith('cuda') || (device !== 'cuda' && device !== `cuda:${number}`)) {
-    throw new RangeError(`a device is cpu, cuda or cuda: and a number; found ${device}`)
+  const [, number = '0'] = typeof device === 'string' ? (/^cuda(?::(\d{1,9}))?$/.exec(device) ?? []) : []
+  if (device !== 'cuda' && device !== `cuda:${number}`) {
+    throw new RangeError(`a device is cpu, cuda or cuda: and a number; found ${shown(device)}`)
   }
   return Number(number)
 }
 
 /** Bytes that a tensor takes. */
 export function bytesOf(dtype: DataType, shape: readonly number[]): number {
+  expectDataType(dtype)
   const columns = shape.at(-1) ?? 1
   const size = sizeOf(shape)
   return bytesOfRows(dtype, columns === 0 ? 0 : size / columns, columns)
 }
 
 function sizeOf(shape: readonly number[]): number {
+  if (!Array.isArray(shape)) throw new TypeError(`a tensor's shape: expected a list of sizes, found ${shown(shape)}`)
   let size = 1
   for (const dimension of shape) {
     if (!Number.isSafeInteger(dimension) || dimension < 0) {
-      throw new RangeError(`a dimension is a whole number of at least 0; found ${dimension} in [${shape}]`)
+      throw new RangeError(`a dimension is a whole number of at least 0; found ${shown(dimension)} in ${shown(shape)}`)
     }
     size *= dimension
   }

@@ -218,7 +218,7 @@ test('an index outside of its bounds is refused before anything is done, and the
   const attended = trace.attention(x, keys, keys, batch, keyHeadOf, { ...shape, scale: 1 })
   const y = trace.gatherRows(attended, trace.input('picks', rows))
   const program = trace.compile({ y }, { threads: 2 })
-  program.inputs.x!.set(new Int32Array(Float32Array.from({ length: 12 }, () => 1).buffer))
+  program.inputs.x!.fill(1)
   program.inputs.tables!.set([1, 0, -7, 99]) // blocks of tokens that nobody sees may be anything
   const good = { places: [0, -1], slots: [0, 3], sequence: [0, 0], begin: [0, 1], end: [0, 3], picks: [1, 0] }
   const run = (inputs: Partial<Record<keyof typeof good, number[]>>) => {
@@ -254,10 +254,10 @@ test('a run that one rank refuses leaves its group: the other waits for the run 
   })
   await t.throwsAsync(programs[0]!.run({}), { message: /group 'pair' was not connected/ })
   await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
-  programs[0]!.inputs.pick![0] = 2
+  programs[0]!.inputs.pick!.set([2])
   const waiting = programs[1]!.run({})
   await t.throwsAsync(programs[0]!.run({}), { instanceOf: RangeError, message: /gatherRows: indices\[0\]/ })
-  programs[0]!.inputs.pick![0] = 1
+  programs[0]!.inputs.pick!.set([1])
   await Promise.all([waiting, programs[0]!.run({})])
   t.deepEqual([...programs[0]!.outputs.sum!.data], [...programs[1]!.outputs.sum!.data])
 })
@@ -339,7 +339,7 @@ test('an index outside of the table is refused', async (t) => {
   const table = trace.constant(Tensor.zeros('int32', [3, 1]))
   const found = trace.resolve(trace.input('ids', 1), table)
   const program = trace.compile({ found }, { threads: 1 })
-  program.inputs.ids![0] = -4
+  program.inputs.ids!.set([-4])
   await t.throwsAsync(program.run({}), {
     instanceOf: RangeError,
     message: /resolve: indices\[0\]: expected an index of at least -3, found -4/,

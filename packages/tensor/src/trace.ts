@@ -31,6 +31,8 @@ export interface TracedOperation {
   readonly outputs: readonly Value[]
   readonly numbers: Readonly<Record<string, number>>
   readonly group: Communicator | undefined
+  /** The one of its inputs whose elements it changes. */
+  readonly written?: Value | undefined
 }
 
 /** The shape of a paged KV cache: blocks of `blockTokens` tokens, each with `keyHeads` heads of `headSize` numbers. */
@@ -114,7 +116,7 @@ export class Trace {
   }
 
   /**
-   * A matrix that JavaScript fills before each run: of int32, or of float32 given by its bits.
+   * A matrix that JavaScript fills before each run, of int32 or of float32: see {@link ProgramInput}.
    * @throws RangeError for counts that are none, and TypeError if the name is taken or the symbol is of another trace
    */
   input(name: string, rows: RowSymbol | number, columns = 1, type: 'int32' | 'float32' = 'int32'): Value {
@@ -191,11 +193,9 @@ export class Trace {
    * blocks · blockTokens, rounded to the type of the cache, whose heads have cacheElements(type, d) elements.
    */
   cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
-    this.#record('cacheStore', [x, slots, cache], [], {
-      headSize: shape.headSize,
-      keyHeads: shape.keyHeads,
-      blockTokens: shape.blockTokens,
-    })
+    const { headSize, keyHeads, blockTokens } = shape
+    const numbers = { headSize, keyHeads, blockTokens }
+    this.#record('cacheStore', [x, slots, cache], [], numbers, undefined, cache)
   }
 
   /**
@@ -252,7 +252,7 @@ export class Trace {
 
   /** [n, c], [n] into a table [rows, c]: row i becomes the table's row `indices[i]`, unless that is negative. */
   scatterRows(x: Value, indices: Value, table: Value): void {
-    this.#record('scatterRows', [x, indices, table], [])
+    this.#record('scatterRows', [x, indices, table], [], {}, undefined, table)
   }
 
   /** [n], [rows, 1] → [n]: indices as they are, but for negative ones, for which -1 - index is looked up in the table. */
@@ -329,6 +329,7 @@ export class Trace {
     outputs: Value[],
     numbers: Record<string, number> = {},
     group?: Communicator,
+    written?: Value,
   ): void {
     for (const value of [...inputs, ...outputs]) {
       if (this.values[value?.index] !== value) throw new TypeError(`${name}: expected values of this trace`)
@@ -336,7 +337,7 @@ export class Trace {
     const shapes = { inputs: inputs.map(shapeOf), outputs: outputs.map(shapeOf) }
     const symbols = this.symbols.map((symbol) => symbol.name)
     checkOperation({ name, ...shapes, numbers, ranks: group?.size, rank: group?.rank }, symbols)
-    this.operations.push({ name, inputs, outputs, numbers, group })
+    this.operations.push({ name, inputs, outputs, numbers, group, written })
   }
 
   #value(fields: Omit<Value, 'index'>): Value {

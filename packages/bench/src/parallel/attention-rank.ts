@@ -55,11 +55,10 @@ export class AttentionRank {
     }
 
     const program = trace.compile({ x }, { threads: 1 })
-    program.inputs.end![0] = tokens
-    program.inputs.counts![0] = 1
-    program.inputs.blockTables!.forEach((_, block, table) => {
-      table[block] = block
-    })
+    program.inputs.end!.set([tokens])
+    program.inputs.counts!.set([1])
+    const { blockTables } = program.inputs
+    blockTables!.set(Array.from({ length: blockTables!.length }, (_, block) => block))
     this.#run = () => program.run({ queries: 1, sequences: 1, tokens: rank === 0 ? 1 : 0 })
   }
 

@@ -108,6 +108,89 @@ test('what cannot be sent is refused with its path', (t) => {
   for (const [value, message] of refused) t.throws(() => travel(value), { instanceOf: InvalidInputError, message })
 })
 
+test('what never ends, or ends at billions, is refused at once with the limit', (t) => {
+  const sparse: unknown[] = []
+  sparse[4e9 - 2] = 1
+  class Endless extends Map<number, number> {
+    override *[Symbol.iterator](): MapIterator<[number, number]> {
+      for (let i = 0; ; i++) yield [i, i]
+    }
+  }
+  class EndlessSet extends Set<number> {
+    override *[Symbol.iterator](): SetIterator<number> {
+      for (let i = 0; ; i++) yield i
+    }
+  }
+  const many = /is part of a value of more than 16777216 items, fields and entries together and cannot be sent/
+  const halves = () => Array.from({ length: 3 }, () => Array(2 ** 23).fill(0))
+  const refused: [unknown, RegExp][] = [
+    [sparse, many],
+    [{ rows: [sparse] }, /^argument 1: \.rows\[0\] is part of a value of more than/],
+    [new Map([[1, sparse]]), many],
+    [new Set([sparse]), many],
+    [new Proxy([], { get: (_, key) => (key === 'length' ? 2 ** 32 - 1 : 0) }), many],
+    [halves(), /^argument 1: \[\d\] is part of/],
+    [new Uint8Array(2 ** 32), /arrays of more than 4294967295 bytes together/],
+  ]
+  for (const [value, message] of refused)
+    t.throws(() => encode([value], 'arguments', true), { instanceOf: InvalidInputError, message })
+  t.throws(() => encode(sparse, 'the result of A.b', true), {
+    instanceOf: InvalidInputError,
+    message: /^the result of A.b is part/,
+  })
+  const error = Object.assign(new Error('its own message'), { sparse, after: [1] })
+  t.like(travel(error), { message: 'its own message', after: [1] })
+  t.deepEqual(travel(new Endless([[1, 2]])), new Map([[1, 2]]))
+  t.deepEqual(travel(new EndlessSet([3])), new Set([3]))
+  const hole: unknown[] = []
+  hole[1000] = 1
+  t.is((travel(hole) as unknown[]).length, 1001)
+  const circle = new Map<string, unknown>()
+  circle.set('self', new Set([circle]))
+  const arrived = travel(circle) as Map<string, Set<unknown>>
+  t.true(arrived.get('self')!.has(arrived))
+})
+
+test('a value that cannot be read is refused with the place and what was thrown', (t) => {
+  const refuse = () => {
+    throw new Error('not to be read')
+  }
+  const refused: [unknown, RegExp][] = [
+    [
+      {
+        a: [
+          {
+            get b() {
+              return refuse()
+            },
+          },
+        ],
+      },
+      /^argument 1: \.a\[0\]\.b is a property that cannot be read \(Error: not to be read\)/,
+    ],
+    [
+      { a: new Proxy({}, { ownKeys: refuse }) },
+      /^argument 1: \.a is an object whose keys cannot be read \(Error: not to be read\)/,
+    ],
+    [
+      new Proxy([1], { get: (list, key) => (key === '0' ? refuse() : Reflect.get(list, key)) }),
+      /^argument 1: \[0\] is a property that cannot/,
+    ],
+  ]
+  for (const [value, message] of refused) t.throws(() => travel(value), { instanceOf: InvalidInputError, message })
+})
+
+test('bytes that a codec attaches may change, and may be given away, once they are encoded', (t) => {
+  const bytes = Uint8Array.of(1, 2)
+  const { attachments } = encode([new Point(4, bytes)], 'arguments', false)
+  bytes.fill(9)
+  structuredClone(bytes, { transfer: [bytes.buffer] })
+  t.deepEqual(
+    attachments.map((each) => [...each]),
+    [[1, 2]],
+  )
+})
+
 class Point {
   constructor(
     readonly x: number,

@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../api/errors.js'
 import { decodeTree } from './decode.js'
-import { Encoder } from './encode.js'
+import { Encoder, MOST_PARTS } from './encode.js'
 import { MARK } from './marks.js'
 
 /** What a codec's `encode` may use. */
@@ -8,10 +8,16 @@ export interface EncodeContext {
   /** Whether the receiver runs on the same node, so that it can map this process's shared memory. */
   readonly sameNode: boolean
   /**
-   * Sends bytes as a frame of their own, without a copy: they must not change until the message has left.
-   * @returns the index that `attachment` finds them by
+   * Sends a copy of bytes as a frame of its own.
+   * @returns the index that `attachment` finds it by
    */
   attach(bytes: Uint8Array): number
+  /**
+   * The same without a copy, of bytes whose memory nobody else can pass to another thread: threads that send read them when
+   * JavaScript has gone on.
+   * @internal
+   */
+  attachOwned(bytes: Uint8Array): number
   /**
    * Holds a resource for the receiver. `release` is called once: when the receiver has decoded the message, when the
    * message could not be delivered, or when the receiver has died.
@@ -87,7 +93,7 @@ export type Subject = string
  * without a codec, what is nested too deeply. Whatever had been pinned by then is released.
  */
 export function encode(value: unknown, subject: Subject, sameNode: boolean, mustBeStored = false): Encoded {
-  if (isPlain(value) || (Array.isArray(value) && value.every(isPlain) && value[0] !== MARK)) {
+  if (isPlain(value) || isListOfPlain(value)) {
     return { subject, tree: value, marked: false, attachments: [], pins: [] }
   }
   const encoder = new Encoder(codecs, subject, sameNode, mustBeStored)
@@ -102,6 +108,10 @@ export function encode(value: unknown, subject: Subject, sameNode: boolean, must
 
 function isStackOverflow(error: unknown): boolean {
   return error instanceof RangeError && error.message === 'Maximum call stack size exceeded'
+}
+
+function isListOfPlain(value: unknown): boolean {
+  return Array.isArray(value) && value.length <= MOST_PARTS && value.every(isPlain) && value[0] !== MARK
 }
 
 /** Whether a value travels as it is; most arguments and results of calls do. */

@@ -8,6 +8,10 @@ import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
 
 /** Levels that a value may be nested: what both ends can surely pack and unpack on their stacks. */
 const MOST_LEVELS = 1000
+/** Items of lists, fields of objects and entries of maps that one value may have together: some seconds of packing. */
+export const MOST_PARTS = 2 ** 24
+/** Bytes of arrays that one value may have as copies in a message. */
+const MOST_COPIED_BYTES = 2 ** 32 - 1
 /** Levels of causes that an error arrives with; of the next one its text. */
 const MOST_CAUSES = 100
 /** Steps of a path that a message shows at its beginning and at its end. */
@@ -30,6 +34,8 @@ export class Encoder implements EncodeContext {
   readonly #path: (string | number)[] = []
   #levels = 0
   #causes = 0
+  #parts = 0
+  #copiedBytes = 0
 
   constructor(
     codecs: ReadonlyMap<string, Codec>,
@@ -43,6 +49,10 @@ export class Encoder implements EncodeContext {
   }
 
   attach(bytes: Uint8Array): number {
+    return this.attachOwned(copyOf(bytes))
+  }
+
+  attachOwned(bytes: Uint8Array): number {
     return this.attachments.push(bytes) - 1
   }
 
@@ -74,12 +84,12 @@ export class Encoder implements EncodeContext {
     if (this.#levels === MOST_LEVELS) throw this.tooDeep()
     this.#numbers.set(value, this.#numbers.size)
     this.#levels += 1
-    const encoded = this.#parts(value)
+    const encoded = this.#tree(value)
     this.#levels -= 1
     return encoded
   }
 
-  #parts(value: object): unknown {
+  #tree(value: object): unknown {
     if (Array.isArray(value)) {
       const items = this.#items(value)
       return value[0] === MARK ? this.#mark(kinds.array, items) : items
@@ -88,9 +98,11 @@ export class Encoder implements EncodeContext {
   }
 
   #items(items: unknown[]): unknown[] {
+    const { length } = items
+    this.#count(length)
     let copy: unknown[] | undefined
-    for (let index = 0; index < items.length; index++) {
-      const item = items[index]
+    for (let index = 0; index < length; index++) {
+      const item = this.#read(items, index)
       const encoded = this.#at(index, item)
       if (encoded !== item && !copy) copy = items.slice(0, index)
       copy?.push(encoded)
@@ -99,18 +111,20 @@ export class Encoder implements EncodeContext {
   }
 
   #plain(object: Record<string, unknown>): unknown {
-    const keys = Object.keys(object)
+    const keys = this.#keys(object)
+    this.#count(keys.length)
     if (keys.some((key) => key === '__proto__' || !key.isWellFormed())) {
       return this.#mark(
         kinds.entries,
-        keys.map((key) => [this.encode(key), this.#at(key, object[key])]),
+        keys.map((key) => [this.encode(key), this.#at(key, this.#read(object, key))]),
       )
     }
     const isOwn = Object.getPrototypeOf(object) === Object.prototype
     let copy: Record<string, unknown> | undefined = isOwn ? undefined : { ...object }
     for (const key of keys) {
-      const encoded = this.#at(key, object[key])
-      if (encoded === object[key]) continue
+      const value = this.#read(object, key)
+      const encoded = this.#at(key, value)
+      if (encoded === value) continue
       copy ??= { ...object }
       copy[key] = encoded
     }
@@ -119,10 +133,20 @@ export class Encoder implements EncodeContext {
 
   #instance(value: object): unknown {
     if (types.isMap(value)) {
-      const entries = [...value].map(([key, item], index) => [this.#at(index, key), this.#at(index, item)])
-      return this.#mark(kinds.map, entries)
+      const entries: [unknown, unknown][] = []
+      // A class that extends Map may iterate over something else, without an end.
+      Map.prototype.forEach.call(value, (item, key) => entries.push([key, item]))
+      this.#count(2 * entries.length)
+      return this.#mark(
+        kinds.map,
+        entries.map(([key, item], index) => [this.#at(index, key), this.#at(index, item)]),
+      )
     }
-    if (types.isSet(value)) return this.#mark(kinds.set, this.#items([...value]))
+    if (types.isSet(value)) {
+      const items: unknown[] = []
+      Set.prototype.forEach.call(value, (item) => items.push(item))
+      return this.#mark(kinds.set, this.#items(items))
+    }
     if (types.isDate(value)) return this.#mark(kinds.date, Number(value))
     if (value instanceof Error || types.isNativeError(value)) return this.#error(value)
     if (ArrayBuffer.isView(value) || types.isArrayBuffer(value)) return this.#bytes(value)
@@ -173,6 +197,7 @@ export class Encoder implements EncodeContext {
   /** What cannot be sent is described instead. */
   #leniently(key: string, value: unknown): unknown {
     const [numbers, steps, levels, causes] = [this.#numbers.size, this.#path.length, this.#levels, this.#causes]
+    const [parts, copiedBytes] = [this.#parts, this.#copiedBytes]
     const [attached, pinned] = [this.attachments.length, this.pins.length]
     if (causes > MOST_CAUSES && typeof value === 'object') return this.encode(describe(value).toWellFormed())
     try {
@@ -181,6 +206,8 @@ export class Encoder implements EncodeContext {
       this.#path.length = steps
       this.#levels = levels
       this.#causes = causes
+      this.#parts = parts
+      this.#copiedBytes = copiedBytes
       this.attachments.length = attached
       for (const release of this.pins.splice(pinned)) release()
       for (const [object, number] of this.#numbers) if (number >= numbers) this.#numbers.delete(object)
@@ -200,11 +227,41 @@ export class Encoder implements EncodeContext {
       this.pin(stored.release)
       return this.#mark(kinds.storedBytes, index, stored.handle, stored.offset, bytes.length)
     }
-    const copy = Buffer.allocUnsafeSlow(bytes.length)
-    copy.set(bytes)
+    this.#copiedBytes += bytes.length
+    if (this.#copiedBytes > MOST_COPIED_BYTES) {
+      const found = `of arrays of more than ${MOST_COPIED_BYTES} bytes together, as far as they are not in the object store,`
+      throw this.#refusal(found, 'send them in several calls, or make room in the store')
+    }
+    const copy = copyOf(bytes)
     return bytes.length <= INLINE_BYTES
       ? this.#mark(kinds.bytes, index, copy)
-      : this.#mark(kinds.attachedBytes, index, this.attach(copy))
+      : this.#mark(kinds.attachedBytes, index, this.attachOwned(copy))
+  }
+
+  #count(parts: number): void {
+    this.#parts += parts
+    if (this.#parts > MOST_PARTS) throw this.tooMany()
+  }
+
+  #keys(object: object): string[] {
+    try {
+      return Object.keys(object)
+    } catch (error) {
+      throw this.#unreadable('an object whose keys cannot be read', error)
+    }
+  }
+
+  #read(object: object, key: string | number): unknown {
+    try {
+      return (object as Record<string | number, unknown>)[key]
+    } catch (error) {
+      this.#path.push(key)
+      throw this.#unreadable('a property that cannot be read', error)
+    }
+  }
+
+  #unreadable(what: string, error: unknown): InvalidInputError {
+    return this.#refusal(`${what} (${describe(error)})`)
   }
 
   #at(key: string | number, value: unknown): unknown {
@@ -217,6 +274,14 @@ export class Encoder implements EncodeContext {
   #mark(kind: number, ...parts: unknown[]): unknown[] {
     this.marked = true
     return [MARK, kind, ...parts]
+  }
+
+  /** What is wrong with a value that has too many parts, as a list has that ends at an index of billions. */
+  tooMany(): InvalidInputError {
+    return this.#refusal(
+      `part of a value of more than ${MOST_PARTS} items, fields and entries together`,
+      'send numbers as a typed array or a Tensor, and the rest in several calls',
+    )
   }
 
   /** What is wrong with a value that is nested too deeply, or runs in circles that getters make. */
@@ -238,6 +303,12 @@ export class Encoder implements EncodeContext {
       `${where} is ${found} and cannot be sent to another process${remedy ? `; ${remedy}` : ''}`,
     )
   }
+}
+
+function copyOf(bytes: Uint8Array): Uint8Array {
+  const copy = Buffer.allocUnsafeSlow(bytes.length)
+  copy.set(bytes)
+  return copy
 }
 
 /** Whether an object is plain: one of this realm or of another, as those that `vm` and test runners make are. */

@@ -60,8 +60,8 @@ registerCodec<Multicast, Sent>({
   encode(multicast, context) {
     const { packed, marked, attachments } = multicast.formFor(context.sameNode)
     context.pin(multicast.use())
-    const indexes = attachments.map((attachment) => context.attach(attachment))
-    return [packed.length <= INLINE_BYTES ? packed : context.attach(packed), marked, indexes]
+    const indexes = attachments.map((attachment) => context.attachOwned(attachment))
+    return [packed.length <= INLINE_BYTES ? packed : context.attachOwned(packed), marked, indexes]
   },
   decode([packed, marked, indexes], context) {
     const bytes = typeof packed === 'number' ? context.attachment(packed) : packed

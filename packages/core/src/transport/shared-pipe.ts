@@ -31,7 +31,7 @@ export class SharedPipe implements Polled {
    * @param wake makes the other end call {@link woken}
    */
   constructor(
-    memory: Storage,
+    private readonly memory: Storage,
     isFirst: boolean,
     private readonly take: (piece: Buffer) => void,
     private readonly wake: () => void,
@@ -65,7 +65,7 @@ export class SharedPipe implements Polled {
   }
 
   watchedBy(lookout: Lookout): () => void {
-    return this.#incoming.watchedBy(lookout)
+    return this.#incoming.watchedBy(lookout, this.memory)
   }
 
   poll(): boolean {

@@ -17,7 +17,7 @@ registerCodec<Tensor, Sent>({
       )
     }
     if (!context.sameNode) {
-      return { dtype: tensor.dtype, shape: tensor.shape, attachment: context.attach(tensor.bytes) }
+      return { dtype: tensor.dtype, shape: tensor.shape, attachment: context.attachOwned(lent(tensor)) }
     }
     let held: Tensor | undefined = tensor.handle ? tensor : sharedCopy(tensor)
     const handle = held.handle as TensorHandle
@@ -41,5 +41,12 @@ registerCodec<Tensor, Sent>({
 function sharedCopy(tensor: Tensor): Tensor {
   const copy = Tensor.zeros(tensor.dtype, tensor.shape)
   copy.bytes.set(tensor.bytes)
+  tensor.verify()
   return copy
+}
+
+/** The bytes in place, over an array of their own, which nobody can take away. */
+function lent(tensor: Tensor): Uint8Array {
+  tensor.verify()
+  return new Uint8Array(tensor.storage.lend(), tensor.offset, tensor.byteLength)
 }

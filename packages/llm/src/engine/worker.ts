@@ -196,7 +196,7 @@ export class ModelWorker {
     const own = step.ranks[this.#groups.sequence.rank]
     if (!program || !own) throw new Error('load() has to come before step()')
     this.#fill(program, step, firstOutput)
-    if (hidden) program.inputs.hidden!.set(new Int32Array(hidden.data.buffer, hidden.data.byteOffset, hidden.size))
+    if (hidden) program.inputs.hidden!.set(hidden.data)
     await program.run({
       tokens: own.ids.length,
       queries: step.sequence.length,
@@ -217,7 +217,7 @@ export class ModelWorker {
     // A stage has the inputs that it needs.
     for (const [name, numbers] of Object.entries(values)) inputs[name]?.set(numbers)
     for (let i = 0; i < blocks.length; i += 3) {
-      inputs.blockTables![blocks[i]! * this.spec.limits.blocksPerSequence + blocks[i + 1]!] = blocks[i + 2]!
+      inputs.blockTables!.set([blocks[i + 2]!], blocks[i]! * this.spec.limits.blocksPerSequence + blocks[i + 1]!)
     }
   }
 

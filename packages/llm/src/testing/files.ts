@@ -11,7 +11,9 @@ export function temporaryFolder(t: { teardown(undo: () => void): void }): string
 
 /** The bytes of a safetensors file with this header and these data bytes. */
 export function safetensors(header: unknown, data: Uint8Array = new Uint8Array()): Uint8Array {
-  const text = new TextEncoder().encode(typeof header === 'string' ? header : JSON.stringify(header))
+  const json = typeof header === 'string' ? header : JSON.stringify(header)
+  // As the safetensors library writes it, so that tensors are aligned.
+  const text = new TextEncoder().encode(json.padEnd(Math.ceil(json.length / 8) * 8))
   const bytes = new Uint8Array(8 + text.length + data.length)
   new DataView(bytes.buffer).setBigUint64(0, BigInt(text.length), true)
   bytes.set(text, 8)

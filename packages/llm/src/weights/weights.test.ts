@@ -1,8 +1,10 @@
-import { writeFileSync } from 'node:fs'
+import { truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
+import { Trace } from '@troupe/tensor'
 import test from 'ava'
 import { temporaryFolder, writeSafetensors } from '../testing/files.js'
+import { gguf } from '../testing/gguf.js'
 import { openCheckpoint } from './checkpoint.js'
 import { dequantize } from './dequantize.js'
 import { fromFloat16, toFloat16 } from './half.js'
@@ -121,3 +123,78 @@ test('a tensor that is missing, of another shape or of another type is named', (
   t.throws(() => weights.vector('long', 1), { instanceOf: InvalidInputError, message: /tensor long has dtype F64/ })
   checkpoint.close()
 })
+
+const WIDTH = 512
+const wide = new Uint8Array(Float32Array.from({ length: WIDTH * WIDTH }, () => 1).buffer)
+
+/** A model of two matrices and a vector in each format, and where the file of its weights is. */
+const models: Record<string, (folder: string) => { model: string; file: string }> = {
+  safetensors(folder) {
+    const file = join(folder, 'model.safetensors')
+    const shaped = { dtype: 'F32', shape: [WIDTH, WIDTH], bytes: wide }
+    const vector = { dtype: 'F32', shape: [WIDTH], bytes: wide.subarray(0, WIDTH * 4) }
+    writeSafetensors(file, { first: shaped, second: shaped, vector })
+    return { model: folder, file }
+  },
+  GGUF(folder) {
+    const file = join(folder, 'model.gguf')
+    const shaped = { format: 'F32' as const, shape: [WIDTH, WIDTH], bytes: wide }
+    const vector = { format: 'F32' as const, shape: [WIDTH], bytes: wide.subarray(0, WIDTH * 4) }
+    const tensors = [
+      { name: 'token_embd.weight', ...shaped },
+      { name: 'output.weight', ...shaped },
+      { name: 'output_norm.weight', ...vector },
+    ]
+    const metadata = {
+      'general.architecture': { string: 'llama' },
+      'llama.context_length': { uint32: 128 },
+      'llama.embedding_length': { uint32: WIDTH },
+      'llama.block_count': { uint32: 1 },
+      'llama.feed_forward_length': { uint32: 96 },
+      'llama.attention.head_count': { uint32: 2 },
+      'llama.attention.layer_norm_rms_epsilon': { float32: 2 ** -16 },
+    }
+    writeFileSync(file, gguf({ metadata, tensors }))
+    return { model: file, file }
+  },
+}
+
+for (const [format, write] of Object.entries(models)) {
+  const [first, second, vector] =
+    format === 'GGUF'
+      ? ['model.embed_tokens.weight', 'lm_head.weight', 'model.norm.weight']
+      : ['first', 'second', 'vector']
+
+  test(`a ${format} file that is cut in the middle of a load is one error that names it`, (t) => {
+    const { model, file } = write(temporaryFolder(t))
+    const checkpoint = openCheckpoint(model)
+    const weights = new Weights(checkpoint)
+    weights.matrix(first!, [WIDTH, WIDTH])
+    truncateSync(file, 4096)
+    const cut = {
+      instanceOf: InvalidInputError,
+      message: /^\/.* was \d+ bytes when it was opened and is 4096 now; put it back and load it again$/,
+    }
+    const rows = { start: 1, end: 3 }
+    const columns = { start: 2, end: 9 }
+    t.throws(() => weights.matrix(second!, [WIDTH, WIDTH]), cut)
+    t.throws(() => weights.matrix(second!, [WIDTH, WIDTH], { rows, columns }), cut)
+    t.throws(() => new Weights(checkpoint, 'Q8_0').matrix(second!, [WIDTH, WIDTH]), cut)
+    t.throws(() => weights.vector(vector!, WIDTH), cut)
+    checkpoint.close()
+  })
+
+  test(`a ${format} file that is cut between load and run fails the run`, async (t) => {
+    const { model, file } = write(temporaryFolder(t))
+    const checkpoint = openCheckpoint(model)
+    const weights = new Weights(checkpoint)
+    const trace = new Trace()
+    const x = trace.input('x', 1, WIDTH, 'float32')
+    const y = trace.linear(x, trace.constant(weights.matrix(first!, [WIDTH, WIDTH])))
+    const program = trace.compile({ y }, { threads: 2 })
+    checkpoint.close()
+    await program.run({})
+    truncateSync(file, 4096)
+    await t.throwsAsync(program.run({}), { message: /was \d+ bytes when it was opened and is 4096 now/ })
+  })
+}

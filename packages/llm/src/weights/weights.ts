@@ -70,6 +70,7 @@ export class Weights {
         ? storedBlocks(stored, rows, columns)
         : quantizedBlocks(format as LoadFormat, stored, rows, columns)
     if (isQuantized(format)) checkScales(name, stored, format, blocks)
+    verify(stored, blocks)
     const tensor = programTensor(format, [length(rows), length(columns)], blocks)
     return this.#keep(key, tensor)
   }
@@ -91,7 +92,9 @@ export class Weights {
     }
     const asColumn = { ...stored, shape: [size, 1] }
     const blocks = storedBlocks(asColumn, range, { start: 0, end: 1 })
-    return this.#keep(key, floatTensor(dequantize(stored.format, blocks.bytes), [length(range)]))
+    const numbers = dequantize(stored.format, blocks.bytes)
+    verify(stored, blocks)
+    return this.#keep(key, floatTensor(numbers, [length(range)]))
   }
 
   #find(name: string, shape: readonly number[]): StoredTensor {
@@ -172,6 +175,7 @@ function fromFile<T>({ file }: StoredTensor, take: (file: StoredTensor['file']) 
   try {
     return take(file)
   } catch (error) {
+    if (error instanceof InvalidInputError) throw error
     const { message } = error as Error
     if (/cannot allocate memory/i.test(message)) {
       throw new Error(
@@ -180,6 +184,12 @@ function fromFile<T>({ file }: StoredTensor, take: (file: StoredTensor['file']) 
     }
     throw new InvalidInputError(`${file.path} was changed while it was loaded: ${message}; try again`)
   }
+}
+
+/** @throws InvalidInputError if what was read of blocks in place was not what the file held when it was opened. */
+function verify(stored: StoredTensor, blocks: Tensor<'uint8'>): void {
+  fromFile(stored, (file) => file.expectUnchanged())
+  fromFile(stored, () => blocks.verify())
 }
 
 /** @throws InvalidInputError if a scale is infinite or not a number. */
