@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import type { Handle } from '../index.js'
 import { ActorDiedError, connect, describeActor, killActor, stopActor } from '../index.js'
+import { logOf } from '../testing/log-lines.js'
 import { type Parent, RemoteParent } from '../testing/parent.js'
 import { run } from '../testing/programs.js'
 import { until } from '../testing/until.js'
@@ -33,7 +34,7 @@ const ends: Readonly<Record<string, (parent: Handle<Parent>) => Promise<unknown>
 test.serial(
   'what an actor has started ends with it, in whatever way it ends, and what others started does not',
   async (t) => {
-    const cluster = await connect({ onFailure: () => {} })
+    const cluster = await connect({ onFailure: () => {}, onLog: logOf(t) })
     const other = await RemoteParent.spawn()
     const others = await other.start()
     const daemon = await other.daemon()
@@ -56,7 +57,7 @@ test.serial(
 test.serial(
   'what an actor in a thread has started ends with the actor, and not with another of the process',
   async (t) => {
-    await using _cluster = await connect()
+    await using _cluster = await connect({ onLog: logOf(t) })
     const [first, second] = await Promise.all([1, 2].map(() => RemoteParent.options({ isolation: 'thread' }).spawn()))
     const { 'with another environment': _, ...ofFirst } = await first!.start()
     const { 'with another environment': __, ...ofSecond } = await second!.start()
@@ -67,6 +68,21 @@ test.serial(
     await allEnd(t, ofSecond, 'the last thread')
   },
 )
+
+test.serial('processes that lose their parent do not stay listed once they have ended', async (t) => {
+  await using _cluster = await connect({ onLog: logOf(t) })
+  for (const isolation of ['process', 'thread'] as const) {
+    const parent = await RemoteParent.options({ isolation }).spawn()
+    const orphans = await parent.orphans()
+    const isListed = (pid: number) => existsSync(`/proc/${pid}`)
+    const left = await until(
+      () => orphans.filter(isListed),
+      ({ length }) => length === 0,
+    )
+    t.is(orphans.length, 6)
+    t.deepEqual(left, [], isolation)
+  }
+})
 
 for (const [how, signal, whom] of [
   ['SIGTERM of the driver', 'SIGTERM', 'driver'],

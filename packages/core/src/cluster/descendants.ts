@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { adoptOrphans, reap } from '@troupe/native'
+import { reap } from '@troupe/native'
+import { adoptOrphans } from './orphans.js'
 
 /** Marks what a worker starts, and what that starts, with the worker. */
 export const WORKER_VARIABLE = 'TROUPE_WORKER'

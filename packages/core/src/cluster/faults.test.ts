@@ -5,6 +5,7 @@ import test from 'ava'
 import { ActorDiedError, connect, describeActor, InvalidInputError, NodeUnreachableError } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { isAlive, processesOf, untilGone } from '../testing/leftovers.js'
+import { logOf } from '../testing/log-lines.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { introduce } from '../transport/identity.js'
@@ -12,7 +13,7 @@ import { Secret } from '../transport/secret.js'
 import { watchfulDealer } from '../transport/sockets.js'
 
 test.serial('kill -9 of a worker fails its pending calls and later ones, naming the actor', async (t) => {
-  await using cluster = await connect()
+  await using cluster = await connect({ onLog: logOf(t) })
   const probe = await RemoteProbe.options({ name: 'victim' }).spawn()
   const pending = [probe.never(), probe.echo(1), probe.never()]
   const { pid } = describeActor(probe)
@@ -29,7 +30,7 @@ test.serial('kill -9 of a worker fails its pending calls and later ones, naming 
 })
 
 test.serial('a stream fails when its producer is killed', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const probe = await RemoteProbe.spawn()
   const items = probe.produce(1_000_000)[Symbol.asyncIterator]()
   await items.next()
@@ -41,7 +42,7 @@ test.serial('a stream fails when its producer is killed', async (t) => {
 })
 
 test.serial('an exit and an error outside of a call are in the message of the death', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const [quitter, thrower] = [await RemoteProbe.spawn(), await RemoteProbe.spawn()]
   await t.throwsAsync(async () => await quitter.exit(3), { message: /its process exited with code 3/ })
   const message =
@@ -50,7 +51,7 @@ test.serial('an exit and an error outside of a call are in the message of the de
 })
 
 test.serial('the actors that an actor spawned die with it', async (t) => {
-  await using cluster = await connect()
+  await using cluster = await connect({ onLog: logOf(t) })
   const parent = await RemoteProbe.spawn()
   const { handle, pid } = await parent.spawnCounter()
   t.is(await handle.add(1), 1)
@@ -96,7 +97,7 @@ test.serial('a module that connects when a worker imports it fails the spawn, an
 })
 
 test.serial('kill -9 of the head fails calls with a clear error', async (t) => {
-  const cluster = await connect()
+  const cluster = await connect({ onLog: logOf(t) })
   const [node] = await cluster.nodes()
   const probe = await RemoteProbe.spawn()
   const pending = probe.never()
@@ -112,7 +113,7 @@ test.serial('actors spread over two nodes, and call each other over TCP', async 
   const address = await head.line()
   const node = run(t, 'node-program.js', address)
   t.is(await node.line(), 'joined')
-  await using cluster = await connect({ address })
+  await using cluster = await connect({ onLog: logOf(t), address })
   const nodes = await cluster.nodes()
   t.deepEqual(
     nodes.map(({ pid }) => pid),
@@ -207,7 +208,7 @@ test.serial('bytes from strangers do not harm the head', async (t) => {
   const unknown = watchfulDealer('unknown', secret)
   unknown.connect(`tcp://${address}`)
   for (let round = 0; round < 200; round++) await unknown.send(randomBytes(round))
-  await using cluster = await connect({ address })
+  await using cluster = await connect({ onLog: logOf(t), address })
   const counter = await RemoteCounter.spawn()
   t.is(await counter.add(1), 1)
   stranger.close()

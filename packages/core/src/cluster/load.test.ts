@@ -6,13 +6,14 @@ import { ActorDiedError, actor, connect, describeActor, InvalidInputError, killA
 import { RemoteBusy, remoteBusyFor } from '../testing/busy.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
+import { logOf } from '../testing/log-lines.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run, runLimited, runUnder } from '../testing/programs.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { temporaryFolder } from '../testing/temporary.js'
 
 test.serial('spawns that wait for resources by the thousand hold up neither the head nor other spawns', async (t) => {
-  await using cluster = await connect({ resources: { slot: 1, never: 1 } })
+  await using cluster = await connect({ onLog: logOf(t), resources: { slot: 1, never: 1 } })
   const holder = await RemoteCounter.options({ resources: { never: 1 } }).spawn(0)
   const waiting = Array.from({ length: 1100 }, () => RemoteCounter.options({ resources: { never: 1 } }).spawn(0))
   const outcomes = Promise.allSettled(waiting)
@@ -35,7 +36,7 @@ test.serial('spawns that wait for resources by the thousand hold up neither the 
 })
 
 test.serial('more calls than may be in flight at an actor do not hold up its end', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const probe = await RemoteProbe.options({ maxConcurrency: 10_000 }).spawn()
   const calls = Promise.allSettled(Array.from({ length: 1100 }, () => probe.never()))
   await killActor(probe)
@@ -43,7 +44,7 @@ test.serial('more calls than may be in flight at an actor do not hold up its end
 })
 
 test.serial('of sixty actors that are spawned at once, all start', async (t) => {
-  await using cluster = await connect()
+  await using cluster = await connect({ onLog: logOf(t) })
   const probes = await Promise.all(Array.from({ length: 60 }, () => RemoteProbe.spawn()))
   t.is(new Set(probes.map((probe) => describeActor(probe).pid)).size, 60)
   t.deepEqual(
@@ -56,7 +57,7 @@ test.serial('of sixty actors that are spawned at once, all start', async (t) => 
 
 for (const isolation of ['process', 'thread'] as const) {
   test.serial(`a ${isolation} that is killed while it starts fails the spawn, or is started anew`, async (t) => {
-    await using cluster = await connect()
+    await using cluster = await connect({ onLog: logOf(t) })
     const before = new Set(processesOf(cluster.id))
     const kill = () => {
       const [started] = processesOf(cluster.id).filter((pid) => !before.has(pid))
@@ -131,7 +132,7 @@ asAnother('without threads a spawn fails and says which limit to raise, and the 
 test.serial('a module whose import never ends fails its spawn, and its tasks, naming the module', async (t) => {
   // What loops has only the time that it gets: the busier the machine, the longer this takes.
   t.timeout(600_000)
-  await using _cluster = await connect({ resources: { cpu: 1 } })
+  await using _cluster = await connect({ onLog: logOf(t), resources: { cpu: 1 } })
   const modules = {
     'awaits.mjs': 'await new Promise(() => {})',
     'loops.mjs': 'for (;;);',
@@ -162,7 +163,7 @@ test.serial('a module whose import never ends fails its spawn, and its tasks, na
 })
 
 test.serial('code that keeps its thread busy just after its import is not taken for an import', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const limit = { startTimeout: 3000 }
   const [busy, task] = [RemoteBusy.options(limit), remoteBusyFor.options({ ...limit, maxRetries: 0 })]
   const actors = await Promise.all([busy.spawn(9000), busy.options({ isolation: 'thread' }).spawn(9000)])
@@ -180,12 +181,12 @@ test.serial(
     t.teardown(() => Object.assign(process.env, { TROUPE_TOKEN }))
     const head = run(t, 'head-program.js')
     const address = await head.line()
-    await using local = await connect()
+    await using local = await connect({ onLog: logOf(t) })
     const own = await RemoteProbe.spawn()
     t.is(await own.environment('TROUPE_TOKEN'), undefined)
     await readEnvironments(t, processesOf(local.id))
     await local.shutdown()
-    await using cluster = await connect({ address })
+    await using cluster = await connect({ onLog: logOf(t), address })
     for (const isolation of ['process', 'thread'] as const) {
       const probe = await RemoteProbe.options({ isolation }).spawn()
       t.is(await probe.environment('TROUPE_TOKEN'), undefined)
@@ -204,7 +205,7 @@ test.serial(
 )
 
 test.serial('a folder to work in that does not exist is named, and the cluster lives on', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   for (const isolation of ['process', 'thread'] as const) {
     await t.throwsAsync(() => RemoteCounter.options({ cwd: '/no/such/folder', isolation }).spawn(), {
       instanceOf: ActorDiedError,

@@ -3,6 +3,7 @@ import { connect, killActor, placementGroup, stopActor } from '../index.js'
 import { type Closing, RemoteCloser } from '../testing/closer.js'
 import { TestCluster } from '../testing/index.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
+import { logOf } from '../testing/log-lines.js'
 import { Notes } from '../testing/notes.js'
 import { run } from '../testing/programs.js'
 
@@ -46,7 +47,7 @@ test.serial('actors run their onStop whoever ends them in order, once, and not w
 
 test.serial('an onStop that does not end, or throws, holds nothing up for long', async (t) => {
   const notes = new Notes()
-  const cluster = await connect()
+  const cluster = await connect({ onLog: logOf(t) })
   const spawn = (closing: Closing) => RemoteCloser.spawn(notes.path, closing, closing)
   await Promise.all((['ends', 'hangs', 'blocks', 'throws'] as const).map(spawn))
   const stopped = await Promise.all([spawn('hangs'), spawn('throws')])
@@ -64,7 +65,7 @@ test.serial('an onStop that does not end, or throws, holds nothing up for long',
 
 test.serial('an actor that may run any number of calls at a time runs its onStop when it is stopped', async (t) => {
   const notes = new Notes()
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const limits = [1e9, 2 ** 31, 2 ** 40, Number.MAX_SAFE_INTEGER]
   for (const limit of limits) {
     const closer = await RemoteCloser.options({ maxConcurrency: limit }).spawn(notes.path, String(limit))

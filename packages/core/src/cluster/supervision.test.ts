@@ -13,13 +13,14 @@ import {
 import { RemoteCounter } from '../testing/counter.js'
 import { crashActor } from '../testing/index.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
+import { logOf } from '../testing/log-lines.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { RemoteSupervisor } from '../testing/supervisor.js'
 import { until } from '../testing/until.js'
 
 test.serial('an actor decides whether one that it spawned lives again', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   for (const decision of ['restart', 'replace'] as const) {
     const supervisor = await RemoteSupervisor.spawn(decision)
     const counter = await supervisor.spawn()
@@ -43,6 +44,7 @@ test.serial(
   async (t) => {
     const failures: ActorFailure[] = []
     await using _cluster = await connect({
+      onLog: logOf(t),
       supervise(failure) {
         failures.push(failure)
         return failures.length === 1 ? 'restart' : 'escalate'
@@ -62,7 +64,7 @@ test.serial(
 )
 
 test.serial('in a mesh that is all-for-one the others are restarted with a member that dies', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   for (const [strategy, others] of [
     ['all-for-one', 0],
     ['one-for-one', 5],
@@ -84,6 +86,7 @@ test.serial('who awaits an execution of a graph learns how its actor died, and h
     told = resolve
   })
   await using _cluster = await connect({
+    onLog: logOf(t),
     onFailure(failure) {
       failures.push(failure)
       told()
@@ -121,6 +124,7 @@ test.serial('a failure that nobody handles reaches the driver, and one that was 
   const failures: ActorFailure[] = []
   let told = () => {}
   await using _cluster = await connect({
+    onLog: logOf(t),
     onFailure(failure) {
       failures.push(failure)
       told()
@@ -182,7 +186,7 @@ class Failures {
 
 test.serial('a caller that learns of a death late, however late, has handled it', async (t) => {
   const failures = new Failures()
-  await using _cluster = await connect({ onFailure: failures.add })
+  await using _cluster = await connect({ onLog: logOf(t), onFailure: failures.add })
   const [caller, counter] = await Promise.all([RemoteProbe.spawn(), RemoteCounter.spawn()])
   await caller.addThrough(counter, 1)
   const { pid } = describeActor(caller)
@@ -220,7 +224,7 @@ test.serial('who learns of a death before a supervisor has declined has handled 
     await declining
     return 'escalate' as const
   }
-  await using _cluster = await connect({ onFailure: failures.add, supervise })
+  await using _cluster = await connect({ onLog: logOf(t), onFailure: failures.add, supervise })
   const probe = await RemoteProbe.spawn()
   await t.throwsAsync(async () => await probe.exit(3), { instanceOf: ActorDiedError })
   decline()
@@ -244,7 +248,7 @@ test.serial('a supervisor that restarts a member of an all-for-one mesh restarts
     ['all-for-one', 0],
     ['one-for-one', 5],
   ] as const) {
-    await using _cluster = await connect({ supervise: () => 'restart' })
+    await using _cluster = await connect({ onLog: logOf(t), supervise: () => 'restart' })
     const mesh = await RemoteCounter.options({ maxTaskRetries: 2, strategy }).spawnMesh({ member: 2 })
     await mesh.call('add', 5)
     crashActor(mesh.at({ member: 1 }))

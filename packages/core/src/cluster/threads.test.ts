@@ -12,6 +12,7 @@ import { type Counter, RemoteCounter } from '../testing/counter.js'
 import { TestCluster } from '../testing/index.js'
 import { isAlive, untilGone } from '../testing/leftovers.js'
 import { RemoteLodger } from '../testing/lodger.js'
+import { logOf } from '../testing/log-lines.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 
@@ -22,7 +23,7 @@ async function pidOf(handle: Handle<{ whereabouts(): { pid: number } }>): Promis
 }
 
 test.serial('threads that are started alike share a process, which ends with the last of them', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const [first, second] = await Promise.all([Threaded.spawn(), Threaded.spawn()])
   const apart = await Threaded.options({ env: { PROBE: 'yes' }, cwd: '/', nodeFlags: ['--trace-exit'] }).spawn()
   const shared = await pidOf(first)
@@ -40,7 +41,7 @@ test.serial('threads that are started alike share a process, which ends with the
 })
 
 test.serial('a thread that is stuck in a loop is killed, and those beside it live', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const [stuck, beside] = await Promise.all([Threaded.spawn(), Threaded.spawn()])
   const spinning = stuck.spin()
   await t.throwsAsync(
@@ -54,7 +55,7 @@ test.serial('a thread that is stuck in a loop is killed, and those beside it liv
 })
 
 test.serial('the death of a thread has its exit code and last lines, or what it failed of', async (t) => {
-  await using cluster = await connect()
+  await using cluster = await connect({ onLog: logOf(t) })
   const [quitter, beside] = await Promise.all([Threaded.options({ name: 'quitter' }).spawn(), Threaded.spawn()])
   const error = await t.throwsAsync<ActorDiedError>(async () => await quitter.complain('near the edge'), {
     instanceOf: ActorDiedError,
@@ -69,7 +70,7 @@ test.serial('the death of a thread has its exit code and last lines, or what it 
 })
 
 test.serial('the end of their process is the end of its threads', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const lodgers = await Promise.all([Threaded.spawn(), Threaded.spawn()])
   const calls = lodgers.map((lodger) => lodger.spin())
   process.kill(describeActor(lodgers[0]!).pid, 'SIGKILL')

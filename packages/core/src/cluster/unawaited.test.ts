@@ -1,5 +1,6 @@
 import test from 'ava'
 import { connect } from '../index.js'
+import { logOf } from '../testing/log-lines.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
 import { until } from '../testing/until.js'
@@ -42,7 +43,7 @@ test.serial('it is an error that nothing catches, or nothing, where the driver a
 })
 
 test.serial('a broadcast that fails is told in the log of each member, and counted', async (t) => {
-  await using cluster = await connect()
+  await using cluster = await connect({ onLog: logOf(t) })
   const mesh = await RemoteProbe.options({ name: 'probe' }).spawnMesh({ member: 2 })
   mesh.broadcast('throwOddError')
   mesh.broadcast('see', { unsendable() {} })

@@ -1,9 +1,7 @@
 import type { TestFn } from 'ava'
 import { type Cluster, type ConnectOptions, connect } from '../index.js'
 import { files, processesOf, untilGone } from './leftovers.js'
-
-/** Lines of the cluster that are kept. */
-const MOST_LINES = 1000
+import { LogLines } from './log-lines.js'
 
 /**
  * Gives a test file a cluster of its own, and checks after its tests that nothing of it is left. What its
@@ -12,17 +10,12 @@ const MOST_LINES = 1000
 export function useCluster(test: TestFn, options: ConnectOptions = {}): () => Cluster {
   let cluster: Cluster
   let before: string[] = []
-  const lines: string[] = []
-  const onLog = (line: string) => {
-    if (lines.push(line) > MOST_LINES) lines.shift()
-  }
+  const lines = new LogLines()
   test.before(async () => {
     before = files()
-    cluster = await connect({ onLog, ...options })
+    cluster = await connect({ onLog: lines.add, ...options })
   })
-  test.afterEach.always((t) => {
-    if (!t.passed) for (const line of lines.splice(0)) t.log(line)
-  })
+  test.afterEach.always((t) => lines.showIfFailed(t))
   test.after.always('nothing of the cluster is left', async (t) => {
     if (!cluster) return
     const { id } = cluster

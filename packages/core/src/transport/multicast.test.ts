@@ -4,6 +4,7 @@ import { ActorDiedError, connect, describeActor, InvalidInputError, put } from '
 import { nodeStore } from '../store/store.js'
 import { TestCluster } from '../testing/index.js'
 import { Lease, RemoteTenant } from '../testing/lease.js'
+import { logOf } from '../testing/log-lines.js'
 import { placeOf, RemoteReader } from '../testing/reader.js'
 
 /** How many objects of the node's store this process has a part in. */
@@ -22,7 +23,7 @@ const MEMBERS = 4
 const ELEMENTS = 4 * 2 ** 20
 
 test.serial('a tensor for all members of a node is copied once, or never where it is in shared memory', async (t) => {
-  await using _cluster = await connect()
+  await using _cluster = await connect({ onLog: logOf(t) })
   const mesh = await RemoteReader.spawnMesh({ row: 2, column: MEMBERS / 2 })
   await mesh.call('seen')
   for (const memory of ['private', 'shared'] as const) {
@@ -55,7 +56,7 @@ test.serial('a tensor for all members of a node is copied once, or never where i
 test.serial(
   'what the arguments of a call on a mesh pin is pinned once, until the last member has them or has died',
   async (t) => {
-    await using _cluster = await connect()
+    await using _cluster = await connect({ onLog: logOf(t) })
     const mesh = await RemoteTenant.spawnMesh({ member: 3 })
     let released = 0
     const leaseOf = (text: string) =>
