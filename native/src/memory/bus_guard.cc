@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <mutex>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <system_error>
 #include <unistd.h>
 
@@ -71,9 +72,10 @@ void BusGuard::onBusError(int signal, siginfo_t* info, void* context) {
     const int error = errno;
     range->touched.load()->store(true);
     const uintptr_t page = address & ~(static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)) - 1);
-    void* zeros = mmap(reinterpret_cast<void*>(page), end - page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    // The system call itself: sanitizers replace the function by one that is not for signal handlers.
+    const long zeros = syscall(SYS_mmap, page, end - page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     errno = error;
-    if (zeros != MAP_FAILED) return;
+    if (zeros != -1) return;
     break;
   }
   if ((previous.sa_flags & SA_SIGINFO) != 0) return previous.sa_sigaction(signal, info, context);
