@@ -73,7 +73,12 @@ class PutRef<T> extends ObjectRef<T> {
     fulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
-    const opened = this.#waiting ? this.#waiting.then(() => this.#open()) : Promise.resolve().then(() => this.#open())
+    const opened = (async () => {
+      await this.#waiting
+      // Memory of values that were opened before, and are in use no more, is given back between two turns of the event loop.
+      if (!this.#opened?.deref() && (nodeStore()?.spilledBytes ?? 0) > 0) await turn()
+      return this.#open()
+    })()
     return opened.then(fulfilled, rejected)
   }
 
@@ -144,6 +149,10 @@ function encodeStored(value: unknown): Encoded {
     })
     throw new StoreFullError(`${error.message}; ${holders.join(', ')}`)
   }
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function releaseAll(pins: (() => void)[]): void {

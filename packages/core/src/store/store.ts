@@ -1,3 +1,4 @@
+import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { Store, type StoreHandle } from '@troupe/native'
 import { InvalidInputError } from '../api/errors.js'
@@ -7,11 +8,17 @@ import { memoryOfHost } from '../cluster/resources.js'
 export interface StoreOptions {
   /** Bytes of shared memory that values may take; three tenths of the memory of the host, or of its container, by default. */
   readonly memory?: number
-  /** Bytes that may be spilled to disk when that is full; twice the memory by default, and 0 for none. */
+  /**
+   * Bytes that may be spilled to disk when that is full, 0 for none; by default half of what is free on the disk, or twice the
+   * memory where the folder is in memory itself.
+   */
   readonly disk?: number
   /** Where they are spilled to; by default the folder for temporary files, or nowhere if that cannot be written to. */
   readonly folder?: string
 }
+
+/** What statfs(2) calls a file system that is in memory. */
+const TMPFS = 0x01021994
 
 let current: Store | undefined
 
@@ -36,9 +43,10 @@ export function makeStore({ memory = Math.floor(memoryOfHost() * 0.3), disk, fol
     if (Number.isSafeInteger(bytes) && bytes >= 0) continue
     throw new InvalidInputError(`${name} of the store must be a number of bytes, found ${bytes}`)
   }
-  const make = (bytes: number) => new Store({ memoryBytes: memory, diskBytes: bytes, spillFolder: folder ?? tmpdir() })
+  const spillFolder = folder ?? tmpdir()
+  const make = (bytes: number) => new Store({ memoryBytes: memory, diskBytes: bytes, spillFolder })
   try {
-    return make(disk ?? 2 * memory)
+    return make(disk ?? roomOf(spillFolder, memory))
   } catch (error) {
     const why = (error as Error).message
     if (isAsked) {
@@ -48,6 +56,16 @@ export function makeStore({ memory = Math.floor(memoryOfHost() * 0.3), disk, fol
     // Who has not asked for a disk goes without one.
     return make(0)
   }
+}
+
+function roomOf(folder: string, memory: number): number {
+  try {
+    const { type, bavail, bsize } = statfsSync(folder)
+    if (type !== TMPFS) return Math.floor((bavail * bsize) / 2)
+  } catch {
+    // What is wrong with the folder is told when the file is made there.
+  }
+  return 2 * memory
 }
 
 /** Makes a store that another process of the node has made this process's own. */
