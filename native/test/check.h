@@ -6,6 +6,12 @@
 #include <string>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kHasSanitizer = true;
+#else
+constexpr bool kHasSanitizer = false;
+#endif
+
 /// A test is a sentence and a function. CHECK ends the program at the first claim that does not hold.
 struct Test {
   std::string sentence;

@@ -74,13 +74,7 @@ std::string complaint(const FileMapping& mapping) {
 
 bool says(const FileMapping& mapping, const std::string& text) { return complaint(mapping).find(text) != std::string::npos; }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kHasSanitizer = true;  // whose handler for the signal was there first, and ends the process with a report
-#else
-constexpr bool kHasSanitizer = false;
-#endif
-
-/// Whether a bus error ends a child that runs `body`.
+/// Whether a bus error ends a child that runs `body`. A sanitizer's handler was there first, and ends it with a report.
 template <class Body>
 bool isEndedByBusError(Body&& body) {
   const pid_t child = fork();

@@ -281,7 +281,7 @@ TEST("a process killed at any step of the store's protocol leaves it usable, and
 }
 
 TEST("a process that joins a store which as many use as may is told so, and joins once another has left") {
-  const auto store = Store::create({8 * kMebibyte, 0, "/tmp", 64});
+  const auto store = Store::create({2 * kMebibyte, 0, "/tmp", 64});
   std::vector<std::shared_ptr<Store>> others;
   std::string reason;
   for (int number = 0; number < 2000 && reason.empty(); number++) {
