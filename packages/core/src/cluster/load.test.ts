@@ -164,12 +164,12 @@ test.serial('a module whose import never ends fails its spawn, and its tasks, na
 
 test.serial('code that keeps its thread busy just after its import is not taken for an import', async (t) => {
   await using _cluster = await connect({ onLog: logOf(t) })
-  const limit = { startTimeout: 3000 }
+  const limit = { startTimeout: 2000 }
   const [busy, task] = [RemoteBusy.options(limit), remoteBusyFor.options({ ...limit, maxRetries: 0 })]
-  const actors = await Promise.all([busy.spawn(9000), busy.options({ isolation: 'thread' }).spawn(9000)])
-  t.deepEqual(await Promise.all(actors.map((each) => each.passed())), [9000, 9000])
-  t.is(await task(9000), 9000)
-  t.is(await task(9000), 9000, 'also where the module has been imported already')
+  const actors = await Promise.all([busy.spawn(5000), busy.options({ isolation: 'thread' }).spawn(5000)])
+  t.deepEqual(await Promise.all(actors.map((each) => each.passed())), [5000, 5000])
+  t.is(await task(5000), 5000)
+  t.is(await task(5000), 5000, 'also where the module has been imported already')
 })
 
 test.serial(
