@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
-import { connect, describeActor, InvalidInputError, put } from '../index.js'
+import { type ActorStack, connect, describeActor, InvalidInputError, put } from '../index.js'
 import { RemoteHolder } from '../testing/holder.js'
 import { TestCluster } from '../testing/index.js'
 import { RemoteProbe } from '../testing/probe.js'
@@ -14,6 +14,11 @@ function absentFile(t: ExecutionContext): string {
   const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   return join(folder, 'file')
+}
+
+/** Whether a stack is that of a probe which spins, and not of the process that just receives the call. */
+function isSpinning({ state, frames }: ActorStack): boolean {
+  return state === 'running' && frames.some((frame) => frame.startsWith('Probe.spinUntil'))
 }
 
 /** How many TCP ports a process listens on. */
@@ -40,10 +45,7 @@ test.serial('the stack of an actor that is stuck in a loop is read, and leaves n
   const file = absentFile(t)
   t.like(await cluster.stack('stuck'), { name: 'stuck', pid, state: 'idle', frames: [] })
   const spinning = probe.spinUntil(file)
-  const stack = await until(
-    () => cluster.stack(id),
-    ({ state }) => state === 'running',
-  )
+  const stack = await until(() => cluster.stack(id), isSpinning)
   t.like(stack, { name: 'stuck', pid, state: 'running' })
   t.true(
     stack.frames.some((frame) => /^Probe\.spinUntil .*probe\.[jt]s:\d+:\d+/.test(frame)),
@@ -75,10 +77,7 @@ test.serial('stacks are read on other nodes too, and of two actors of a name one
   const file = absentFile(t)
   const spinning = first.spinUntil(file)
   const { id, nodeId } = describeActor(first)
-  const stack = await until(
-    () => cluster.stack(id),
-    ({ state }) => state === 'running',
-  )
+  const stack = await until(() => cluster.stack(id), isSpinning)
   t.is(stack.nodeId, nodeId)
   t.regex(stack.frames.join('\n'), /Probe\.spinUntil/)
   await t.throwsAsync(() => cluster.stack('double'), {
