@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
 import type { Handle } from '../index.js'
 import { ActorDiedError, connect, describeActor, killActor, stopActor } from '../index.js'
@@ -68,21 +68,6 @@ test.serial(
     await allEnd(t, ofSecond, 'the last thread')
   },
 )
-
-test.serial('processes that lose their parent do not stay listed once they have ended', async (t) => {
-  await using _cluster = await connect({ onLog: logOf(t) })
-  for (const isolation of ['process', 'thread'] as const) {
-    const parent = await RemoteParent.options({ isolation }).spawn()
-    const orphans = await parent.orphans()
-    const isListed = (pid: number) => existsSync(`/proc/${pid}`)
-    const left = await until(
-      () => orphans.filter(isListed),
-      ({ length }) => length === 0,
-    )
-    t.is(orphans.length, 6)
-    t.deepEqual(left, [], isolation)
-  }
-})
 
 for (const [how, signal, whom] of [
   ['SIGTERM of the driver', 'SIGTERM', 'driver'],

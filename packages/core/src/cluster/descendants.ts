@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { reap } from '@troupe/native'
-import { adoptOrphans } from './orphans.js'
+import { adoptOrphans, reap } from '@troupe/native'
 
 /** Marks what a worker starts, and what that starts, with the worker. */
 export const WORKER_VARIABLE = 'TROUPE_WORKER'

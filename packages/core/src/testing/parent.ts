@@ -31,15 +31,6 @@ export class Parent {
     return child.pid!
   }
 
-  /** Starts processes that lose their parent at once, and end by themselves. */
-  async orphans(): Promise<number[]> {
-    const script = 'for i in 1 2 3; do sleep 0.1 & echo $!; setsid sleep 0.1 & echo $!; done'
-    const shell = spawn('sh', ['-c', script], { stdio: ['ignore', 'pipe', 'ignore'] })
-    const pids: number[] = []
-    for await (const line of createInterface({ input: shell.stdout })) pids.push(Number(line))
-    return pids
-  }
-
   exit(): void {
     process.exit(0)
   }
