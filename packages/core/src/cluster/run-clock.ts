@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
+import { statusOf } from './process-status.js'
 
 /** Milliseconds between two looks at how long a process has had to run. */
 const LOOK_INTERVAL = 500
@@ -80,7 +81,7 @@ export async function whileRunning<T>(
 /** The processor time that a process has used, and whether one of its threads would go on if it could. */
 function usageOf(pid: number): { used: number; isHeldUp: boolean } {
   try {
-    const [user, system] = fieldsOf(`/proc/${pid}/stat`).slice(11, 13).map(Number)
+    const [user, system] = statusOf(`/proc/${pid}/stat`).slice(11, 13).map(Number)
     const threads = readdirSync(`/proc/${pid}/task`)
     const isHeldUp = threads.some((thread) => HELD_UP.includes(stateOf(`/proc/${pid}/task/${thread}/stat`)))
     return { used: (user! + system!) * TICK, isHeldUp }
@@ -93,14 +94,8 @@ function usageOf(pid: number): { used: number; isHeldUp: boolean } {
 /** Of a thread that has ended meanwhile, that it is dead. */
 function stateOf(file: string): string {
   try {
-    return fieldsOf(file)[0]!
+    return statusOf(file)[0]!
   } catch {
     return 'X'
   }
-}
-
-/** The fields after the name, which may have blanks and brackets in it: the state is the first. */
-function fieldsOf(file: string): string[] {
-  const text = readFileSync(file, 'latin1')
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')
 }

@@ -15,6 +15,7 @@ import { homedir, hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import { InvalidInputError } from '../api/errors.js'
 import { Secret } from '../transport/secret.js'
+import { statusOf } from './process-status.js'
 
 // The clusters of a user that run on this machine, a file each: how other programs of the same user find them.
 
@@ -187,9 +188,12 @@ function digest(text: string): string {
 
 /** When a process started, in ticks since the machine did, which tells it from a later one of the same id. */
 function startOf(pid: number): string | undefined {
-  const text = textOf(() => readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  const [state, ...fields] = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  return text === '' || state === 'Z' || state === 'X' ? undefined : fields[18]
+  try {
+    const fields = statusOf(`/proc/${pid}/stat`)
+    return /[ZX]/.test(fields[0]!) ? undefined : fields[19]
+  } catch {
+    return undefined
+  }
 }
 
 function textOf(read: () => string): string {

@@ -93,7 +93,8 @@ export class WorkerProcess {
   async #exitedSoon(): Promise<void> {
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, EXIT_REPORT)
+      // Nothing is kept running by it, also where another answer comes first.
+      timer = setTimeout(resolve, EXIT_REPORT).unref()
     })
     await Promise.race([this.exited, timeout])
     clearTimeout(timer)
