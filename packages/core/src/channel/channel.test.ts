@@ -3,6 +3,7 @@ import test from 'ava'
 import { Channel, ChannelClosedError, DeadlineExceededError, InvalidInputError, killActor, put } from '../index.js'
 import { RemoteChannelUser } from '../testing/channel-user.js'
 import { crashActor } from '../testing/index.js'
+import { run } from '../testing/programs.js'
 import { randomValue, seeded } from '../testing/random-values.js'
 import { useCluster } from '../testing/use-cluster.js'
 
@@ -113,6 +114,12 @@ test('a writer is told that all readers have gone, also when they were killed', 
   await sends[1]
   crashActor(reader)
   await t.throwsAsync(sends[2]!, { instanceOf: ChannelClosedError, message: 'all readers of the channel have gone' })
+})
+
+test('a program whose readers were killed ends when it is done', async (t) => {
+  const writer = run(t, 'writer-program.js')
+  t.regex(await writer.line(), /ChannelClosedError: all readers of the channel have gone/)
+  t.is(await writer.ended, 0, writer.errors())
 })
 
 test('a reader gets what a writer that was killed had sent, and then learns of its death', async (t) => {

@@ -137,6 +137,7 @@ export class Channel<T> {
         return
       }
     }
+    this.#outlet.disarm()
     clearInterval(this.#liveness)
     this.#liveness = undefined
   }

@@ -11,7 +11,7 @@ interface ReadingOptions {
 
 let waker: Waker | undefined
 let socket: Socket | undefined
-const sleepers = new Set<() => void>()
+const sleepers = new Map<Sleeper, () => void>()
 
 /** What the ends of channels in this process name as the way to wake its event loop. */
 export function processWaker(): Waker {
@@ -28,21 +28,24 @@ export function processWaker(): Waker {
   return waker
 }
 
-/**
- * Calls a function once when some end of a channel that was armed is woken, not necessarily the one it is about. Until then
- * this process stays alive.
- *
- * @returns takes it back
- */
-export function whenWoken(wake: () => void): () => void {
-  if (sleepers.add(wake).size === 1) socket?.ref()
-  return () => {
-    if (sleepers.delete(wake) && sleepers.size === 0) socket?.unref()
+/** An end of a channel that may wait for this process to be woken, which stays alive meanwhile. */
+export class Sleeper {
+  /**
+   * Has a function called once when some end that was armed is woken, not necessarily this one. It takes the place of an
+   * earlier one.
+   */
+  sleep(wake: () => void): void {
+    if (sleepers.set(this, wake).size === 1) socket?.ref()
+  }
+
+  /** Takes that back. */
+  cancel(): void {
+    if (sleepers.delete(this) && sleepers.size === 0) socket?.unref()
   }
 }
 
 function wakeAll(): boolean {
-  const woken = [...sleepers]
+  const woken = new Set(sleepers.values())
   sleepers.clear()
   socket?.unref()
   for (const wake of woken) wake()

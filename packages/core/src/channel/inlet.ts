@@ -1,6 +1,6 @@
 import { ChannelReader, type SharedMemoryHandle } from '@troupe/native'
 import { ChannelClosedError } from '../api/errors.js'
-import { processWaker, whenWoken } from './event-loop.js'
+import { processWaker, Sleeper } from './event-loop.js'
 import { MessageReader } from './message.js'
 
 /** A reading end of a channel, wherever its writer is. */
@@ -25,7 +25,7 @@ export interface Inlet {
 
 /** A reader in the memory that it shares with its writer. */
 export class SharedInlet extends MessageReader implements Inlet {
-  #letGo: (() => void) | undefined
+  readonly #sleeper = new Sleeper()
 
   constructor(memory: SharedMemoryHandle, index: number) {
     super(new ChannelReader(memory, index, processWaker()))
@@ -41,14 +41,13 @@ export class SharedInlet extends MessageReader implements Inlet {
 
   arm(woken: () => void): boolean {
     if (!this.native.arm()) return false
-    this.#letGo = whenWoken(woken)
+    this.#sleeper.sleep(woken)
     return true
   }
 
   disarm(): void {
     this.native.disarm()
-    this.#letGo?.()
-    this.#letGo = undefined
+    this.#sleeper.cancel()
   }
 
   get ending(): ChannelClosedError | undefined {

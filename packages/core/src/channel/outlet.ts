@@ -1,6 +1,6 @@
 import { ChannelWriter, type SharedMemoryHandle } from '@troupe/native'
 import { ChannelClosedError } from '../api/errors.js'
-import { processWaker, whenWoken } from './event-loop.js'
+import { processWaker, Sleeper } from './event-loop.js'
 import { isShortString, type Message, MOST_INLINE, messageOf, packPlain, writeMessage } from './message.js'
 
 /** Milliseconds between two looks at what readers have taken, while something is held for them. */
@@ -17,7 +17,7 @@ export class Outlet {
   readonly #writer: ChannelWriter
   readonly #held: Held[] = []
   #releasing: NodeJS.Timeout | undefined
-  #letGo: (() => void) | undefined
+  readonly #sleeper = new Sleeper()
 
   /** @param messages how many the slowest reader may be behind, each of any size */
   constructor(messages: number, readers: number) {
@@ -57,8 +57,12 @@ export class Outlet {
   /** Has a function called once when there is room; false when there is some already. */
   arm(woken: () => void): boolean {
     if (!this.#writer.arm(MOST_INLINE)) return false
-    this.#letGo = whenWoken(woken)
+    this.#sleeper.sleep(woken)
     return true
+  }
+
+  disarm(): void {
+    this.#sleeper.cancel()
   }
 
   checkReaders(): void {
@@ -78,7 +82,7 @@ export class Outlet {
 
   /** Says that nothing more will come. What readers still have to take stays until they have. */
   close(): void {
-    this.#letGo?.()
+    this.disarm()
     this.#writer.close()
   }
 

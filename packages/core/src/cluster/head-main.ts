@@ -12,16 +12,28 @@ process.title = HEAD_TITLE
 // The driver's stderr may be closed before the driver ends.
 process.stderr.on('error', () => {})
 
+let isLimited = false
+let isEnding = false
+
 const head = await Head.start(boot)
+head.onLeaving = limitEnd
 head.onLeft = end
 // The actors of a driver that ends in whatever way still run their onStop.
 onParentEnd(end)
 
-let isEnding = false
-
 function end(): void {
   if (isEnding) return
   isEnding = true
-  setTimeout(() => process.kill(process.pid, 'SIGKILL'), END_TIMEOUT).unref()
+  limitEnd()
   void head.close().finally(() => process.exit(0))
+}
+
+function limitEnd(): void {
+  if (isLimited) return
+  isLimited = true
+  setTimeout(() => {
+    const text = `the cluster has not ended within ${END_TIMEOUT / 1000} s and is killed; its workers: ${head.running}`
+    process.stderr.write(`[troupe] ${text}\n`)
+    process.kill(process.pid, 'SIGKILL')
+  }, END_TIMEOUT).unref()
 }

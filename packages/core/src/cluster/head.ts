@@ -114,7 +114,9 @@ export class Head {
   readonly #entered = new Map<string, DirectoryId>()
   readonly #info: ClusterInfo
   readonly #listing: Listing
-  /** Called when the driver that owns the cluster leaves. */
+  /** Called when the driver that owns the cluster begins to leave. */
+  onLeaving: () => void = () => {}
+  /** Called when it has left. */
   onLeft: () => void = () => {}
 
   private constructor(options: HeadOptions, switchboard: Switchboard, address: ProcessAddress) {
@@ -195,6 +197,11 @@ export class Head {
     return this.#info.head.tcp?.replace('tcp://', '') ?? ''
   }
 
+  /** The processes of workers that have not ended, as a text. */
+  get running(): string {
+    return this.#workers.running().join(', ') || 'none'
+  }
+
   /** Ends all actors and the workers of this node, and then lets go of the other nodes, which end theirs. */
   async close(): Promise<void> {
     this.#listing.remove()
@@ -248,9 +255,11 @@ export class Head {
       await this.#dropDirectories()
     }
     const leaving = async () => {
+      const isLast = processId === this.#options.driver
+      if (isLast) this.onLeaving()
       this.#logs.flush(processId)
       await leave()
-      if (processId === this.#options.driver) setImmediate(this.onLeft)
+      if (isLast) setImmediate(this.onLeft)
     }
     const methods = {
       ...this.#common(peer, owner),

@@ -357,6 +357,13 @@ export class WorkerPool {
     worker.exit(worker.failure === undefined ? why : { ...why, cause: worker.failure })
   }
 
+  /** Those that have not ended: each with the process that it is. */
+  running(): string[] {
+    return [...this.#workers.values()].map(({ holder, pid, ending }) => {
+      return `${holder?.name} (process ${pid || 'that has not joined'}${ending ? `, being ended: ${ending.reason}` : ''})`
+    })
+  }
+
   /** The connections of those that have joined, by their process ids. */
   peers(): [processId: string, peer: Peer][] {
     return [...this.#workers].flatMap(([id, { peer }]) => (peer ? [[id, peer]] : []))

@@ -1,0 +1,20 @@
+import { Channel, connect } from '../index.js'
+import { RemoteChannelUser } from './channel-user.js'
+import { crashActor } from './index.js'
+
+/** A driver for tests that waits for room in a channel whose only reader is killed. */
+const cluster = await connect({ onFailure() {}, onLog() {} })
+const reader = await RemoteChannelUser.spawn()
+const channel = new Channel<number>({ capacity: 1 })
+await reader.open(channel.readers[0]!)
+await channel.send(1)
+crashActor(reader)
+for (;;) {
+  try {
+    await channel.send(2)
+  } catch (error) {
+    process.stdout.write(`${error}\n`)
+    break
+  }
+}
+await cluster.shutdown()
