@@ -28,22 +28,27 @@ static inline void quantizeGroup(const float* x, int8_t* values, float* scale, f
     largestBits = bits > largestBits ? bits : largestBits;
   }
   const float largest = floatOf(static_cast<uint32_t>(largestBits));
+  if (!(largest <= 3.40282347e+38f)) {
+    // A group with NaN or infinity has no scale: all that is computed from it becomes NaN.
+    memset(values, 0, 32);
+    *scale = *sum = NAN;
+    negated[0] = negated[1] = 0;
+    return;
+  }
   const float toInteger = largest > 0 ? 127.0f / largest : 0.0f;
   int32_t integers[32];
   for (size_t i = 0; i < 32; i++) {
     const float shifted = x[i] * toInteger + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
     integers[i] = static_cast<int32_t>(shifted - 12582912.0f);
   }
-  // Without a sign, so that what comes of inputs that are no numbers may wrap around.
-  uint32_t first = 0, second = 0;
-  for (size_t i = 0; i < 16; i++) first += static_cast<uint32_t>(integers[i]);
-  for (size_t i = 16; i < 32; i++) second += static_cast<uint32_t>(integers[i]);
+  int32_t first = 0, second = 0;
+  for (size_t i = 0; i < 16; i++) first += integers[i];
+  for (size_t i = 16; i < 32; i++) second += integers[i];
   for (size_t i = 0; i < 32; i++) values[i] = static_cast<int8_t>(integers[i]);
-  // A group with NaN or infinity has no scale: all of it becomes NaN.
-  *scale = largest <= 3.40282347e+38f ? largest / 127.0f : NAN;
-  *sum = *scale * static_cast<float>(static_cast<int32_t>(first + second));
-  negated[0] = static_cast<int32_t>(0 - first);
-  negated[1] = static_cast<int32_t>(0 - second);
+  *scale = largest / 127.0f;
+  *sum = *scale * static_cast<float>(first + second);
+  negated[0] = -first;
+  negated[1] = -second;
 }
 
 static void quantizeTokens(const float* x, size_t inputs, uint8_t* prepared, size_t begin, size_t end) {

@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { ActorDiedError, actor, connect, describeActor, InvalidInputError, killActor, remote } from '../index.js'
 import { RemoteBusy, remoteBusyFor } from '../testing/busy.js'
+import { container } from '../testing/container.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
 import { logOf } from '../testing/log-lines.js'
@@ -128,6 +129,20 @@ asAnother('without threads a spawn fails and says which limit to raise, and the 
   t.is(sum, spawned)
   t.is(await program.ended, 0)
 })
+
+test.serial(
+  'in a container with no room for more processes a spawn fails and says so, and the cluster lives on',
+  async (t) => {
+    const small = container(t, 'processes', 64)
+    if (!small) return t.pass()
+    const program = runUnder(t, small, 'crowd-program.js', '30')
+    const { spawned, message, sum } = JSON.parse(await program.line())
+    t.true(spawned > 0 && spawned < 30, `${spawned} were spawned`)
+    t.regex(message, /^actor Counter#\d+ died: its process could not be started.*container/)
+    t.is(sum, spawned)
+    t.is(await program.ended, 0)
+  },
+)
 
 test.serial('a module whose import never ends fails its spawn, and its tasks, naming the module', async (t) => {
   // What loops has only the time that it gets: the busier the machine, the longer this takes.

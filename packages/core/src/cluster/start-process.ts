@@ -1,5 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { usedUp } from './process-limits.js'
 import type { Death } from './protocol.js'
 
 /** Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it takes. */
@@ -63,38 +64,11 @@ export function explainStart(error: NodeJS.ErrnoException, { cwd }: Pick<SpawnOp
  * there are enough left.
  */
 export function explainAbort(): Death | undefined {
-  const { uid, limit } = userLimit()
-  // The kernel does not hold root to it.
-  if (uid === 0 || limit === Number.POSITIVE_INFINITY) return undefined
-  const used = threadsOf(uid)
-  if (used + THREADS_PER_PROCESS <= limit) return undefined
+  const found = usedUp(THREADS_PER_PROCESS)
+  if (!found) return undefined
+  const { used, limit } = found
   const reason = `its process could not be started, or went on no more (SIGABRT) with ${used} of ${limit} in use: ${TOO_MANY}`
   return { reason, isRefused: true }
-}
-
-/** The user of this process, and how many processes and threads it may have. */
-function userLimit(): { uid: number; limit: number } {
-  const [, soft] = /^Max processes +(\d+)/m.exec(readOrNone('/proc/self/limits')) ?? []
-  return { uid: process.getuid?.() ?? 0, limit: soft === undefined ? Number.POSITIVE_INFINITY : Number(soft) }
-}
-
-/** How many threads the processes of a user have. */
-function threadsOf(uid: number): number {
-  let count = 0
-  for (const name of readdirSync('/proc')) {
-    if (!/^\d+$/.test(name)) continue
-    const status = readOrNone(`/proc/${name}/status`)
-    if (new RegExp(`^Uid:\\s+${uid}\\s`, 'm').test(status)) count += Number(/^Threads:\s+(\d+)/m.exec(status)?.[1] ?? 0)
-  }
-  return count
-}
-
-function readOrNone(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch {
-    return ''
-  }
 }
 
 /** Whether an operation failed because this process, or the host, has too many files open. */
