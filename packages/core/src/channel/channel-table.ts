@@ -15,6 +15,7 @@ export interface Readable {
 /** The channels of this process whose readers were sent to others. */
 export class ChannelTable {
   readonly #channels = new Map<string, Readable>()
+  readonly #endings = new Set<(reason: string) => void>()
 
   add(id: string, channel: Readable): void {
     this.#channels.set(id, channel)
@@ -22,6 +23,20 @@ export class ChannelTable {
 
   remove(id: string): void {
     this.#channels.delete(id)
+  }
+
+  /**
+   * Has a function called when this process leaves its cluster, where nothing more comes or goes through a channel.
+   *
+   * @returns takes it back
+   */
+  onEnd(act: (reason: string) => void): () => void {
+    this.#endings.add(act)
+    return () => this.#endings.delete(act)
+  }
+
+  end(reason: string): void {
+    for (const act of [...this.#endings]) act(reason)
   }
 
   /** What readers of other nodes are served with. */

@@ -116,9 +116,11 @@ test('a writer is told that all readers have gone, also when they were killed', 
   await t.throwsAsync(sends[2]!, { instanceOf: ChannelClosedError, message: 'all readers of the channel have gone' })
 })
 
-test('a program whose readers were killed ends when it is done', async (t) => {
+test('what waits for readers that were killed, or for a cluster that is shut down, ends', async (t) => {
   const writer = run(t, 'writer-program.js')
   t.regex(await writer.line(), /ChannelClosedError: all readers of the channel have gone/)
+  t.regex(await writer.line(), /ChannelClosedError: the channel was closed: the cluster was shut down/)
+  t.regex(await writer.line(), /ChannelClosedError: this reader was closed: the cluster was shut down/)
   t.is(await writer.ended, 0, writer.errors())
 })
 

@@ -50,11 +50,12 @@ interface ChannelAddress {
 export class Channel<T> {
   readonly readers: readonly ChannelReader<T>[]
   readonly #outlet: Outlet
-  readonly #forget: () => void
+  readonly #forgets: (() => void)[]
   /** Messages that wait for room, with who waits for them. */
   readonly #waiting: { message: Message; resolve: () => void; reject: (error: Error) => void }[] = []
   #liveness: NodeJS.Timeout | undefined
-  #isClosed = false
+  /** Why it is closed, once it is. */
+  #ending: string | undefined
 
   /** @throws InvalidInputError if an option is out of range */
   constructor({ readers = 1, capacity = 16 }: ChannelOptions = {}) {
@@ -67,7 +68,8 @@ export class Channel<T> {
     }
     const { outlet, ends, forget } = makeChannel(capacity, readers)
     this.#outlet = outlet
-    this.#forget = forget
+    const leave = runtimeOrNone()?.channels.onEnd((reason) => this.#end(`the channel was closed: ${reason}`))
+    this.#forgets = [forget, leave ?? (() => {})]
     this.readers = ends as ChannelReader<T>[]
   }
 
@@ -76,7 +78,7 @@ export class Channel<T> {
    * reader is behind by the channel's capacity. Values arrive in the order they were sent.
    *
    * @throws InvalidInputError if the value cannot be sent
-   * @throws ChannelClosedError if the channel was closed, or all readers have gone
+   * @throws ChannelClosedError if the channel was closed, all readers have gone, or the cluster was shut down
    */
   async send(value: T): Promise<void> {
     this.#check()
@@ -100,12 +102,16 @@ export class Channel<T> {
 
   /** Says that nothing more will come; readers still get what was sent. Sends that wait for room fail. */
   close(): void {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    this.#end('the channel was closed')
+  }
+
+  #end(reason: string): void {
+    if (this.#ending !== undefined) return
+    this.#ending = reason
     clearInterval(this.#liveness)
-    this.#refuse(new ChannelClosedError('the channel was closed'))
+    this.#refuse(new ChannelClosedError(reason))
     this.#outlet.close()
-    this.#forget()
+    for (const forget of this.#forgets) forget()
   }
 
   #refuse(error: Error): void {
@@ -116,7 +122,7 @@ export class Channel<T> {
   }
 
   #check(): void {
-    if (this.#isClosed) throw new ChannelClosedError('the channel was closed')
+    if (this.#ending !== undefined) throw new ChannelClosedError(this.#ending)
     if (!this.#outlet.hasReaders) throw noReaders()
   }
 
@@ -152,7 +158,8 @@ export class ChannelReader<T> implements AsyncIterable<T> {
   /** @internal */
   readonly index: number
   #inlet: Inlet | undefined
-  #isClosed = false
+  /** Why it takes no more, once it does not. */
+  #ending: string | undefined
   #isBusy = false
   #wake: (() => void) | undefined
   #last: Promise<unknown> = Promise.resolve()
@@ -170,7 +177,7 @@ export class ChannelReader<T> implements AsyncIterable<T> {
 
   /** @internal The open end; opening it is what makes it this process's. */
   open(): Inlet {
-    if (this.#isClosed) throw new ChannelClosedError('this reader was closed')
+    if (this.#ending !== undefined) throw new ChannelClosedError(this.#ending)
     if (this.#inlet) return this.#inlet
     const { id, nodeId, owner, memory } = this.address
     const isHere = !owner || nodeId === (runtimeOrNone()?.self.nodeId ?? '')
@@ -219,14 +226,18 @@ export class ChannelReader<T> implements AsyncIterable<T> {
 
   /** Takes no more messages; the writer no longer waits for this reader. */
   close(): void {
-    if (this.#isClosed) return
+    this.#end('this reader was closed')
+  }
+
+  #end(reason: string): void {
+    if (this.#ending !== undefined) return
     // The writer waits for a reader that has not come yet, so it is told by one that comes and goes.
     try {
       this.open().close()
     } catch (error) {
       if (!(error instanceof ChannelClosedError)) throw error
     }
-    this.#isClosed = true
+    this.#ending = reason
     this.#wake?.()
   }
 
@@ -251,10 +262,12 @@ export class ChannelReader<T> implements AsyncIterable<T> {
       }
       this.#isBusy = false
       if (inlet.ending && !inlet.poll(0)) throw inlet.ending
+      const stay = runtimeOrNone()?.channels.onEnd((reason) => this.#end(`this reader was closed: ${reason}`))
       await news(inlet, (wake) => {
         this.#wake = wake
       })
-      if (this.#isClosed) throw new ChannelClosedError('this reader was closed')
+      stay?.()
+      if (this.#ending !== undefined) throw new ChannelClosedError(this.#ending)
     }
   }
 }

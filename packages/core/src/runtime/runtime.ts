@@ -305,6 +305,7 @@ export class Runtime {
   close(reason: string): void {
     this.#ending = reason
     for (const client of [...this.#clients.values()]) client.died({ reason })
+    this.channels.end(reason)
     this.switchboard.close()
     if (current === this) current = undefined
   }
