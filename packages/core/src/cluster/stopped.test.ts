@@ -1,11 +1,12 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
 import { describeActor, stopActor } from '../index.js'
 import { RemoteCloser } from '../testing/closer.js'
 import { RemoteCounter } from '../testing/counter.js'
-import { processesOf } from '../testing/leftovers.js'
+import { processesOf, readProc } from '../testing/leftovers.js'
 import { Notes } from '../testing/notes.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { run } from '../testing/programs.js'
@@ -24,20 +25,41 @@ async function hold(pid: number, milliseconds: number): Promise<void> {
   process.kill(pid, 'SIGCONT')
 }
 
+/** The process that was started with an entry in its environment, once it is there. */
+async function startedWith(entry: string): Promise<number> {
+  const hasEntry = (pid: number) => readProc(pid, 'environ').includes(entry)
+  const pid = await until(
+    () => processesOf(cluster().id).find(hasEntry),
+    (found) => found !== undefined,
+  )
+  return pid!
+}
+
 for (const isolation of ['process', 'thread'] as const) {
   test(`a ${isolation} that is stopped for longer than it may take to start starts when it goes on`, async (t) => {
-    const mark = `STOPPED=${isolation}`
     const remote = RemoteCounter.options({ startTimeout: 3000, isolation, env: { STOPPED: isolation } })
     const spawned = remote.spawn(1)
-    const starting = () =>
-      processesOf(cluster().id).find((pid) => readFileSync(`/proc/${pid}/environ`, 'latin1').includes(mark))
-    const pid = await until(starting, (found) => found !== undefined)
-    await hold(pid!, 6000)
+    await hold(await startedWith(`STOPPED=${isolation}`), 6000)
     const counter = await spawned
     t.is(await counter.add(1), 2)
     await stopActor(counter)
   })
 }
+
+test('processes that are stopped while they start keep no others from starting', async (t) => {
+  const indices = Array.from({ length: Math.max(2, availableParallelism()) }, (_, index) => index)
+  const stopped = indices.map((index) => RemoteCounter.options({ env: { HELD_UP: `${index}.` } }).spawn(index))
+  const pids: number[] = []
+  for (const index of indices) {
+    const pid = await startedWith(`HELD_UP=${index}.`)
+    process.kill(pid, 'SIGSTOP')
+    pids.push(pid)
+  }
+  const other = await RemoteCounter.options({ env: { HELD_UP: 'not' } }).spawn(1)
+  t.is(await other.add(1), 2)
+  for (const pid of pids) process.kill(pid, 'SIGCONT')
+  for (const index of indices) t.is(await (await stopped[index]!).add(1), index + 1)
+})
 
 test('an actor that is stopped in its onStop for longer than it may take ends it when it goes on', async (t) => {
   const notes = new Notes()

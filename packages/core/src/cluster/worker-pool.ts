@@ -16,6 +16,9 @@ const EXIT_REPORT = 30_000
 /** Workers that may start at the same time on a node of fewer CPUs. */
 const LEAST_STARTS = 2
 
+/** Milliseconds that a start keeps its turn: one that takes longer, as of a process that is stopped, goes on beside the next. */
+const TURN = 10_000
+
 /** Workers without work that a node keeps beyond its CPUs. */
 const SPARE = 2
 
@@ -236,6 +239,12 @@ export class WorkerPool {
       this.#turns.set(node, turns)
     }
     await turns.enter()
+    let hasTurn = true
+    const leave = () => {
+      if (hasTurn) turns.leave()
+      hasTurn = false
+    }
+    const timer = setTimeout(leave, TURN)
     try {
       if (holder.isDropped?.())
         throw new WorkerExit({ reason: 'it was not needed any more when its turn to start came' })
@@ -243,7 +252,8 @@ export class WorkerPool {
     } catch (error) {
       throw nodeLost(error)
     } finally {
-      turns.leave()
+      clearTimeout(timer)
+      leave()
     }
   }
 

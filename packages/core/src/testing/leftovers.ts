@@ -34,7 +34,8 @@ export function files(): string[] {
   return ['/dev/shm', '/tmp'].flatMap((folder) => readdirSync(folder).filter(isLeft))
 }
 
-function readProc(pid: number, file: string): string {
+/** A file that the kernel has of a process; empty once that has ended. */
+export function readProc(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, 'latin1')
   } catch {
