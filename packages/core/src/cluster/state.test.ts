@@ -21,6 +21,11 @@ function isSpinning({ state, frames }: ActorStack): boolean {
   return state === 'running' && frames.some((frame) => frame.startsWith('Probe.spinUntil'))
 }
 
+/** Whether it is that of a process which does nothing, not even the rest of what it has just done. */
+function isIdle({ state }: ActorStack): boolean {
+  return state === 'idle'
+}
+
 /** How many TCP ports a process listens on. */
 function portsOf(pid: number): number {
   const sockets = readdirSync(`/proc/${pid}/fd`).map((fd) => {
@@ -43,7 +48,8 @@ test.serial('the stack of an actor that is stuck in a loop is read, and leaves n
   const probe = await RemoteProbe.options({ name: 'stuck' }).spawn()
   const { pid, id } = describeActor(probe)
   const file = absentFile(t)
-  t.like(await cluster.stack('stuck'), { name: 'stuck', pid, state: 'idle', frames: [] })
+  const untilIdle = () => until(() => cluster.stack('stuck'), isIdle)
+  t.like(await untilIdle(), { name: 'stuck', pid, state: 'idle', frames: [] })
   const spinning = probe.spinUntil(file)
   const stack = await until(() => cluster.stack(id), isSpinning)
   t.like(stack, { name: 'stuck', pid, state: 'running' })
@@ -59,7 +65,7 @@ test.serial('the stack of an actor that is stuck in a loop is read, and leaves n
   writeFileSync(file, '')
   await spinning
   // A reading while the loop comes to its end is one too.
-  t.is((await cluster.stack('stuck')).state, 'idle')
+  t.is((await untilIdle()).state, 'idle')
   for (let turns = 0; turns < 5; turns++) await probe.echo(turns)
   t.is(portsOf(pid), 0, 'and stays closed when the loop has ended')
   t.deepEqual(await cluster.logs('stuck'), [], "what it says on stderr is nobody else's")
