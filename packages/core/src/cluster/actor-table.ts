@@ -441,8 +441,10 @@ export class ActorTable {
       startTimeout,
       become.then(() => true),
     )
-    if ((await imported.catch(() => undefined)) !== LATE || actor.worker !== worker) return
-    await this.end(actor.id, `its ${notImported(actorClass.module, startTimeout)}`)
+    if ((await imported.catch(() => undefined)) !== LATE) return
+    const reason = `its ${notImported(actorClass.module, startTimeout)}`
+    if (actor.worker === worker) await this.end(actor.id, reason)
+    else await this.#workers.end(worker, { reason, isRefused: true })
   }
 
   #startWorker(

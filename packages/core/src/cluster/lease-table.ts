@@ -141,8 +141,9 @@ export class LeaseTable {
         return await this.#start(demand.what, grant, owner, task)
       } catch (error) {
         if (!(error instanceof WorkerExit)) throw error
-        if (attempt === ATTEMPTS || error.death.isRefused || owner.isGone)
-          throw new WorkerDiedError(demand.what, error.death.reason)
+        const { reason, isRefused, cause } = error.death
+        if (isRefused && cause instanceof InvalidInputError) throw cause
+        if (attempt === ATTEMPTS || isRefused || owner.isGone) throw new WorkerDiedError(demand.what, reason)
       }
     }
   }
@@ -168,10 +169,15 @@ export class LeaseTable {
         task.startTimeout,
         equip.then((isThere) => !isThere),
       )
-      imported.catch(() => {})
+      let held: Held | undefined
+      const late = async (death: Death) => {
+        if (!held) await this.#workers.end(worker, death)
+        else if (this.#held.get(id) === held) await this.#end(held, death)
+      }
+      void this.#limitImport(what, task, imported, late)
       await equip
       const since = performance.now()
-      const held = {
+      held = {
         id,
         what,
         owner: owner.processId,
@@ -187,7 +193,6 @@ export class LeaseTable {
       }
       this.#held.set(id, held)
       this.#byProcess.set(worker.processId, held)
-      void this.#limitImport(held, task, imported)
       return { id, address: worker.address }
     } catch (error) {
       this.#scheduler.release(grant)
@@ -195,11 +200,17 @@ export class LeaseTable {
     }
   }
 
-  async #limitImport(held: Held, { method, startTimeout }: Task, imported: Promise<unknown>): Promise<void> {
-    if ((await imported.catch(() => undefined)) !== LATE || this.#held.get(held.id) !== held) return
+  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  async #limitImport(
+    what: string,
+    { method, startTimeout }: Task,
+    imported: Promise<unknown>,
+    late: (death: Death) => Promise<void>,
+  ): Promise<void> {
+    if ((await imported.catch(() => undefined)) !== LATE) return
     const module = method.slice(0, method.lastIndexOf('#'))
     const reason = `the ${notImported(module, startTimeout)}`
-    await this.#end(held, { reason, isRefused: true, cause: new InvalidInputError(`task ${held.what}: ${reason}`) })
+    await late({ reason, isRefused: true, cause: new InvalidInputError(`task ${what}: ${reason}`) })
   }
 
   #discard(held: Held, reason: string): Promise<void> {

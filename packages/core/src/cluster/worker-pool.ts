@@ -133,13 +133,15 @@ export class WorkerProcess {
 
   /**
    * Resolves when it has said that it has imported the module of its actor or of a function, or LATE once it has had the time
-   * for that; rejects with a WorkerExit when it has ended. Call it before the worker is asked to import the module.
+   * for that; rejects with a WorkerExit when it has ended. Call it when the worker is asked to import the module.
+   *
+   * @param mustImport its answer
    */
   async untilImported(what: string, timeout: number, mustImport: Promise<boolean>): Promise<typeof LATE | undefined> {
     const said = new Promise<void>((resolve) => this.#importing.set(what, resolve))
+    const imported = mustImport.then((must) => (must ? this.unlessExited(said) : undefined))
     try {
-      if (!(await mustImport)) return undefined
-      return (await this.within(this.unlessExited(said), timeout)) === LATE ? LATE : undefined
+      return (await this.within(imported, timeout)) === LATE ? LATE : undefined
     } finally {
       this.#importing.delete(what)
     }
