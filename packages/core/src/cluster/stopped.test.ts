@@ -63,11 +63,14 @@ test('processes that are stopped while they start keep no others from starting',
 
 test('an actor that is stopped in its onStop for longer than it may take ends it when it goes on', async (t) => {
   const notes = new Notes()
-  const closer = await RemoteCloser.spawn(notes.path, 'closer')
+  const closer = await RemoteCloser.spawn(notes.path, 'closer', 'waits')
   const { pid } = describeActor(closer)
   const stopped = stopActor(closer)
   await notes.include('closer begins')
-  await hold(pid, 8000)
+  process.kill(pid, 'SIGSTOP')
+  await delay(8000)
+  writeFileSync(`${notes.path}.go`, '')
+  process.kill(pid, 'SIGCONT')
   await stopped
   t.deepEqual(notes.lines(), ['closer begins', 'closer ends'])
 })

@@ -1,8 +1,9 @@
-import { appendFileSync } from 'node:fs'
+import { appendFileSync, existsSync } from 'node:fs'
 import { actor, type Handle, stopActor } from '../index.js'
+import { until } from './until.js'
 
-/** How the onStop of a closer goes. */
-export type Closing = 'ends' | 'hangs' | 'blocks' | 'throws'
+/** How the onStop of a closer goes: one that waits does so until there is a file beside its own, named FILE.go. */
+export type Closing = 'ends' | 'waits' | 'hangs' | 'blocks' | 'throws'
 
 /** An actor that notes in a file that its onStop has begun, and that it has ended. */
 export class Closer {
@@ -41,6 +42,7 @@ export class Closer {
     if (this.closing === 'throws') throw new Error('it cannot be closed')
     if (this.closing === 'hangs') await this.never()
     while (this.closing === 'blocks');
+    if (this.closing === 'waits') await until(() => existsSync(`${this.file}.go`))
     appendFileSync(this.file, `${this.label} ends\n`)
   }
 }
