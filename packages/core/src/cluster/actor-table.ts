@@ -391,7 +391,7 @@ export class ActorTable {
       if (isNew) this.#died(actor, death)
       // An actor that was ended while it waited had nothing to give back then.
       else if (actor.ending !== undefined) this.#giveBack(actor)
-      if (error instanceof TroupeError) throw error
+      if (error instanceof TroupeError && actor.ending === undefined) throw error
       throw new ActorDiedError(actor.name, actor.ending ?? death.reason, death)
     }
     for (const tell of actor.awaited.splice(0)) tell()

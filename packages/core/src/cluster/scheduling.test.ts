@@ -1,5 +1,14 @@
 import test from 'ava'
-import { ActorDiedError, connect, describeActor, InvalidInputError, killActor, placementGroup, wait } from '../index.js'
+import {
+  ActorDiedError,
+  ClusterLostError,
+  connect,
+  describeActor,
+  InvalidInputError,
+  killActor,
+  placementGroup,
+  wait,
+} from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { TestCluster } from '../testing/index.js'
 import { processesOf, untilGone } from '../testing/leftovers.js'
@@ -135,6 +144,23 @@ test.serial('a task of a placement group runs in its bundle, and ends when the g
     (await started.cluster.nodes()).map(({ free }) => free.cpu),
     [1, 1],
   )
+})
+
+test.serial('what still waits when the cluster is shut down fails, and says so', async (t) => {
+  const cluster = await connect({ resources: { cpu: 1, licence: 1 } })
+  const licensed = RemoteCounter.options({ resources: { licence: 1 } })
+  await licensed.spawn()
+  const waiting = [
+    licensed.spawn(),
+    placementGroup([{ licence: 1 }]),
+    remoteSquare.options({ resources: { licence: 1 } })(2),
+  ]
+  const failures = Promise.all(waiting.map((one) => t.throwsAsync(async () => await one)))
+  await until(async () => (await cluster.actors()).length === 2)
+  await cluster.shutdown()
+  const [spawn, group, task] = await failures
+  t.true(spawn instanceof ActorDiedError, String(spawn))
+  for (const failure of [group, task]) t.true(failure instanceof ClusterLostError, String(failure))
 })
 
 test.serial('what waits for resources is reported, with what is missing', async (t) => {

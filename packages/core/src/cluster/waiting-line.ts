@@ -1,4 +1,4 @@
-import { QueueFullError, TroupeError } from '../api/errors.js'
+import { ClusterLostError, QueueFullError } from '../api/errors.js'
 import type { ResourcePool, Resources } from './resources.js'
 import { type WaitingDemand, WaitReports } from './wait-reports.js'
 
@@ -129,7 +129,11 @@ export class WaitingLine {
     const dropped = [...this.#waiting].filter(({ waiter }) => isDropped(waiter))
     for (const waiting of dropped) {
       this.#remove(waiting)
-      waiting.fail(new TroupeError(`${waiting.waiter.what} is not waited for any more`))
+      waiting.fail(
+        new ClusterLostError(
+          `${waiting.waiter.what} is not waited for any more: who asked for it has left the cluster`,
+        ),
+      )
     }
     // They may have kept something from others.
     if (dropped.length > 0) this.attempt()
