@@ -9,6 +9,8 @@ const cluster = useCluster(test)
 
 /** Milliseconds that the processes are watched. */
 const WATCHED = 3000
+/** Times that they are, until they are idle. */
+const MOST_WATCHES = 5
 /** The kernel's unit of processor time, in milliseconds. */
 const TICK = 10
 
@@ -22,12 +24,15 @@ function used(pid: number): number {
 test('eight actors that have nothing to do use less than a hundredth of a core, just after they had much to do', async (t) => {
   const counters = await Promise.all(Array.from({ length: 8 }, () => RemoteCounter.spawn()))
   for (let call = 0; call < 200; call++) await Promise.all(counters.map((counter) => counter.add(1)))
-  // What starting them has left to do: compiling, collecting.
-  await delay(500)
   const processes = processesOf(cluster().id)
-  const before = new Map(processes.map((pid) => [pid, used(pid)]))
-  await delay(WATCHED)
-  const idle = processes.reduce((sum, pid) => sum + used(pid) - before.get(pid)!, 0)
+  const total = () => processes.reduce((sum, pid) => sum + used(pid), 0)
+  let idle = Number.POSITIVE_INFINITY
+  // What starting them has left to do, compiling and collecting, takes long on a busy machine.
+  for (let left = MOST_WATCHES; left > 0 && idle >= WATCHED / 100; left--) {
+    const before = total()
+    await delay(WATCHED)
+    idle = total() - before
+  }
   t.true(processes.length > 8)
   t.true(idle < WATCHED / 100, `${idle} ms of processor time in ${WATCHED} ms`)
 })
