@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +25,13 @@ function hollowModel(t: ExecutionContext): { model: string; bytes: number } {
   const model = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(model, { recursive: true }))
   return { model, bytes: writeHollowModel(model, CONTEXT) }
+}
+
+/** Bytes that a process of Node.js counts as its data before it has any: newer versions have the room for their code in them. */
+function ownData(): number {
+  const print = 'process.stdout.write(fs.readFileSync("/proc/self/status"))'
+  const status = execFileSync(process.execPath, ['-e', print], { encoding: 'utf8' })
+  return Number(/VmData:\s+(\d+) kB/.exec(status)![1]) * 1024
 }
 
 /** Bytes that a process has had of its address space at most, and has now. */
@@ -64,7 +72,7 @@ test.serial('a worker has its share of weights and cache, and little more while 
 test.serial('a model larger than the memory that each worker may have runs on two', async (t) => {
   const guard = new ProcessGuard(t)
   const { model, bytes } = hollowModel(t)
-  const limit = Math.floor(0.85 * bytes)
+  const limit = Math.floor(0.78 * bytes) + ownData()
   const generate = (plan: string[]) => {
     const ask = ['generate', '--model', model, '--tokens', '1', '--max-tokens', '2', '--json', ...plan]
     return guard.run('sh', ['-c', `ulimit -d ${limit >> 10} && exec "$@"`, 'sh', process.execPath, troupe, ...ask])
