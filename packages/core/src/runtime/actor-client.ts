@@ -36,7 +36,8 @@ export class ActorClient implements CallOwner {
   #state: 'alive' | 'unsure' | 'restarting' | 'dead' = 'alive'
   #death: Death | undefined
   #peer: Peer | undefined
-  #watching: Promise<void> | undefined
+  /** Whether the head has been asked to tell of every change. */
+  #isWatched = false
   #asking: Promise<void> | undefined
   /** Whether its connection broke a moment ago: that it was alive then is no news. */
   #isLosing = false
@@ -109,7 +110,7 @@ export class ActorClient implements CallOwner {
 
   /** Calls `act` once when the actor has left the process that it had after so many restarts, also if it is to come back. */
   onceGone(restarts: number, act: (death: Death) => void): void {
-    this.#watching ??= this.#watch()
+    if (!this.#isWatched) void this.#watch()
     const changed = () => {
       const isThere = this.#state === 'alive' || this.#state === 'unsure'
       if (isThere && this.record.restarts <= restarts) return
@@ -276,7 +277,7 @@ export class ActorClient implements CallOwner {
   /** The connection to the actor; a broken one is replaced only when the head has said that the actor lives. */
   #connect(): Peer {
     if (this.#peer) return this.#peer
-    this.#watching ??= this.#watch()
+    if (!this.#isWatched) void this.#watch()
     this.#peer = this.runtime.reach(this.record.address)
     this.#epochs.set(this.#peer, this.#deaths)
     return this.#peer
@@ -300,9 +301,11 @@ export class ActorClient implements CallOwner {
   }
 
   async #watch(lost?: string): Promise<void> {
+    this.#isWatched = true
     try {
       const state = await this.runtime.head.watch(this.record.id, lost)
-      this.#isLosing = false
+      // An answer to what was asked before the connection broke is older than that.
+      if (lost !== undefined) this.#isLosing = false
       this.changed(state)
     } catch (error) {
       this.died({ reason: error instanceof ClusterLostError ? error.message : String(error) })
@@ -341,7 +344,7 @@ export class ActorClient implements CallOwner {
 
   /** Resolves when the actor is dead and this process knows it. */
   async ended(): Promise<void> {
-    this.#watching ??= this.#watch()
+    if (!this.#isWatched) void this.#watch()
     await this.runtime.switchboard.awaiting(
       (async () => {
         while (this.#state !== 'dead') await this.#changed()
