@@ -170,6 +170,7 @@ export class RemoteClass<C extends Constructor> {
       const args = await Promise.all(given.map((list) => Promise.all(list.map(resolved))))
       if (isKept) for (const list of args) sealed.push(seal(list, 'arguments'))
       const creation = isKept ? sealed.map((one) => one.sealed) : undefined
+      await runtime.spawns.pass()
       const spawned = await runtime.head.spawn(this.#request(members, dimensions, isSupervised, creation))
       const clients = spawned.map(({ record }) => runtime.client(record, true))
       for (const [index, { existed }] of spawned.entries()) {

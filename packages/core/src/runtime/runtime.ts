@@ -35,6 +35,7 @@ import { ObjectTable } from './object-table.js'
 import { collectNow } from './reclaim.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
+import { TurnGate } from './turn-gate.js'
 import type { WorkingDirectory } from './working-directory.js'
 
 /** What a worker's code can learn about the actor it is part of. */
@@ -60,6 +61,9 @@ const NOTICE = { turns: 20, milliseconds: 100 }
 /** Noticed deaths that are remembered. */
 const MOST_NOTICED = 1000
 
+/** Spawns that are sent in one turn of the event loop: some 10 ms of work. */
+const SPAWNS_A_TURN = 100
+
 /** A process's membership of a cluster: its connections, and the actors it has handles of. */
 export class Runtime {
   readonly head: Remote<HeadRequests>
@@ -72,6 +76,7 @@ export class Runtime {
   isSupervising: () => boolean = () => this.supervisor !== undefined
   /** The refs of this process that others hold. */
   readonly objects = new ObjectTable()
+  readonly spawns = new TurnGate(SPAWNS_A_TURN)
   /** The results of its calls that others hold. */
   readonly results = new HeldResults(this)
   /** What was sealed for others and not opened yet, with whom it is for. */
