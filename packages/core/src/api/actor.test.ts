@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { Socket } from 'node:net'
 import test from 'ava'
-import { currentActor } from '../runtime/runtime.js'
+import { ActorDiedError, InvalidInputError } from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemotePlayer } from '../testing/outcomes.js'
 import { RemoteProbe } from '../testing/probe.js'
@@ -9,7 +9,7 @@ import { RemoteTyped } from '../testing/typed.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { actor } from './actor.js'
 import { connect } from './cluster.js'
-import { ActorDiedError, InvalidInputError } from './errors.js'
+import { currentActor } from './current-actor.js'
 import { clientOf, describeActor, killActor, stopActor } from './handle.js'
 
 const cluster = useCluster(test)

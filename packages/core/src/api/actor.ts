@@ -1,17 +1,17 @@
 import { inspect } from 'node:util'
-import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../cluster/protocol.js'
+import { InvalidInputError } from '../common/errors.js'
+import { hooks } from '../common/hooks.js'
+import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../protocol/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
+import { currentRuntime } from '../runtime/current.js'
+import { ObjectRef } from '../runtime/ref.js'
 import { pinRef } from '../runtime/ref-codec.js'
 import { argumentOf } from '../runtime/remote-argument.js'
-import { currentRuntime } from '../runtime/runtime.js'
 import { type Sealed, seal } from '../transport/sealed.js'
-import { InvalidInputError } from './errors.js'
 import { isGenerator } from './generators.js'
 import { type Handle, handleOf, type RemoteArguments } from './handle.js'
-import { hooks } from './hooks.js'
 import { Mesh } from './mesh.js'
 import { placeRequest } from './place-options.js'
-import { ObjectRef } from './ref.js'
 import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions, START_TIMEOUT } from './spawn-options.js'
 
 /** A class whose instances can be actors. */
@@ -159,7 +159,7 @@ export class RemoteClass<C extends Constructor> {
     argsOf: (index: number) => unknown[],
   ): Promise<ActorClient[]> {
     const runtime = currentRuntime()
-    const isSupervised = runtime.isSupervising()
+    const isSupervised = runtime.isSupervising
     const isKept = isSupervised || (this.#options.maxRestarts ?? 0) > 0
     const given = members.map((_, index) => argsOf(index))
     const unused = given.flat().flatMap((arg) => (arg instanceof ObjectRef ? [arg.use(), pinRef(arg)] : []))

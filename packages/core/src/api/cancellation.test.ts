@@ -1,10 +1,10 @@
 import test from 'ava'
+import { CancelledError, DeadlineExceededError, InvalidInputError } from '../common/errors.js'
 import { Notes } from '../testing/notes.js'
 import { RemotePhoenix } from '../testing/phoenix.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { CancelledError, DeadlineExceededError, InvalidInputError } from './errors.js'
 import { withOptions } from './handle.js'
 
 useCluster(test)

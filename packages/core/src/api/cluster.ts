@@ -1,12 +1,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { inspect } from 'node:util'
-import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../cluster/protocol.js'
-import { checkResources, type Resources } from '../cluster/resources.js'
-import { currentActor, type Runtime, runtimeOrNone } from '../runtime/runtime.js'
+import { ClusterLostError, InvalidInputError } from '../common/errors.js'
+import type { ActorFailure, Decision } from '../common/hooks.js'
+import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../protocol/protocol.js'
+import { checkResources, type Resources } from '../protocol/resources.js'
+import { runtimeOrNone } from '../runtime/current.js'
+import type { Runtime } from '../runtime/runtime.js'
 import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
 import type { StoreOptions } from '../store/store.js'
-import { ClusterLostError, InvalidInputError } from './errors.js'
-import type { ActorFailure, Decision } from './hooks.js'
+import { currentActor } from './current-actor.js'
 
 export type { NodeInfo }
 

@@ -2,10 +2,10 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { inspect } from 'node:util'
 import { Communicator, type CommunicatorOptions, type RankAddress } from '@troupe/tensor'
-import type { ActorRecord } from '../cluster/protocol.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { ActorRecord } from '../protocol/protocol.js'
+import { currentRuntime } from '../runtime/current.js'
 import { registerCodec } from '../transport/codec.js'
-import { InvalidInputError } from './errors.js'
 import { clientOf } from './handle.js'
 
 /** What a rank may decide for itself when it joins. */
@@ -84,7 +84,7 @@ export class Invitation {
   async #join(options: JoinOptions): Promise<Communicator> {
     const runtime = currentRuntime()
     const { id, name, token, encrypt, groups } = this.#invited
-    const self = runtime.actor
+    const self = runtime.actor?.identity
     const index = groups.findIndex((members) => members.some((member) => member.id === self?.id))
     const members = groups[index]
     if (!self || !members) {

@@ -1,14 +1,14 @@
 import { inspect } from 'node:util'
 import type { ChannelReader } from '../channel/channel.js'
-import type { ActorRecord } from '../cluster/protocol.js'
-import { currentTrace } from '../graph/trace.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { ActorHooks } from '../common/hooks.js'
+import type { ActorRecord } from '../protocol/protocol.js'
 import type { ActorClient } from '../runtime/actor-client.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { callInterceptor } from '../runtime/call-interceptor.js'
+import { type CallOptions, checkCallOptions } from '../runtime/call-options.js'
+import { currentRuntime } from '../runtime/current.js'
+import type { ObjectRef } from '../runtime/ref.js'
 import { registerCodec } from '../transport/codec.js'
-import { type CallOptions, checkCallOptions } from './call-options.js'
-import { InvalidInputError } from './errors.js'
-import type { ActorHooks } from './hooks.js'
-import type { ObjectRef } from './ref.js'
 import type { IsAny, Sendable } from './sendable.js'
 
 /** What a remote call of a method gives: items for one that yields, else a ref of what it returns or resolves to. */
@@ -142,8 +142,8 @@ export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<
       return target.method(property, () => {
         const isGenerator = client.record.generators.includes(property)
         return (...args: unknown[]) => {
-          const trace = currentTrace()
-          if (trace) return trace.call(client, property, args)
+          const interceptor = callInterceptor()
+          if (interceptor) return interceptor.call(client, property, args)
           return isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
         }
       })

@@ -1,7 +1,13 @@
 import { threadId } from 'node:worker_threads'
 import { Tensor } from '@troupe/tensor'
 import test, { type ExecutionContext } from 'ava'
-import { currentActor } from '../runtime/runtime.js'
+import {
+  ActorDiedError,
+  CancelledError,
+  DeadlineExceededError,
+  InvalidInputError,
+  QueueFullError,
+} from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemoteHolder } from '../testing/holder.js'
 import { crashActor } from '../testing/index.js'
@@ -12,7 +18,7 @@ import { RemoteProbe } from '../testing/probe.js'
 import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
 import { getActor } from './actor.js'
-import { ActorDiedError, CancelledError, DeadlineExceededError, InvalidInputError, QueueFullError } from './errors.js'
+import { currentActor } from './current-actor.js'
 import { describeActor, killActor, stopActor, withOptions } from './handle.js'
 import { put } from './objects.js'
 

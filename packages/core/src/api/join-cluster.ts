@@ -1,28 +1,30 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
-import { parseAddress } from '../cluster/address.js'
-import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../cluster/boot.js'
-import { LineWriter } from '../cluster/line-writer.js'
-import { loaderFlags } from '../cluster/loader-flags.js'
-import { reachHead, unreachable } from '../cluster/reach.js'
-import { LATE, RunClock, whileRunning } from '../cluster/run-clock.js'
-import { programName, type RunningCluster, runningClusters } from '../cluster/running-clusters.js'
-import { StartRefusal, startProcess } from '../cluster/start-process.js'
-import { HEAD_TITLE, titleRoom } from '../cluster/title.js'
-import { joiningSecret, randomSecret, withoutToken } from '../cluster/token.js'
-import { enter, Runtime } from '../runtime/runtime.js'
+import { ChannelTable } from '../channel/channel-table.js'
+import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFailureError } from '../common/errors.js'
+import type { ActorFailure } from '../common/hooks.js'
+import { LATE, RunClock, whileRunning } from '../common/run-clock.js'
+import { LineWriter } from '../node/line-writer.js'
+import { StartRefusal, startProcess } from '../node/start-process.js'
+import { parseAddress } from '../protocol/address.js'
+import { CLUSTER_VARIABLE, type HeadBoot, sendBoot } from '../protocol/boot.js'
+import { loaderFlags } from '../protocol/loader-flags.js'
+import { reachHead, unreachable } from '../protocol/reach.js'
+import { programName, type RunningCluster, runningClusters } from '../protocol/running-clusters.js'
+import { HEAD_TITLE, titleRoom } from '../protocol/title.js'
+import { joiningSecret, randomSecret, withoutToken } from '../protocol/token.js'
+import { enter } from '../runtime/current.js'
+import { type HeadPlace, Runtime } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore } from '../store/store.js'
 import { Secret } from '../transport/secret.js'
 import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import type { ConnectOptions } from './cluster.js'
-import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFailureError } from './errors.js'
-import type { ActorFailure } from './hooks.js'
 
 // How a driver comes into its cluster.
 
-const headMain = fileURLToPath(new URL('../cluster/head-main.js', import.meta.url))
+const headMain = fileURLToPath(new URL('../head/head-main.js', import.meta.url))
 
 /** Milliseconds the head of another program's cluster on this machine may take to let this one in. */
 const JOIN_TIMEOUT = 10_000
@@ -45,36 +47,35 @@ interface Joined {
   readonly head: ChildProcess | undefined
 }
 
+function driverRuntime(switchboard: Switchboard, place: HeadPlace, options: ConnectOptions): Runtime {
+  const { supervise, onFailure: onUnhandled = endByFailure, onLog = writeLine } = options
+  return new Runtime(switchboard, place, { kind: 'driver', onLog, onUnhandled, supervise }, [new ChannelTable()])
+}
+
 /** Joins the cluster whose head is at an address. */
 export async function joinCluster(address: string, options: ConnectOptions): Promise<Joined> {
   if (address.startsWith('ipc:')) return joinWithinHost(address, options)
-  const { namespace, supervise, onFailure, onLog = writeLine, token } = options
+  const { namespace, token } = options
   const head = parseAddress(address)
   const secret = joiningSecret(`${head.host}:${head.port}`, token)
   const endpoint = await reachHead(head, secret)
   const id = randomId()
   const switchboard = new Switchboard({ processId: id, nodeId: id }, secret, true)
-  const runtime = new Runtime(
-    switchboard,
-    endpoint,
-    { processId: `head at ${address}`, nodeId: '' },
-    { onLog, onUnhandled: onFailure ?? endByFailure },
-  )
+  const identity = { processId: `head at ${address}`, nodeId: '' }
+  const runtime = driverRuntime(switchboard, { endpoint, identity }, options)
   try {
-    runtime.cluster = await runtime.head.joinDriver({ namespace })
+    await runtime.joinAsDriver(namespace)
     await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? unreachable(head, error) : error
   }
-  runtime.supervisor = supervise
   enter(runtime)
   return { runtime, head: undefined }
 }
 
 /** Joins a cluster that another program of this user has started on this machine, on the node of its head. */
 async function joinWithinHost(address: string, options: ConnectOptions): Promise<Joined> {
-  const { namespace, supervise, onFailure, onLog = writeLine } = options
   const cluster = runningClusters().find((running) => running.address === address)
   if (!cluster) {
     throw new InvalidInputError(
@@ -84,16 +85,15 @@ async function joinWithinHost(address: string, options: ConnectOptions): Promise
   const { nodeId } = cluster
   const secret = new Secret(cluster.secret.text)
   const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
-  const duties = { onLog, onUnhandled: onFailure ?? endByFailure }
-  const runtime = new Runtime(switchboard, address, { processId: `head at ${address}`, nodeId }, duties)
+  const identity = { processId: `head at ${address}`, nodeId }
+  const runtime = driverRuntime(switchboard, { endpoint: address, identity }, options)
   try {
-    runtime.cluster = await withinTime(runtime.head.joinDriver({ namespace }), cluster)
+    await withinTime(runtime.joinAsDriver(options.namespace), cluster)
     await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('joining failed')
     throw error instanceof ClusterLostError ? noAnswer(cluster, error) : error
   }
-  runtime.supervisor = supervise
   joinStore(runtime.cluster.store)
   enter(runtime)
   return { runtime, head: undefined }
@@ -122,7 +122,7 @@ function noAnswer({ address, program, pid }: RunningCluster, cause?: Error): Nod
 
 /** Starts a cluster on this host that ends with this process. */
 export async function startCluster(options: ConnectOptions): Promise<Joined> {
-  const { namespace, resources, supervise, onFailure, onLog, store } = options
+  const { namespace, resources, onLog, store } = options
   const [clusterId, nodeId, processId] = [randomId(), randomId(), randomId()]
   const nodeFlags = loaderFlags(process.execArgv)
   const secret = randomSecret()
@@ -138,22 +138,21 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   sendBoot(stdin, boot)
   stdin.unref()
   const switchboard = new Switchboard({ processId: driver, nodeId }, secret, true)
-  const duties = { timeout: LONGEST, onLog: onLog ?? writeLine, onUnhandled: onFailure ?? endByFailure }
-  const runtime = new Runtime(switchboard, ipcEndpoint(processId), { processId, nodeId }, duties)
+  const place = { endpoint: ipcEndpoint(processId), identity: { processId, nodeId }, timeout: LONGEST }
+  const runtime = driverRuntime(switchboard, place, options)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)
     head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
   })
   failed.catch(() => {})
   try {
-    runtime.cluster = await within(head, Promise.race([runtime.head.joinDriver({ namespace }), failed]))
+    await within(head, Promise.race([runtime.joinAsDriver(namespace), failed]))
     await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('the head did not start')
     head.kill('SIGKILL')
     throw error
   }
-  runtime.supervisor = supervise
   joinStore(runtime.cluster.store)
   enter(runtime)
   return { runtime, head }
@@ -183,13 +182,13 @@ async function sendDirectory(runtime: Runtime, { workingDirectory }: ConnectOpti
   if (workingDirectory === undefined) return
   const path = workingDirectory instanceof URL ? fileURLToPath(workingDirectory) : workingDirectory
   // Few drivers need it.
-  const { packDirectory } = await import('../cluster/directory/packing.js')
+  const { packDirectory } = await import('../protocol/packing.js')
   const { id, root, archive } = await packDirectory(path)
   if (await runtime.head.offerDirectory(id)) {
     for await (const bytes of archive()) await runtime.head.sendDirectory(id, bytes)
   }
   await runtime.head.enterDirectory(id)
-  runtime.directory = new WorkingDirectory(root)
+  runtime.enterDirectory(new WorkingDirectory(root))
 }
 
 /** Ends this process as an error does that nothing catches. */

@@ -1,11 +1,11 @@
 import test from 'ava'
+import { ActorDiedError, InvalidInputError, QueueFullError } from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { Notes } from '../testing/notes.js'
 import { RemotePhoenix } from '../testing/phoenix.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { ActorDiedError, InvalidInputError, QueueFullError } from './errors.js'
 import { describeActor, killActor, stopActor, withOptions } from './handle.js'
 
 useCluster(test)

@@ -1,8 +1,8 @@
 import test from 'ava'
+import { ActorDiedError, InvalidInputError } from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { ActorDiedError, InvalidInputError } from './errors.js'
 import { describeActor } from './handle.js'
 
 useCluster(test)

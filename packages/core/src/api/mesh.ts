@@ -1,8 +1,9 @@
-import type { ActorRecord, Coordinates, Dimensions } from '../cluster/protocol.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { ActorDiedError, InvalidInputError } from '../common/errors.js'
+import type { ActorRecord, Coordinates, Dimensions } from '../protocol/protocol.js'
+import { currentRuntime } from '../runtime/current.js'
+import { ObjectRef } from '../runtime/ref.js'
 import { Multicast } from '../transport/multicast.js'
 import { type GroupOptions, type Invitation, invite } from './communicator.js'
-import { ActorDiedError, InvalidInputError } from './errors.js'
 import {
   clientOf,
   type Handle,
@@ -12,7 +13,6 @@ import {
   type RemoteResult,
   stopActor,
 } from './handle.js'
-import { ObjectRef } from './ref.js'
 
 /** One actor of a mesh. */
 export interface MeshMember<T> {

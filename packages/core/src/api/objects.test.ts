@@ -1,5 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
-import { currentRuntime } from '../runtime/runtime.js'
+import { InvalidInputError, ObjectLostError } from '../common/errors.js'
+import { currentRuntime } from '../runtime/current.js'
+import type { ObjectRef } from '../runtime/ref.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemoteHolder, remoteSumOf, remoteSumOfBox } from '../testing/holder.js'
 import { crashActor } from '../testing/index.js'
@@ -7,10 +9,8 @@ import { RemoteProbe } from '../testing/probe.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { InvalidInputError, ObjectLostError } from './errors.js'
 import { killActor, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
-import type { ObjectRef } from './ref.js'
 
 const cluster = useCluster(test)
 

@@ -1,9 +1,9 @@
-import { currentRuntime } from '../runtime/runtime.js'
-import { putValue } from '../store/put-ref.js'
-import { checkCallOptions, checkCount } from './call-options.js'
-import { InvalidInputError } from './errors.js'
-import type { ObjectRef } from './ref.js'
-import { after, checkTimeout } from './timer.js'
+import { InvalidInputError } from '../common/errors.js'
+import { after, checkTimeout } from '../common/timer.js'
+import { checkCallOptions, checkCount } from '../runtime/call-options.js'
+import { currentRuntime } from '../runtime/current.js'
+import { putValue } from '../runtime/put-ref.js'
+import type { ObjectRef } from '../runtime/ref.js'
 
 let puts = 0
 

@@ -1,6 +1,7 @@
 import { runInNewContext } from 'node:vm'
 import test from 'ava'
-import { collectGarbage } from '../runtime/collect-garbage.js'
+import { collectGarbage } from '../common/collect-garbage.js'
+import { CancelledError, InvalidInputError } from '../common/errors.js'
 import {
   NamedError,
   Oddity,
@@ -13,7 +14,6 @@ import {
 import { hostileValue, seeded } from '../testing/random-values.js'
 import { remoteSquare } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { CancelledError, InvalidInputError } from './errors.js'
 import { type Handle, withOptions } from './handle.js'
 import { put, wait } from './objects.js'
 

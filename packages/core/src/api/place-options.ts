@@ -1,6 +1,6 @@
-import type { PlaceRequest } from '../cluster/protocol.js'
-import { checkResources, type Resources } from '../cluster/resources.js'
-import { InvalidInputError } from './errors.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { PlaceRequest } from '../protocol/protocol.js'
+import { checkResources, type Resources } from '../protocol/resources.js'
 import type { PlacementGroup } from './placement-group.js'
 
 /** What an actor or a task needs, and where it may run. Without any of these the cluster spreads evenly. */

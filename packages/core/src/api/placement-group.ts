@@ -1,8 +1,8 @@
-import type { PlacementStrategy } from '../cluster/protocol.js'
-import { checkResources, type Resources } from '../cluster/resources.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { PlacementStrategy } from '../protocol/protocol.js'
+import { checkResources, type Resources } from '../protocol/resources.js'
+import { currentRuntime } from '../runtime/current.js'
 import { randomId } from '../transport/switchboard.js'
-import { InvalidInputError } from './errors.js'
 
 /** Resources that were reserved together, for the actors and tasks that name this group. */
 export class PlacementGroup {

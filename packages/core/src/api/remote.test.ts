@@ -1,4 +1,5 @@
 import test from 'ava'
+import { CancelledError, InvalidInputError, WorkerDiedError } from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { Notes } from '../testing/notes.js'
 import {
@@ -12,7 +13,6 @@ import {
   remoteWhereAmI,
 } from '../testing/tasks.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { CancelledError, InvalidInputError, WorkerDiedError } from './errors.js'
 import { remote } from './remote.js'
 
 const cluster = useCluster(test)

@@ -1,12 +1,12 @@
-import { currentRuntime, onEnter } from '../runtime/runtime.js'
+import { InvalidInputError } from '../common/errors.js'
+import { type CallOptions, checkCallOptions, checkCount } from '../runtime/call-options.js'
+import { currentRuntime, onEnter } from '../runtime/current.js'
+import type { ObjectRef } from '../runtime/ref.js'
 import { TaskClient } from '../runtime/task-client.js'
-import { type CallOptions, checkCallOptions, checkCount } from './call-options.js'
-import { InvalidInputError } from './errors.js'
 import { isGenerator } from './generators.js'
 import type { RemoteArguments, RemoteMethod } from './handle.js'
-import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
-import type { ObjectRef } from './ref.js'
-import { checkStartTimeout } from './spawn-options.js'
+import { checkPlaceOptions, type PlaceOptions, placeRequest } from './place-options.js'
+import { checkStartTimeout, START_TIMEOUT } from './spawn-options.js'
 
 /** A function of any shape. */
 // biome-ignore lint/suspicious/noExplicitAny: any function is accepted
@@ -93,7 +93,9 @@ function callerOfTask<F extends AnyFunction>(
   const identity = {}
   const call = (...args: unknown[]) => {
     const client = currentRuntime().tasks(identity, (runtime) => {
-      return new TaskClient(runtime, `${runtime.portable(module)}#${name}`, name, options)
+      const place = placeRequest(options, { cpu: 1 })
+      const settings = { ...options, startTimeout: options.startTimeout ?? START_TIMEOUT, place }
+      return new TaskClient(runtime, `${runtime.portable(module)}#${name}`, name, settings)
     })
     if (streams) return client.stream(args)
     return options.numReturns === undefined ? client.call(args) : client.callMany(args, options.numReturns)

@@ -1,6 +1,6 @@
-import type { Isolation } from '../cluster/protocol.js'
-import { checkCount } from './call-options.js'
-import { InvalidInputError } from './errors.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { Isolation } from '../protocol/protocol.js'
+import { checkCount } from '../runtime/call-options.js'
 import type { MethodName } from './handle.js'
 import { checkPlaceOptions, type PlaceOptions } from './place-options.js'
 

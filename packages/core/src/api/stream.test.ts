@@ -1,9 +1,9 @@
 import test from 'ava'
+import { InvalidInputError } from '../common/errors.js'
 import { RemoteCounter } from '../testing/counter.js'
 import { RemoteProbe } from '../testing/probe.js'
 import { until } from '../testing/until.js'
 import { useCluster } from '../testing/use-cluster.js'
-import { InvalidInputError } from './errors.js'
 
 useCluster(test)
 

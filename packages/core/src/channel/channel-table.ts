@@ -1,7 +1,8 @@
-import { ChannelClosedError } from '../api/errors.js'
+import { ChannelClosedError } from '../common/errors.js'
+import type { RuntimeService } from '../runtime/runtime.js'
 
 /** What a process serves to readers of other nodes. */
-export interface ChannelRequests {
+export interface ChannelService {
   /** The messages for one reader of a channel. */
   readChannel(id: string, index: number): AsyncIterable<unknown>
 }
@@ -13,7 +14,7 @@ export interface Readable {
 }
 
 /** The channels of this process whose readers were sent to others. */
-export class ChannelTable {
+export class ChannelTable implements RuntimeService {
   readonly #channels = new Map<string, Readable>()
   readonly #endings = new Set<(reason: string) => void>()
 
@@ -40,7 +41,7 @@ export class ChannelTable {
   }
 
   /** What readers of other nodes are served with. */
-  readonly served: ChannelRequests = {
+  readonly served: ChannelService = {
     readChannel: (id, index) => {
       const channel = this.#channels.get(id)
       if (!channel) throw new ChannelClosedError(`the channel ${id} was closed by its writer`)

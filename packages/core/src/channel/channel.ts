@@ -1,11 +1,12 @@
 import { inspect } from 'node:util'
 import type { SharedMemoryHandle } from '@troupe/native'
-import { checkCount } from '../api/call-options.js'
-import { ChannelClosedError, DeadlineExceededError, InvalidInputError } from '../api/errors.js'
+import { ChannelClosedError, DeadlineExceededError, InvalidInputError } from '../common/errors.js'
+import { checkCount } from '../runtime/call-options.js'
+import { currentRuntime, runtimeOrNone } from '../runtime/current.js'
 import type { OwnerData } from '../runtime/ref-codec.js'
-import { currentRuntime, runtimeOrNone } from '../runtime/runtime.js'
 import { registerCodec } from '../transport/codec.js'
 import { randomId } from '../transport/switchboard.js'
+import { ChannelTable } from './channel-table.js'
 import { type Inlet, SharedInlet } from './inlet.js'
 import { type Message, messageOf, NOTHING } from './message.js'
 import { noReaders, Outlet } from './outlet.js'
@@ -68,7 +69,9 @@ export class Channel<T> {
     }
     const { outlet, ends, forget } = makeChannel(capacity, readers)
     this.#outlet = outlet
-    const leave = runtimeOrNone()?.channels.onEnd((reason) => this.#end(`the channel was closed: ${reason}`))
+    const leave = runtimeOrNone()
+      ?.service(ChannelTable)
+      .onEnd((reason) => this.#end(`the channel was closed: ${reason}`))
     this.#forgets = [forget, leave ?? (() => {})]
     this.readers = ends as ChannelReader<T>[]
   }
@@ -262,7 +265,9 @@ export class ChannelReader<T> implements AsyncIterable<T> {
       }
       this.#isBusy = false
       if (inlet.ending && !inlet.poll(0)) throw inlet.ending
-      const stay = runtimeOrNone()?.channels.onEnd((reason) => this.#end(`this reader was closed: ${reason}`))
+      const stay = runtimeOrNone()
+        ?.service(ChannelTable)
+        .onEnd((reason) => this.#end(`this reader was closed: ${reason}`))
       await news(inlet, (wake) => {
         this.#wake = wake
       })
@@ -292,8 +297,8 @@ export function makeChannel(
   const ends = Array.from({ length: readers }, (_, index) => new ChannelReader<unknown>(address, index))
   // Holds the outlet too: its memory must outlast the time until the readers have opened it.
   const held = { outlet, messagesFor: (index: number) => messagesOf(ends[index]!) }
-  runtime?.channels.add(id, held)
-  return { outlet, ends, forget: () => runtime?.channels.remove(id) }
+  runtime?.service(ChannelTable).add(id, held)
+  return { outlet, ends, forget: () => runtime?.service(ChannelTable).remove(id) }
 }
 
 /** Resolves at the next news of an inlet, when its writer has died without any, or when `waits` has it woken. */

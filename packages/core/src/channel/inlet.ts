@@ -1,5 +1,5 @@
 import { ChannelReader, type SharedMemoryHandle } from '@troupe/native'
-import { ChannelClosedError } from '../api/errors.js'
+import { ChannelClosedError } from '../common/errors.js'
 import { processWaker, Sleeper } from './event-loop.js'
 import { MessageReader } from './message.js'
 

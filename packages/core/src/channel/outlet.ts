@@ -1,5 +1,5 @@
 import { ChannelWriter, type SharedMemoryHandle } from '@troupe/native'
-import { ChannelClosedError } from '../api/errors.js'
+import { ChannelClosedError } from '../common/errors.js'
 import { processWaker, Sleeper } from './event-loop.js'
 import { isShortString, type Message, MOST_INLINE, messageOf, packPlain, writeMessage } from './message.js'
 

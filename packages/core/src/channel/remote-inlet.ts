@@ -1,11 +1,11 @@
-import { ChannelClosedError } from '../api/errors.js'
+import { ChannelClosedError } from '../common/errors.js'
+import { currentRuntime } from '../runtime/current.js'
 import type { OwnerData } from '../runtime/ref-codec.js'
-import { currentRuntime } from '../runtime/runtime.js'
 import { encode } from '../transport/codec.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
-import type { ChannelRequests } from './channel-table.js'
+import type { ChannelService } from './channel-table.js'
 import type { Inlet } from './inlet.js'
 import { NOTHING } from './message.js'
 
@@ -35,7 +35,7 @@ export class RemoteInlet implements Inlet, Answer {
       )
     }
     this.#peer = peer
-    const method = 'readChannel' satisfies keyof ChannelRequests
+    const method = 'readChannel' satisfies keyof ChannelService
     this.#request = peer.request({ target: '', method, args: encode([id, index], 'arguments', peer.sameNode) }, this)
   }
 

@@ -1,6 +1,6 @@
 import { Communicator, type RankAddress, type Reducible, Tensor } from '@troupe/tensor'
-import { InvalidInputError } from '../api/errors.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { InvalidInputError } from '../common/errors.js'
+import { currentRuntime } from '../runtime/current.js'
 import type { CollectiveStep } from './protocol.js'
 import { Failed } from './step-runner.js'
 
@@ -22,7 +22,7 @@ export class CollectivePart {
       size: members.length,
       name: `${operation} of graph ${graph}`,
       node: self.nodeId,
-      ...(actor && { host: actor.host }),
+      ...(actor && { host: actor.identity.host }),
       token: `${token}:${step.group}`,
       labels: [...members],
     })

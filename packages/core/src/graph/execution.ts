@@ -1,4 +1,4 @@
-import { ObjectRef } from '../api/ref.js'
+import { ObjectRef } from '../runtime/ref.js'
 
 /** What an execution needs of its graph. */
 export interface ExecutionOwner {

@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import { ChannelSet } from '@troupe/native'
-import { checkCount } from '../api/call-options.js'
-import { ActorDiedError, GraphClosedError, InvalidInputError, QueueFullError } from '../api/errors.js'
-import { addOrigin, callerOf } from '../api/origin.js'
-import type { ObjectRef } from '../api/ref.js'
 import { MAX_PENDING_CALLS } from '../api/spawn-options.js'
 import { type ChannelReader, makeChannel } from '../channel/channel.js'
 import type { Inlet } from '../channel/inlet.js'
 import { type Message, messageOf, NOTHING } from '../channel/message.js'
 import type { Outlet } from '../channel/outlet.js'
+import { ActorDiedError, GraphClosedError, InvalidInputError, QueueFullError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
-import { currentRuntime, type Runtime } from '../runtime/runtime.js'
+import { checkCount } from '../runtime/call-options.js'
+import { currentRuntime } from '../runtime/current.js'
+import { addOrigin, callerOf } from '../runtime/origin.js'
+import type { ObjectRef } from '../runtime/ref.js'
+import type { Runtime } from '../runtime/runtime.js'
 import { control, type Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
@@ -81,7 +82,7 @@ export async function graph<I extends readonly ObjectRef<never>[] | readonly Obj
   const trace = new Trace()
   const { inputs, result } = trace.run(build as unknown as (...inputs: never[]) => unknown)
   const plan = planOf(trace, inputs, result)
-  const itself = plan.actors.find(({ record }) => record.id === runtime.actor?.id)
+  const itself = plan.actors.find(({ record }) => record.id === runtime.actor?.identity.id)
   if (itself) {
     throw new InvalidInputError(
       `${itself.record.name} compiles this graph and cannot be part of it: it would wait for itself`,

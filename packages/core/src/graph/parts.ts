@@ -1,6 +1,6 @@
-import { InvalidInputError } from '../api/errors.js'
-import type { Method } from '../worker/executor.js'
-import type { Lane } from '../worker/lane.js'
+import { InvalidInputError } from '../common/errors.js'
+import type { Method } from '../common/method.js'
+import type { Lane } from '../runtime/lane.js'
 import { GraphPart } from './part.js'
 import type { GraphRequests } from './protocol.js'
 

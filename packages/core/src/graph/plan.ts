@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../api/errors.js'
+import { InvalidInputError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import type { Step, ValueId } from './protocol.js'
 import { type Trace, type TracedStep, TracedValue } from './trace.js'

@@ -1,5 +1,5 @@
-import type { Method } from '../worker/executor.js'
-import type { Lane } from '../worker/lane.js'
+import type { Method } from '../common/method.js'
+import type { Lane } from '../runtime/lane.js'
 import type { Step } from './protocol.js'
 
 /** A failure on its way through a graph, in place of a value. */

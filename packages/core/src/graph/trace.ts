@@ -1,7 +1,8 @@
 import type { Reducible, Reduction, Tensor } from '@troupe/tensor'
-import { InvalidInputError } from '../api/errors.js'
-import { ObjectRef } from '../api/ref.js'
+import { InvalidInputError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
+import { type CallInterceptor, intercepting } from '../runtime/call-interceptor.js'
+import { ObjectRef } from '../runtime/ref.js'
 import type { Argument, CollectiveStep, ValueId } from './protocol.js'
 
 /** A step as it was traced, with the actor that does it. */
@@ -48,13 +49,8 @@ export class TracedValue extends ObjectRef<unknown> {
 
 let current: Trace | undefined
 
-/** The graph that is being traced, if one is. */
-export function currentTrace(): Trace | undefined {
-  return current
-}
-
 /** Takes down what a function does with actors. */
-export class Trace {
+export class Trace implements CallInterceptor {
   readonly steps: TracedStep[] = []
   /** How many values the collectives join, by group. */
   groups = 0
@@ -71,7 +67,7 @@ export class Trace {
     const inputs = Array.from({ length: build.length }, () => this.#newValue())
     current = this
     try {
-      const result = build(...(inputs as never[]))
+      const result = intercepting(this, () => build(...(inputs as never[])))
       if (result instanceof Promise && !(result instanceof TracedValue)) {
         result.catch(() => {})
         throw new InvalidInputError('the function of a graph must not be async: it only says which calls follow which')

@@ -1,23 +1,24 @@
-import { Call, type CallOwner } from '../api/call.js'
-import type { CallOptions } from '../api/call-options.js'
 import {
   ActorDiedError,
   ActorUnreachableError,
   ClusterLostError,
   ObjectLostError,
   QueueFullError,
-} from '../api/errors.js'
-import { addOrigin, callerOf } from '../api/origin.js'
-import { ObjectRef } from '../api/ref.js'
-import { afterTurns } from '../api/timer.js'
-import { type ActorRecord, type ActorState, type Death, STOP, type WorkerRequests } from '../cluster/protocol.js'
+} from '../common/errors.js'
+import { afterTurns } from '../common/timer.js'
+import type { Location } from '../protocol/location.js'
+import { type ActorRecord, type ActorState, type ConstructionService, type Death, STOP } from '../protocol/protocol.js'
 import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import type { Location, RemoteValue } from './elsewhere.js'
+import { Call, type CallOwner } from './call.js'
+import type { CallOptions } from './call-options.js'
+import type { RemoteValue } from './elsewhere.js'
 import type { HeldResult } from './held-result.js'
+import { addOrigin, callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
+import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
@@ -80,7 +81,7 @@ export class ActorClient implements CallOwner {
     const peer = this.#connect()
     const { restarts } = this.record
     try {
-      await control<WorkerRequests>(peer).construct(args)
+      await control<ConstructionService>(peer).construct(args)
     } catch (error) {
       if (error instanceof LinkLostError) {
         const reason = await this.#explain(error, peer)

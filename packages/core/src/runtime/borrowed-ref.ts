@@ -1,7 +1,8 @@
-import { ObjectLostError } from '../api/errors.js'
-import { ObjectRef, type Outcome } from '../api/ref.js'
+import { ObjectLostError } from '../common/errors.js'
+import type { Location, Outcome } from '../protocol/location.js'
 import { LinkLostError } from '../transport/link.js'
-import { Elsewhere, type Location, type RemoteValue } from './elsewhere.js'
+import { Elsewhere, type RemoteValue } from './elsewhere.js'
+import { ObjectRef } from './ref.js'
 
 /** What the owner of a ref does for this process. */
 export interface RefOwner {

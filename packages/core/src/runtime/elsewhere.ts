@@ -1,13 +1,6 @@
-import { ObjectLostError } from '../api/errors.js'
+import { ObjectLostError } from '../common/errors.js'
+import type { Location } from '../protocol/location.js'
 import { LinkLostError } from '../transport/link.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
-
-/** Where a value lives that did not come with the answer of its call. */
-export interface Location {
-  /** Names the value in the process that holds it. */
-  readonly id: string
-  readonly holder: ProcessAddress
-}
 
 /** A value in another process. */
 export interface RemoteValue {

@@ -1,12 +1,12 @@
-import { ObjectRef } from '../api/ref.js'
+import type { Location } from '../protocol/location.js'
 import { decode, type Encoded, encode, registerCodec } from '../transport/codec.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
 import { packedBytes, snapshot } from '../transport/wire.js'
 import type { BorrowedRef } from './borrowed-ref.js'
-import type { Location } from './elsewhere.js'
+import { currentRuntime } from './current.js'
+import { ObjectRef } from './ref.js'
 import type { OwnerData } from './ref-codec.js'
-import { currentRuntime } from './runtime.js'
 
 /** Encoded bytes from which a result for another node stays with the process that computed it. */
 export const LARGE_RESULT = 2 ** 20

@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
+import { collectGarbage } from '../common/collect-garbage.js'
 import { describeActor, killActor, ObjectLostError, type ObjectRef, stopActor, wait } from '../index.js'
 import {
   type BlockStore,
@@ -14,8 +15,7 @@ import { TestCluster } from '../testing/index.js'
 import { Notes } from '../testing/notes.js'
 import { until } from '../testing/until.js'
 import { borrowedCount } from './borrowed-ref.js'
-import { collectGarbage } from './collect-garbage.js'
-import { currentRuntime } from './runtime.js'
+import { currentRuntime } from './current.js'
 
 const far = { labels: { zone: 'b' } }
 const near = { labels: { zone: 'a' } }

@@ -1,12 +1,13 @@
-import { ObjectLostError } from '../api/errors.js'
-import type { ObjectRef } from '../api/ref.js'
-import type { OwnerRequests } from '../cluster/protocol.js'
+import { collectGarbage } from '../common/collect-garbage.js'
+import { ObjectLostError } from '../common/errors.js'
+import type { Location } from '../protocol/location.js'
+import type { OwnerService } from '../protocol/protocol.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { collectGarbage } from './collect-garbage.js'
-import type { Location, RemoteValue } from './elsewhere.js'
+import type { RemoteValue } from './elsewhere.js'
 import { HeldResult } from './held-result.js'
+import type { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
 /** After this many bytes of new results in other processes, garbage is collected: their refs weigh nothing here. */
@@ -97,7 +98,7 @@ class HeldValue implements RemoteValue {
   async fetch(): Promise<unknown> {
     if (this.#isFreed) throw new ObjectLostError(`the value of the ref ${this.#location.id} was released`)
     if (this.#peer.isLost) throw new LinkLostError('the connection to the process that held it broke')
-    const outcome = await control<OwnerRequests>(this.#peer).fetch(this.#location.id)
+    const outcome = await control<OwnerService>(this.#peer).fetch(this.#location.id)
     return 'value' in outcome ? outcome.value : undefined
   }
 

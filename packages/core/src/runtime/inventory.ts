@@ -1,7 +1,7 @@
-import type { ObjectRef } from '../api/ref.js'
-import type { Inventory } from '../cluster/protocol.js'
+import type { Inventory } from '../protocol/protocol.js'
 import { encode } from '../transport/codec.js'
 import { byteLengthOf } from '../transport/wire.js'
+import type { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
 /** Objects and tasks that one process tells of. */

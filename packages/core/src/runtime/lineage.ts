@@ -1,5 +1,5 @@
-import { ObjectLostError } from '../api/errors.js'
-import type { Location } from './elsewhere.js'
+import { ObjectLostError } from '../common/errors.js'
+import type { Location } from '../protocol/location.js'
 import type { Origin } from './held-results.js'
 import type { Outgoing } from './outgoing.js'
 

@@ -1,5 +1,6 @@
-import { ObjectLostError } from '../api/errors.js'
-import type { ObjectRef, Outcome } from '../api/ref.js'
+import { ObjectLostError } from '../common/errors.js'
+import type { Outcome } from '../protocol/location.js'
+import type { ObjectRef } from './ref.js'
 
 /** A ref that other processes hold. */
 interface Entry {
@@ -19,11 +20,12 @@ interface Entry {
 export class ObjectTable {
   readonly #entries = new Map<string, Entry>()
   readonly #kept = new Map<object, ObjectRef<unknown>>()
-  /** Called when others hold no ref any more. */
-  onEmpty: () => void = () => {}
   /** The values that this process has put and still has refs of. */
   readonly #puts = new Map<string, WeakRef<ObjectRef<unknown>>>()
   readonly #collected = new FinalizationRegistry<string>((id) => this.#puts.delete(id))
+
+  /** @param onEmpty called when others hold no ref any more */
+  constructor(private readonly onEmpty: () => void = () => {}) {}
 
   /** How many refs others hold. */
   get size(): number {

@@ -1,7 +1,7 @@
-import type { Call } from '../api/call.js'
-import { ObjectRef } from '../api/ref.js'
 import { decode, type Encoded, encode } from '../transport/codec.js'
 import { packedBytes, snapshot } from '../transport/wire.js'
+import type { Call } from './call.js'
+import { ObjectRef } from './ref.js'
 import { pinRef } from './ref-codec.js'
 import { argumentOf, RemoteArgument } from './remote-argument.js'
 

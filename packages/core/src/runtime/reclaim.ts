@@ -1,5 +1,5 @@
+import { collectGarbage } from '../common/collect-garbage.js'
 import { nodeStore } from '../store/store.js'
-import { collectGarbage } from './collect-garbage.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds between two rounds in which the processes of a node are asked to collect garbage. */

@@ -1,9 +1,9 @@
-import { InvalidInputError } from '../api/errors.js'
-import { ObjectRef } from '../api/ref.js'
+import { InvalidInputError } from '../common/errors.js'
 import { registerCodec } from '../transport/codec.js'
 import type { ProcessAddress } from '../transport/switchboard.js'
 import { BorrowedRef } from './borrowed-ref.js'
-import { currentRuntime } from './runtime.js'
+import { currentRuntime } from './current.js'
+import { ObjectRef } from './ref.js'
 
 /** Who owns a ref: a process that can be connected to, or a driver, which is reached through the head. */
 export type OwnerData = { readonly worker: ProcessAddress } | { readonly driver: string }

@@ -1,8 +1,9 @@
-import { LostArgumentError } from '../api/errors.js'
-import type { ObjectRef, Outcome } from '../api/ref.js'
+import { LostArgumentError } from '../common/errors.js'
+import type { Location, Outcome } from '../protocol/location.js'
 import { registerCodec } from '../transport/codec.js'
 import { askOwner } from './borrowed-ref.js'
-import { isLoss, type Location } from './elsewhere.js'
+import { isLoss } from './elsewhere.js'
+import type { ObjectRef } from './ref.js'
 import { type OwnerData, ownerDataOf } from './ref-codec.js'
 import type { Runtime } from './runtime.js'
 

@@ -1,47 +1,50 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import { ClusterLostError, InvalidInputError } from '../api/errors.js'
-import type { Handle } from '../api/handle.js'
-import type { ActorFailure, Decision } from '../api/hooks.js'
-import type { Outcome } from '../api/ref.js'
-import { type ChannelRequests, ChannelTable } from '../channel/channel-table.js'
-import { LogSender } from '../cluster/log-sender.js'
+import { ClusterLostError } from '../common/errors.js'
+import type { ActorFailure, Decision } from '../common/hooks.js'
+import type { Location, Outcome } from '../protocol/location.js'
 import type {
   ActorRecord,
-  CallerDuties,
+  CallerService,
   ClusterInfo,
   Coordinates,
   Dimensions,
-  DriverDuties,
-  HeadNotices,
-  HeadRequests,
-  LocalDuties,
-  OwnerRequests,
-  SealedOutcome,
-  WorkerDuties,
-} from '../cluster/protocol.js'
+  DriverService,
+  HeadEvents,
+  HeadService,
+  LocalActorService,
+  OwnerService,
+  WorkerService,
+} from '../protocol/protocol.js'
 import { encode } from '../transport/codec.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
-import { seal, unseal } from '../transport/sealed.js'
+import { unseal } from '../transport/sealed.js'
 import type { ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorClient } from './actor-client.js'
 import type { RefOwner } from './borrowed-ref.js'
-import type { Location } from './elsewhere.js'
+import { leave } from './current.js'
 import { copyOf } from './held-result.js'
 import { HeldResults } from './held-results.js'
-import { takeInventory } from './inventory.js'
+import { startLocalActor } from './local-actors.js'
+import { LogSender } from './log-sender.js'
 import { ObjectTable } from './object-table.js'
-import { collectNow } from './reclaim.js'
+import { OwnerServices } from './owner-services.js'
 import type { OwnerData } from './ref-codec.js'
 import type { TaskClient } from './task-client.js'
 import { TurnGate } from './turn-gate.js'
 import type { WorkingDirectory } from './working-directory.js'
 
-/** What a worker's code can learn about the actor it is part of. */
-export interface CurrentActor<T = unknown> {
-  /** The actor's own handle, for others to call it by; it does not show in what prints or sends this object. */
-  readonly handle: Handle<T>
+/** How long the code of a process has to learn of an actor's death: two seconds, in turns of its event loop. */
+const NOTICE = { turns: 20, milliseconds: 100 }
+
+/** Noticed deaths that are remembered. */
+const MOST_NOTICED = 1000
+
+/** Spawns that are sent in one turn of the event loop: some 10 ms of work. */
+const SPAWNS_A_TURN = 100
+
+/** What the code of an actor can learn of it. */
+export interface ActorIdentity {
   readonly id: string
   readonly name: string
   readonly pid: number
@@ -55,41 +58,62 @@ export interface CurrentActor<T = unknown> {
   readonly rank?: number
 }
 
-/** How long the code of a process has to learn of an actor's death: two seconds, in turns of its event loop. */
-const NOTICE = { turns: 20, milliseconds: 100 }
+/** What a process serves to others beside its refs. */
+export interface RuntimeService {
+  readonly served: object
+  /** The process leaves its cluster. */
+  end(reason: string): void
+}
 
-/** Noticed deaths that are remembered. */
-const MOST_NOTICED = 1000
+/** What this process is to its cluster. */
+export type Role =
+  | {
+      readonly kind: 'driver'
+      readonly onLog: HeadEvents['log']
+      /** Nobody has handled the failure of an actor that belongs to this driver. */
+      readonly onUnhandled: (failure: ActorFailure) => void
+      /** Decides about the actors that it spawned. */
+      readonly supervise?: ((failure: ActorFailure) => Decision | undefined | Promise<Decision | undefined>) | undefined
+    }
+  | {
+      readonly kind: 'worker'
+      readonly service: WorkerService
+      readonly cluster: ClusterInfo
+      /** Where other hosts reach this process, if they can. */
+      readonly network: { readonly host: string; readonly listens: boolean }
+      /** The actor that it has become, with what its handles travel as. */
+      readonly actor: () => { readonly identity: ActorIdentity; readonly record: ActorRecord } | undefined
+      /** Whether somebody decides about the actors that it spawns. */
+      readonly isSupervising: () => boolean
+      /** Others have let go of all that they held of this process. */
+      readonly onHoldsNothing: () => void
+      /** The head has gone without having been left. */
+      readonly onHeadLost: () => void
+    }
 
-/** Spawns that are sent in one turn of the event loop: some 10 ms of work. */
-const SPAWNS_A_TURN = 100
+/** How a runtime finds its head. */
+export interface HeadPlace {
+  readonly endpoint: string
+  readonly identity: PeerIdentity
+  /** Milliseconds that it has to answer the connection. */
+  readonly timeout?: number | undefined
+}
 
 /** A process's membership of a cluster: its connections, and the actors it has handles of. */
 export class Runtime {
-  readonly head: Remote<HeadRequests>
-  cluster!: ClusterInfo
-  /** Where others reach this process; undefined for drivers. */
-  address: ProcessAddress | undefined
-  /** Decides about the actors that this process spawned. */
-  supervisor: ((failure: ActorFailure) => Decision | undefined | Promise<Decision | undefined>) | undefined
-  /** Whether somebody decides about the actors that this process spawns. */
-  isSupervising: () => boolean = () => this.supervisor !== undefined
+  readonly head: Remote<HeadService>
   /** The refs of this process that others hold. */
-  readonly objects = new ObjectTable()
+  readonly objects: ObjectTable
   readonly spawns = new TurnGate(SPAWNS_A_TURN)
   /** The results of its calls that others hold. */
   readonly results = new HeldResults(this)
-  /** What was sealed for others and not opened yet, with whom it is for. */
-  readonly #sealed = new Map<number, { readonly holder: string; readonly pins: (() => void)[] }>()
-  #seals = 0
-  /** The channels of this process that others read from. */
-  readonly channels = new ChannelTable()
-  actor: CurrentActor | undefined
-  /** Where other hosts reach this process, if they can; undefined for drivers. */
-  network: { readonly host: string; readonly listens: boolean } | undefined
-  /** The working directory of the driver, where this process has it. */
-  directory: WorkingDirectory | undefined
+  readonly #owner: OwnerServices
+  /** What it serves to the processes that it connects to. */
+  readonly #forPeers: object
   readonly #head: Peer
+  #cluster: ClusterInfo | undefined
+  #address: ProcessAddress | undefined
+  #directory: WorkingDirectory | undefined
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
   /** Those whose tasks have not all got an outcome. */
@@ -99,54 +123,34 @@ export class Runtime {
   /** Failures of calls that nobody waits for, on their way to the logs of their actors. */
   readonly #failures = new LogSender((text, actor) => this.head.broadcastFailed(JSON.parse(actor), text))
   #ending: string | undefined
-  /** Whether this process was started to run actors and tasks. */
-  readonly isWorker: boolean
 
-  /**
-   * @param headEndpoint where the head listens
-   * @param onHeadLost called when the head has gone without having been left
-   */
   constructor(
     readonly switchboard: Switchboard,
-    readonly headEndpoint: string,
-    head: PeerIdentity,
-    options: {
-      timeout?: number
-      onHeadLost?: (error: ClusterLostError) => void
-      onLog?: HeadNotices['log']
-      onUnhandled?: (failure: ActorFailure) => void
-      duties?: WorkerDuties
-    } = {},
+    private readonly place: HeadPlace,
+    private readonly role: Role,
+    private readonly services: readonly RuntimeService[],
   ) {
-    this.isWorker = options.duties !== undefined
-    const notices: HeadNotices = {
+    const isWorker = role.kind === 'worker'
+    this.#cluster = isWorker ? role.cluster : undefined
+    this.objects = new ObjectTable(isWorker ? role.onHoldsNothing : () => {})
+    this.#owner = new OwnerServices(this)
+    const others = Object.assign({}, ...services.map(({ served }) => served))
+    const calling: CallerService = { receipt() {}, bring: (results) => this.results.bring(results) }
+    this.#forPeers = { ...calling, ...others }
+    const events: HeadEvents = {
       actorChanged: (actorId, state) => this.#clients.get(actorId)?.changed(state),
       noticesDeath: (actorId) => this.#noticesDeath(actorId),
-      log: (line) => options.onLog?.(line),
+      log: (line) => isWorker || role.onLog(line),
     }
-    const owning: DriverDuties = {
-      holdFor: (id, holder) => this.objects.hold(id, holder),
-      releaseFor: (id, holder) => this.objects.release(id, holder),
-      fetchSealed: (id, holder, lost) => this.#seal(id, holder, lost),
-      opened: (pin) => this.#unpin(pin),
-      holderGone: (holder) => {
-        this.objects.holderGone(holder)
-        for (const [pin, sealed] of this.#sealed) if (sealed.holder === holder) this.#unpin(pin)
-      },
-      supervise: async (failure) => this.supervisor?.(failure),
+    const driving: DriverService = {
+      ...this.#owner.forHead,
+      supervise: async (failure) => (isWorker ? undefined : role.supervise?.(failure)),
       unhandled: (failure) => {
-        if (this.#ending === undefined && !this.#noticed.has(failure.id)) options.onUnhandled?.(failure)
-      },
-      inventory: () => takeInventory(this),
-      collect: collectNow,
-    }
-    const hosting: LocalDuties = {
-      startLocal: async (processId) => {
-        const { startLocal } = await import('../worker/local.js')
-        await startLocal(processId, this)
+        if (!isWorker && this.#ending === undefined && !this.#noticed.has(failure.id)) role.onUnhandled(failure)
       },
     }
-    const served = { ...notices, ...owning, ...hosting, ...this.channels.served, ...options.duties }
+    const hosting: LocalActorService = { startLocal: (processId) => startLocalActor(processId, this) }
+    const served = { ...events, ...driving, ...hosting, ...others, ...(isWorker ? role.service : {}) }
     const handler: PeerHandler = {
       call: (call) => void serve(served, call),
       // The lines of its actors come at any time, and what becomes of them.
@@ -154,11 +158,72 @@ export class Runtime {
       lost: (error) => {
         const lost = this.#explainHead(error)
         for (const client of [...this.#clients.values()]) client.died({ reason: lost.message })
-        if (this.#ending === undefined) options.onHeadLost?.(lost)
+        if (isWorker && this.#ending === undefined) role.onHeadLost()
       },
     }
-    this.#head = switchboard.open(headEndpoint, head, handler, { timeout: options.timeout })
-    this.head = this.#explained(control<HeadRequests>(this.#head))
+    this.#head = switchboard.open(place.endpoint, place.identity, handler, { timeout: place.timeout })
+    this.head = this.#explained(control<HeadService>(this.#head))
+  }
+
+  /** Comes into the cluster as a driver. */
+  async joinAsDriver(namespace: string | undefined): Promise<ClusterInfo> {
+    this.#cluster = await this.head.joinDriver({ namespace })
+    return this.#cluster
+  }
+
+  /** Comes into the cluster as a worker that is ready for work. */
+  async joinAsWorker(address: ProcessAddress): Promise<void> {
+    this.#address = address
+    await this.head.joinWorker({ pid: process.pid, tcp: address.tcp })
+  }
+
+  /** From now on modules in the working directory are known to others by their paths in it. */
+  enterDirectory(directory: WorkingDirectory): void {
+    this.#directory = directory
+  }
+
+  /** The cluster, once this process has joined it. */
+  get cluster(): ClusterInfo {
+    return this.#cluster!
+  }
+
+  /** Where others reach this process; undefined for drivers. */
+  get address(): ProcessAddress | undefined {
+    return this.#address
+  }
+
+  /** The working directory of the driver, where this process has it. */
+  get directory(): WorkingDirectory | undefined {
+    return this.#directory
+  }
+
+  /** The actor that this process has become, if it has. */
+  get actor(): { readonly identity: ActorIdentity; readonly record: ActorRecord } | undefined {
+    return this.role.kind === 'worker' ? this.role.actor() : undefined
+  }
+
+  /** Where other hosts reach this process, if they can; undefined for drivers. */
+  get network(): { readonly host: string; readonly listens: boolean } | undefined {
+    return this.role.kind === 'worker' ? this.role.network : undefined
+  }
+
+  get headEndpoint(): string {
+    return this.place.endpoint
+  }
+
+  /** Whether this process was started to run actors and tasks. */
+  get isWorker(): boolean {
+    return this.role.kind === 'worker'
+  }
+
+  /** Whether somebody decides about the actors that this process spawns. */
+  get isSupervising(): boolean {
+    return this.role.kind === 'worker' ? this.role.isSupervising() : this.role.supervise !== undefined
+  }
+
+  /** One of the services that this process was given. */
+  service<S extends RuntimeService>(of: new () => S): S {
+    return this.services.find((service): service is S => service instanceof of)!
   }
 
   get self(): PeerIdentity {
@@ -216,7 +281,7 @@ export class Runtime {
   /** Asks the owner of a ref that this process holds. */
   ownerOf(owner: OwnerData): RefOwner {
     if ('worker' in owner) {
-      if (owner.worker.processId !== this.self.processId) return control<OwnerRequests>(this.reach(owner.worker))
+      if (owner.worker.processId !== this.self.processId) return control<OwnerService>(this.reach(owner.worker))
       const own = this.servedTo(owner.worker.processId)
       return { hold: async (id) => own.hold(id), release: async (id) => own.release(id), fetch: own.fetch }
     }
@@ -237,7 +302,7 @@ export class Runtime {
   /** Fetches a value from the process that holds it. */
   async fetchAt({ id, holder }: Location): Promise<unknown> {
     if (holder.processId !== this.self.processId) {
-      const outcome = await control<OwnerRequests>(this.reach(holder)).fetch(id)
+      const outcome = await control<OwnerService>(this.reach(holder)).fetch(id)
       return 'value' in outcome ? outcome.value : undefined
     }
     const outcome = await this.objects.fetch(id)
@@ -258,17 +323,13 @@ export class Runtime {
   }
 
   /** What this process serves to one that connected to it and holds refs of its. */
-  servedTo(holder: string): OwnerRequests {
-    return {
-      hold: (id) => this.objects.hold(id, holder),
-      release: (id) => this.objects.release(id, holder),
-      fetch: (id, lost) => this.objects.fetch(id, lost),
-    }
+  servedTo(holder: string): OwnerService {
+    return this.#owner.servedTo(holder)
   }
 
   /** The URL of a module for other processes, which may have the working directory elsewhere. */
   portable(url: string): string {
-    return this.directory ? this.directory.toPortable(url) : url
+    return this.#directory ? this.#directory.toPortable(url) : url
   }
 
   /** The connection to the process that owns something: one that this process opens, or one that a driver has opened. */
@@ -278,45 +339,29 @@ export class Runtime {
 
   /** What stands for this process in what it sends to others. */
   get asOwner(): OwnerData {
-    return this.address ? { worker: this.address } : { driver: this.self.processId }
+    return this.#address ? { worker: this.#address } : { driver: this.self.processId }
   }
 
   /** The connection to a process. */
   reach(address: ProcessAddress): Peer {
-    const own: CallerDuties = { receipt() {}, bring: (results) => this.results.bring(results) }
-    const duties: CallerDuties & ChannelRequests = { ...own, ...this.channels.served }
     const handler: PeerHandler = {
-      call: (call) => void serve(duties, call),
+      call: (call) => void serve(this.#forPeers, call),
       mayBeAsked: () => this.results.size > 0,
     }
     return this.switchboard.reach(address, handler)
-  }
-
-  async #seal(id: string, { processId, nodeId }: PeerIdentity, lost?: string): Promise<SealedOutcome> {
-    const { sealed, pins } = seal(await this.objects.fetch(id, lost), 'the value of a ref', nodeId === this.self.nodeId)
-    if (pins.length === 0) return { sealed, pin: undefined }
-    const pin = ++this.#seals
-    this.#sealed.set(pin, { holder: processId, pins })
-    return { sealed, pin }
-  }
-
-  #unpin(pin: number): void {
-    const sealed = this.#sealed.get(pin)
-    this.#sealed.delete(pin)
-    for (const release of sealed?.pins ?? []) release()
   }
 
   /** Closes all connections; pending calls fail with the reason. */
   close(reason: string): void {
     this.#ending = reason
     for (const client of [...this.#clients.values()]) client.died({ reason })
-    this.channels.end(reason)
+    for (const service of this.services) service.end(reason)
     this.switchboard.close()
-    if (current === this) current = undefined
+    leave(this)
   }
 
   /** Requests to the head fail with what the loss of it means. */
-  #explained(head: Remote<HeadRequests>): Remote<HeadRequests> {
+  #explained(head: Remote<HeadService>): Remote<HeadService> {
     type Requests = Record<string, (...args: unknown[]) => Promise<unknown>>
     return new Proxy(head, {
       get:
@@ -334,60 +379,4 @@ export class Runtime {
   #explainHead(lost: LinkLostError): ClusterLostError {
     return new ClusterLostError(this.#ending ?? `the head of the cluster has gone: ${lost.message}`, { cause: lost })
   }
-}
-
-let current: Runtime | undefined
-
-/** Makes a runtime the one that this process's spawns and handles go through. */
-export function enter(runtime: Runtime): void {
-  current = runtime
-  for (const act of entering.values()) act(runtime)
-}
-
-const entering = new Map<string, (runtime: Runtime) => void>()
-
-/** Does something in every cluster that this process joins, and in the one it is in. */
-export function onEnter(key: string, act: (runtime: Runtime) => void): void {
-  if (entering.has(key)) return
-  entering.set(key, act)
-  if (current) act(current)
-}
-
-/** The runtimes of local actors: what their code does goes through theirs, not through that of the process. */
-const scopes = new AsyncLocalStorage<{ runtime: Runtime | undefined }>()
-
-/** Runs a function, all that it starts, and all that becomes of that, in the runtime that it enters. */
-export function inRuntime<T>(run: (enter: (runtime: Runtime) => void) => T): T {
-  const scope: { runtime: Runtime | undefined } = { runtime: undefined }
-  const enter = (runtime: Runtime) => {
-    scope.runtime = runtime
-  }
-  return scopes.run(scope, () => run(enter))
-}
-
-export function runtimeOrNone(): Runtime | undefined {
-  const scope = scopes.getStore()
-  return scope ? scope.runtime : current
-}
-
-/** @throws InvalidInputError if this process has not joined a cluster */
-export function currentRuntime(): Runtime {
-  const runtime = runtimeOrNone()
-  if (!runtime) throw new InvalidInputError('this process is in no cluster; call connect() first')
-  return runtime
-}
-
-/**
- * The actor that this code is part of; undefined in a driver.
- *
- * @example
- * ```ts
- * export class Listener {
- *   async subscribe(news: Handle<News>) { await news.add(currentActor<Listener>()!.handle) }
- *   hear(text: string) { console.log(text) }
- * }
- * ```
- */
-export function currentActor<T = unknown>(): CurrentActor<T> | undefined {
-  return runtimeOrNone()?.actor as CurrentActor<T> | undefined
 }

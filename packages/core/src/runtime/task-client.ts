@@ -1,25 +1,30 @@
-import { Call, type CallOwner } from '../api/call.js'
+import { describe } from '../common/describe.js'
 import {
   InvalidInputError,
   LostArgumentError,
   ObjectLostError,
   QueueFullError,
   WorkerDiedError,
-} from '../api/errors.js'
-import { callerOf } from '../api/origin.js'
-import { placeRequest } from '../api/place-options.js'
-import { ObjectRef } from '../api/ref.js'
-import type { TaskOptions } from '../api/remote.js'
-import { START_TIMEOUT } from '../api/spawn-options.js'
-import { type Death, type Inventory, type Lease, TASK, TASK_OF_SEVERAL } from '../cluster/protocol.js'
-import { describe } from '../transport/describe.js'
+} from '../common/errors.js'
+import {
+  type Death,
+  type Inventory,
+  type Lease,
+  type PlaceRequest,
+  TASK,
+  TASK_OF_SEVERAL,
+} from '../protocol/protocol.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
+import { Call, type CallOwner } from './call.js'
+import type { CallOptions } from './call-options.js'
 import { Elsewhere, type RemoteValue } from './elsewhere.js'
 import { HeldResult } from './held-result.js'
 import type { Origin } from './held-results.js'
 import { Lineage } from './lineage.js'
+import { callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
+import { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 
 /** Tasks of one function that may be unfinished in a process; further ones fail. */
@@ -35,6 +40,18 @@ const TURN = 1000
 const MAX_RETRIES = 3
 
 let tasks = 0
+
+/** How the tasks of a function run. */
+export interface TaskSettings extends CallOptions {
+  /** How often one is run again when its process dies; 3 by default. */
+  readonly maxRetries?: number
+  readonly retryExceptions?: boolean | ((error: unknown) => boolean)
+  readonly numReturns?: number
+  /** Milliseconds that the import of its module may take. */
+  readonly startTimeout: number
+  /** Where they may run, and what they need. */
+  readonly place: PlaceRequest
+}
 
 /** A worker that this process may use. */
 interface Worker {
@@ -61,7 +78,7 @@ export class TaskClient implements CallOwner {
     private readonly runtime: Runtime,
     private readonly key: string,
     private readonly name: string,
-    private readonly options: TaskOptions,
+    private readonly options: TaskSettings,
   ) {}
 
   call(args: unknown[]): ObjectRef<unknown> {
@@ -294,8 +311,7 @@ export class TaskClient implements CallOwner {
   async #ask(): Promise<void> {
     this.#asked += 1
     try {
-      const { startTimeout = START_TIMEOUT } = this.options
-      const place = placeRequest(this.options, { cpu: 1 })
+      const { startTimeout, place } = this.options
       const request = { what: this.name, method: this.key, startTimeout, ...place }
       const lease = await this.runtime.head.lease(request)
       this.#asked -= 1

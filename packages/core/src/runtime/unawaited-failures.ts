@@ -1,4 +1,4 @@
-import { ActorDiedError, CancelledError, ClusterLostError, UnawaitedFailureError } from '../api/errors.js'
+import { ActorDiedError, CancelledError, ClusterLostError, UnawaitedFailureError } from '../common/errors.js'
 
 /** What becomes of the failure of a call that nobody awaits; see `connect`. */
 export type UnawaitedFailures = 'warn' | 'throw' | 'ignore'

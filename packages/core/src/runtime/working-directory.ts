@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url'
-import { InvalidInputError } from '../api/errors.js'
+import { InvalidInputError } from '../common/errors.js'
 
 /** Begins the URLs of modules in a working directory, wherever that is. */
 const SCHEME = 'working-directory:'

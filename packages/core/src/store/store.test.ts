@@ -1,5 +1,6 @@
 import { Tensor } from '@troupe/tensor'
 import test from 'ava'
+import { collectGarbage } from '../common/collect-garbage.js'
 import {
   ActorDiedError,
   describeActor,
@@ -10,7 +11,6 @@ import {
   StoreFullError,
   wait,
 } from '../index.js'
-import { collectGarbage } from '../runtime/collect-garbage.js'
 import { crashActor } from '../testing/index.js'
 import { RemoteKeeper } from '../testing/keeper.js'
 import { until } from '../testing/until.js'

@@ -1,8 +1,8 @@
 import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { Store, type StoreHandle } from '@troupe/native'
-import { InvalidInputError } from '../api/errors.js'
-import { memoryOfHost } from '../cluster/resources.js'
+import { InvalidInputError } from '../common/errors.js'
+import { memoryOfHost } from '../common/host-memory.js'
 
 /** How the store of a node is made. */
 export interface StoreOptions {

@@ -1,7 +1,9 @@
 import { type SharedMemoryHandle, Storage } from '@troupe/native'
-import { collectGarbage } from '../runtime/collect-garbage.js'
-import { STORED_BYTES } from '../transport/marks.js'
+import { collectGarbage } from '../common/collect-garbage.js'
 import { hasStore } from './store.js'
+
+/** Bytes from this many on travel within a node as an object of its store. */
+const STORED_BYTES = 65536
 
 /** Bytes that another process of the node can map. */
 export interface StoredBytes {

@@ -1,4 +1,4 @@
-import { startHead } from '../cluster/index.js'
+import { startHead } from '../head/index.js'
 
 /** A head for tests: prints where it listens. */
 const head = await startHead(

@@ -1,8 +1,8 @@
 import { type Cluster, connect } from '../api/cluster.js'
 import { clientOf, describeActor } from '../api/handle.js'
-import { type Head, type JoinedNode, joinHead, type NodeOptions, startHead } from '../cluster/index.js'
-import { randomSecret } from '../cluster/token.js'
-import { currentRuntime } from '../runtime/runtime.js'
+import { type Head, type JoinedNode, joinHead, type NodeOptions, startHead } from '../head/index.js'
+import { randomSecret } from '../protocol/token.js'
+import { currentRuntime } from '../runtime/current.js'
 import { LinkLostError } from '../transport/link.js'
 import { crashLocal } from '../worker/local.js'
 

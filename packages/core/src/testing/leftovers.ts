@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
-import { CLUSTER_VARIABLE } from '../cluster/boot.js'
+import { CLUSTER_VARIABLE } from '../protocol/boot.js'
 import { until } from './until.js'
 
 /** The processes that live and carry a cluster's mark in their environment. */

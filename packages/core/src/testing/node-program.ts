@@ -1,4 +1,4 @@
-import { joinHead } from '../cluster/index.js'
+import { joinHead } from '../head/index.js'
 
 /** A node for tests: prints `joined`, and ends when its head has gone. */
 const node = await joinHead(process.argv[2]!, '127.0.0.1', JSON.parse(process.argv[3] ?? '{}'))

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { ActorDiedError, InvalidInputError } from '../api/errors.js'
+import { ActorDiedError, InvalidInputError } from '../common/errors.js'
 import { randomValue, seeded } from '../testing/random-values.js'
 import { decode, encode, registerCodec } from './codec.js'
 import { envelopes, join, type Payload, pack, seal, split } from './wire.js'

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../api/errors.js'
+import { InvalidInputError } from '../common/errors.js'
 import { decodeTree } from './decode.js'
 import { Encoder, MOST_PARTS } from './encode.js'
 import { MARK } from './marks.js'

@@ -1,8 +1,8 @@
 import { types } from 'node:util'
-import { InvalidInputError } from '../api/errors.js'
+import { describe, propertyOf } from '../common/describe.js'
+import { InvalidInputError } from '../common/errors.js'
 import { storeBytes } from '../store/stored-bytes.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
-import { describe, propertyOf } from './describe.js'
 import { markOf } from './error-classes.js'
 import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
 

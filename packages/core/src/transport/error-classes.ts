@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
-import { errorClasses } from '../api/errors.js'
-import { propertyOf } from './describe.js'
+import { propertyOf } from '../common/describe.js'
+import { errorClasses } from '../common/errors.js'
 
 /**
  * What an error's class is known by in another process, which has loaded the same code: the names of the class and of those it

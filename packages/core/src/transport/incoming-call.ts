@@ -1,6 +1,6 @@
-import { TroupeError } from '../api/errors.js'
+import { describe } from '../common/describe.js'
+import { TroupeError } from '../common/errors.js'
 import { type Encoded, encode } from './codec.js'
-import { describe } from './describe.js'
 import type { Peer } from './peer.js'
 import { envelopes, STREAM_WINDOW } from './wire.js'
 

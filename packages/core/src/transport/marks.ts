@@ -44,6 +44,3 @@ export const binaryClasses = [
 
 /** Bytes up to this many travel inside the message, more as a frame of their own. */
 export const INLINE_BYTES = 1024
-
-/** Bytes from this many on travel within a node as an object of its store. */
-export const STORED_BYTES = 65536

@@ -1,7 +1,7 @@
 import { debuglog } from 'node:util'
-import { InvalidInputError, TroupeError } from '../api/errors.js'
+import { describe } from '../common/describe.js'
+import { InvalidInputError, TroupeError } from '../common/errors.js'
 import { decode, type Encoded, encode } from './codec.js'
-import { describe } from './describe.js'
 import { IncomingCall } from './incoming-call.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import {

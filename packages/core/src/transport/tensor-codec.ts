@@ -1,5 +1,5 @@
 import { CollectiveError, type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
-import { InvalidInputError, registerErrorClass } from '../api/errors.js'
+import { InvalidInputError, registerErrorClass } from '../common/errors.js'
 import { registerCodec } from './codec.js'
 
 registerErrorClass(CollectiveError)

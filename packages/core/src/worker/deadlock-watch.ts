@@ -1,22 +1,13 @@
-import { DeadlockError } from '../api/errors.js'
-import type { WorkerRequests } from '../cluster/protocol.js'
+import { DeadlockError } from '../common/errors.js'
+import type { ConstructionService, WaitingCall } from '../protocol/protocol.js'
+import type { Lane } from '../runtime/lane.js'
 import { control } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { randomId } from '../transport/switchboard.js'
-import type { Lane } from './lane.js'
 
 /** Milliseconds that no turn ends before the reason is looked for; twice as many after each time that found none. */
 const FIRST_LOOK = 1000
 const LAST_LOOK = 16_000
-
-/** A call that waits: on the way from one to what it waits for in the end. */
-export interface WaitingCall {
-  /** What the call is in messages: `Counter#1.add`. */
-  readonly label: string
-  /** The lane that it waits for a turn in, and its number among those that do; undefined for a call that runs. */
-  readonly lane?: string | undefined
-  readonly number?: number | undefined
-}
 
 /** Which lane a call waits in. */
 const waiting = new WeakMap<IncomingCall, { readonly watch: DeadlockWatch; readonly number: number }>()
@@ -116,7 +107,7 @@ export async function circleOf(
     if (!isAwaited || !sentTo) continue
     const { peer, request } = sentTo
     // Who cannot be asked will be known to be lost.
-    const circle = await control<WorkerRequests>(peer)
+    const circle = await control<ConstructionService>(peer)
       .circleOf(request, [...way, { label }])
       .catch(() => undefined)
     if (circle) return circle

@@ -1,13 +1,12 @@
-import { InvalidInputError } from '../api/errors.js'
-import { type ActorFailure, type Decision, hooks } from '../api/hooks.js'
-import { afterTurns } from '../api/timer.js'
-import { type Concurrency, STOP_TIMEOUT } from '../cluster/protocol.js'
+import { InvalidInputError } from '../common/errors.js'
+import { type ActorFailure, type Decision, hooks } from '../common/hooks.js'
+import type { Method } from '../common/method.js'
+import { afterTurns } from '../common/timer.js'
+import { type Concurrency, STOP_TIMEOUT } from '../protocol/protocol.js'
+import { Lane } from '../runtime/lane.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { DeadlockWatch } from './deadlock-watch.js'
-import { Lane } from './lane.js'
 import { runCall } from './run-call.js'
-
-export type Method = (...args: unknown[]) => unknown
 
 /** The lane that some methods take their turns in. */
 interface Place {

@@ -1,7 +1,8 @@
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import type { WorkerSettings } from '../cluster/boot.js'
-import { inRuntime, type Runtime } from '../runtime/runtime.js'
+import type { WorkerSettings } from '../protocol/boot.js'
+import { inRuntime } from '../runtime/current.js'
+import type { Runtime } from '../runtime/runtime.js'
 import { Switchboard } from '../transport/switchboard.js'
 import { Worker } from './worker.js'
 
@@ -30,7 +31,7 @@ export async function startLocal(processId: string, owner: Runtime): Promise<voi
       enter() {},
     })
     locals.set(processId, worker.runtime)
-    worker.runtime.directory = owner.directory
+    if (owner.directory) worker.runtime.enterDirectory(owner.directory)
     enter(worker.runtime)
     await worker.join().catch((error) => {
       end(processId)

@@ -1,9 +1,9 @@
 import { ChannelReader } from '../channel/channel.js'
 import { within } from '../runtime/current-call.js'
 import { replyAcrossNodes } from '../runtime/held-result.js'
+import type { Lane } from '../runtime/lane.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { DeadlockWatch } from './deadlock-watch.js'
-import type { Lane } from './lane.js'
 
 /** A call that is to be run. */
 export interface Job {

@@ -1,5 +1,5 @@
 import { parentPort, workerData } from 'node:worker_threads'
-import type { WorkerSettings } from '../cluster/boot.js'
+import type { WorkerSettings } from '../protocol/boot.js'
 import type { PeerIdentity } from '../transport/link.js'
 import { LocalLink } from '../transport/local-link.js'
 import type { Network } from '../transport/network.js'

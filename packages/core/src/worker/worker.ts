@@ -1,23 +1,24 @@
 import { registeredClass } from '../api/actor.js'
-import { InvalidInputError } from '../api/errors.js'
-import { handleOf } from '../api/handle.js'
-import type { ObjectRef } from '../api/ref.js'
-import type { WorkerSettings } from '../cluster/boot.js'
+import { ChannelTable } from '../channel/channel-table.js'
+import { collectGarbage } from '../common/collect-garbage.js'
+import { InvalidInputError } from '../common/errors.js'
+import { GraphParts } from '../graph/parts.js'
+import type { WorkerSettings } from '../protocol/boot.js'
 import {
+  type ActorRecord,
   type ActorSpec,
-  type CallerDuties,
+  type CallerService,
+  type ConstructionService,
   STOP,
   TASK,
   TASK_OF_SEVERAL,
-  type WorkerDuties,
   type WorkerFolders,
-  type WorkerRequests,
-} from '../cluster/protocol.js'
-import { GraphParts } from '../graph/parts.js'
-import { collectGarbage } from '../runtime/collect-garbage.js'
+  type WorkerService,
+} from '../protocol/protocol.js'
 import { takeHeldBytes } from '../runtime/held-result.js'
+import type { ObjectRef } from '../runtime/ref.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
-import { type CurrentActor, Runtime } from '../runtime/runtime.js'
+import { type ActorIdentity, Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
 import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
@@ -49,6 +50,16 @@ export interface Body {
   enter(folder: string): void
 }
 
+/** The actor that a worker has become. */
+interface LivingActor {
+  readonly identity: ActorIdentity
+  readonly record: ActorRecord
+  /** Whether those that own it decide about actors that it spawns. */
+  readonly isSupervised: boolean
+  readonly executor: Executor
+  readonly loaded: Promise<Class>
+}
+
 /** What runs actors and tasks: one actor, or one task at a time. */
 export class Worker {
   readonly runtime: Runtime
@@ -68,13 +79,14 @@ export class Worker {
   readonly #fetching = new Map<Peer, Promise<void>>()
   /** Whether the head wants to know when others hold nothing of this process any more. */
   #isAskedFor = false
-  #actor: { readonly id: string; readonly executor: Executor; readonly loaded: Promise<Class> } | undefined
+  #actor: LivingActor | undefined
+  readonly #channels = new ChannelTable()
 
   constructor(settings: WorkerSettings, switchboard: Switchboard, body: Body) {
     this.#settings = settings
     this.#switchboard = switchboard
     this.#body = body
-    const duties: WorkerDuties = {
+    const duties: WorkerService = {
       become: (actor) => this.#become(actor),
       equip: (gpus, folders, method) => {
         this.#equip(gpus, folders)
@@ -98,12 +110,24 @@ export class Worker {
       leave: () => body.exit(0),
     }
     const { clusterId, head, headEndpoint, host, listens, store } = settings
-    // Until it has joined, the error of that says why it ends.
-    const onHeadLost = () => this.#hasJoined && body.exit(1)
-    this.runtime = new Runtime(switchboard, headEndpoint, head, { timeout: JOIN_TIMEOUT, onHeadLost, duties })
-    this.runtime.cluster = { clusterId, head, store }
-    this.runtime.network = { host, listens }
-    this.runtime.objects.onEmpty = () => this.#heldNoMore()
+    const place = { endpoint: headEndpoint, identity: head, timeout: JOIN_TIMEOUT }
+    this.runtime = new Runtime(
+      switchboard,
+      place,
+      {
+        kind: 'worker',
+        service: duties,
+        cluster: { clusterId, head, store },
+        network: { host, listens },
+        actor: () => this.#actor,
+        isSupervising: () =>
+          this.#actor !== undefined && (this.#actor.isSupervised || this.#actor.executor.supervise !== undefined),
+        onHoldsNothing: () => this.#heldNoMore(),
+        // Until it has joined, the error of that says why it ends.
+        onHeadLost: () => this.#hasJoined && body.exit(1),
+      },
+      [this.#channels],
+    )
   }
 
   /** Starts to listen, and tells the head that it is ready for work. */
@@ -113,7 +137,7 @@ export class Worker {
     const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
     const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
       const holder = peer.identity.processId
-      const requests: WorkerRequests = {
+      const requests: ConstructionService = {
         construct: (args) => this.#construct(args),
         circleOf: async (request, way) => {
           const call = peer.serving(request)
@@ -123,7 +147,7 @@ export class Worker {
       const served = {
         ...requests,
         ...this.runtime.servedTo(holder),
-        ...this.runtime.channels.served,
+        ...this.#channels.served,
         ...this.#graphs.servedTo(holder),
       }
       return {
@@ -135,15 +159,14 @@ export class Worker {
         },
       }
     })
-    this.runtime.address = { processId, nodeId, ipc, tcp }
-    await this.runtime.head.joinWorker({ pid: process.pid, tcp })
+    await this.runtime.joinAsWorker({ processId, nodeId, ipc, tcp })
     this.#hasJoined = true
   }
 
   /** What a call is in messages. */
   #labelOf({ method }: IncomingCall): string {
     const { actor } = this.runtime
-    return actor ? `${actor.name}.${method}` : splitMethod(method)[1]
+    return actor ? `${actor.identity.name}.${method}` : splitMethod(method)[1]
   }
 
   /** The task that runs here waits for a ref. */
@@ -162,7 +185,7 @@ export class Worker {
   #equip(gpus: readonly number[], folders?: WorkerFolders): void {
     if (gpus.length > 0) this.#body.equip(gpus)
     if (!folders) return
-    this.runtime.directory = new WorkingDirectory(folders.root)
+    this.runtime.enterDirectory(new WorkingDirectory(folders.root))
     this.#body.enter(folders.cwd)
   }
 
@@ -183,7 +206,7 @@ export class Worker {
     const { nodeId, host } = this.#settings
     this.#equip(gpus, folders)
     this.#body.name(name)
-    const self = {
+    const identity: ActorIdentity = {
       id: actorId,
       name,
       pid: process.pid,
@@ -191,14 +214,11 @@ export class Worker {
       host,
       ...(coordinates && { coordinates, dimensions: dimensions ?? {}, rank: rank ?? 0 }),
     }
-    const own = () => handleOf<unknown>(this.runtime.client(record))
-    this.runtime.actor = Object.defineProperty(self, 'handle', { get: own }) as typeof self & CurrentActor
     const url = localUrl(actorClass.module, this.runtime.directory)
     const loaded = load(url, actorClass.exportName).finally(() => this.#imported(actorId))
     loaded.catch(() => {})
     const executor = new Executor(name, concurrency)
-    this.runtime.isSupervising = () => isSupervised || executor.supervise !== undefined
-    this.#actor = { id: actorId, executor, loaded }
+    this.#actor = { identity, record, isSupervised, executor, loaded }
   }
 
   /** Tells the head that a module has been imported, before its code may keep this thread busy. */
@@ -210,7 +230,9 @@ export class Worker {
   /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
   #prepare(target: string, method: string): Promise<unknown> | undefined {
     if (target === TASK || target === TASK_OF_SEVERAL) return this.#tasks.prepare(method)
-    return method === ('construct' satisfies keyof WorkerRequests) && target === '' ? this.#actor?.loaded : undefined
+    return method === ('construct' satisfies keyof ConstructionService) && target === ''
+      ? this.#actor?.loaded
+      : undefined
   }
 
   async #construct(args: unknown[], restart?: { restarts: number; reason: string }): Promise<void> {
@@ -223,7 +245,7 @@ export class Worker {
 
   #take(call: IncomingCall, served: object): void {
     if (call.target === TASK || call.target === TASK_OF_SEVERAL) void this.#tasks.run(call, this.runtime)
-    else if (!this.#actor || call.target !== this.#actor.id) void serve(served, call)
+    else if (!this.#actor || call.target !== this.#actor.identity.id) void serve(served, call)
     else if (call.mayLack || this.#fetching.size > 0) void this.#takeInTurn(call, this.#actor.executor)
     else this.#begin(call, this.#actor.executor)
   }
@@ -269,7 +291,7 @@ export class Worker {
   async #handOver(): Promise<void> {
     const brought = this.#switchboard.accepted.map(async (peer) => {
       const results = this.runtime.objects.heldBy(peer.identity.processId)
-      if (results.length > 0) await control<CallerDuties>(peer).bring(results)
+      if (results.length > 0) await control<CallerService>(peer).bring(results)
     })
     const timeout = new Promise<void>((resolve) => {
       setTimeout(resolve, HAND_OVER).unref()

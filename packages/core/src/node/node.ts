@@ -1,0 +1,116 @@
+import { availableParallelism } from 'node:os'
+import { ClusterLostError } from '../common/errors.js'
+import type { DirectoryId } from '../protocol/directory-id.js'
+import type { HeadService, NodeEvents, WorkerSpec } from '../protocol/protocol.js'
+import { reachHead, unreachable } from '../protocol/reach.js'
+import { checkResources, type Resources, resourcesOfHost } from '../protocol/resources.js'
+import { joiningSecret } from '../protocol/token.js'
+import { LogSender } from '../runtime/log-sender.js'
+import { makeStore, type StoreOptions } from '../store/store.js'
+import { control, serve } from '../transport/control.js'
+import { LinkLostError } from '../transport/link.js'
+import { randomId, Switchboard } from '../transport/switchboard.js'
+import { NodeAgent } from './node-agent.js'
+
+/** What a node is declared to have. */
+export interface NodeOptions {
+  /** Amounts beside or instead of what the host has: `{ cpu: 4, licence: 1 }`. */
+  readonly resources?: Resources
+  /** What actors and tasks can ask for, such as `{ zone: 'a' }`. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** What lets processes into the cluster; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
+  readonly token?: string
+  /** Where its processes keep what they share. */
+  readonly store?: StoreOptions
+}
+
+/** A host that has joined a cluster: it starts workers when the head asks for them. */
+export class JoinedNode {
+  /** Rejects when the head has gone. */
+  readonly lost: Promise<never>
+  #lose!: (error: Error) => void
+  #agent: NodeAgent | undefined
+  #finish: () => Promise<void> = async () => {}
+  #joined!: (agent: NodeAgent) => void
+  /** The head's first request may come in with its answer to joining. */
+  readonly #untilJoined = new Promise<NodeAgent>((resolve) => {
+    this.#joined = resolve
+  })
+  readonly #switchboard: Switchboard
+
+  private constructor(switchboard: Switchboard) {
+    this.#switchboard = switchboard
+    this.lost = new Promise((_, reject) => {
+      this.#lose = reject
+    })
+    this.lost.catch(() => {})
+  }
+
+  /**
+   * Joins this process to the cluster of a head.
+   *
+   * @param host the address of this machine that other hosts reach it at
+   * @throws NodeUnreachableError if no head answers; AccessDeniedError if it has another token
+   */
+  static async join(head: { host: string; port: number }, host: string, options: NodeOptions): Promise<JoinedNode> {
+    checkResources(options.resources ?? {})
+    const [processId, nodeId] = [randomId(), randomId()]
+    const secret = joiningSecret(`${head.host}:${head.port}`, options.token)
+    const endpoint = await reachHead(head, secret)
+    const switchboard = new Switchboard({ processId, nodeId }, secret)
+    const node = new JoinedNode(switchboard)
+    const peer = switchboard.open(
+      endpoint,
+      { processId: 'head', nodeId: '' },
+      {
+        call: (call) => void serve(node.#requests(), call),
+        lost: () => node.#lose(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
+      },
+    )
+    try {
+      const info = await control<HeadService>(peer).joinNode({
+        host,
+        pid: process.pid,
+        cpus: availableParallelism(),
+        resources: resourcesOfHost(options.resources),
+        labels: options.labels ?? {},
+      })
+      const { clusterId } = info
+      const joined = { nodeId, clusterId, secret: secret.text, host, head: info.head }
+      const store = makeStore(options.store)
+      const logs = new LogSender((line, id) => control<NodeEvents>(peer).log(id, line))
+      node.#agent = new NodeAgent(
+        { ...joined, headEndpoint: endpoint, listens: true, store },
+        {
+          exited: (id, death) => peer.notify('exited', id, death),
+          log: (id, line) => logs.send(line, id),
+        },
+        (id, offset) => control<HeadService>(peer).readDirectory(id, offset),
+      )
+      node.#finish = () => control<HeadService>(peer).finishNode()
+      node.#joined(node.#agent)
+      return node
+    } catch (error) {
+      switchboard.close()
+      throw error instanceof LinkLostError ? unreachable(head, error) : error
+    }
+  }
+
+  /** Ends all workers of this node, once their actors have run their onStop, and leaves the cluster. */
+  async close(): Promise<void> {
+    await this.#finish().catch(() => {})
+    await this.#agent?.close()
+    this.#switchboard.close()
+  }
+
+  #requests() {
+    return {
+      startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
+      endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
+      stackOf: async (processId: string) => (await this.#untilJoined).stackOf(processId),
+      hadToRun: async (processId: string) => (await this.#untilJoined).hadToRun(processId),
+      prepareDirectory: async (id: DirectoryId) => (await this.#untilJoined).prepareDirectory(id),
+      dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
+    }
+  }
+}

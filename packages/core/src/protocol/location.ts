@@ -1,0 +1,11 @@
+import type { ProcessAddress } from '../transport/switchboard.js'
+
+/** Where a value lives that did not come with the answer of its call. */
+export interface Location {
+  /** Names the value in the process that holds it. */
+  readonly id: string
+  readonly holder: ProcessAddress
+}
+
+/** What a process that asks for a ref's value is given: the value, or where it lives. */
+export type Outcome = { readonly value: unknown } | { readonly at: Location }

@@ -1,0 +1,33 @@
+import { AccessDeniedError, NodeUnreachableError } from '../common/errors.js'
+import { knock } from '../transport/knock.js'
+import { LinkRefusedError } from '../transport/link.js'
+import type { Secret } from '../transport/secret.js'
+import { TOKEN_VARIABLE } from './token.js'
+
+/**
+ * The endpoint of a head that accepts a secret.
+ *
+ * @throws NodeUnreachableError if it does not answer; AccessDeniedError if it does not accept the secret
+ */
+export async function reachHead({ host, port }: { host: string; port: number }, secret: Secret): Promise<string> {
+  const endpoint = `tcp://${host}:${port}`
+  try {
+    await knock(endpoint, secret)
+  } catch (error) {
+    if (!(error instanceof LinkRefusedError)) throw unreachable({ host, port }, error as Error)
+    throw new AccessDeniedError(
+      `the head at ${host}:${port} does not accept this token; set ${TOKEN_VARIABLE} to the head's, or copy ~/.troupe/token ` +
+        'from its host',
+      { cause: error },
+    )
+  }
+  return endpoint
+}
+
+/** What a driver or a node reports when no head answers it. */
+export function unreachable({ host, port }: { host: string; port: number }, cause: Error): NodeUnreachableError {
+  return new NodeUnreachableError(
+    `no Troupe head answers at ${host}:${port} within 5 s; start one with \`troupe start --head --port ${port}\``,
+    { cause },
+  )
+}

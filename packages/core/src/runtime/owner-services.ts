@@ -1,0 +1,57 @@
+import type { DriverService, OwnerService, SealedOutcome } from '../protocol/protocol.js'
+import type { PeerIdentity } from '../transport/link.js'
+import { seal } from '../transport/sealed.js'
+import { takeInventory } from './inventory.js'
+import { collectNow } from './reclaim.js'
+import type { Runtime } from './runtime.js'
+
+/** What a process serves to those that hold refs of its: directly, or through the head where they cannot connect to it. */
+export class OwnerServices {
+  /** What was sealed for others and not opened yet, with whom it is for. */
+  readonly #sealed = new Map<number, { readonly holder: string; readonly pins: (() => void)[] }>()
+  #seals = 0
+
+  constructor(private readonly runtime: Runtime) {}
+
+  /** What is served to one process that holds refs. */
+  servedTo(holder: string): OwnerService {
+    const { objects } = this.runtime
+    return {
+      hold: (id) => objects.hold(id, holder),
+      release: (id) => objects.release(id, holder),
+      fetch: (id, lost) => objects.fetch(id, lost),
+    }
+  }
+
+  /** What is served to the head, for itself and for those that hold refs. */
+  get forHead(): Omit<DriverService, 'supervise' | 'unhandled'> {
+    const { objects } = this.runtime
+    return {
+      holdFor: (id, holder) => objects.hold(id, holder),
+      releaseFor: (id, holder) => objects.release(id, holder),
+      fetchSealed: (id, holder, lost) => this.#seal(id, holder, lost),
+      opened: (pin) => this.#unpin(pin),
+      holderGone: (holder) => {
+        objects.holderGone(holder)
+        for (const [pin, sealed] of this.#sealed) if (sealed.holder === holder) this.#unpin(pin)
+      },
+      inventory: () => takeInventory(this.runtime),
+      collect: collectNow,
+    }
+  }
+
+  async #seal(id: string, { processId, nodeId }: PeerIdentity, lost?: string): Promise<SealedOutcome> {
+    const { objects, self } = this.runtime
+    const { sealed, pins } = seal(await objects.fetch(id, lost), 'the value of a ref', nodeId === self.nodeId)
+    if (pins.length === 0) return { sealed, pin: undefined }
+    const pin = ++this.#seals
+    this.#sealed.set(pin, { holder: processId, pins })
+    return { sealed, pin }
+  }
+
+  #unpin(pin: number): void {
+    const sealed = this.#sealed.get(pin)
+    this.#sealed.delete(pin)
+    for (const release of sealed?.pins ?? []) release()
+  }
+}
