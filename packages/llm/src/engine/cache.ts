@@ -1,8 +1,3 @@
-import type { CacheType } from '@troupe/tensor'
-
-/** Rounds nothing, so that every plan gives the same logits but for the order in which sums are added up. */
-export const DEFAULT_CACHE_TYPE: CacheType = 'float32'
-
 /**
  * Hands out the blocks of the KV cache that each sequence rank holds. Blocks are reserved before they are taken, so that a
  * sequence that has begun can always go on.

@@ -1,13 +1,15 @@
 import { InvalidInputError } from '@troupe/core'
 import { type CacheType, cacheBytes } from '@troupe/tensor'
-import { DEFAULT_CACHE_TYPE } from '../engine/cache.js'
 import { keyHeadsOf } from '../layers/attention.js'
 import { type ModelConfig, readConfig } from '../models/config.js'
+import { openCheckpoint } from '../models/open-checkpoint.js'
 import { length, partition } from '../parallel/plan.js'
-import { openCheckpoint } from '../weights/checkpoint.js'
 import { FORMATS } from '../weights/formats.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { vocabularyTensors } from '../weights/vocabulary-tensors.js'
+
+/** Rounds nothing, so that every plan gives the same logits but for the order in which sums are added up. */
+export const DEFAULT_CACHE_TYPE: CacheType = 'float32'
 
 /** Weights as the planner sees them. */
 export interface WeightFormat {

@@ -1,6 +1,6 @@
-import { balance, fillFastest, type StageLoad } from '../parallel/divide-layers.js'
 import { chunkTokensOf, type Plan } from '../parallel/plan.js'
 import type { ClusterSpec, NodeGroup } from './cluster.js'
+import { balance, fillFastest, type StageLoad } from './divide-layers.js'
 import { type Cost, FREE, plus, type SequenceWay, StageCosts, seconds } from './layer-cost.js'
 import { MemoryNeeds, total, type WorkerMemory } from './memory.js'
 import { largestShard, type ModelShape, type ShardShape } from './model-shape.js'

@@ -1,8 +1,5 @@
 import { existsSync, statSync } from 'node:fs'
-import { InvalidInputError } from '@troupe/core'
 import type { FormatName } from './formats.js'
-import { GgufCheckpoint } from './gguf-checkpoint.js'
-import { SafetensorsCheckpoint } from './safetensors-checkpoint.js'
 import type { WeightFile } from './weight-file.js'
 
 /** Where a checkpoint keeps a tensor, whose elements lie in row-major order, each row in whole blocks of its format. */
@@ -31,15 +28,4 @@ export interface Checkpoint {
 /** Whether a model is one GGUF file, and not a Hugging Face directory. */
 export function isGguf(model: string): boolean {
   return existsSync(model) && statSync(model).isFile()
-}
-
-/**
- * The weights of a Hugging Face directory or a GGUF file.
- * @throws InvalidInputError if files are missing or unsound.
- */
-export function openCheckpoint(model: string): Checkpoint {
-  if (!existsSync(model)) {
-    throw new InvalidInputError(`no model at ${model}; expected a Hugging Face model directory or a GGUF file`)
-  }
-  return isGguf(model) ? new GgufCheckpoint(model) : new SafetensorsCheckpoint(model)
 }

@@ -1,5 +1,4 @@
 import { InvalidInputError } from '@troupe/core'
-import { ggufConfig } from '../models/gguf-config.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
 import type { GgufTensor } from './gguf-file.js'
 import { GgufModel } from './gguf-model.js'
@@ -37,11 +36,17 @@ export class GgufCheckpoint implements Checkpoint {
   /** llama.cpp keeps the rotary pairs of these side by side, where Hugging Face keeps them half a head apart. */
   readonly #interleaved: RegExp | undefined
 
-  /** @throws InvalidInputError if the file is unsound or of an architecture that is not known. */
-  constructor(readonly path: string) {
+  /**
+   * @param headSizeOf Gives the size of a model's heads, which the order of its rows depends on.
+   * @throws InvalidInputError if the file is unsound; what headSizeOf throws.
+   */
+  constructor(
+    readonly path: string,
+    headSizeOf: (gguf: GgufModel) => number,
+  ) {
     this.#gguf = new GgufModel(path)
     try {
-      this.#headSize = ggufConfig(this.#gguf).headSize
+      this.#headSize = headSizeOf(this.#gguf)
       if (this.#gguf.metadata.get('general.architecture') === 'llama') this.#interleaved = /\.(q|k)_proj\./
       for (const [name, tensor] of this.#gguf.tensors) {
         if (!SETTINGS.has(name)) this.#tensors.set(this.#rename(name), tensor)

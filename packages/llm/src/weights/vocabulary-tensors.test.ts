@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { openCheckpoint } from '../models/open-checkpoint.js'
 import { temporaryFolder, writeSafetensors } from '../testing/files.js'
-import { openCheckpoint } from './checkpoint.js'
 import { vocabularyTensors } from './vocabulary-tensors.js'
 
 const EMBEDDING = 'model.embed_tokens.weight'

@@ -1,6 +1,6 @@
 import test from 'ava'
-import { length } from './plan.js'
-import { stageLayers } from './stages.js'
+import { length } from '../parallel/plan.js'
+import { stageLayers } from './stage-layers.js'
 
 const model = {
   layers: 16,

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '@troupe/core'
 import type { ModelConfig } from '../models/config.js'
+import type { Range } from '../parallel/plan.js'
 import { balance, type StageLoad } from './divide-layers.js'
-import type { Range } from './plan.js'
 
 /** What of a model decides how long its layers take beside its head. */
 export type LayersAndHead = Pick<

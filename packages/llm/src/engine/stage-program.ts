@@ -2,8 +2,8 @@ import { type CompileOptions, type Program, type RowSymbol, Tensor, Trace, type 
 import type { LayerContext, StepValues } from '../layers/context.js'
 import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
-import { communicatorOf } from './groups.js'
-import type { Range } from './plan.js'
+import { communicatorOf } from '../parallel/groups.js'
+import type { Range } from '../parallel/plan.js'
 
 /** The most that one step may hold; a stage's memory is made for it. */
 export interface StepLimits {
