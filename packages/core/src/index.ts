@@ -71,19 +71,9 @@ export {
   type StreamItem,
 } from './graph/graph.js'
 export { allGather, allReduce, reduceScatter } from './graph/trace.js'
-export type {
-  ActorInfo,
-  ActorStack,
-  Coordinates,
-  Dimensions,
-  GroupInfo,
-  Isolation,
-  ObjectInfo,
-  PlacementStrategy,
-  ProcessInfo,
-  Stack,
-  TaskInfo,
-} from './protocol/protocol.js'
+export type { Coordinates, Dimensions, Isolation } from './protocol/actor.js'
+export type { ActorInfo, ActorStack, ObjectInfo, ProcessInfo, Stack, TaskInfo } from './protocol/listing.js'
+export type { GroupInfo, PlacementStrategy } from './protocol/placement.js'
 export type { Resources } from './protocol/resources.js'
 export type { CallOptions } from './runtime/call-options.js'
 export { type CurrentCall, currentCall } from './runtime/current-call.js'

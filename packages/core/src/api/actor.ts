@@ -1,7 +1,7 @@
 import { inspect } from 'node:util'
 import { InvalidInputError } from '../common/errors.js'
 import { hooks } from '../common/hooks.js'
-import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../protocol/protocol.js'
+import type { ActorClass, Coordinates, Dimensions, MemberRequest, Spawned, SpawnRequest } from '../protocol/actor.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { currentRuntime } from '../runtime/current.js'
 import { ObjectRef } from '../runtime/ref.js'

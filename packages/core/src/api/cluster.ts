@@ -2,7 +2,8 @@ import type { ChildProcess } from 'node:child_process'
 import { inspect } from 'node:util'
 import { ClusterLostError, InvalidInputError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
-import type { ActorInfo, ActorStack, GroupInfo, NodeInfo, ObjectInfo, TaskInfo } from '../protocol/protocol.js'
+import type { ActorInfo, ActorStack, ObjectInfo, TaskInfo } from '../protocol/listing.js'
+import type { GroupInfo, NodeInfo } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import { runtimeOrNone } from '../runtime/current.js'
 import type { Runtime } from '../runtime/runtime.js'
@@ -181,7 +182,7 @@ export class Cluster {
   async shutdown(): Promise<void> {
     if (runtimeOrNone() !== this.#runtime) return
     try {
-      await this.#runtime.head.leave()
+      await this.#runtime.driverSession.leave()
     } catch (error) {
       if (!(error instanceof ClusterLostError)) throw error
     } finally {

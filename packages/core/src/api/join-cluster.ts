@@ -184,10 +184,10 @@ async function sendDirectory(runtime: Runtime, { workingDirectory }: ConnectOpti
   // Few drivers need it.
   const { packDirectory } = await import('../protocol/packing.js')
   const { id, root, archive } = await packDirectory(path)
-  if (await runtime.head.offerDirectory(id)) {
-    for await (const bytes of archive()) await runtime.head.sendDirectory(id, bytes)
+  if (await runtime.driverSession.offerDirectory(id)) {
+    for await (const bytes of archive()) await runtime.driverSession.sendDirectory(id, bytes)
   }
-  await runtime.head.enterDirectory(id)
+  await runtime.driverSession.enterDirectory(id)
   runtime.enterDirectory(new WorkingDirectory(root))
 }
 

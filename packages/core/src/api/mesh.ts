@@ -1,5 +1,5 @@
 import { ActorDiedError, InvalidInputError } from '../common/errors.js'
-import type { ActorRecord, Coordinates, Dimensions } from '../protocol/protocol.js'
+import type { ActorRecord, Coordinates, Dimensions } from '../protocol/actor.js'
 import { currentRuntime } from '../runtime/current.js'
 import { ObjectRef } from '../runtime/ref.js'
 import { Multicast } from '../transport/multicast.js'

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { PlaceRequest } from '../protocol/protocol.js'
+import type { PlaceRequest } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import type { PlacementGroup } from './placement-group.js'
 

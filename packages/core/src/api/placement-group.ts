@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { PlacementStrategy } from '../protocol/protocol.js'
+import type { PlacementStrategy } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import { currentRuntime } from '../runtime/current.js'
 import { randomId } from '../transport/switchboard.js'

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { Isolation } from '../protocol/protocol.js'
+import type { Isolation } from '../protocol/actor.js'
 import { checkCount } from '../runtime/call-options.js'
 import type { MethodName } from './handle.js'
 import { checkPlaceOptions, type PlaceOptions } from './place-options.js'

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { Coordinates, SpawnRequest } from '../protocol/protocol.js'
+import type { Coordinates, SpawnRequest } from '../protocol/actor.js'
 
 /** The names of living actors, by namespace. */
 export class ActorNames {

@@ -1,24 +1,17 @@
 import { ActorDiedError, InvalidInputError, TroupeError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
 import { LATE } from '../common/run-clock.js'
+import type { ActorRecord, ActorState, Death, Spawned, SpawnRequest, WorkerFolders } from '../protocol/actor.js'
+import { STOP_TIMEOUT } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
-import type {
-  ActorInfo,
-  ActorRecord,
-  ActorState,
-  Death,
-  HeadEvents,
-  Spawned,
-  SpawnRequest,
-  WorkerFolders,
-} from '../protocol/protocol.js'
-import { STOP_TIMEOUT } from '../protocol/protocol.js'
+import type { ActorInfo } from '../protocol/listing.js'
+import type { HeadEvents } from '../protocol/services.js'
 import type { Peer } from '../transport/peer.js'
 import { randomId } from '../transport/switchboard.js'
 import { ActorIndex } from './actor-index.js'
 import { ActorNames } from './actor-names.js'
-import type { Node } from './head.js'
 import { placeMesh } from './placement.js'
+import type { Node, Owner } from './records.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { type FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import {
@@ -38,20 +31,6 @@ const RESTART_DELAY = { least: 50, most: 5000 }
 
 /** Milliseconds that an actor's process has on top to say that its onStop has run, or has been given up. */
 const STOP_GRACE = 500
-
-/** The process that asks for an actor. */
-export interface Owner {
-  readonly processId: string
-  /** The driver at the root of what the process belongs to; empty where that is a detached actor. */
-  readonly driver: string
-  readonly namespace: string
-  /** The working directory of that driver. */
-  readonly directory?: DirectoryId | undefined
-  /** Where its local actors are. */
-  readonly place: WorkerPlace
-  /** Whether it has ended; what it had asked for by then is nobody's. */
-  isGone: boolean
-}
 
 /** Who is asked and told about the failures of actors. */
 export interface Supervision extends FailureReports {

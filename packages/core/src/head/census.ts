@@ -1,5 +1,6 @@
 import { LATE, whileRunning } from '../common/run-clock.js'
-import type { Inventory, InventoryService, ObjectInfo, ProcessInfo, TaskInfo } from '../protocol/protocol.js'
+import type { Inventory, ObjectInfo, ProcessInfo, TaskInfo } from '../protocol/listing.js'
+import type { InventoryService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import type { LeaseTable } from './lease-table.js'

@@ -1,8 +1,9 @@
 import { InvalidInputError, WorkerDiedError } from '../common/errors.js'
 import { LATE } from '../common/run-clock.js'
-import type { Death, Lease, LeaseRequest } from '../protocol/protocol.js'
+import type { Death } from '../protocol/actor.js'
+import type { Lease, LeaseRequest } from '../protocol/placement.js'
 import { randomId } from '../transport/switchboard.js'
-import type { Owner } from './actor-table.js'
+import type { Owner } from './records.js'
 import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { notImported, prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { LocalActorService, WorkerSpec } from '../protocol/protocol.js'
+import type { WorkerSpec } from '../protocol/actor.js'
+import type { LocalActorService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import type { WorkerPlace, WorkerPool, WorkerProcess } from './worker-pool.js'

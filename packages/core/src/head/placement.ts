@@ -1,4 +1,4 @@
-import type { Dimensions } from '../protocol/protocol.js'
+import type { Dimensions } from '../protocol/actor.js'
 
 /** A node as placement sees it. */
 export interface Place {

@@ -1,8 +1,7 @@
 import { InvalidInputError } from '../common/errors.js'
-import type { BundlePlace, GroupInfo, GroupRequest, PlacementStrategy } from '../protocol/protocol.js'
+import type { BundlePlace, GroupInfo, GroupRequest, PlacementStrategy } from '../protocol/placement.js'
 import type { Resources } from '../protocol/resources.js'
-import type { Owner } from './actor-table.js'
-import type { Node } from './head.js'
+import type { Node, Owner } from './records.js'
 import { ResourcePool, type Taken } from './resource-pool.js'
 import { type Waiter, WaitingLine } from './waiting-line.js'
 

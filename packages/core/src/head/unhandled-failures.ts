@@ -1,5 +1,5 @@
 import type { ActorFailure } from '../common/hooks.js'
-import type { HeadEvents } from '../protocol/protocol.js'
+import type { HeadEvents } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 

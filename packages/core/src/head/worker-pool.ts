@@ -1,20 +1,14 @@
 import { resolve } from 'node:path'
 import { LATE, whileRunning } from '../common/run-clock.js'
+import type { Death, ProcessSettings, ThreadPlace, WorkerFolders } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
-import type {
-  Death,
-  NodeService,
-  ProcessSettings,
-  ThreadPlace,
-  WorkerFolders,
-  WorkerService,
-} from '../protocol/protocol.js'
+import type { NodeService, WorkerService } from '../protocol/services.js'
 import { Lane } from '../runtime/lane.js'
 import { control, type Remote } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
-import type { Node } from './head.js'
+import type { Node } from './records.js'
 
 /** Milliseconds of running that a worker may take to start, from when its turn has come. */
 export const START_TIMEOUT = 60_000

@@ -3,18 +3,12 @@ import { fileURLToPath } from 'node:url'
 import type { Store } from '@troupe/native'
 import { InvalidInputError } from '../common/errors.js'
 import { RunClock } from '../common/run-clock.js'
+import type { Death, ProcessSettings, ThreadPlace, WorkerSpec } from '../protocol/actor.js'
 import { CLUSTER_VARIABLE, sendBoot, type ThreadsBoot, type WorkerBoot, type WorkerSettings } from '../protocol/boot.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
-import type {
-  Death,
-  NodeEvents,
-  NodeService,
-  ProcessSettings,
-  Stack,
-  ThreadPlace,
-  WorkerSpec,
-} from '../protocol/protocol.js'
+import type { Stack } from '../protocol/listing.js'
 import { visibleDevices } from '../protocol/resources.js'
+import type { NodeEvents, NodeService } from '../protocol/services.js'
 import { TITLE_ROOM } from '../protocol/title.js'
 import { withoutToken } from '../protocol/token.js'
 import { Descendants, NODE_VARIABLE, NodeGuard, WORKER_VARIABLE } from './descendants.js'

@@ -1,9 +1,10 @@
 import { availableParallelism } from 'node:os'
 import { ClusterLostError } from '../common/errors.js'
+import type { WorkerSpec } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
-import type { HeadService, NodeEvents, WorkerSpec } from '../protocol/protocol.js'
 import { reachHead, unreachable } from '../protocol/reach.js'
 import { checkResources, type Resources, resourcesOfHost } from '../protocol/resources.js'
+import type { JoinService, NodeEvents, NodeSession } from '../protocol/services.js'
 import { joiningSecret } from '../protocol/token.js'
 import { LogSender } from '../runtime/log-sender.js'
 import { makeStore, type StoreOptions } from '../store/store.js'
@@ -68,7 +69,7 @@ export class JoinedNode {
       },
     )
     try {
-      const info = await control<HeadService>(peer).joinNode({
+      const info = await control<JoinService>(peer).joinNode({
         host,
         pid: process.pid,
         cpus: availableParallelism(),
@@ -85,9 +86,9 @@ export class JoinedNode {
           exited: (id, death) => peer.notify('exited', id, death),
           log: (id, line) => logs.send(line, id),
         },
-        (id, offset) => control<HeadService>(peer).readDirectory(id, offset),
+        (id, offset) => control<NodeSession>(peer).readDirectory(id, offset),
       )
-      node.#finish = () => control<HeadService>(peer).finishNode()
+      node.#finish = () => control<NodeSession>(peer).finishNode()
       node.#joined(node.#agent)
       return node
     } catch (error) {

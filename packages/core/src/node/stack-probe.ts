@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { WebSocket } from 'ws'
-import type { Stack } from '../protocol/protocol.js'
+import type { Stack } from '../protocol/listing.js'
 
 /**
  * Flags of a process whose stack can be read: SIGUSR1 makes it open an inspector on a free port of this host, at an address

@@ -1,6 +1,6 @@
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import type { Death } from '../protocol/protocol.js'
+import type { Death } from '../protocol/actor.js'
 import { usedUp } from './process-limits.js'
 
 /** Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it takes. */

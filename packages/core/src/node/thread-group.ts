@@ -1,7 +1,8 @@
 import type { ChildProcess } from 'node:child_process'
 import { LATE, RunClock, whileRunning } from '../common/run-clock.js'
+import type { Death, ProcessSettings } from '../protocol/actor.js'
 import type { WorkerSettings } from '../protocol/boot.js'
-import type { Death, NodeEvents, ProcessSettings } from '../protocol/protocol.js'
+import type { NodeEvents } from '../protocol/services.js'
 import { explainAbort, explainStart } from './start-process.js'
 import { explainFatal, LastLines, readLines } from './worker-output.js'
 

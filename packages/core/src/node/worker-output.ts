@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
-import type { Death } from '../protocol/protocol.js'
+import type { Death } from '../protocol/actor.js'
 import { LineReader } from './line-reader.js'
 
 /** Lines of a worker's stderr that are kept for the report of its death. */

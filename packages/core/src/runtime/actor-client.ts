@@ -6,8 +6,9 @@ import {
   QueueFullError,
 } from '../common/errors.js'
 import { afterTurns } from '../common/timer.js'
+import { type ActorRecord, type ActorState, type Death, STOP } from '../protocol/actor.js'
 import type { Location } from '../protocol/location.js'
-import { type ActorRecord, type ActorState, type ConstructionService, type Death, STOP } from '../protocol/protocol.js'
+import type { ConstructionService } from '../protocol/services.js'
 import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'

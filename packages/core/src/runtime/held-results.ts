@@ -1,7 +1,7 @@
 import { collectGarbage } from '../common/collect-garbage.js'
 import { ObjectLostError } from '../common/errors.js'
 import type { Location } from '../protocol/location.js'
-import type { OwnerService } from '../protocol/protocol.js'
+import type { OwnerService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'

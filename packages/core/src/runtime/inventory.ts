@@ -1,4 +1,4 @@
-import type { Inventory } from '../protocol/protocol.js'
+import type { Inventory } from '../protocol/listing.js'
 import { encode } from '../transport/codec.js'
 import { byteLengthOf } from '../transport/wire.js'
 import type { ObjectRef } from './ref.js'

@@ -1,4 +1,4 @@
-import type { DriverService, OwnerService, SealedOutcome } from '../protocol/protocol.js'
+import type { DriverService, OwnerService, SealedOutcome } from '../protocol/services.js'
 import type { PeerIdentity } from '../transport/link.js'
 import { seal } from '../transport/sealed.js'
 import { takeInventory } from './inventory.js'

@@ -1,19 +1,20 @@
 import { ClusterLostError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
+import type { ActorRecord, Coordinates, Dimensions } from '../protocol/actor.js'
 import type { Location, Outcome } from '../protocol/location.js'
 import type {
-  ActorRecord,
   CallerService,
   ClusterInfo,
-  Coordinates,
-  Dimensions,
+  ClusterService,
   DriverService,
+  DriverSession,
   HeadEvents,
-  HeadService,
+  JoinService,
   LocalActorService,
   OwnerService,
   WorkerService,
-} from '../protocol/protocol.js'
+  WorkerSession,
+} from '../protocol/services.js'
 import { encode } from '../transport/codec.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
@@ -101,7 +102,9 @@ export interface HeadPlace {
 
 /** A process's membership of a cluster: its connections, and the actors it has handles of. */
 export class Runtime {
-  readonly head: Remote<HeadService>
+  /** What the head serves to every process. */
+  readonly head: Remote<ClusterService>
+  readonly #session: Remote<JoinService & DriverSession & WorkerSession>
   /** The refs of this process that others hold. */
   readonly objects: ObjectTable
   readonly spawns = new TurnGate(SPAWNS_A_TURN)
@@ -162,24 +165,36 @@ export class Runtime {
       },
     }
     this.#head = switchboard.open(place.endpoint, place.identity, handler, { timeout: place.timeout })
-    this.head = this.#explained(control<HeadService>(this.#head))
+    const head = this.#explained(control<ClusterService & JoinService & DriverSession & WorkerSession>(this.#head))
+    this.head = head
+    this.#session = head
   }
 
   /** Comes into the cluster as a driver. */
   async joinAsDriver(namespace: string | undefined): Promise<ClusterInfo> {
-    this.#cluster = await this.head.joinDriver({ namespace })
+    this.#cluster = await this.#session.joinDriver({ namespace })
     return this.#cluster
   }
 
   /** Comes into the cluster as a worker that is ready for work. */
   async joinAsWorker(address: ProcessAddress): Promise<void> {
     this.#address = address
-    await this.head.joinWorker({ pid: process.pid, tcp: address.tcp })
+    await this.#session.joinWorker({ pid: process.pid, tcp: address.tcp })
   }
 
   /** From now on modules in the working directory are known to others by their paths in it. */
   enterDirectory(directory: WorkingDirectory): void {
     this.#directory = directory
+  }
+
+  /** What the head serves to this process as a driver. */
+  get driverSession(): Remote<DriverSession> {
+    return this.#session
+  }
+
+  /** What the head serves to this process as a worker. */
+  get workerSession(): Remote<WorkerSession> {
+    return this.#session
   }
 
   /** The cluster, once this process has joined it. */
@@ -361,7 +376,7 @@ export class Runtime {
   }
 
   /** Requests to the head fail with what the loss of it means. */
-  #explained(head: Remote<HeadService>): Remote<HeadService> {
+  #explained<T extends object>(head: T): T {
     type Requests = Record<string, (...args: unknown[]) => Promise<unknown>>
     return new Proxy(head, {
       get:

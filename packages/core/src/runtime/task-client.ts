@@ -6,14 +6,9 @@ import {
   QueueFullError,
   WorkerDiedError,
 } from '../common/errors.js'
-import {
-  type Death,
-  type Inventory,
-  type Lease,
-  type PlaceRequest,
-  TASK,
-  TASK_OF_SEVERAL,
-} from '../protocol/protocol.js'
+import { type Death, TASK, TASK_OF_SEVERAL } from '../protocol/actor.js'
+import type { Inventory } from '../protocol/listing.js'
+import type { Lease, PlaceRequest } from '../protocol/placement.js'
 import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Call, type CallOwner } from './call.js'

@@ -1,5 +1,6 @@
 import { DeadlockError } from '../common/errors.js'
-import type { ConstructionService, WaitingCall } from '../protocol/protocol.js'
+import type { WaitingCall } from '../protocol/actor.js'
+import type { ConstructionService } from '../protocol/services.js'
 import type { Lane } from '../runtime/lane.js'
 import { control } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'

@@ -101,5 +101,5 @@ process.on('uncaughtException', (error) => {
   console.error(error)
   process.exitCode = 1
   setTimeout(() => process.exit(1), LAST_REPORT)
-  void worker.runtime.head.failing(error).finally(() => process.exit(1))
+  void worker.runtime.workerSession.failing(error).finally(() => process.exit(1))
 })

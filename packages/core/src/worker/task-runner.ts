@@ -1,7 +1,7 @@
 import { registeredFunction } from '../api/remote.js'
 import { collectGarbage } from '../common/collect-garbage.js'
 import { InvalidInputError } from '../common/errors.js'
-import { TASK_OF_SEVERAL } from '../protocol/protocol.js'
+import { TASK_OF_SEVERAL } from '../protocol/actor.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
 import { Lane } from '../runtime/lane.js'
 import type { ObjectRef } from '../runtime/ref.js'
@@ -85,7 +85,7 @@ export class TaskRunner {
     if (!waits) return
     waits.refs += 1
     waits.timer ??= setTimeout(() => {
-      waits.lent = this.#runtime?.head.blocked().catch(() => undefined)
+      waits.lent = this.#runtime?.workerSession.blocked().catch(() => undefined)
     }, LEND_AFTER)
     void ref.settled().then(() => {
       waits.refs -= 1
@@ -99,7 +99,7 @@ export class TaskRunner {
     waits.timer = undefined
     waits.lent = undefined
     const unblock = async (lease: string | undefined) => {
-      if (lease !== undefined) await this.#runtime?.head.unblocked(lease)
+      if (lease !== undefined) await this.#runtime?.workerSession.unblocked(lease)
     }
     lent?.then(unblock).catch(() => {})
   }

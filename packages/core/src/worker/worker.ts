@@ -3,18 +3,9 @@ import { ChannelTable } from '../channel/channel-table.js'
 import { collectGarbage } from '../common/collect-garbage.js'
 import { InvalidInputError } from '../common/errors.js'
 import { GraphParts } from '../graph/parts.js'
+import { type ActorRecord, type ActorSpec, STOP, TASK, TASK_OF_SEVERAL, type WorkerFolders } from '../protocol/actor.js'
 import type { WorkerSettings } from '../protocol/boot.js'
-import {
-  type ActorRecord,
-  type ActorSpec,
-  type CallerService,
-  type ConstructionService,
-  STOP,
-  TASK,
-  TASK_OF_SEVERAL,
-  type WorkerFolders,
-  type WorkerService,
-} from '../protocol/protocol.js'
+import type { CallerService, ConstructionService, WorkerService } from '../protocol/services.js'
 import { takeHeldBytes } from '../runtime/held-result.js'
 import type { ObjectRef } from '../runtime/ref.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
@@ -178,7 +169,7 @@ export class Worker {
   #heldNoMore(): void {
     // A worker that waits for work allocates nothing, so the results that others have let go of would never be collected.
     if (takeHeldBytes() > 0) setTimeout(collectGarbage, COLLECT_AFTER).unref()
-    if (this.#isAskedFor) void this.runtime.head.spare().catch(() => {})
+    if (this.#isAskedFor) void this.runtime.workerSession.spare().catch(() => {})
     this.#isAskedFor = false
   }
 
@@ -223,7 +214,7 @@ export class Worker {
 
   /** Tells the head that a module has been imported, before its code may keep this thread busy. */
   async #imported(what: string): Promise<void> {
-    void this.runtime.head.imported(what).catch(() => {})
+    void this.runtime.workerSession.imported(what).catch(() => {})
     await new Promise((resolve) => setImmediate(resolve))
   }
 
@@ -240,7 +231,7 @@ export class Worker {
     const { executor, loaded } = this.#actor
     await fetchArguments(this.runtime, args, true)
     await executor.construct(() => loaded, args, restart)
-    if (executor.mustFinish) await this.runtime.head.mustFinish()
+    if (executor.mustFinish) await this.runtime.workerSession.mustFinish()
   }
 
   #take(call: IncomingCall, served: object): void {
@@ -278,9 +269,9 @@ export class Worker {
   /** Answers the calls before, and ends the worker. */
   async #stop(call: IncomingCall, executor: Executor): Promise<void> {
     await executor.drained()
-    await this.runtime.head.stopping()
+    await this.runtime.workerSession.stopping()
     await executor.finish()
-    await this.runtime.head.finished()
+    await this.runtime.workerSession.finished()
     await this.#handOver()
     call.reply(null)
     await this.#switchboard.delivered()

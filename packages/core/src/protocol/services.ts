@@ -1,0 +1,264 @@
+import type { StoreHandle } from '@troupe/native'
+import type { ActorFailure, Decision } from '../common/hooks.js'
+import type { PeerIdentity } from '../transport/link.js'
+import type { Sealed } from '../transport/sealed.js'
+import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
+import type {
+  ActorRecord,
+  ActorSpec,
+  ActorState,
+  Death,
+  Spawned,
+  SpawnRequest,
+  WaitingCall,
+  WorkerFolders,
+  WorkerSpec,
+} from './actor.js'
+import type { DirectoryId } from './directory-id.js'
+import type { ActorInfo, ActorStack, Inventory, ObjectInfo, Stack, TaskInfo } from './listing.js'
+import type { Outcome } from './location.js'
+import type { GroupInfo, GroupRequest, Lease, LeaseRequest, NodeDeclaration, NodeInfo } from './placement.js'
+
+/** How a cluster and its head are known to the processes that join. */
+export interface ClusterInfo {
+  readonly clusterId: string
+  readonly head: ProcessAddress
+  /** The store of the head's node, for processes that are on it. */
+  readonly store: StoreHandle
+}
+
+/** What the head serves to who has just connected: one of these comes first. */
+export interface JoinService {
+  /** Must come first on a driver's connection. */
+  joinDriver(driver: { namespace?: string | undefined }): ClusterInfo
+  /** Must come first on a node agent's connection. */
+  joinNode(node: NodeDeclaration): ClusterInfo
+  /** Must come first on a worker's connection; its process is ready for work. */
+  joinWorker(worker: { pid: number; tcp?: string | undefined }): void
+}
+
+/** What the head serves about actors. */
+export interface ActorService {
+  spawn(request: SpawnRequest): Promise<Spawned[]>
+  /** The living actor of a name; one that starts is waited for. */
+  lookUp(name: string, namespace?: string): Promise<ActorRecord | undefined>
+  /**
+   * Asks to be told what becomes of an actor; returns how it is now.
+   *
+   * @param lost a process of the actor that the connection with broke: whether that lives is made sure of
+   */
+  watch(actorId: string, lost?: string): ActorState | Promise<ActorState>
+  /** Ends an actor for good; resolves when its process has ended. */
+  end(actorId: string, reason: string): Promise<void>
+  /** Somebody has learned that an actor died: a call that was awaited failed for that. */
+  noticed(actorId: string): void
+  /** A call of an actor failed that its caller does not wait for. */
+  broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
+}
+
+/** What the head serves to those who have tasks run. */
+export interface TaskService {
+  /** Gives a worker to run tasks on. */
+  lease(request: LeaseRequest): Promise<Lease>
+  /** Takes a worker back; returns why it ended, if it was lost. */
+  endLease(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined>
+  /** Starts workers for tasks that are to come. */
+  prestart(): void
+}
+
+/** What the head serves to those who hold refs. */
+export interface RefService {
+  /** Asks a driver that owns a ref, as {@link OwnerService} does a worker. */
+  askDriver(driver: string, what: 'hold' | 'release', id: string): Promise<void>
+  fetchFromDriver(driver: string, id: string, lost?: string): Promise<SealedOutcome>
+  /** Tells a driver that what it sealed has been opened. */
+  openedFromDriver(driver: string, pin: number): void
+  /**
+   * Has the processes with these ids on the asker's node collect garbage, and its drivers. Resolves when they have, or after a
+   * second.
+   */
+  reclaim(pids: readonly number[]): Promise<void>
+}
+
+/** What the head serves about placement groups. */
+export interface PlacementService {
+  /** Reserves resources together; returns the node of each bundle. */
+  reserve(request: GroupRequest): Promise<string[]>
+  /** Ends who runs in a placement group, and gives its resources back. */
+  removeGroup(id: string): Promise<void>
+}
+
+/** Where members of a group find each other. */
+export interface RendezvousService {
+  /** Gives a value to the members of a meeting, and waits for theirs, in rank order. */
+  meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]>
+  /** Ends a meeting for all who wait. */
+  leaveMeeting(id: string, reason: string): void
+}
+
+/** What the head tells of the cluster. */
+export interface ListingService {
+  nodes(): NodeInfo[]
+  actors(): ActorInfo[]
+  tasks(): Promise<TaskInfo[]>
+  objects(): Promise<ObjectInfo[]>
+  groups(): GroupInfo[]
+  /** The latest lines that an actor, or the tasks of a function, wrote. */
+  logs(name: string): string[]
+  /** What the process of an actor does; the actor goes by its name or its id. */
+  stack(actor: string): Promise<ActorStack>
+}
+
+/** What the head serves to a driver about itself. */
+export interface DriverSession {
+  /** Ends what a driver owns, and the whole cluster if the driver owns that. */
+  leave(): Promise<void>
+  /** Whether a driver is to send its working directory, because the head does not have it. */
+  offerDirectory(id: DirectoryId): Promise<boolean>
+  /** A part of it; the parts are appended in the order they come. */
+  sendDirectory(id: DirectoryId, bytes: Uint8Array): Promise<void>
+  /** From here on the actors and tasks of the driver run in it. */
+  enterDirectory(id: DirectoryId): Promise<void>
+}
+
+/** What the head serves to a worker about itself. */
+export interface WorkerSession {
+  /** The actor of a worker has an onStop. */
+  mustFinish(): void
+  /** A worker is about to end by request, when its actor's onStop has run. */
+  stopping(): void
+  /** That has run. */
+  finished(): void
+  /** A worker that could not be spared holds nothing any more that others need. */
+  spare(): void
+  /** A worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to. */
+  imported(what: string): void
+  /** A worker is about to end because of an error that no call can report. */
+  failing(error: unknown): void
+  /** The task that the asking worker runs waits for others, and lends its resources; returns the id of its lease. */
+  blocked(): string | undefined
+  /** It goes on. */
+  unblocked(lease: string): void
+}
+
+/** What the head serves to a node agent. */
+export interface NodeSession {
+  /** A node is about to leave; resolves when the actors on it have run their onStop. */
+  finishNode(): Promise<void>
+  /** A part of its archive for a node; empty at its end. */
+  readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
+}
+
+/** What the head serves to every driver and worker. */
+export interface ClusterService
+  extends ActorService,
+    TaskService,
+    RefService,
+    PlacementService,
+    RendezvousService,
+    ListingService {}
+
+/** What a node agent serves to the head. */
+export interface NodeService {
+  startWorker(spec: WorkerSpec): void
+  /** Resolves when the process has ended. */
+  endWorker(processId: string): Promise<void>
+  stackOf(processId: string): Promise<Stack>
+  /** Milliseconds that a worker's process has had to run; undefined where that is not known, as of one that has ended. */
+  hadToRun(processId: string): number | undefined
+  /** Gets a working directory, if the node does not have it, and tells where it is. */
+  prepareDirectory(id: DirectoryId): Promise<string>
+  /** Nobody uses a working directory any more. */
+  dropDirectory(id: DirectoryId): Promise<void>
+}
+
+/** What every process that can own something serves to the head. */
+export interface InventoryService {
+  inventory(): Promise<Inventory>
+  /** Collects garbage; resolves when what was collected has been given back to the store. */
+  collect(): Promise<void>
+}
+
+/** What a worker serves to the head, beside {@link InventoryService}. */
+export interface WorkerService {
+  /** Makes it the process of an actor. */
+  become(actor: ActorSpec): void
+  /** What its actor decides about one that it spawned; undefined if it decides on none. */
+  supervise(failure: ActorFailure): Promise<Decision | undefined>
+  /** Makes it run tasks of a function, on these GPUs; returns whether it has imported the module of that already. */
+  equip(gpus: readonly number[], folders: WorkerFolders | undefined, method: string): boolean
+  /** Resolves when no task runs. */
+  idle(): Promise<true>
+  /** Says that it lives. */
+  answer(): void
+  /** Whether it holds nothing that others need; if it does, it tells the head when that has changed. */
+  isSpare(): boolean
+  /** Runs the onStop of its actor, before it is ended. */
+  finish(): Promise<void>
+  /** Constructs an actor anew after a death. */
+  reconstruct(args: Sealed, restarts: number, reason: string): Promise<void>
+  /** Ends a worker that is no process or thread of its own. */
+  leave(): void
+}
+
+/** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
+export interface ConstructionService {
+  construct(args: unknown[]): Promise<void>
+  /** The way from a request of the caller's to a call that waits for a turn in a lane on the way to it, if there is one. */
+  circleOf(request: number, way: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
+}
+
+/** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */
+export interface SealedOutcome {
+  readonly sealed: Sealed
+  /** Undefined where nothing has to be kept. */
+  readonly pin: number | undefined
+}
+
+/** What the owner of refs serves to the processes that hold some of them. */
+export interface OwnerService {
+  hold(id: string): void
+  release(id: string): void
+  /** `lost` names a process where the value could not be reached. */
+  fetch(id: string, lost?: string): Promise<Outcome>
+}
+
+/** The same for a driver, which others cannot connect to: the head asks it for them. */
+export interface DriverService extends InventoryService {
+  holdFor(id: string, holder: string): void
+  releaseFor(id: string, holder: string): void
+  /** Gives the value, or where it is, sealed for a process. */
+  fetchSealed(id: string, holder: PeerIdentity, lost?: string): Promise<SealedOutcome>
+  /** What was sealed has been opened. */
+  opened(pin: number): void
+  holderGone(holder: string): void
+  supervise(failure: ActorFailure): Promise<Decision | undefined>
+  /** Nobody has handled the failure of an actor that the driver, or one that it spawned, owned. */
+  unhandled(failure: ActorFailure): void
+}
+
+/** What a process serves to those that it connected to. */
+export interface CallerService extends Receipts {
+  /** The process is about to end, and holds these results of calls. Resolves when they have been brought over. */
+  bring(results: readonly string[]): Promise<void>
+}
+
+/** What every process serves to the head, for the actors that are to live in its own thread. */
+export interface LocalActorService {
+  startLocal(processId: string): Promise<void>
+}
+
+/** What the head tells without being asked. */
+export interface HeadEvents {
+  actorChanged(actorId: string, state: ActorState): void
+  /** Whether a call that is awaited in the process fails for the death of an actor; resolves when it does, or could have. */
+  noticesDeath(actorId: string): Promise<boolean>
+  /** A line of a worker's output, with what stands before it. */
+  log(line: string): void
+}
+
+/** What a node agent tells the head without being asked. */
+export interface NodeEvents {
+  exited(processId: string, death: Death): void
+  log(processId: string, line: string): void
+}
