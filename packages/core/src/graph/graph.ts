@@ -1,11 +1,6 @@
-import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
-import { ChannelSet } from '@troupe/native'
 import { MAX_PENDING_CALLS } from '../api/spawn-options.js'
-import { type ChannelReader, makeChannel } from '../channel/channel.js'
-import type { Inlet } from '../channel/inlet.js'
-import { type Message, messageOf, NOTHING } from '../channel/message.js'
-import type { Outlet } from '../channel/outlet.js'
+import { type Message, messageOf } from '../channel/message.js'
 import { ActorDiedError, GraphClosedError, InvalidInputError, QueueFullError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import { checkCount } from '../runtime/call-options.js'
@@ -13,20 +8,14 @@ import { currentRuntime } from '../runtime/current.js'
 import { addOrigin, callerOf } from '../runtime/origin.js'
 import type { ObjectRef } from '../runtime/ref.js'
 import type { Runtime } from '../runtime/runtime.js'
-import { control, type Remote } from '../transport/control.js'
-import type { Peer } from '../transport/peer.js'
-import { randomId } from '../transport/switchboard.js'
 import { type ChromeTrace, chromeTrace } from './chrome-trace.js'
 import { Execution, type ExecutionOwner } from './execution.js'
-import { DRIVER, type Plan, planOf } from './plan.js'
-import type { GraphRequests, PartSpec, Prepared, StepRecord, ValueId } from './protocol.js'
+import { type InputOutlet, type Launched, launch, type Part } from './launch.js'
+import { type Plan, planOf } from './plan.js'
+import type { StepRecord } from './protocol.js'
+import { ResultPump, type ResultTaker, type Source } from './result-pump.js'
 import { Trace } from './trace.js'
 import { drawSvg, drawText } from './visualize.js'
-
-/** Microseconds that awaiting a ref waits for the result with this thread, before the event loop does. */
-const WAIT = 100
-/** Milliseconds after which the event loop gets a turn although results come at once. */
-const TURN = 1
 
 /** How a graph is compiled. */
 export interface GraphOptions {
@@ -122,26 +111,7 @@ export interface Graph<I extends readonly unknown[], R> {
   [Symbol.asyncDispose](): Promise<void>
 }
 
-interface Part {
-  readonly client: ActorClient
-  readonly peer: Peer
-  readonly requests: Remote<GraphRequests>
-}
-
-interface Source {
-  readonly inlet: Inlet
-  readonly output: number
-  /** How many executions it has given its value to. */
-  arrived: number
-}
-
-interface InputOutlet {
-  readonly outlet: Outlet
-  readonly input: number
-  readonly forget: () => void
-}
-
-class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
+class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker {
   state: 'running' | 'failed' | 'closed' = 'running'
   failure: Error | undefined
   /** The actor whose death has ended it. */
@@ -152,35 +122,20 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
   readonly #maxInFlight: number
   readonly #parts: readonly Part[]
   readonly #outlets: readonly InputOutlet[]
-  readonly #sources: readonly Source[]
-  readonly #set: ChannelSet | undefined
+  readonly #outputs: number
+  readonly #pump: ResultPump
   readonly #origin: Error | undefined
   /** Executions whose outputs have not all come; the first is number `#completed`. */
   readonly #executions: Execution[] = []
   #completed = 0
   #started = 0
   readonly #queued: { readonly execution: Execution; readonly messages: readonly Message[] }[] = []
-  #isBusy = true
-  #isArmed = false
-  #isTurning = false
-  #lastTurn = 0
-  #letGo: (() => void) | undefined
   #records: StepRecord[] | undefined
-  readonly #wake = () => {
-    this.#isArmed = false
-    this.#isBusy = true
-    this.#takeAll()
-    this.#watch()
-  }
-
   private constructor(
-    id: string,
     runtime: Runtime,
     plan: Plan,
     maxInFlight: number,
-    parts: readonly Part[],
-    outlets: readonly InputOutlet[],
-    sources: readonly Source[],
+    { id, parts, outlets, sources }: Launched,
     origin: Error | undefined,
   ) {
     this.#id = id
@@ -189,11 +144,9 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     this.#maxInFlight = maxInFlight
     this.#parts = parts
     this.#outlets = outlets
-    this.#sources = sources
+    this.#outputs = sources.length
     this.#origin = origin
-    const natives = sources.flatMap(({ inlet }) => (inlet.native ? [inlet.native] : []))
-    if (natives.length > 1) this.#set = new ChannelSet(natives)
-    this.#lastTurn = performance.now()
+    this.#pump = new ResultPump(sources, this)
     for (const part of parts) {
       part.requests.attendGraph(id).then(
         () => this.#end('closed', new GraphClosedError(`the graph was ended by ${part.client.record.name}`)),
@@ -207,45 +160,8 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
   }
 
   static async make(runtime: Runtime, plan: Plan, maxInFlight: number): Promise<Compiled> {
-    const id = randomId()
-    const token = randomBytes(16).toString('hex')
     const origin = callerOf()
-    const parts = plan.actors.map(({ record }) => {
-      const client = runtime.client(record)
-      const peer = client.connection()
-      return { client, peer, requests: control<GraphRequests>(peer) }
-    })
-    const ofAll = <T>(ask: (part: Part, actor: number) => Promise<T>) =>
-      allOrNone(parts.map((part, actor) => ask(part, actor).catch((error) => explained(runtime, part, error))))
-    const letGo = runtime.switchboard.hold()
-    try {
-      const specs = plan.actors.map((_, actor) => specOf(plan, actor, id, maxInFlight, token))
-      const prepared = await ofAll(({ requests }, actor) => requests.prepareGraph(specs[actor]!))
-      const readers = new Map<string, ChannelReader<unknown>>()
-      const outlets: InputOutlet[] = []
-      for (const { value, from, to } of plan.edges) {
-        let ends: readonly ChannelReader<unknown>[]
-        if (from === DRIVER) {
-          const made = makeChannel(maxInFlight, to.length)
-          outlets.push({ outlet: made.outlet, input: value, forget: made.forget })
-          ends = made.ends
-        } else {
-          const index = specs[from]!.outlets.findIndex((outlet) => outlet.value === value)
-          ends = prepared[from]!.readers[index]!
-        }
-        for (const [index, reader] of to.entries()) readers.set(`${value}:${reader}`, ends[index]!)
-      }
-      await ofAll(({ requests }, actor) => requests.startGraph(id, wiringOf(plan, actor, readers, prepared)))
-      const sources = plan.outputs.map((value, output) => {
-        return { inlet: readers.get(`${value}:${DRIVER}`)!.open(), output, arrived: 0 }
-      })
-      return new Compiled(id, runtime, plan, maxInFlight, parts, outlets, sources, origin)
-    } catch (error) {
-      for (const { requests } of parts) requests.endGraph(id).catch(() => {})
-      throw error
-    } finally {
-      letGo()
-    }
+    return new Compiled(runtime, plan, maxInFlight, await launch(runtime, plan, maxInFlight), origin)
   }
 
   execute(...inputs: unknown[]): ObjectRef<unknown> {
@@ -254,14 +170,14 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     }
     const number = this.#started + this.#queued.length
     const start = this.#records ? performance.now() : 0
-    const execution = new Execution(this, `${this.#id}:${number}`, this.#sources.length, this.#plan.result, start)
+    const execution = new Execution(this, `${this.#id}:${number}`, this.#outputs, this.#plan.result, start)
     if (this.state !== 'running') {
       execution.fail(this.failure ?? new GraphClosedError('the graph was closed'))
       return execution.ref
     }
     if (this.#executions.length < this.#maxInFlight && this.#queued.length === 0) this.#start(execution, inputs)
     else this.#enqueue(execution, inputs)
-    this.#watch()
+    this.#pump.watch()
     return execution.ref
   }
 
@@ -337,31 +253,16 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     await this.close()
   }
 
-  /** Looks for results when one is awaited. The event loop gets its turn now and then, however fast they come. */
   poll(execution: Execution): void {
-    if (performance.now() - this.#lastTurn > TURN) return
-    this.#disarm()
-    const [only] = this.#sources
-    if (this.#sources.length > 1) {
-      do {
-        this.#takeAll()
-      } while (!execution.isSettled && this.#isBusy && this.#wait())
-    } else {
-      while (!execution.isSettled) {
-        const value = only!.inlet.next(this.#isBusy ? WAIT : 0)
-        if (value === NOTHING) {
-          this.#isBusy = false
-          break
-        }
-        this.#take(only!, value)
-      }
-    }
-    this.#watch()
+    this.#pump.poll(execution)
   }
 
-  #wait(): boolean {
-    this.#isBusy = this.#set?.wait(WAIT) ?? false
-    return this.#isBusy
+  get isWaiting(): boolean {
+    return this.#executions.length > 0
+  }
+
+  hold(): () => void {
+    return this.#runtime.switchboard.hold()
   }
 
   #start(execution: Execution, inputs: readonly unknown[]): void {
@@ -400,20 +301,16 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     this.#queued.push({ execution, messages: this.#messages(inputs) })
   }
 
-  #takeAll(): void {
-    for (const source of this.#sources) {
-      for (let value = source.inlet.next(0); value !== NOTHING; value = source.inlet.next(0)) this.#take(source, value)
-    }
+  taken(): void {
     if (this.#executions.length === 0) for (const { outlet } of this.#outlets) outlet.releaseTaken()
   }
 
-  #take(source: Source, value: unknown): void {
+  take(source: Source, value: unknown): void {
     const { inlet, output } = source
     const { isFailure } = inlet
     const execution = this.#executions[source.arrived - this.#completed]!
     source.arrived += 1
     if (isFailure && value instanceof Error) addOrigin(value, 'a step of the graph', this.#origin)
-    this.#isBusy = true
     if (!execution.output(output, value, isFailure)) return
     // Outputs come in order, so the execution that is complete is the first one.
     this.#executions.shift()
@@ -426,38 +323,6 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     })
     const next = this.#queued.shift()
     if (next) this.#send(next.execution, next.messages)
-  }
-
-  /** Has the event loop look for results while there are executions under way. */
-  #watch(): void {
-    if (this.#isTurning || this.#isArmed || this.state !== 'running') return
-    if (this.#executions.length === 0 && performance.now() - this.#lastTurn <= TURN) return
-    this.#isTurning = true
-    setImmediate(() => {
-      this.#isTurning = false
-      this.#lastTurn = performance.now()
-      if (this.state !== 'running') return
-      this.#takeAll()
-      if (this.#executions.length > 0) this.#arm()
-    })
-  }
-
-  #arm(): void {
-    if (this.#isArmed) return
-    this.#letGo ??= this.#runtime.switchboard.hold()
-    this.#isArmed = true
-    for (const { inlet } of this.#sources) {
-      if (inlet.arm(this.#wake)) continue
-      this.#disarm()
-      this.#watch()
-      return
-    }
-  }
-
-  #disarm(): void {
-    if (!this.#isArmed) return
-    this.#isArmed = false
-    for (const { inlet } of this.#sources) inlet.disarm()
   }
 
   /** The failure of an actor that ended the graph is known to whoever awaits an execution that failed for it. */
@@ -478,12 +343,10 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
   #end(state: 'failed' | 'closed', error: Error): void {
     if (this.state !== 'running') return
     // What was computed before still counts.
-    this.#takeAll()
+    this.#pump.takeAll()
     this.state = state
     if (state === 'failed') this.failure = error
-    this.#disarm()
-    this.#letGo?.()
-    for (const { inlet } of this.#sources) inlet.close()
+    this.#pump.end()
     for (const { outlet, forget } of this.#outlets) {
       outlet.close()
       forget()
@@ -493,60 +356,4 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner {
     const pending = [...this.#executions.splice(0), ...queued.map(({ execution }) => execution)]
     for (const execution of pending) execution.fail(error)
   }
-}
-
-/** What one actor is told. */
-function specOf(plan: Plan, actor: number, graph: string, maxInFlight: number, token: string): PartSpec {
-  const used = new Set(
-    plan.steps.flatMap(({ step }) => step.args.flatMap((arg) => ('value' in arg ? [arg.value] : []))),
-  )
-  const isOwn = (value: ValueId) => plan.outputs.indexOf(value) < plan.resultOutputs
-  return {
-    graph,
-    maxInFlight,
-    token,
-    steps: plan.steps.filter((step) => step.actor === actor).map(({ step }) => step),
-    outlets: plan.edges
-      .filter(({ from }) => from === actor)
-      .map(({ value, to }) => ({ value, readers: to.length, isOutcome: !used.has(value) && !isOwn(value) })),
-  }
-}
-
-function wiringOf(
-  plan: Plan,
-  actor: number,
-  readers: ReadonlyMap<string, ChannelReader<unknown>>,
-  prepared: readonly Prepared[],
-) {
-  const groups = new Set(
-    plan.steps.flatMap(({ actor: by, step }) => (by === actor && step.kind === 'collective' ? [step.group] : [])),
-  )
-  const ranks = prepared.flatMap((part) => part.ranks)
-  return {
-    inlets: plan.edges
-      .filter(({ to }) => to.includes(actor))
-      .map(({ value }) => ({ value, reader: readers.get(`${value}:${actor}`)! })),
-    groups: [...groups].map((group) => ({
-      group,
-      addresses: ranks
-        .filter((rank) => rank.group === group)
-        .map(({ address }) => address)
-        .sort((a, b) => a.rank - b.rank),
-    })),
-  }
-}
-
-/** @throws what a failed request to an actor means; its death, if it is that, is known to who compiles the graph */
-async function explained(runtime: Runtime, { client, peer }: Part, error: unknown): Promise<never> {
-  const failure = await client.explain(error, peer)
-  if (failure instanceof ActorDiedError) runtime.noticed(client.record.id)
-  throw failure
-}
-
-/** All values, or the first failure once the others have settled too. */
-async function allOrNone<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  const outcomes = await Promise.allSettled(promises)
-  const failure = outcomes.find((outcome) => outcome.status === 'rejected')
-  if (failure) throw failure.reason
-  return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<T>).value)
 }

@@ -1,21 +1,10 @@
 import { debuglog } from 'node:util'
 import { describe } from '../common/describe.js'
-import { InvalidInputError, TroupeError } from '../common/errors.js'
 import { decode, type Encoded, encode } from './codec.js'
 import { IncomingCall } from './incoming-call.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import {
-  type Arrival,
-  type AttachmentQueue,
-  envelopes,
-  firstSequence,
-  type Parcel,
-  type Payload,
-  pack,
-  pinOf,
-  seal,
-  split,
-} from './wire.js'
+import { listOf, payloadOf, type Received, received, unpackable, unreadable } from './payload.js'
+import { type Arrival, envelopes, firstSequence, type Parcel, type Payload, pack, pinOf, seal, split } from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -52,13 +41,6 @@ export interface PeerHandler {
   /** Whether the other end may ask for something while this process awaits nothing; never by default. */
   mayBeAsked?(): boolean
   lost?(error: LinkLostError): void
-}
-
-/** A payload with its attachments, before it is decoded. */
-interface Received {
-  readonly tree: unknown
-  readonly marked: boolean
-  readonly attachments: Uint8Array[]
 }
 
 /**
@@ -428,34 +410,6 @@ export class Peer implements LinkEvents {
     this.#sent += 1
     this.link.post(parcel)
   }
-}
-
-function payloadOf({ tree, marked, attachments }: Encoded): Payload {
-  return [tree, marked, attachments.length]
-}
-
-function received([tree, marked, count]: Payload, queue: AttachmentQueue): Received {
-  return { tree, marked, attachments: queue.take(count) }
-}
-
-function listOf(args: unknown): unknown[] {
-  if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
-  return args
-}
-
-/** What is wrong with a value that was encoded and cannot be packed. */
-function unpackable(subject: string, error: unknown): Error {
-  return new InvalidInputError(
-    `${subject} cannot be packed into a message: ${describe(error)}; send it in parts, or what is large as typed arrays`,
-    { cause: error },
-  )
-}
-
-/** What came in for one call and cannot be unpacked. */
-function unreadable(what: string, error: unknown): Error {
-  const { code } = error as NodeJS.ErrnoException
-  const remedy = code === 'ERR_STRING_TOO_LONG' ? '; send such text in parts, or as a Uint8Array' : ''
-  return new TroupeError(`${what} cannot be read: ${describe(error)}${remedy}`, { cause: error })
 }
 
 function releaseAll(releases: readonly (() => void)[]): void {
