@@ -1,6 +1,6 @@
 import {
   explain,
-  type Misfit,
+  type InfeasiblePlan,
   type ModelShape,
   type Prediction,
   planName,
@@ -16,8 +16,8 @@ const GIGABYTE = 1e9
 
 /** What `troupe plan` prints: plans by how good they are, the workers of the chosen one, and why others do not fit. */
 export function planReport(result: SearchResult, workload: Workload): string {
-  const { chosen, fitting, misfits } = result
-  if (!chosen) return `No plan fits.\n\n${misfitTable(misfits)}`
+  const { chosen, fitting, infeasible } = result
+  if (!chosen) return `No plan fits.\n\n${infeasibleTable(infeasible)}`
   const listed = fitting.slice(0, LISTED)
   if (!listed.includes(chosen)) listed.push(chosen)
   const more = fitting.length > listed.length ? `\n… and ${fitting.length - listed.length} more that fit` : ''
@@ -25,7 +25,7 @@ export function planReport(result: SearchResult, workload: Workload): string {
     `${planTable(listed, chosen)}${more}`,
     `Chosen: ${explain(result, workload)}.`,
     stageTable(chosen),
-    ...(misfits.length > 0 ? [misfitTable(misfits)] : []),
+    ...(infeasible.length > 0 ? [infeasibleTable(infeasible)] : []),
   ].join('\n\n')
 }
 
@@ -60,9 +60,9 @@ function stageTable({ stages }: Prediction): string {
 }
 
 /** Why plans do not fit, once for each reason. */
-function misfitTable(misfits: readonly Misfit[]): string {
-  const byReason = new Map<string, Misfit[]>()
-  for (const misfit of misfits) byReason.set(misfit.reason, [...(byReason.get(misfit.reason) ?? []), misfit])
+function infeasibleTable(infeasible: readonly InfeasiblePlan[]): string {
+  const byReason = new Map<string, InfeasiblePlan[]>()
+  for (const plan of infeasible) byReason.set(plan.reason, [...(byReason.get(plan.reason) ?? []), plan])
   const rows = [...byReason].slice(0, LISTED).map(([reason, plans]) => {
     const others = plans.length > 1 ? ` and ${plans.length - 1} more` : ''
     return [`${planName(plans[0]!)}${others}`, reason]

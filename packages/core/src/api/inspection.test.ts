@@ -62,7 +62,7 @@ test('a handle prints as its class and name, and nothing that looks at it calls 
 test('what a program holds prints without its internals, and never with the secret', async (t) => {
   const counter = await RemoteCounter.spawn(1)
   const runtime = currentRuntime()
-  const { text: secret } = runtime.switchboard.secret
+  const { text: secret } = runtime.connections.secret
   const mesh = await RemoteCounter.spawnMesh({ replica: 2 })
   const oddity = await RemoteOddity.spawn()
   const channel = new Channel<number>()
@@ -92,7 +92,7 @@ test('what a program holds prints without its internals, and never with the secr
       t.false(inspect(value, { ...options, depth: null }).includes(secret), text)
     }
   }
-  t.is(inspect(runtime.switchboard.secret, { depth: null }), 'Secret')
+  t.is(inspect(runtime.connections.secret, { depth: null }), 'Secret')
   t.false(inspect(runtime, { depth: null, showHidden: true, customInspect: false }).includes(secret))
   channel.close()
 })

@@ -18,8 +18,8 @@ import { enter } from '../runtime/current.js'
 import { type HeadPlace, Runtime } from '../runtime/runtime.js'
 import { WorkingDirectory } from '../runtime/working-directory.js'
 import { joinStore } from '../store/store.js'
+import { ConnectionManager, ipcEndpoint, randomId } from '../transport/connection-manager.js'
 import { Secret } from '../transport/secret.js'
-import { ipcEndpoint, randomId, Switchboard } from '../transport/switchboard.js'
 import type { ConnectOptions } from './cluster.js'
 
 // How a driver comes into its cluster.
@@ -47,9 +47,9 @@ interface Joined {
   readonly head: ChildProcess | undefined
 }
 
-function driverRuntime(switchboard: Switchboard, place: HeadPlace, options: ConnectOptions): Runtime {
+function driverRuntime(connections: ConnectionManager, place: HeadPlace, options: ConnectOptions): Runtime {
   const { supervise, onFailure: onUnhandled = endByFailure, onLog = writeLine } = options
-  return new Runtime(switchboard, place, { kind: 'driver', onLog, onUnhandled, supervise }, [new ChannelTable()])
+  return new Runtime(connections, place, { kind: 'driver', onLog, onUnhandled, supervise }, [new ChannelTable()])
 }
 
 /** Joins the cluster whose head is at an address. */
@@ -60,9 +60,9 @@ export async function joinCluster(address: string, options: ConnectOptions): Pro
   const secret = joiningSecret(`${head.host}:${head.port}`, token)
   const endpoint = await reachHead(head, secret)
   const id = randomId()
-  const switchboard = new Switchboard({ processId: id, nodeId: id }, secret, true)
+  const connections = new ConnectionManager({ processId: id, nodeId: id }, secret, true)
   const identity = { processId: `head at ${address}`, nodeId: '' }
-  const runtime = driverRuntime(switchboard, { endpoint, identity }, options)
+  const runtime = driverRuntime(connections, { endpoint, identity }, options)
   try {
     await runtime.joinAsDriver(namespace)
     await sendDirectory(runtime, options)
@@ -84,9 +84,9 @@ async function joinWithinHost(address: string, options: ConnectOptions): Promise
   }
   const { nodeId } = cluster
   const secret = new Secret(cluster.secret.text)
-  const switchboard = new Switchboard({ processId: randomId(), nodeId }, secret, true)
+  const connections = new ConnectionManager({ processId: randomId(), nodeId }, secret, true)
   const identity = { processId: `head at ${address}`, nodeId }
-  const runtime = driverRuntime(switchboard, { endpoint: address, identity }, options)
+  const runtime = driverRuntime(connections, { endpoint: address, identity }, options)
   try {
     await withinTime(runtime.joinAsDriver(options.namespace), cluster)
     await sendDirectory(runtime, options)
@@ -137,9 +137,9 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   stdin.on('error', () => {})
   sendBoot(stdin, boot)
   stdin.unref()
-  const switchboard = new Switchboard({ processId: driver, nodeId }, secret, true)
+  const connections = new ConnectionManager({ processId: driver, nodeId }, secret, true)
   const place = { endpoint: ipcEndpoint(processId), identity: { processId, nodeId }, timeout: LONGEST }
-  const runtime = driverRuntime(switchboard, place, options)
+  const runtime = driverRuntime(connections, place, options)
   const failed = new Promise<never>((_, reject) => {
     head.once('error', reject)
     head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))

@@ -2,7 +2,7 @@ import { InvalidInputError } from '../common/errors.js'
 import type { PlacementStrategy } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import { currentRuntime } from '../runtime/current.js'
-import { randomId } from '../transport/switchboard.js'
+import { randomId } from '../transport/connection-manager.js'
 
 /** Resources that were reserved together, for the actors and tasks that name this group. */
 export class PlacementGroup {

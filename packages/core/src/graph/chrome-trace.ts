@@ -30,11 +30,11 @@ export function chromeTrace(processes: readonly ProcessRecords[]): ChromeTrace {
   return {
     traceEvents: processes.flatMap(({ name, pid, records }) => [
       { name: 'process_name', ph: 'M' as const, pid, tid: 0, args: { name } },
-      ...laid(records).map(({ record: { label, execution, start, end }, lane }) => ({
+      ...laid(records).map(({ record: { label, execution, start, end }, semaphore }) => ({
         name: label,
         ph: 'X' as const,
         pid,
-        tid: lane,
+        tid: semaphore,
         ts: (start - origin) * 1000,
         dur: (end - start) * 1000,
         args: { execution },
@@ -44,14 +44,14 @@ export function chromeTrace(processes: readonly ProcessRecords[]): ChromeTrace {
 }
 
 /** Records that overlap are drawn in lanes below each other. */
-function laid(records: readonly StepRecord[]): { record: StepRecord; lane: number }[] {
+function laid(records: readonly StepRecord[]): { record: StepRecord; semaphore: number }[] {
   const ends: number[] = []
   return [...records]
     .sort((a, b) => a.start - b.start)
     .map((record) => {
       const free = ends.findIndex((end) => end <= record.start)
-      const lane = free < 0 ? ends.length : free
-      ends[lane] = record.end
-      return { record, lane }
+      const semaphore = free < 0 ? ends.length : free
+      ends[semaphore] = record.end
+      return { record, semaphore }
     })
 }

@@ -262,7 +262,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
   }
 
   hold(): () => void {
-    return this.#runtime.switchboard.hold()
+    return this.#runtime.connections.hold()
   }
 
   #start(execution: Execution, inputs: readonly unknown[]): void {

@@ -4,18 +4,18 @@ import type { Outlet } from '../channel/outlet.js'
 import { ActorDiedError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
 import type { Runtime } from '../runtime/runtime.js'
+import { randomId } from '../transport/connection-manager.js'
 import { control, type Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
-import { randomId } from '../transport/switchboard.js'
 import { DRIVER, type Plan } from './plan.js'
-import type { GraphRequests, PartSpec, Prepared, ValueId } from './protocol.js'
+import type { GraphService, PartSpec, Prepared, ValueId } from './protocol.js'
 import type { Source } from './result-pump.js'
 
 /** One actor of a graph, and the connection to it. */
 export interface Part {
   readonly client: ActorClient
   readonly peer: Peer
-  readonly requests: Remote<GraphRequests>
+  readonly requests: Remote<GraphService>
 }
 
 /** Where one input goes in. */
@@ -40,11 +40,11 @@ export async function launch(runtime: Runtime, plan: Plan, maxInFlight: number):
   const parts = plan.actors.map(({ record }) => {
     const client = runtime.client(record)
     const peer = client.connection()
-    return { client, peer, requests: control<GraphRequests>(peer) }
+    return { client, peer, requests: control<GraphService>(peer) }
   })
   const ofAll = <T>(ask: (part: Part, actor: number) => Promise<T>) =>
     allOrNone(parts.map((part, actor) => ask(part, actor).catch((error) => explained(runtime, part, error))))
-  const letGo = runtime.switchboard.hold()
+  const letGo = runtime.connections.hold()
   try {
     const specs = plan.actors.map((_, actor) => specOf(plan, actor, id, maxInFlight, token))
     const prepared = await ofAll(({ requests }, actor) => requests.prepareGraph(specs[actor]!))

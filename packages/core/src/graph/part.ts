@@ -91,8 +91,8 @@ export class GraphPart {
 
   #add(step: Step, bound: ReturnType<BindMethod> | undefined, collective: CollectivePart | undefined): void {
     const action = collective
-      ? { run: (value: unknown) => collective.run(value), lane: undefined, takesFailures: true }
-      : { run: bound!.run, lane: bound!.lane, takesFailures: false }
+      ? { run: (value: unknown) => collective.run(value), semaphore: undefined, takesFailures: true }
+      : { run: bound!.run, semaphore: bound!.semaphore, takesFailures: false }
     const sinks = this.#sinksOf(step.value)
     let execution = 0
     const runner = new StepRunner(step, action, (result, start) => {

@@ -1,11 +1,11 @@
 import { InvalidInputError } from '../common/errors.js'
 import type { Method } from '../common/method.js'
-import type { Lane } from '../runtime/lane.js'
+import type { Semaphore } from '../runtime/semaphore.js'
 import { GraphPart } from './part.js'
-import type { GraphRequests } from './protocol.js'
+import type { GraphService } from './protocol.js'
 
 /** Finds what runs a method of this process's actor. */
-export type BindMethod = (method: string) => { readonly run: Method; readonly lane: Lane }
+export type BindMethod = (method: string) => { readonly run: Method; readonly semaphore: Semaphore }
 
 /** The graphs that this process's actor is part of. */
 export class GraphParts {
@@ -14,7 +14,7 @@ export class GraphParts {
   constructor(private readonly bind: BindMethod) {}
 
   /** What is served to a process that compiles graphs. */
-  servedTo(driver: string): GraphRequests {
+  servedTo(driver: string): GraphService {
     return {
       prepareGraph: (spec) => {
         const part = new GraphPart(spec, this.bind)

@@ -75,7 +75,7 @@ export interface StepRecord {
 }
 
 /** What a worker serves to the process that compiled a graph. */
-export interface GraphRequests {
+export interface GraphService {
   prepareGraph(spec: PartSpec): Prepared
   startGraph(graph: string, wiring: Wiring): Promise<void>
   /** Resolves when the part has ended. */

@@ -1,5 +1,5 @@
 import type { Method } from '../common/method.js'
-import type { Lane } from '../runtime/lane.js'
+import type { Semaphore } from '../runtime/semaphore.js'
 import type { Step } from './protocol.js'
 
 /** A failure on its way through a graph, in place of a value. */
@@ -11,7 +11,7 @@ export class Failed {
 export interface StepAction {
   readonly run: Method
   /** Whose turns it takes; none for what does not run the actor's code. */
-  readonly lane: Lane | undefined
+  readonly semaphore: Semaphore | undefined
   /** Whether it also runs when a value has failed. */
   readonly takesFailures: boolean
 }
@@ -56,8 +56,8 @@ export class StepRunner {
 
   /** Takes a turn of the actor if one is free. */
   #enters(): boolean {
-    const { lane } = this.#action
-    return !lane || lane.tryEnter()
+    const { semaphore } = this.#action
+    return !semaphore || semaphore.tryEnter()
   }
 
   #isReady(): boolean {
@@ -72,7 +72,7 @@ export class StepRunner {
         continue
       }
       this.#isBusy = true
-      void this.#action.lane!.enter().then(() => {
+      void this.#action.semaphore!.enter().then(() => {
         this.#isBusy = false
         this.#run(this.#nextArgs())
         this.#advance()
@@ -114,7 +114,7 @@ export class StepRunner {
   }
 
   #finish(result: unknown, start: number): void {
-    this.#action.lane?.leave()
+    this.#action.semaphore?.leave()
     this.#done(result, start)
   }
 }

@@ -9,18 +9,18 @@ import { resourcesOfHost } from '../protocol/resources.js'
 import { type Listing, listCluster } from '../protocol/running-clusters.js'
 import type { ClusterInfo, NodeEvents, NodeService } from '../protocol/services.js'
 import { makeStore } from '../store/store.js'
+import { ConnectionManager, ipcEndpoint, type ProcessAddress } from '../transport/connection-manager.js'
 import type { Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import { Secret } from '../transport/secret.js'
-import { ipcEndpoint, type ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorTable } from './actor-table.js'
-import { Census } from './census.js'
+import { ClusterState } from './cluster-state.js'
 import { DirectoryStore } from './directory-store.js'
 import { DriverConnections } from './driver-connections.js'
 import { LeaseTable } from './lease-table.js'
 import { LogBook } from './log-book.js'
-import { Meetings } from './meetings.js'
 import type { Node } from './records.js'
+import { Rendezvous } from './rendezvous.js'
 import { ResourcePool } from './resource-pool.js'
 import { Scheduler } from './scheduler.js'
 import { Sessions } from './sessions.js'
@@ -29,7 +29,7 @@ import { type WorkerHolder, WorkerPool } from './worker-pool.js'
 /** The node that keeps the cluster's registry: who its nodes, drivers and actors are. */
 export class Head {
   readonly #options: HeadOptions
-  readonly #switchboard: Switchboard
+  readonly #connections: ConnectionManager
   readonly #nodes = new Map<string, Node>()
   readonly #workers = new WorkerPool()
   readonly #drivers = new DriverConnections(this.#workers)
@@ -48,9 +48,9 @@ export class Head {
   /** Called when it has left. */
   onLeft: () => void = () => {}
 
-  private constructor(options: HeadOptions, switchboard: Switchboard, address: ProcessAddress) {
+  private constructor(options: HeadOptions, connections: ConnectionManager, address: ProcessAddress) {
     this.#options = options
-    this.#switchboard = switchboard
+    this.#connections = connections
     const store = makeStore(options.store)
     this.#info = { clusterId: options.clusterId, head: address, store: store.handle }
     const load = (id: string) => this.#actors.countOn(id)
@@ -93,10 +93,10 @@ export class Head {
       actors: this.#actors,
       scheduler: this.#scheduler,
       leases,
-      census: new Census(this.#drivers.peers, this.#workers, leases),
+      clusterState: new ClusterState(this.#drivers.peers, this.#workers, leases),
       logs: this.#logs,
       directories: this.#directories,
-      meetings: new Meetings(),
+      rendezvous: new Rendezvous(),
       nodeEvents,
       owner: options.driver,
       onLeaving: () => this.onLeaving(),
@@ -105,7 +105,7 @@ export class Head {
     this.#listing = listCluster({
       id: clusterId,
       address: this.address || address.ipc,
-      secret: switchboard.secret,
+      secret: connections.secret,
       nodeId,
       program: options.program.name,
       pid: options.program.pid,
@@ -121,17 +121,17 @@ export class Head {
    */
   static async start(options: HeadOptions): Promise<Head> {
     const { processId, nodeId, listen } = options
-    const switchboard = new Switchboard({ processId, nodeId }, new Secret(options.secret))
+    const connections = new ConnectionManager({ processId, nodeId }, new Secret(options.secret))
     const ipc = ipcEndpoint(processId)
     const tcp = listen && `tcp://${listen.host}:${listen.port === 0 ? '*' : listen.port}`
     let head: Head | undefined
     const accept = (peer: Peer) => head!.#sessions.accept(peer)
     try {
-      const [, bound] = await switchboard.listen(tcp ? [ipc, tcp] : [ipc], accept)
-      head = new Head(options, switchboard, { processId, nodeId, ipc, tcp: bound })
+      const [, bound] = await connections.listen(tcp ? [ipc, tcp] : [ipc], accept)
+      head = new Head(options, connections, { processId, nodeId, ipc, tcp: bound })
       return head
     } catch (error) {
-      switchboard.close()
+      connections.close()
       throw listen ? explainBind(error as NodeJS.ErrnoException, listen) : error
     }
   }
@@ -153,8 +153,8 @@ export class Head {
     await this.#agent.close()
     await this.#output.flush()
     this.#folder.remove()
-    await this.#switchboard.delivered()
-    this.#switchboard.close()
+    await this.#connections.delivered()
+    this.#connections.close()
   }
 
   #nodeEvents(): NodeEvents {

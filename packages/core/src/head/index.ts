@@ -4,7 +4,7 @@ import { checkResources } from '../protocol/resources.js'
 import { programName } from '../protocol/running-clusters.js'
 import { HEAD_TITLE, NODE_TITLE } from '../protocol/title.js'
 import { headSecret } from '../protocol/token.js'
-import { randomId } from '../transport/switchboard.js'
+import { randomId } from '../transport/connection-manager.js'
 import { Head } from './head.js'
 
 export { memoryOfHost } from '../common/host-memory.js'

@@ -1,9 +1,9 @@
 import { InvalidInputError } from '../common/errors.js'
 import type { BundlePlace, GroupInfo, GroupRequest, PlacementStrategy } from '../protocol/placement.js'
 import type { Resources } from '../protocol/resources.js'
+import { PendingQueue, type Waiter } from './pending-queue.js'
 import type { Node, Owner } from './records.js'
 import { ResourcePool, type Taken } from './resource-pool.js'
-import { type Waiter, WaitingLine } from './waiting-line.js'
 
 /** What an actor, a task or a placement group needs, and where. */
 export interface Demand {
@@ -48,11 +48,11 @@ interface Group {
   isWaiting: boolean
 }
 
-/** Hands out the resources of the nodes. What does not fit yet waits; {@link WaitingLine} says who may go before it. */
+/** Hands out the resources of the nodes. What does not fit yet waits; {@link PendingQueue} says who may go before it. */
 export class Scheduler {
   readonly #nodes: ReadonlyMap<string, Node>
   readonly #groups = new Map<string, Group>()
-  readonly #line: WaitingLine
+  readonly #line: PendingQueue
   readonly #load: (nodeId: string) => number
 
   /** @param load what tells how busy a node is, where several fit */
@@ -63,7 +63,7 @@ export class Scheduler {
   ) {
     this.#nodes = nodes
     this.#load = load
-    this.#line = new WaitingLine(warn)
+    this.#line = new PendingQueue(warn)
   }
 
   /**

@@ -13,14 +13,14 @@ import type {
 import { control, serve } from '../transport/control.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import type { ActorTable } from './actor-table.js'
-import type { Census } from './census.js'
+import type { ClusterState } from './cluster-state.js'
 import type { DirectoryStore } from './directory-store.js'
 import type { DriverConnections } from './driver-connections.js'
 import type { LeaseTable } from './lease-table.js'
 import { LocalPlace } from './local-place.js'
 import type { LogBook } from './log-book.js'
-import type { Meetings } from './meetings.js'
 import type { Node, Owner } from './records.js'
+import type { Rendezvous } from './rendezvous.js'
 import { ResourcePool } from './resource-pool.js'
 import type { Scheduler } from './scheduler.js'
 import type { WorkerPool } from './worker-pool.js'
@@ -34,10 +34,10 @@ export interface HeadParts {
   readonly actors: ActorTable
   readonly scheduler: Scheduler
   readonly leases: LeaseTable
-  readonly census: Census
+  readonly clusterState: ClusterState
   readonly logs: LogBook
   readonly directories: DirectoryStore
-  readonly meetings: Meetings
+  readonly rendezvous: Rendezvous
   /** What node agents tell. */
   readonly nodeEvents: NodeEvents
   /** The driver that the cluster ends with, if it does with one. */
@@ -191,7 +191,7 @@ export class Sessions {
         const source = this.parts.actors.broadcastFailed(actor.id) ?? { ...actor, driver: owner.driver }
         for (const line of text.split('\n')) this.parts.logs.take({ prefix: `[${actor.name}] `, ...source }, line)
       },
-      reclaim: (pids) => this.parts.census.collect(peer.identity.nodeId, pids),
+      reclaim: (pids) => this.parts.clusterState.collect(peer.identity.nodeId, pids),
       prestart: () => {
         for (const node of this.parts.nodes.values()) this.parts.workers.prestart(node)
       },
@@ -203,11 +203,11 @@ export class Sessions {
         return nodes
       },
       removeGroup: (id) => this.#removeGroup(id),
-      meet: (id, rank, size, value) => this.parts.meetings.meet(id, rank, size, value),
-      leaveMeeting: (id, reason) => this.parts.meetings.leave(id, reason),
+      meet: (id, rank, size, value) => this.parts.rendezvous.meet(id, rank, size, value),
+      leaveMeeting: (id, reason) => this.parts.rendezvous.leave(id, reason),
       actors: () => this.parts.actors.list(),
-      tasks: () => this.parts.census.tasks(),
-      objects: () => this.parts.census.objects(),
+      tasks: () => this.parts.clusterState.tasks(),
+      objects: () => this.parts.clusterState.objects(),
       stack: (actor) => this.#stack(actor),
       groups: () => this.parts.scheduler.groups(),
       logs: (name) => this.parts.logs.lines(name),

@@ -3,11 +3,11 @@ import { LATE, whileRunning } from '../common/run-clock.js'
 import type { Death, ProcessSettings, ThreadPlace, WorkerFolders } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
 import type { NodeService, WorkerService } from '../protocol/services.js'
-import { Lane } from '../runtime/lane.js'
+import { Semaphore } from '../runtime/semaphore.js'
+import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/connection-manager.js'
 import { control, type Remote } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { ipcEndpoint, type ProcessAddress, randomId } from '../transport/switchboard.js'
 import type { Node } from './records.js'
 
 /** Milliseconds of running that a worker may take to start, from when its turn has come. */
@@ -217,7 +217,7 @@ export class WorkerPool {
   /** Workers without work, with who has used them; those that have run no tasks are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
   /** The turns in which the workers of each node start: more at a time than its CPUs would all be late. */
-  readonly #turns = new WeakMap<WorkerPlace, Lane>()
+  readonly #turns = new WeakMap<WorkerPlace, Semaphore>()
   /** Workers that were started before there was work for them, and have not joined yet. */
   readonly #starting = new Map<Promise<WorkerProcess>, Node>()
 
@@ -238,7 +238,7 @@ export class WorkerPool {
     if (node.cpus === 0) return this.#start(node, settings, holder, thread, timeout)
     let turns = this.#turns.get(node)
     if (!turns) {
-      turns = new Lane(Math.max(LEAST_STARTS, node.cpus))
+      turns = new Semaphore(Math.max(LEAST_STARTS, node.cpus))
       this.#turns.set(node, turns)
     }
     await turns.enter()

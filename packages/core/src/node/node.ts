@@ -8,9 +8,9 @@ import type { JoinService, NodeEvents, NodeSession } from '../protocol/services.
 import { joiningSecret } from '../protocol/token.js'
 import { LogSender } from '../runtime/log-sender.js'
 import { makeStore, type StoreOptions } from '../store/store.js'
+import { ConnectionManager, randomId } from '../transport/connection-manager.js'
 import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
-import { randomId, Switchboard } from '../transport/switchboard.js'
 import { NodeAgent } from './node-agent.js'
 
 /** What a node is declared to have. */
@@ -37,10 +37,10 @@ export class JoinedNode {
   readonly #untilJoined = new Promise<NodeAgent>((resolve) => {
     this.#joined = resolve
   })
-  readonly #switchboard: Switchboard
+  readonly #connections: ConnectionManager
 
-  private constructor(switchboard: Switchboard) {
-    this.#switchboard = switchboard
+  private constructor(connections: ConnectionManager) {
+    this.#connections = connections
     this.lost = new Promise((_, reject) => {
       this.#lose = reject
     })
@@ -58,9 +58,9 @@ export class JoinedNode {
     const [processId, nodeId] = [randomId(), randomId()]
     const secret = joiningSecret(`${head.host}:${head.port}`, options.token)
     const endpoint = await reachHead(head, secret)
-    const switchboard = new Switchboard({ processId, nodeId }, secret)
-    const node = new JoinedNode(switchboard)
-    const peer = switchboard.open(
+    const connections = new ConnectionManager({ processId, nodeId }, secret)
+    const node = new JoinedNode(connections)
+    const peer = connections.open(
       endpoint,
       { processId: 'head', nodeId: '' },
       {
@@ -92,7 +92,7 @@ export class JoinedNode {
       node.#joined(node.#agent)
       return node
     } catch (error) {
-      switchboard.close()
+      connections.close()
       throw error instanceof LinkLostError ? unreachable(head, error) : error
     }
   }
@@ -101,7 +101,7 @@ export class JoinedNode {
   async close(): Promise<void> {
     await this.#finish().catch(() => {})
     await this.#agent?.close()
-    this.#switchboard.close()
+    this.#connections.close()
   }
 
   #requests() {

@@ -1,5 +1,5 @@
+import type { ProcessAddress } from '../transport/connection-manager.js'
 import type { Sealed } from '../transport/sealed.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
 import type { PlaceRequest } from './placement.js'
 
 /** Places of an actor along the dimensions of its mesh. */
@@ -179,7 +179,7 @@ export const STOP_TIMEOUT = 5000
 export interface WaitingCall {
   /** What the call is in messages: `Counter#1.add`. */
   readonly label: string
-  /** The lane that it waits for a turn in, and its number among those that do; undefined for a call that runs. */
-  readonly lane?: string | undefined
+  /** The semaphore that it waits for a turn in, and its number among those that do; undefined for a call that runs. */
+  readonly semaphore?: string | undefined
   readonly number?: number | undefined
 }

@@ -2,7 +2,7 @@ import { readSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import type { StoreHandle } from '@troupe/native'
 import type { StoreOptions } from '../store/store.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
+import type { ProcessAddress } from '../transport/connection-manager.js'
 import type { Resources } from './resources.js'
 
 /** Marks every process of a cluster, so that what is left of one can be found. */

@@ -1,4 +1,4 @@
-import type { ProcessAddress } from '../transport/switchboard.js'
+import type { ProcessAddress } from '../transport/connection-manager.js'
 
 /** Where a value lives that did not come with the answer of its call. */
 export interface Location {

@@ -1,4 +1,4 @@
-import type { ProcessAddress } from '../transport/switchboard.js'
+import type { ProcessAddress } from '../transport/connection-manager.js'
 import type { Resources } from './resources.js'
 
 /** A bundle of a placement group. */

@@ -1,6 +1,6 @@
 import { AccessDeniedError, NodeUnreachableError } from '../common/errors.js'
-import { knock } from '../transport/knock.js'
 import { LinkRefusedError } from '../transport/link.js'
+import { probeListener } from '../transport/probe.js'
 import type { Secret } from '../transport/secret.js'
 import { TOKEN_VARIABLE } from './token.js'
 
@@ -12,7 +12,7 @@ import { TOKEN_VARIABLE } from './token.js'
 export async function reachHead({ host, port }: { host: string; port: number }, secret: Secret): Promise<string> {
   const endpoint = `tcp://${host}:${port}`
   try {
-    await knock(endpoint, secret)
+    await probeListener(endpoint, secret)
   } catch (error) {
     if (!(error instanceof LinkRefusedError)) throw unreachable({ host, port }, error as Error)
     throw new AccessDeniedError(

@@ -1,8 +1,8 @@
 import type { StoreHandle } from '@troupe/native'
 import type { ActorFailure, Decision } from '../common/hooks.js'
+import type { ProcessAddress, Receipts } from '../transport/connection-manager.js'
 import type { PeerIdentity } from '../transport/link.js'
 import type { Sealed } from '../transport/sealed.js'
-import type { ProcessAddress, Receipts } from '../transport/switchboard.js'
 import type {
   ActorRecord,
   ActorSpec,
@@ -204,7 +204,7 @@ export interface WorkerService {
 /** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
 export interface ConstructionService {
   construct(args: unknown[]): Promise<void>
-  /** The way from a request of the caller's to a call that waits for a turn in a lane on the way to it, if there is one. */
+  /** The way from a request of the caller's to a call that waits for a turn in a semaphore on the way to it, if there is one. */
   circleOf(request: number, way: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 

@@ -90,7 +90,7 @@ test.serial('a socket of this host answers nobody who does not know the secret o
   await using _cluster = await connect()
   const counter = await RemoteCounter.spawn(1)
   await counter.add(1)
-  const { secret } = currentRuntime().switchboard
+  const { secret } = currentRuntime().connections
   const { ipc } = currentRuntime().cluster.head
   const answer = async (text: string) => {
     const socket = connectSocket({ path: ipc.replace('ipc://@', '\0') })

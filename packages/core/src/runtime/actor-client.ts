@@ -15,11 +15,11 @@ import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { Call, type CallOwner } from './call.js'
 import type { CallOptions } from './call-options.js'
-import type { RemoteValue } from './elsewhere.js'
 import type { HeldResult } from './held-result.js'
 import { addOrigin, callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
+import type { RemoteValue } from './remote-ref-state.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
@@ -87,7 +87,7 @@ export class ActorClient implements CallOwner {
       if (error instanceof LinkLostError) {
         const reason = await this.#explain(error, peer)
         // The head constructs it anew where restarts are left.
-        if (await this.runtime.switchboard.awaiting(this.#isRestartedSince(restarts))) return
+        if (await this.runtime.connections.awaiting(this.#isRestartedSince(restarts))) return
         throw reason
       }
       if (error instanceof Error) addOrigin(error, `new ${this.record.name}`, origin)
@@ -234,7 +234,7 @@ export class ActorClient implements CallOwner {
       }
     }
     const sameNode = this.record.address.nodeId === this.runtime.self.nodeId
-    const outgoing = new Outgoing(number, call, method, args, sameNode, retries, this.runtime.switchboard.hold())
+    const outgoing = new Outgoing(number, call, method, args, sameNode, retries, this.runtime.connections.hold())
     this.#kept.set(call, outgoing)
     this.#queue.push(outgoing)
     if (outgoing.isReady) this.#pump()
@@ -289,7 +289,7 @@ export class ActorClient implements CallOwner {
   #doubt(): void {
     if (this.#state === 'alive') this.#state = 'unsure'
     if (this.#state !== 'unsure' || this.#asking) return
-    this.#asking = this.runtime.switchboard.awaiting(this.#ask()).finally(() => {
+    this.#asking = this.runtime.connections.awaiting(this.#ask()).finally(() => {
       this.#asking = undefined
       if (this.#state === 'unsure') this.#doubt()
     })
@@ -347,7 +347,7 @@ export class ActorClient implements CallOwner {
   /** Resolves when the actor is dead and this process knows it. */
   async ended(): Promise<void> {
     if (!this.#isWatched) void this.#watch()
-    await this.runtime.switchboard.awaiting(
+    await this.runtime.connections.awaiting(
       (async () => {
         while (this.#state !== 'dead') await this.#changed()
       })(),

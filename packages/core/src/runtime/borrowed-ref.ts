@@ -1,8 +1,8 @@
 import { ObjectLostError } from '../common/errors.js'
 import type { Location, Outcome } from '../protocol/location.js'
 import { LinkLostError } from '../transport/link.js'
-import { Elsewhere, type RemoteValue } from './elsewhere.js'
 import { ObjectRef } from './ref.js'
+import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
 
 /** What the owner of a ref does for this process. */
 export interface RefOwner {
@@ -63,7 +63,9 @@ export class BorrowedRef<T> extends ObjectRef<T> {
       const started = askOwner(owner, id).then((outcome) => {
         if ('value' in outcome) settle.resolve(outcome.value)
         else
-          this.locate(new Elsewhere(new BorrowedValue(owner, id, outcome.at, fetchAt), settle.resolve, settle.reject))
+          this.locate(
+            new RemoteRefState(new BorrowedValue(owner, id, outcome.at, fetchAt), settle.resolve, settle.reject),
+          )
       }, settle.reject)
       void started.then(unused)
     }

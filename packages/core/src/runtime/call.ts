@@ -8,10 +8,10 @@ import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { CallOptions } from './call-options.js'
 import { runningCall } from './current-call.js'
-import { Elsewhere, type RemoteValue } from './elsewhere.js'
 import { HeldResult } from './held-result.js'
 import { addOrigin } from './origin.js'
 import { ObjectRef, type RefSource } from './ref.js'
+import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
 import { addUnawaited, removeUnawaited, type UnawaitedFailure } from './unawaited-failures.js'
 
 const debug = debuglog('troupe')
@@ -205,7 +205,7 @@ export class Call implements Answer, RefSource, NestedCall {
 
   #held(held: HeldResult): void {
     const remote = this.owner.adopt(this, held)
-    if (remote) this.ref.locate(new Elsewhere(remote, this.#resolve, this.#reject))
+    if (remote) this.ref.locate(new RemoteRefState(remote, this.#resolve, this.#reject))
     else this.#resolve(held)
   }
 

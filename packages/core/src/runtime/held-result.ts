@@ -1,7 +1,7 @@
 import type { Location } from '../protocol/location.js'
 import { decode, type Encoded, encode, registerCodec } from '../transport/codec.js'
+import type { ProcessAddress } from '../transport/connection-manager.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
 import { packedBytes, snapshot } from '../transport/wire.js'
 import type { BorrowedRef } from './borrowed-ref.js'
 import { currentRuntime } from './current.js'

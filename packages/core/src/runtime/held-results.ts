@@ -5,9 +5,9 @@ import type { OwnerService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import type { RemoteValue } from './elsewhere.js'
 import { HeldResult } from './held-result.js'
 import type { ObjectRef } from './ref.js'
+import type { RemoteValue } from './remote-ref-state.js'
 import type { Runtime } from './runtime.js'
 
 /** After this many bytes of new results in other processes, garbage is collected: their refs weigh nothing here. */

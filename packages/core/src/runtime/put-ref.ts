@@ -50,7 +50,7 @@ class PutRef<T> extends ObjectRef<T> {
   wait(value: T, deadline: number): void {
     const end = performance.now() + deadline
     const runtime = currentRuntime()
-    const letGo = runtime.switchboard.hold()
+    const letGo = runtime.connections.hold()
     this.#waiting = (async () => {
       // Before it fails, whatever its deadline, all have been asked for what they hold and use no more.
       await reclaimStore(runtime)

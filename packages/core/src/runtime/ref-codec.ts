@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../common/errors.js'
 import { registerCodec } from '../transport/codec.js'
-import type { ProcessAddress } from '../transport/switchboard.js'
+import type { ProcessAddress } from '../transport/connection-manager.js'
 import { BorrowedRef } from './borrowed-ref.js'
 import { currentRuntime } from './current.js'
 import { ObjectRef } from './ref.js'

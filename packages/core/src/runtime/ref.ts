@@ -1,5 +1,5 @@
 import type { Outcome } from '../protocol/location.js'
-import type { Elsewhere } from './elsewhere.js'
+import type { RemoteRefState } from './remote-ref-state.js'
 
 /** What stands behind a ref: the call that computes its value, or the process that owns it. */
 export interface RefSource {
@@ -49,7 +49,7 @@ export class ObjectRef<T> extends Promise<T> {
   #isWanted = false
   #isReleased = false
   #uses = 0
-  #elsewhere: Elsewhere | undefined
+  #elsewhere: RemoteRefState | undefined
   #located: (() => void)[] | undefined
   /** Those who wait for an outcome; undefined before the first, and empty once there is one. */
   #observers: Set<() => void> | undefined
@@ -112,7 +112,7 @@ export class ObjectRef<T> extends Promise<T> {
   }
 
   /** @internal Where the value lives, if it has not come to this process with the answer. */
-  get elsewhere(): Elsewhere | undefined {
+  get elsewhere(): RemoteRefState | undefined {
     return this.#elsewhere
   }
 
@@ -143,7 +143,7 @@ export class ObjectRef<T> extends Promise<T> {
   }
 
   /** @internal The value is there, in another process. */
-  locate(elsewhere: Elsewhere): void {
+  locate(elsewhere: RemoteRefState): void {
     this.#elsewhere = elsewhere
     for (const located of this.#located?.splice(0) ?? []) located()
     if (this.#isWanted) this.#bring()

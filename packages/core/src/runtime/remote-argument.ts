@@ -2,9 +2,9 @@ import { LostArgumentError } from '../common/errors.js'
 import type { Location, Outcome } from '../protocol/location.js'
 import { registerCodec } from '../transport/codec.js'
 import { askOwner } from './borrowed-ref.js'
-import { isLoss } from './elsewhere.js'
 import type { ObjectRef } from './ref.js'
 import { type OwnerData, ownerDataOf } from './ref-codec.js'
+import { isLoss } from './remote-ref-state.js'
 import type { Runtime } from './runtime.js'
 
 /** What is sent in place of an argument whose value lives in a third process: the receiver fetches it from there. */

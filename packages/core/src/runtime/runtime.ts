@@ -16,11 +16,11 @@ import type {
   WorkerSession,
 } from '../protocol/services.js'
 import { encode } from '../transport/codec.js'
+import type { ConnectionManager, ProcessAddress } from '../transport/connection-manager.js'
 import { control, type Remote, serve } from '../transport/control.js'
 import { LinkLostError, type PeerIdentity } from '../transport/link.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
-import type { ProcessAddress, Switchboard } from '../transport/switchboard.js'
 import { ActorClient } from './actor-client.js'
 import type { RefOwner } from './borrowed-ref.js'
 import { leave } from './current.js'
@@ -128,7 +128,7 @@ export class Runtime {
   #ending: string | undefined
 
   constructor(
-    readonly switchboard: Switchboard,
+    readonly connections: ConnectionManager,
     private readonly place: HeadPlace,
     private readonly role: Role,
     private readonly services: readonly RuntimeService[],
@@ -164,7 +164,7 @@ export class Runtime {
         if (isWorker && this.#ending === undefined) role.onHeadLost()
       },
     }
-    this.#head = switchboard.open(place.endpoint, place.identity, handler, { timeout: place.timeout })
+    this.#head = connections.open(place.endpoint, place.identity, handler, { timeout: place.timeout })
     const head = this.#explained(control<ClusterService & JoinService & DriverSession & WorkerSession>(this.#head))
     this.head = head
     this.#session = head
@@ -242,7 +242,7 @@ export class Runtime {
   }
 
   get self(): PeerIdentity {
-    return this.switchboard.self
+    return this.connections.self
   }
 
   /**
@@ -349,7 +349,7 @@ export class Runtime {
 
   /** The connection to the process that owns something: one that this process opens, or one that a driver has opened. */
   peerOf(owner: OwnerData): Peer | undefined {
-    return 'worker' in owner ? this.reach(owner.worker) : this.switchboard.acceptedFrom(owner.driver)
+    return 'worker' in owner ? this.reach(owner.worker) : this.connections.acceptedFrom(owner.driver)
   }
 
   /** What stands for this process in what it sends to others. */
@@ -363,7 +363,7 @@ export class Runtime {
       call: (call) => void serve(this.#forPeers, call),
       mayBeAsked: () => this.results.size > 0,
     }
-    return this.switchboard.reach(address, handler)
+    return this.connections.reach(address, handler)
   }
 
   /** Closes all connections; pending calls fail with the reason. */
@@ -371,7 +371,7 @@ export class Runtime {
     this.#ending = reason
     for (const client of [...this.#clients.values()]) client.died({ reason })
     for (const service of this.services) service.end(reason)
-    this.switchboard.close()
+    this.connections.close()
     leave(this)
   }
 

@@ -13,13 +13,13 @@ import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Call, type CallOwner } from './call.js'
 import type { CallOptions } from './call-options.js'
-import { Elsewhere, type RemoteValue } from './elsewhere.js'
 import { HeldResult } from './held-result.js'
 import type { Origin } from './held-results.js'
 import { Lineage } from './lineage.js'
 import { callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
+import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
 import type { Runtime } from './runtime.js'
 
 /** Tasks of one function that may be unfinished in a process; further ones fail. */
@@ -107,7 +107,7 @@ export class TaskClient implements CallOwner {
         else {
           const origin = this.#lineages.get(call)?.part(index) ?? this.#lostForGood()
           const remote = this.runtime.results.adopt(one, value, origin)
-          one.locate(new Elsewhere(remote, settle.resolve, settle.reject))
+          one.locate(new RemoteRefState(remote, settle.resolve, settle.reject))
         }
       }, settle.reject)
       one.quietly(() => {})
@@ -160,7 +160,7 @@ export class TaskClient implements CallOwner {
       if (this.#kept.size >= MAX_QUEUED) {
         throw new QueueFullError(`${MAX_QUEUED} tasks of ${this.name} are unfinished already; await some of them first`)
       }
-      const letGo = this.runtime.switchboard.hold()
+      const letGo = this.runtime.connections.hold()
       const outgoing = new Outgoing(number, call, this.key, args, true, this.#maxRetries, letGo)
       this.#kept.set(call, outgoing)
       this.runtime.busyTasks.add(this)
@@ -203,7 +203,7 @@ export class TaskClient implements CallOwner {
   /** Runs a task again for a result that was lost. */
   #recompute(outgoing: Outgoing, retries: number): Promise<unknown> {
     const call = new Call(`${this.runtime.self.processId}:task:${++tasks}`, this.name, callerOf(), this)
-    outgoing.again(call, retries, this.runtime.switchboard.hold())
+    outgoing.again(call, retries, this.runtime.connections.hold())
     this.#again.add(call)
     this.#kept.set(call, outgoing)
     this.#enqueue(outgoing)
@@ -296,7 +296,7 @@ export class TaskClient implements CallOwner {
   async #recoverArguments(outgoing: Outgoing, { holder }: LostArgumentError): Promise<void> {
     const { call } = outgoing
     try {
-      await this.runtime.switchboard.awaiting(outgoing.recover(holder))
+      await this.runtime.connections.awaiting(outgoing.recover(holder))
       if (!call.isSettled) this.#enqueue(outgoing)
     } catch (error) {
       call.failure(error)

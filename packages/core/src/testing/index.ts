@@ -87,9 +87,9 @@ export function delayLink(handle: object, milliseconds: number): () => void {
   let last = Promise.resolve()
   peer.link = {
     close: () => link.close(),
-    post: (parcel) => {
+    post: (packet) => {
       const due = new Promise<void>((resolve) => setTimeout(resolve, milliseconds))
-      last = last.then(() => due).then(() => link.post(parcel))
+      last = last.then(() => due).then(() => link.post(packet))
     },
   }
   return () => {

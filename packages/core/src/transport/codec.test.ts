@@ -7,14 +7,14 @@ import { envelopes, join, type Payload, pack, seal, split } from './wire.js'
 /** Sends a value through the frames of a message. */
 function travel(value: unknown): unknown {
   const { tree, marked, attachments } = encode([value], 'arguments', true)
-  const parcel = pack({ kind: envelopes.result, request: 1, pin: 0 }, [tree, marked, attachments.length], attachments)
-  seal(parcel, 0)
-  const [arrival] = split(
-    join([parcel]).map((frame) => Buffer.from(frame)),
+  const packet = pack({ kind: envelopes.result, request: 1, pin: 0 }, [tree, marked, attachments.length], attachments)
+  seal(packet, 0)
+  const [envelope] = split(
+    join([packet]).map((frame) => Buffer.from(frame)),
     0,
   )
-  const [arrivedTree, arrivedMarked, count] = arrival!.body() as Payload
-  const [arrived] = decode(arrivedTree, arrivedMarked, arrival!.queue().take(count), true) as unknown[]
+  const [arrivedTree, arrivedMarked, count] = envelope!.body() as Payload
+  const [arrived] = decode(arrivedTree, arrivedMarked, envelope!.queue().take(count), true) as unknown[]
   return arrived
 }
 
@@ -234,7 +234,7 @@ test('bytes that are no message are refused without harm', (t) => {
   for (let round = 0; round < 500; round++) {
     const frame = Buffer.from({ length: 40 } as ArrayLike<number>).map(() => Math.floor(random() * 256))
     try {
-      for (const arrival of split([frame], 0)) t.fail(`kind ${arrival.kind}`)
+      for (const envelope of split([frame], 0)) t.fail(`kind ${envelope.kind}`)
     } catch (error) {
       t.true(error instanceof Error)
     }

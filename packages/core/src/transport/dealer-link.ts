@@ -5,7 +5,7 @@ import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
 import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 
 /** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
 const PROBE_AFTER = 100
@@ -47,8 +47,8 @@ export class DealerLink extends OpenedLink {
     this.#resting = undefined
   }
 
-  protected send(parcel: Parcel): void {
-    this.#outbox.post(parcel, undefined, (error) => this.lose(String(error)))
+  protected send(packet: Packet): void {
+    this.#outbox.post(packet, undefined, (error) => this.lose(String(error)))
   }
 
   protected shut(): void {

@@ -11,7 +11,7 @@ test('messages come out whole and in order however the stream is cut', (t) => {
       fc.array(message, { minLength: 1, maxLength: 6 }),
       fc.array(fc.integer({ min: 1, max: 400 })),
       (sent, cuts) => {
-        const stream = Buffer.concat(sent.flatMap((parcel) => frameMessage([parcel])))
+        const stream = Buffer.concat(sent.flatMap((packet) => frameMessage([packet])))
         const received: Uint8Array[][] = []
         const reader = new FrameReader((frames) => received.push(frames.map((part) => Uint8Array.from(part))))
         let at = 0

@@ -1,4 +1,4 @@
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 import { join } from './wire.js'
 
 /**
@@ -8,9 +8,9 @@ import { join } from './wire.js'
 const HEAD_BYTES = 8
 const LENGTH_BYTES = 6
 
-/** The buffers to write for some parcels, which leave as one message. */
-export function frameMessage(parcels: Parcel[]): Uint8Array[] {
-  const [first, ...others] = join(parcels)
+/** The buffers to write for some packets, which leave as one message. */
+export function frameMessage(packets: Packet[]): Uint8Array[] {
+  const [first, ...others] = join(packets)
   const head = Buffer.allocUnsafe(HEAD_BYTES + others.length * LENGTH_BYTES)
   head.writeUInt32LE(first!.length, 0)
   head.writeUInt32LE(others.length, 4)

@@ -1,4 +1,4 @@
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 
 /** Who is at the other end of a connection. */
 export interface PeerIdentity {
@@ -16,9 +16,9 @@ export class LinkRefusedError extends LinkLostError {
   override readonly name = 'LinkRefusedError'
 }
 
-/** A connection with one other process. Parcels arrive in the order they were posted, each once, or the link is lost. */
+/** A connection with one other process. Packets arrive in the order they were posted, each once, or the link is lost. */
 export interface Link {
-  post(parcel: Parcel): void
+  post(packet: Packet): void
   close(): void
   /** Whether what was posted arrives although this process ends at once, where the link can tell. */
   readonly hasLeft?: boolean

@@ -5,7 +5,7 @@ import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerI
 import { LocalStream } from './local-stream.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -51,8 +51,8 @@ export class LocalLink extends OpenedLink {
     this.#rest.unref()
   }
 
-  protected send(parcel: Parcel): void {
-    this.#stream?.post(parcel)
+  protected send(packet: Packet): void {
+    this.#stream?.post(packet)
   }
 
   protected shut(): void {
@@ -196,8 +196,8 @@ class AcceptedLink implements Link {
     private readonly forget: () => void,
   ) {}
 
-  post(parcel: Parcel): void {
-    if (!this.#closed) this.stream.post(parcel)
+  post(packet: Packet): void {
+    if (!this.#closed) this.stream.post(packet)
   }
 
   close(): void {

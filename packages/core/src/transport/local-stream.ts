@@ -4,13 +4,13 @@ import { debuglog } from 'node:util'
 import type { SharedMemoryHandle, Storage } from '@troupe/native'
 import { FrameReader, frameMessage } from './frames.js'
 import { allocatePipe, openPipe, SharedPipe } from './shared-pipe.js'
-import { batchesOf, type Parcel } from './wire.js'
+import { batchesOf, type Packet } from './wire.js'
 
 const debug = debuglog('troupe')
 
 /** Bytes that a greeting may have. */
 const MOST_GREETING_BYTES = 1024
-/** Parcels that leave before the turn of the event loop has ended: who is awake begins on the first of many meanwhile. */
+/** Packets that leave before the turn of the event loop has ended: who is awake begins on the first of many meanwhile. */
 const MOST_AT_ONCE = 16
 /** What wakes the other end; what the byte is does not matter. */
 const DOORBELL = Buffer.from([1])
@@ -20,7 +20,7 @@ const SHARED = Buffer.from('shared')
 export interface LocalStreamEvents {
   /** The other end has said who it is; throws what is wrong with that. */
   greeted(greeting: Uint8Array): void
-  /** From now on parcels can be posted. */
+  /** From now on packets can be posted. */
   opened(): void
   received(frames: Uint8Array[]): void
   /** What came in is not what a process of this version sends. */
@@ -36,7 +36,7 @@ export class LocalStream {
   readonly #reader = new FrameReader((frames) => this.#take(frames))
   /** What comes in through a pipe is handled in the context that the socket's events would be. */
   readonly #context = new AsyncResource('TROUPE')
-  #waiting: Parcel[] = []
+  #waiting: Packet[] = []
   #isScheduled = false
   #offered: Storage | undefined
   #pipe: SharedPipe | undefined
@@ -70,9 +70,9 @@ export class LocalStream {
     }
   }
 
-  /** Sends a parcel, at the end of this turn of the event loop at the latest; only after the greetings. */
-  post(parcel: Parcel): void {
-    if (this.#waiting.push(parcel) >= MOST_AT_ONCE) this.flush()
+  /** Sends a packet, at the end of this turn of the event loop at the latest; only after the greetings. */
+  post(packet: Packet): void {
+    if (this.#waiting.push(packet) >= MOST_AT_ONCE) this.flush()
     if (this.#isScheduled) return
     this.#isScheduled = true
     // After the microtasks of this turn: the answers to a batch of requests leave together.

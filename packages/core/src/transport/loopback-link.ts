@@ -1,6 +1,6 @@
 import type { AsyncResource } from 'node:async_hooks'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { batchesOf, join, type Parcel } from './wire.js'
+import { batchesOf, join, type Packet } from './wire.js'
 
 type Accept = (peer: PeerIdentity, link: Link) => LinkEvents
 
@@ -30,7 +30,7 @@ export class LoopbackLink implements Link {
   #other!: LoopbackLink
   #events: LinkEvents
   readonly #context: AsyncResource
-  #waiting: Parcel[] = []
+  #waiting: Packet[] = []
   #isClosed = false
 
   private constructor(events: LinkEvents, context: AsyncResource) {
@@ -54,8 +54,8 @@ export class LoopbackLink implements Link {
     return opened
   }
 
-  post(parcel: Parcel): void {
-    if (!this.#isClosed && this.#waiting.push(parcel) === 1) setImmediate(() => this.#flush())
+  post(packet: Packet): void {
+    if (!this.#isClosed && this.#waiting.push(packet) === 1) setImmediate(() => this.#flush())
   }
 
   wake(): void {}
@@ -70,8 +70,8 @@ export class LoopbackLink implements Link {
   }
 
   #flush(): void {
-    const parcels = this.#waiting.splice(0)
-    for (const batch of batchesOf(parcels)) {
+    const packets = this.#waiting.splice(0)
+    for (const batch of batchesOf(packets)) {
       if (this.#other.#isClosed) return
       const [bytes, ...attachments] = join(batch)
       // The receiver may keep an attachment, and the sender may change it.

@@ -1,7 +1,7 @@
 import { recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import type { Secret } from './secret.js'
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 
 /** Milliseconds that a process may take to answer a connection, however short of CPU it is. */
 const CONNECT_TIMEOUT = 30_000
@@ -11,7 +11,7 @@ export abstract class OpenedLink implements Link {
   protected state: 'connecting' | 'open' | 'closed' = 'connecting'
   readonly #events: LinkEvents
   readonly #secret: Secret
-  readonly #early: Parcel[] = []
+  readonly #early: Packet[] = []
   readonly #deadline: NodeJS.Timeout
 
   constructor(
@@ -29,9 +29,9 @@ export abstract class OpenedLink implements Link {
     this.#deadline = setTimeout(() => setImmediate(giveUp), timeout)
   }
 
-  post(parcel: Parcel): void {
-    if (this.state === 'connecting') this.#early.push(parcel)
-    else if (this.state === 'open') this.send(parcel)
+  post(packet: Packet): void {
+    if (this.state === 'connecting') this.#early.push(packet)
+    else if (this.state === 'open') this.send(packet)
     this.wake()
   }
 
@@ -50,7 +50,7 @@ export abstract class OpenedLink implements Link {
   /** Keeps the process alive, or receives, again after a rest. */
   abstract wake(): void
 
-  protected abstract send(parcel: Parcel): void
+  protected abstract send(packet: Packet): void
 
   /** Closes the socket. */
   protected abstract shut(): void
@@ -80,7 +80,7 @@ export abstract class OpenedLink implements Link {
     this.#events.opened(peer)
     clearTimeout(this.#deadline)
     this.state = 'open'
-    for (const parcel of this.#early.splice(0)) this.send(parcel)
+    for (const packet of this.#early.splice(0)) this.send(packet)
   }
 
   protected lose(reason: string): void {

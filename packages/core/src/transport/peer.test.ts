@@ -4,7 +4,7 @@ import { type Codec, encode, registerCodec } from './codec.js'
 import { control, serve } from './control.js'
 import { type Link, LinkLostError, type PeerIdentity } from './link.js'
 import { Peer } from './peer.js'
-import { join, type Parcel } from './wire.js'
+import { join, type Packet } from './wire.js'
 
 /** How many messages are damaged; the full number is 10,000. */
 const RUNS = Number(process.env.TROUPE_FUZZ ?? 1000)
@@ -12,11 +12,11 @@ const RUNS = Number(process.env.TROUPE_FUZZ ?? 1000)
 type Damage = (frames: Buffer[]) => Buffer[]
 
 class MemoryLink implements Link {
-  waiting: Parcel[] = []
+  waiting: Packet[] = []
   isClosed = false
 
-  post(parcel: Parcel): void {
-    if (!this.isClosed) this.waiting.push(parcel)
+  post(packet: Packet): void {
+    if (!this.isClosed) this.waiting.push(packet)
   }
 
   close(): void {

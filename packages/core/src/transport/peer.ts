@@ -4,7 +4,17 @@ import { decode, type Encoded, encode } from './codec.js'
 import { IncomingCall } from './incoming-call.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import { listOf, payloadOf, type Received, received, unpackable, unreadable } from './payload.js'
-import { type Arrival, envelopes, firstSequence, type Parcel, type Payload, pack, pinOf, seal, split } from './wire.js'
+import {
+  envelopes,
+  firstSequence,
+  type Packet,
+  type Payload,
+  pack,
+  pinOf,
+  type ReceivedEnvelope,
+  seal,
+  split,
+} from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -52,7 +62,7 @@ export class Peer implements LinkEvents {
   link!: Link
   readonly #handler: PeerHandler
   readonly #answers = new Map<number, Answer>()
-  readonly #queued = new Map<number, Parcel>()
+  readonly #queued = new Map<number, Packet>()
   /** The unanswered requests to the process itself. */
   readonly #control = new Set<number>()
   readonly #serving = new Map<number, IncomingCall>()
@@ -110,13 +120,13 @@ export class Peer implements LinkEvents {
       answer.lost(this.#lost)
       return number
     }
-    const parcel = this.#packRequest(number, request)
+    const packet = this.#packRequest(number, request)
     this.awaiting()
     const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
     if (request.target === '') this.#control.add(number)
-    if (mustWait) this.#queued.set(number, parcel)
-    else this.#post(parcel)
+    if (mustWait) this.#queued.set(number, packet)
+    else this.#post(packet)
     return number
   }
 
@@ -176,9 +186,9 @@ export class Peer implements LinkEvents {
 
   received(frames: Uint8Array[]): void {
     try {
-      for (const arrival of split(frames, this.#taken)) {
+      for (const envelope of split(frames, this.#taken)) {
         this.#taken += 1
-        this.#take(arrival)
+        this.#take(envelope)
         if (this.#lost) return
       }
     } catch (error) {
@@ -213,20 +223,20 @@ export class Peer implements LinkEvents {
   }
 
   /** @throws Error if an envelope that belongs to no request cannot be read */
-  #take(arrival: Arrival): void {
-    const { kind, request } = arrival
+  #take(envelope: ReceivedEnvelope): void {
+    const { kind, request } = envelope
     switch (kind) {
       case envelopes.request:
-        this.#serve(arrival)
+        this.#serve(envelope)
         break
       case envelopes.result:
       case envelopes.failure:
       case envelopes.item:
       case envelopes.end:
-        this.#answered(arrival)
+        this.#answered(envelope)
         break
       case envelopes.credit:
-        this.#serving.get(request)?.grant(Number(arrival.body()))
+        this.#serving.get(request)?.grant(Number(envelope.body()))
         break
       case envelopes.cancel: {
         const call = this.#serving.get(request)
@@ -235,10 +245,10 @@ export class Peer implements LinkEvents {
         break
       }
       case envelopes.release:
-        for (const pin of arrival.body() as number[]) this.#unpin(pin)
+        for (const pin of envelope.body() as number[]) this.#unpin(pin)
         break
       case envelopes.broken: {
-        const text = `process ${this.identity.processId} cannot read what it was sent: ${arrival.body()}`
+        const text = `process ${this.identity.processId} cannot read what it was sent: ${envelope.body()}`
         this.disconnect(new LinkLostError(text))
         break
       }
@@ -247,27 +257,27 @@ export class Peer implements LinkEvents {
     }
   }
 
-  #serve(arrival: Arrival): void {
-    const { request } = arrival
+  #serve(envelope: ReceivedEnvelope): void {
+    const { request } = envelope
     let call = new IncomingCall(this, request, '', 'a call')
     let args: Received
     let late: (readonly [number, Received])[] | undefined
     try {
-      const body = arrival.body() as [string, string, Payload, [number, Payload][] | undefined]
+      const body = envelope.body() as [string, string, Payload, [number, Payload][] | undefined]
       const [target, method, payload, latePayloads] = body
       call = new IncomingCall(this, request, String(target), String(method))
-      const queue = arrival.queue()
+      const queue = envelope.queue()
       args = received(payload, queue)
       late = latePayloads?.map(([index, value]) => [index, received(value, queue)] as const)
     } catch (error) {
-      this.#letGo(arrival)
+      this.#letGo(envelope)
       this.#refuse(call, unreadable('a request', error))
       return
     }
     if (request !== 0) this.#serving.set(request, call)
     const serve = () => {
       try {
-        this.#open(arrival, (decoded) => {
+        this.#open(envelope, (decoded) => {
           call.args = listOf(decoded(args))
           for (const [index, value] of late ?? []) call.args[index] = decoded(value)
         })
@@ -281,7 +291,7 @@ export class Peer implements LinkEvents {
     try {
       prepared = this.#handler.prepare?.(call.target, call.method)
     } catch (error) {
-      this.#letGo(arrival)
+      this.#letGo(envelope)
       this.#refuse(call, error)
       return
     }
@@ -294,16 +304,16 @@ export class Peer implements LinkEvents {
     else call.fail(error)
   }
 
-  #answered(arrival: Arrival): void {
-    const { kind, request } = arrival
+  #answered(envelope: ReceivedEnvelope): void {
+    const { kind, request } = envelope
     const answer = this.#answers.get(request)
     if (!answer) {
-      this.#letGo(arrival)
+      this.#letGo(envelope)
       return
     }
     let value: unknown
     try {
-      if (kind !== envelopes.end) value = this.#read(arrival)
+      if (kind !== envelopes.end) value = this.#read(envelope)
     } catch (error) {
       // The producer of a stream need not go on.
       if (kind === envelopes.item) this.cancel(request)
@@ -320,15 +330,15 @@ export class Peer implements LinkEvents {
     })
   }
 
-  #read(arrival: Arrival): unknown {
+  #read(envelope: ReceivedEnvelope): unknown {
     let payload: Received
     try {
-      payload = received(arrival.body() as Payload, arrival.queue())
+      payload = received(envelope.body() as Payload, envelope.queue())
     } catch (error) {
-      this.#letGo(arrival)
+      this.#letGo(envelope)
       throw unreadable('the answer', error)
     }
-    return this.#open(arrival, (decoded) => decoded(payload))
+    return this.#open(envelope, (decoded) => decoded(payload))
   }
 
   #settle(request: number): void {
@@ -338,19 +348,19 @@ export class Peer implements LinkEvents {
   }
 
   /** Decodes the payloads of an envelope, and lets its pin go. */
-  #open<T>(arrival: Arrival, take: (decoded: (received: Received) => unknown) => T): T {
+  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: Received) => unknown) => T): T {
     const kept: Promise<unknown>[] = []
     const decoded = ({ tree, marked, attachments }: Received) =>
       decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
     try {
       return take(decoded)
     } finally {
-      if (kept.length === 0) this.#letGo(arrival)
-      else void Promise.allSettled(kept).then(() => this.#letGo(arrival))
+      if (kept.length === 0) this.#letGo(envelope)
+      else void Promise.allSettled(kept).then(() => this.#letGo(envelope))
     }
   }
 
-  #letGo({ pin }: Arrival): void {
+  #letGo({ pin }: ReceivedEnvelope): void {
     if (pin === 0) return
     if (this.#released.push(pin) === 1) queueMicrotask(() => this.#sendReleased())
   }
@@ -371,28 +381,28 @@ export class Peer implements LinkEvents {
   }
 
   #advance(): void {
-    for (const [number, parcel] of this.#queued) {
+    for (const [number, packet] of this.#queued) {
       if (this.#callsInFlight >= MAX_IN_FLIGHT) return
       this.#queued.delete(number)
-      this.#post(parcel)
+      this.#post(packet)
     }
   }
 
-  #packRequest(number: number, { target, method, args, late }: Request): Parcel {
+  #packRequest(number: number, { target, method, args, late }: Request): Packet {
     const body: unknown[] = [target, method, payloadOf(args)]
     if (late) body.push(late.map(([index, value]) => [index, payloadOf(value)]))
     return this.#pack(envelopes.request, number, body, [args, ...(late ?? []).map(([, value]) => value)])
   }
 
   /** Packs what was encoded; what that pins is held until the other end has read it. */
-  #pack(kind: number, request: number, body: unknown, encoded: Encoded[]): Parcel {
+  #pack(kind: number, request: number, body: unknown, encoded: Encoded[]): Packet {
     const pins = encoded.flatMap((one) => one.pins)
     const pin = pins.length > 0 ? ++this.#pinCount : 0
     try {
       const attachments = encoded.flatMap((one) => one.attachments)
-      const parcel = pack({ kind, request, pin }, body, attachments)
+      const packet = pack({ kind, request, pin }, body, attachments)
       if (pin !== 0) this.#pins.set(pin, pins)
-      return parcel
+      return packet
     } catch (error) {
       releaseAll(pins)
       throw unpackable(encoded[0]!.subject, error)
@@ -404,11 +414,11 @@ export class Peer implements LinkEvents {
     this.#post(pack({ kind, request, pin: 0 }, body))
   }
 
-  #post(parcel: Parcel): void {
+  #post(packet: Packet): void {
     if (this.#lost) return
-    seal(parcel, this.#sent)
+    seal(packet, this.#sent)
     this.#sent += 1
-    this.link.post(parcel)
+    this.link.post(packet)
   }
 }
 

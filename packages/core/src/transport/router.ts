@@ -5,7 +5,7 @@ import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './
 import { Rest } from './rest.js'
 import type { Secret } from './secret.js'
 import { greetingRouter, Outbox, saysEnded } from './sockets.js'
-import type { Parcel } from './wire.js'
+import type { Packet } from './wire.js'
 
 const debug = debuglog('troupe')
 
@@ -110,8 +110,8 @@ class RouterLink implements Link {
     this.#forget = forget
   }
 
-  post(parcel: Parcel): void {
-    if (!this.#closed) this.#outbox.post(parcel, this.#routingId, (error) => this.end(String(error)))
+  post(packet: Packet): void {
+    if (!this.#closed) this.#outbox.post(packet, this.#routingId, (error) => this.end(String(error)))
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module'
 import type { Dealer, Router } from 'zeromq'
 import type { Secret } from './secret.js'
-import { batchesOf, join, type Parcel } from './wire.js'
+import { batchesOf, join, type Packet } from './wire.js'
 
 /**
  * Draft options of libzmq that the binding has no names for. A ROUTER greets each connection and is told when one ends;
@@ -76,12 +76,12 @@ function isText(frame: Uint8Array, text: string): boolean {
 
 interface Waiting {
   readonly destination: Uint8Array | undefined
-  readonly parcels: Parcel[]
+  readonly packets: Packet[]
   readonly failed: (error: unknown) => void
 }
 
 /**
- * Sends parcels over a socket, which takes one send at a time: what is posted meanwhile for the same destination goes out
+ * Sends packets over a socket, which takes one send at a time: what is posted meanwhile for the same destination goes out
  * as one message.
  */
 export class Outbox {
@@ -94,10 +94,10 @@ export class Outbox {
   }
 
   /** @param failed called when the destination cannot be reached */
-  post(parcel: Parcel, destination: Uint8Array | undefined, failed: (error: unknown) => void): void {
+  post(packet: Packet, destination: Uint8Array | undefined, failed: (error: unknown) => void): void {
     const waiting = this.#waiting.get(destination)
-    if (waiting) waiting.parcels.push(parcel)
-    else this.#waiting.set(destination, { destination, parcels: [parcel], failed })
+    if (waiting) waiting.packets.push(packet)
+    else this.#waiting.set(destination, { destination, packets: [packet], failed })
     if (!this.#isRunning) void this.#run()
   }
 
@@ -108,9 +108,9 @@ export class Outbox {
     while (this.#waiting.size > 0) {
       const batch = this.#waiting
       this.#waiting = new Map()
-      for (const { destination, parcels, failed } of batch.values()) {
+      for (const { destination, packets, failed } of batch.values()) {
         try {
-          for (const batch of batchesOf(parcels)) {
+          for (const batch of batchesOf(packets)) {
             const frames = join(batch)
             if (destination) frames.unshift(destination)
             await this.#socket.send(frames)

@@ -37,7 +37,7 @@ export interface EnvelopeHead {
 }
 
 /** A packed envelope with the frames that go beside it. */
-export interface Parcel {
+export interface Packet {
   readonly bytes: Uint8Array
   readonly attachments: Uint8Array[]
 }
@@ -62,7 +62,7 @@ const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
  *
  * @throws RangeError if the body is nested too deeply or too large
  */
-export function pack({ kind, request, pin }: EnvelopeHead, body: unknown, attachments: Uint8Array[] = []): Parcel {
+export function pack({ kind, request, pin }: EnvelopeHead, body: unknown, attachments: Uint8Array[] = []): Packet {
   const bytes = packr.pack(body, RESERVE_START_SPACE | HEAD_BYTES) as Buffer
   bytes.writeUInt32LE(bytes.length, 0)
   bytes[4] = kind
@@ -74,7 +74,7 @@ export function pack({ kind, request, pin }: EnvelopeHead, body: unknown, attach
 }
 
 /** The pin of a packed envelope, or 0. */
-export function pinOf({ bytes }: Parcel): number {
+export function pinOf({ bytes }: Packet): number {
   return (bytes as Buffer).readUIntLE(15, 6)
 }
 
@@ -90,7 +90,7 @@ export function firstSequence(processId: string): number {
  *
  * @param sequence its number among those of the sender on the connection, which the receiver counts too
  */
-export function seal({ bytes }: Parcel, sequence: number): void {
+export function seal({ bytes }: Packet, sequence: number): void {
   const buffer = bytes as Buffer
   buffer.writeUInt32LE(checksum(buffer, 0, buffer.length, sequence), CHECKSUM_AT)
 }
@@ -144,33 +144,33 @@ function mostBytes(node: unknown, limit: number): number {
   return sum
 }
 
-/** Divides parcels into those that leave as one message, in order: many small ones together, large ones alone. */
-export function batchesOf(parcels: Parcel[]): Parcel[][] {
-  const batches: Parcel[][] = []
+/** Divides packets into those that leave as one message, in order: many small ones together, large ones alone. */
+export function batchesOf(packets: Packet[]): Packet[][] {
+  const batches: Packet[][] = []
   let room = 0
-  for (const parcel of parcels) {
-    const { length } = parcel.bytes
+  for (const packet of packets) {
+    const { length } = packet.bytes
     if (length > room) {
       batches.push([])
       room = MOST_BATCH_BYTES
     }
-    batches.at(-1)!.push(parcel)
+    batches.at(-1)!.push(packet)
     room -= length
   }
   return batches
 }
 
-/** Joins parcels into the frames of one ZeroMQ message: the envelopes back to back, then all attachments. */
-export function join(parcels: Parcel[]): Uint8Array[] {
-  const [first] = parcels
-  if (parcels.length === 1 && first) return [first.bytes, ...first.attachments]
-  for (const { bytes } of parcels.slice(0, -1)) bytes[MORE_AT] = 1
-  const envelopes = Buffer.concat(parcels.map((parcel) => parcel.bytes))
-  return [envelopes, ...parcels.flatMap((parcel) => parcel.attachments)]
+/** Joins packets into the frames of one ZeroMQ message: the envelopes back to back, then all attachments. */
+export function join(packets: Packet[]): Uint8Array[] {
+  const [first] = packets
+  if (packets.length === 1 && first) return [first.bytes, ...first.attachments]
+  for (const { bytes } of packets.slice(0, -1)) bytes[MORE_AT] = 1
+  const envelopes = Buffer.concat(packets.map((packet) => packet.bytes))
+  return [envelopes, ...packets.flatMap((packet) => packet.attachments)]
 }
 
 /** An envelope that came in. */
-export class Arrival implements EnvelopeHead {
+export class ReceivedEnvelope implements EnvelopeHead {
   readonly kind: number
   readonly request: number
   readonly pin: number
@@ -213,7 +213,7 @@ export class Arrival implements EnvelopeHead {
  * @param sequence the number of the envelope that comes next
  * @throws TypeError where the bytes are no envelope, or not the one that comes next
  */
-export function* split(frames: Uint8Array[], sequence: number): Generator<Arrival, void> {
+export function* split(frames: Uint8Array[], sequence: number): Generator<ReceivedEnvelope, void> {
   const [first, ...rest] = frames
   if (!first || first.length === 0) throw new TypeError('an empty message')
   const packed = Buffer.from(first.buffer, first.byteOffset, first.length)
@@ -229,7 +229,7 @@ export function* split(frames: Uint8Array[], sequence: number): Generator<Arriva
     const attachments = count <= rest.length - taken ? rest.slice(taken, taken + count) : undefined
     taken += count
     isWhole = packed[start + MORE_AT] === 0
-    yield new Arrival(packed, start, end, attachments)
+    yield new ReceivedEnvelope(packed, start, end, attachments)
     start = end
   }
 }

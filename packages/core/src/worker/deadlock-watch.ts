@@ -1,16 +1,16 @@
 import { DeadlockError } from '../common/errors.js'
 import type { WaitingCall } from '../protocol/actor.js'
 import type { ConstructionService } from '../protocol/services.js'
-import type { Lane } from '../runtime/lane.js'
+import type { Semaphore } from '../runtime/semaphore.js'
+import { randomId } from '../transport/connection-manager.js'
 import { control } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
-import { randomId } from '../transport/switchboard.js'
 
 /** Milliseconds that no turn ends before the reason is looked for; twice as many after each time that found none. */
 const FIRST_LOOK = 1000
 const LAST_LOOK = 16_000
 
-/** Which lane a call waits in. */
+/** Which semaphore a call waits in. */
 const waiting = new WeakMap<IncomingCall, { readonly watch: DeadlockWatch; readonly number: number }>()
 
 /**
@@ -25,10 +25,10 @@ export class DeadlockWatch {
   #turns = 0
   #interval = FIRST_LOOK
 
-  /** @param name the actor whose calls take their turns in the lane */
+  /** @param name the actor whose calls take their turns in the semaphore */
   constructor(
     readonly name: string,
-    readonly lane: Lane,
+    readonly semaphore: Semaphore,
   ) {}
 
   /** A call begins to wait for a turn. */
@@ -53,40 +53,40 @@ export class DeadlockWatch {
 
   /** How those that have a turn wait for what waits for a turn itself, a way for each of them; none if one of them may go on. */
   async circles(way: readonly WaitingCall[]): Promise<WaitingCall[][]> {
-    const { holders, running } = this.lane
+    const { holders, running } = this.semaphore
     if (holders.size < running) return []
     const circles = await Promise.all([...holders].map((call) => circleOf(call, `${this.name}.${call.method}`, way)))
     return circles.every((circle) => circle !== undefined) ? circles : []
   }
 
   #start(): void {
-    this.#turns = this.lane.turns
+    this.#turns = this.semaphore.turns
     this.#timer = setTimeout(() => void this.#look(), this.#interval)
     this.#timer.unref()
   }
 
   async #look(): Promise<void> {
     const timer = this.#timer
-    if (this.lane.turns !== this.#turns) this.#interval = FIRST_LOOK
+    if (this.semaphore.turns !== this.#turns) this.#interval = FIRST_LOOK
     else {
-      const circles = await this.circles([{ label: '', lane: this.id }])
+      const circles = await this.circles([{ label: '', semaphore: this.id }])
       for (const circle of circles) this.#report(circle)
       this.#interval = Math.min(2 * this.#interval, LAST_LOOK)
     }
     if (timer === this.#timer && this.#waiting.size > 0) this.#start()
   }
 
-  /** Fails the call that closes a circle with this lane. */
+  /** Fails the call that closes a circle with this semaphore. */
   #report(circle: readonly WaitingCall[]): void {
     const last = circle.at(-1)!
-    if (last.lane !== this.id) return
+    if (last.semaphore !== this.id) return
     const labels = circle.slice(1).map(({ label }) => label)
-    this.#waiting.get(last.number!)?.fail(new DeadlockError(labels, this.name, this.lane.limit))
+    this.#waiting.get(last.number!)?.fail(new DeadlockError(labels, this.name, this.semaphore.limit))
   }
 }
 
 /**
- * The way from a call to one that waits for a turn in a lane which is on the way already; undefined if the call may go on.
+ * The way from a call to one that waits for a turn in a semaphore which is on the way already; undefined if the call may go on.
  *
  * @param label what the call is in messages
  */
@@ -99,8 +99,8 @@ export async function circleOf(
   const place = waiting.get(call)
   if (place) {
     const { watch, number } = place
-    const longer = [...way, { label, lane: watch.id, number }]
-    if (way.some(({ lane }) => lane === watch.id)) return longer
+    const longer = [...way, { label, semaphore: watch.id, number }]
+    if (way.some(({ semaphore }) => semaphore === watch.id)) return longer
     const [circle] = await watch.circles(longer)
     return circle
   }

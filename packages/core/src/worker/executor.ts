@@ -3,20 +3,20 @@ import { type ActorFailure, type Decision, hooks } from '../common/hooks.js'
 import type { Method } from '../common/method.js'
 import { afterTurns } from '../common/timer.js'
 import { type Concurrency, STOP_TIMEOUT } from '../protocol/actor.js'
-import { Lane } from '../runtime/lane.js'
+import { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { DeadlockWatch } from './deadlock-watch.js'
 import { runCall } from './run-call.js'
 
-/** The lane that some methods take their turns in. */
+/** The semaphore that some methods take their turns in. */
 interface Place {
-  readonly lane: Lane
+  readonly semaphore: Semaphore
   readonly watch: DeadlockWatch
 }
 
 function placeOf(name: string, limit: number): Place {
-  const lane = new Lane(limit)
-  return { lane, watch: new DeadlockWatch(name, lane) }
+  const semaphore = new Semaphore(limit)
+  return { semaphore, watch: new DeadlockWatch(name, semaphore) }
 }
 
 /** Runs the calls of one actor, in the order they come in and as many at a time as its concurrency allows. */
@@ -57,14 +57,14 @@ export class Executor {
 
   run(call: IncomingCall): void {
     const subject = `the result of ${this.#name}.${call.method}`
-    const { lane, watch } = this.#placeOf(call.method)
+    const { semaphore, watch } = this.#placeOf(call.method)
     const run = () => (this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)))
-    void runCall({ call, subject, run, watch }, lane)
+    void runCall({ call, subject, run, watch }, semaphore)
   }
 
   /** Resolves when all calls that have come in so far have run. */
   async drained(): Promise<void> {
-    await Promise.all([this.#rest, ...this.#groups].map(({ lane }) => lane.drained()))
+    await Promise.all([this.#rest, ...this.#groups].map(({ semaphore }) => semaphore.drained()))
   }
 
   /** Whether the actor is to be told before it ends. */
@@ -94,12 +94,12 @@ export class Executor {
   }
 
   /**
-   * What a graph runs of a method: its function, and the lane whose turns it takes like any call.
+   * What a graph runs of a method: its function, and the semaphore whose turns it takes like any call.
    *
    * @throws InvalidInputError if the actor has no such method
    */
-  bind(method: string): { readonly run: Method; readonly lane: Lane } {
-    return { run: this.#method(method).bind(this.#instance), lane: this.#placeOf(method).lane }
+  bind(method: string): { readonly run: Method; readonly semaphore: Semaphore } {
+    return { run: this.#method(method).bind(this.#instance), semaphore: this.#placeOf(method).semaphore }
   }
 
   #placeOf(method: string): Place {

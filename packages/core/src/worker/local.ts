@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import type { WorkerSettings } from '../protocol/boot.js'
 import { inRuntime } from '../runtime/current.js'
 import type { Runtime } from '../runtime/runtime.js'
-import { Switchboard } from '../transport/switchboard.js'
+import { ConnectionManager } from '../transport/connection-manager.js'
 import { Worker } from './worker.js'
 
 const locals = new Map<string, Runtime>()
@@ -20,11 +20,11 @@ export async function startLocal(processId: string, owner: Runtime): Promise<voi
     ...(await networkOf(owner)),
     processId,
     nodeId,
-    secret: owner.switchboard.secret.text,
+    secret: owner.connections.secret.text,
   }
   await inRuntime(async (enter) => {
-    const switchboard = new Switchboard({ processId, nodeId }, owner.switchboard.secret, false, owner.switchboard)
-    const worker: Worker = new Worker(settings, switchboard, {
+    const connections = new ConnectionManager({ processId, nodeId }, owner.connections.secret, false, owner.connections)
+    const worker: Worker = new Worker(settings, connections, {
       exit: () => end(processId),
       name() {},
       equip() {},

@@ -8,11 +8,11 @@ import { workerTitle } from '../protocol/title.js'
 import { enter } from '../runtime/current.js'
 import { observeWaits } from '../runtime/ref.js'
 import { joinStore } from '../store/store.js'
+import { ConnectionManager } from '../transport/connection-manager.js'
 import { useNetwork } from '../transport/network.js'
 import { Secret } from '../transport/secret.js'
-import { Switchboard } from '../transport/switchboard.js'
 import { networkOfHost, threadSettings } from './thread.js'
-import { type Body, Worker } from './worker.js'
+import { Worker, type WorkerHost } from './worker.js'
 
 // The entry of a worker that is a process or a thread.
 
@@ -22,7 +22,7 @@ const MOST_PIECES = 1000
 /** Milliseconds that the report of a fatal error may take. */
 const LAST_REPORT = 500
 
-const processBody: Body = {
+const processHost: WorkerHost = {
   exit: (code) => process.exit(code),
   name: (name) => {
     process.title = workerTitle(name)
@@ -61,7 +61,7 @@ function writeAtExit(): void {
 }
 
 /** A thread shares its title, its GPUs and its folder with the others of its process. */
-const threadBody: Body = { exit: (code) => process.exit(code), name() {}, equip() {}, enter() {} }
+const threadHost: WorkerHost = { exit: (code) => process.exit(code), name() {}, equip() {}, enter() {} }
 
 /** The GPUs that the node was given, where not all of its host's. */
 const nodesDevices = process.env.CUDA_VISIBLE_DEVICES
@@ -84,11 +84,11 @@ if (!isMainThread) {
 
 joinStore(settings.store)
 
-const switchboard = new Switchboard(
+const connections = new ConnectionManager(
   { processId: settings.processId, nodeId: settings.nodeId },
   new Secret(settings.secret),
 )
-const worker = new Worker(settings, switchboard, isMainThread ? processBody : threadBody)
+const worker = new Worker(settings, connections, isMainThread ? processHost : threadHost)
 observeWaits((ref) => worker.waitsFor(ref))
 // Before any module is imported: one that connects when it is imported must find that this is a worker.
 enter(worker.runtime)

@@ -1,7 +1,7 @@
 import { ChannelReader } from '../channel/channel.js'
 import { within } from '../runtime/current-call.js'
 import { replyAcrossNodes } from '../runtime/held-result.js'
-import type { Lane } from '../runtime/lane.js'
+import type { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { DeadlockWatch } from './deadlock-watch.js'
 
@@ -21,35 +21,35 @@ export interface Job {
  * Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream. What
  * need not wait is answered at once; otherwise the returned promise resolves when the call has ended.
  */
-export function runCall(job: Job, lane: Lane): Promise<void> | undefined {
-  if (lane.tryEnter()) return runInTurn(job, lane)
+export function runCall(job: Job, semaphore: Semaphore): Promise<void> | undefined {
+  if (semaphore.tryEnter()) return runInTurn(job, semaphore)
   job.watch?.waits(job.call)
-  return lane.enter().then(() => {
+  return semaphore.enter().then(() => {
     job.watch?.waitsNoMore(job.call)
-    return runInTurn(job, lane)
+    return runInTurn(job, semaphore)
   })
 }
 
 /** Runs a call in a turn that was taken for it, and ends the turn. */
-function runInTurn(job: Job, lane: Lane): Promise<void> | undefined {
+function runInTurn(job: Job, semaphore: Semaphore): Promise<void> | undefined {
   const { call } = job
   try {
     if (!call.isSettled) {
       const result = within(call, job.run)
-      if (mayTakeTime(result)) return finish(job, lane, result)
+      if (mayTakeTime(result)) return finish(job, semaphore, result)
       answer(job, result)
     }
   } catch (error) {
     call.fail(error)
   }
-  lane.leave()
+  semaphore.leave()
   return undefined
 }
 
-async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
+async function finish(job: Job, semaphore: Semaphore, result: unknown): Promise<void> {
   const { call, subject } = job
   let hasTurn = true
-  lane.holders.add(call)
+  semaphore.holders.add(call)
   let iterator: AsyncIterator<unknown> | undefined
   let isEnded = false
   try {
@@ -62,13 +62,13 @@ async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
     for (;;) {
       if (!call.hasCredit) {
         // A consumer that lags may itself be waiting for another call of this actor.
-        lane.holders.delete(call)
-        lane.leave()
+        semaphore.holders.delete(call)
+        semaphore.leave()
         hasTurn = false
         await call.credited()
-        await lane.enter()
+        await semaphore.enter()
         hasTurn = true
-        lane.holders.add(call)
+        semaphore.holders.add(call)
       }
       if (call.isCancelled) return
       // A generator that throws has ended by itself.
@@ -83,8 +83,8 @@ async function finish(job: Job, lane: Lane, result: unknown): Promise<void> {
     call.fail(error)
   } finally {
     if (iterator && !isEnded) await within(call, () => leaveEarly(iterator!))
-    lane.holders.delete(call)
-    if (hasTurn) lane.leave()
+    semaphore.holders.delete(call)
+    if (hasTurn) semaphore.leave()
   }
 }
 

@@ -3,10 +3,10 @@ import { collectGarbage } from '../common/collect-garbage.js'
 import { InvalidInputError } from '../common/errors.js'
 import { TASK_OF_SEVERAL } from '../protocol/actor.js'
 import { borrowedCount } from '../runtime/borrowed-ref.js'
-import { Lane } from '../runtime/lane.js'
 import type { ObjectRef } from '../runtime/ref.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import type { Runtime } from '../runtime/runtime.js'
+import { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import { importModule } from './import-module.js'
 import { runCall } from './run-call.js'
@@ -29,7 +29,7 @@ interface Waits {
 
 /** Runs tasks, one at a time. */
 export class TaskRunner {
-  readonly #lane = new Lane(1)
+  readonly #semaphore = new Semaphore(1)
   #waits: Waits | undefined
   #runtime: Runtime | undefined
 
@@ -66,7 +66,7 @@ export class TaskRunner {
       return task && !call.mayLack ? begin(task) : this.#prepared(call, runtime).then(begin)
     }
     const isSeveral = call.target === TASK_OF_SEVERAL
-    await runCall({ call, subject: `the result of ${name}`, isSeveral, run }, this.#lane)
+    await runCall({ call, subject: `the result of ${name}`, isSeveral, run }, this.#semaphore)
     if (this.#waits === waits) this.#waits = undefined
     this.#takeBack(waits)
     if (borrowedCount() > 0) this.#collectLater()
@@ -125,7 +125,7 @@ export class TaskRunner {
 
   /** Resolves when no task runs. */
   async idle(): Promise<true> {
-    await this.#lane.drained()
+    await this.#semaphore.drained()
     return true
   }
 }

@@ -1,9 +1,9 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { WorkerSettings } from '../protocol/boot.js'
+import { ipcEndpoint, randomId } from '../transport/connection-manager.js'
 import type { PeerIdentity } from '../transport/link.js'
 import { LocalLink } from '../transport/local-link.js'
 import type { Network } from '../transport/network.js'
-import { ipcEndpoint, randomId } from '../transport/switchboard.js'
 
 /**
  * What a thread asks of the process it is in. ZeroMQ aborts the process when a thread ends that waits for a message, so only

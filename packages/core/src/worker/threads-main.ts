@@ -7,7 +7,7 @@ import { readLines } from '../node/worker-output.js'
 import { receiveBoot, type ThreadsBoot, type WorkerSettings } from '../protocol/boot.js'
 import { workerTitle } from '../protocol/title.js'
 import { Secret } from '../transport/secret.js'
-import { Relay } from './relay.js'
+import { NetworkProxy } from './network-proxy.js'
 import type { HostRequest } from './thread.js'
 
 // The entry of a process whose threads are workers. Its node tells it over the channel between them what to start and end.
@@ -26,7 +26,7 @@ function start(settings: WorkerSettings): void {
   const env = { ...process.env, [WORKER_VARIABLE]: processId }
   const options = { workerData: settings, stdout: true, stderr: true, env }
   const thread = new Worker(new URL('main.js', import.meta.url), options)
-  const relay = new Relay(new Secret(settings.secret), (answer) => thread.postMessage(answer))
+  const relay = new NetworkProxy(new Secret(settings.secret), (answer) => thread.postMessage(answer))
   threads.set(processId, thread)
   thread.on('message', (request: HostRequest) => relay.take(request))
   for (const name of ['stdout', 'stderr'] as const) {

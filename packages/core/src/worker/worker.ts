@@ -11,11 +11,11 @@ import type { ObjectRef } from '../runtime/ref.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
 import { type ActorIdentity, Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
+import { type ConnectionManager, ipcEndpoint } from '../transport/connection-manager.js'
 import { control, serve } from '../transport/control.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { Peer } from '../transport/peer.js'
 import { unseal } from '../transport/sealed.js'
-import { ipcEndpoint, type Switchboard } from '../transport/switchboard.js'
 import { circleOf } from './deadlock-watch.js'
 import { Executor } from './executor.js'
 import { importModule } from './import-module.js'
@@ -31,7 +31,7 @@ const COLLECT_AFTER = 500
 const HAND_OVER = 60_000
 
 /** What a worker does to the process or the thread it is, or to its place in one that it shares. */
-export interface Body {
+export interface WorkerHost {
   exit(code: number): void
   /** Shows the name of its actor. */
   name(name: string): void
@@ -55,8 +55,8 @@ interface LivingActor {
 export class Worker {
   readonly runtime: Runtime
   readonly #settings: WorkerSettings
-  readonly #switchboard: Switchboard
-  readonly #body: Body
+  readonly #connections: ConnectionManager
+  readonly #workerHost: WorkerHost
   #hasJoined = false
   readonly #tasks = new TaskRunner(
     (url) => localUrl(url, this.runtime.directory),
@@ -73,10 +73,10 @@ export class Worker {
   #actor: LivingActor | undefined
   readonly #channels = new ChannelTable()
 
-  constructor(settings: WorkerSettings, switchboard: Switchboard, body: Body) {
+  constructor(settings: WorkerSettings, connections: ConnectionManager, workerHost: WorkerHost) {
     this.#settings = settings
-    this.#switchboard = switchboard
-    this.#body = body
+    this.#connections = connections
+    this.#workerHost = workerHost
     const duties: WorkerService = {
       become: (actor) => this.#become(actor),
       equip: (gpus, folders, method) => {
@@ -98,12 +98,12 @@ export class Worker {
         await this.#construct(unseal(args) as unknown[], { restarts, reason })
       },
       finish: async () => this.#actor?.executor.finish(),
-      leave: () => body.exit(0),
+      leave: () => workerHost.exit(0),
     }
     const { clusterId, head, headEndpoint, host, listens, store } = settings
     const place = { endpoint: headEndpoint, identity: head, timeout: JOIN_TIMEOUT }
     this.runtime = new Runtime(
-      switchboard,
+      connections,
       place,
       {
         kind: 'worker',
@@ -115,7 +115,7 @@ export class Worker {
           this.#actor !== undefined && (this.#actor.isSupervised || this.#actor.executor.supervise !== undefined),
         onHoldsNothing: () => this.#heldNoMore(),
         // Until it has joined, the error of that says why it ends.
-        onHeadLost: () => this.#hasJoined && body.exit(1),
+        onHeadLost: () => this.#hasJoined && workerHost.exit(1),
       },
       [this.#channels],
     )
@@ -126,7 +126,7 @@ export class Worker {
     const { processId, nodeId, host, listens } = this.#settings
     const ipc = ipcEndpoint(processId)
     const endpoints = listens ? [ipc, `tcp://${host}:*`] : [ipc]
-    const [, tcp] = await this.#switchboard.listen(endpoints, (peer) => {
+    const [, tcp] = await this.#connections.listen(endpoints, (peer) => {
       const holder = peer.identity.processId
       const requests: ConstructionService = {
         construct: (args) => this.#construct(args),
@@ -174,10 +174,10 @@ export class Worker {
   }
 
   #equip(gpus: readonly number[], folders?: WorkerFolders): void {
-    if (gpus.length > 0) this.#body.equip(gpus)
+    if (gpus.length > 0) this.#workerHost.equip(gpus)
     if (!folders) return
     this.runtime.enterDirectory(new WorkingDirectory(folders.root))
-    this.#body.enter(folders.cwd)
+    this.#workerHost.enter(folders.cwd)
   }
 
   #become(spec: ActorSpec): void {
@@ -196,7 +196,7 @@ export class Worker {
     } = spec
     const { nodeId, host } = this.#settings
     this.#equip(gpus, folders)
-    this.#body.name(name)
+    this.#workerHost.name(name)
     const identity: ActorIdentity = {
       id: actorId,
       name,
@@ -274,13 +274,13 @@ export class Worker {
     await this.runtime.workerSession.finished()
     await this.#handOver()
     call.reply(null)
-    await this.#switchboard.delivered()
-    this.#body.exit(0)
+    await this.#connections.delivered()
+    this.#workerHost.exit(0)
   }
 
   /** Has those who own results that are held here bring them over. */
   async #handOver(): Promise<void> {
-    const brought = this.#switchboard.accepted.map(async (peer) => {
+    const brought = this.#connections.accepted.map(async (peer) => {
       const results = this.runtime.objects.heldBy(peer.identity.processId)
       if (results.length > 0) await control<CallerService>(peer).bring(results)
     })

@@ -8,7 +8,7 @@ import { DEFAULT_CACHE_TYPE } from '../planner/model-shape.js'
 import { stageLayers } from '../planner/stage-layers.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { BlockPool } from './cache.js'
-import { checkEngineOptions, checkPrompt, drawingOf } from './options.js'
+import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
 import { Replica } from './replica.js'
 import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
@@ -214,14 +214,14 @@ export class Engine {
   generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
     return new TokenStream((stream) => {
       checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
-      const drawing = drawingOf(options, this.config, this.contextLength - prompt.length)
-      const request = new Request([...prompt], drawing, {
+      const samplingParams = samplingParamsOf(options, this.config, this.contextLength - prompt.length)
+      const request = new Request([...prompt], samplingParams, {
         token: (token, logits) => stream.push(logits ? { token, logits } : { token }),
         scores: () => {},
         end: () => stream.end(),
         fail: (error) => stream.end(error),
       })
-      if (drawing.most >= 1) return this.#begin(request)
+      if (samplingParams.most >= 1) return this.#begin(request)
       stream.end()
       return { cancel: () => {} }
     })

@@ -4,7 +4,7 @@ import type { ModelConfig } from '../models/config.js'
 import type { Plan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
 import type { EngineOptions, GenerateOptions } from './engine.js'
-import type { Drawing } from './request.js'
+import type { SamplingParams } from './request.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, replicas: true, weights: true, communication: true, contextLength: true },
@@ -39,7 +39,7 @@ export function checkEngineOptions(options: EngineOptions): void {
  * @param room The tokens that the context has for the answer.
  * @throws InvalidInputError naming the first option that is not one, or whose value cannot be.
  */
-export function drawingOf(options: GenerateOptions, config: ModelConfig, room: number): Drawing {
+export function samplingParamsOf(options: GenerateOptions, config: ModelConfig, room: number): SamplingParams {
   checkNames('option', options, GENERATE_OPTIONS)
   const { maxTokens, temperature = 0, topK = 0, topP = 1, stopAtEnd = true, wantLogits = false, seed } = options
   if (!isCount(maxTokens, 0)) throw expected('maxTokens', 'the most tokens to generate, a whole number', maxTokens)

@@ -13,7 +13,7 @@ export interface Listener {
 }
 
 /** How a request's tokens are sampled. */
-export interface Drawing {
+export interface SamplingParams {
   sampling: Sampling
   /** Random by default. */
   seed?: number | undefined
@@ -30,17 +30,19 @@ export class Request {
 
   constructor(
     readonly prompt: readonly number[],
-    readonly drawing: Drawing | undefined,
+    readonly samplingParams: SamplingParams | undefined,
     readonly listener: Listener,
     /** The token that follows the prompt, where it is scored. */
     readonly following = -1,
   ) {
-    this.#generator = mersenne(drawing?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(drawing.seed))
+    this.#generator = mersenne(
+      samplingParams?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(samplingParams.seed),
+    )
   }
 
   /** Tokens that it may have in the cache. The last that is sampled is never computed on. */
   get cacheTokens(): number {
-    return this.prompt.length + Math.max(0, (this.drawing?.most ?? 0) - 1)
+    return this.prompt.length + Math.max(0, (this.samplingParams?.most ?? 0) - 1)
   }
 
   /** The number, in [0, 1), that decides the next draw. */

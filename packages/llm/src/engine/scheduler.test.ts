@@ -11,8 +11,8 @@ const END = 99
 function requestOf(prompt: number, most: number) {
   const seen = { tokens: [] as number[], ended: false, error: undefined as Error | undefined }
   const sampling = { temperature: 0, topK: 0, topP: 1 }
-  const drawing = { sampling, seed: 1, most, endTokens: [END], wantLogits: false }
-  const request = new Request(Array(prompt).fill(7), drawing, {
+  const samplingParams = { sampling, seed: 1, most, endTokens: [END], wantLogits: false }
+  const request = new Request(Array(prompt).fill(7), samplingParams, {
     token: (token) => seen.tokens.push(token),
     scores: () => {},
     end: () => {

@@ -182,7 +182,7 @@ export class Scheduler {
       room -= size
       const end = cached.length + size
       const isLast = end === request.prompt.length
-      const outputs = request.drawing ? (isLast ? 'last' : 'none') : 'all'
+      const outputs = request.samplingParams ? (isLast ? 'last' : 'none') : 'all'
       pieces.push({ sequence, segment: { cached, ids: request.prompt.slice(cached.length, end), outputs } })
     }
     return pieces
@@ -208,15 +208,15 @@ export class Scheduler {
     outputs.forEach(({ segment, position }, index) => {
       const sequence = sequences[segment]!
       const { request, cached } = sequence
-      const { drawing, prompt } = request
-      step.outputRows.push(drawing ? cached.row : -1)
-      step.settings.push(...samplingRow(drawing?.sampling ?? NO_DRAW, drawing ? request.random() : 0))
-      if (!drawing) {
+      const { samplingParams, prompt } = request
+      step.outputRows.push(samplingParams ? cached.row : -1)
+      step.settings.push(...samplingRow(samplingParams?.sampling ?? NO_DRAW, samplingParams ? request.random() : 0))
+      if (!samplingParams) {
         step.targets ??= outputs.map(() => -1)
         step.targets[index] = prompt[position + 1] ?? request.following
       }
-      if (drawing?.wantLogits && sequence.requested === 0) step.logits = [...(step.logits ?? []), index]
-      if (drawing) sequence.requested++
+      if (samplingParams?.wantLogits && sequence.requested === 0) step.logits = [...(step.logits ?? []), index]
+      if (samplingParams) sequence.requested++
     })
     for (const sequence of sequences) sequence.lastStep = number
     if (this.options.stages > 1 && outputs.length > 0) this.#unfed.push({ number, rows: step.outputRows })
@@ -231,14 +231,14 @@ export class Scheduler {
   }
 
   #receive(sequence: RunningSequence, token: number, logits: Float32Array | undefined): void {
-    const { listener, drawing } = sequence.request
-    if (drawing!.endTokens.includes(token)) {
+    const { listener, samplingParams } = sequence.request
+    if (samplingParams!.endTokens.includes(token)) {
       this.#finish(sequence)
       listener.end()
       return
     }
     listener.token(token, logits)
-    if (++sequence.received < drawing!.most || sequence.isDone) return
+    if (++sequence.received < samplingParams!.most || sequence.isDone) return
     this.#finish(sequence)
     listener.end()
   }
@@ -268,8 +268,8 @@ function isPrefilling({ request, cached }: RunningSequence): boolean {
 }
 
 function isDecoding(sequence: RunningSequence): boolean {
-  const { drawing } = sequence.request
-  return drawing !== undefined && !isPrefilling(sequence) && sequence.requested < drawing.most
+  const { samplingParams } = sequence.request
+  return samplingParams !== undefined && !isPrefilling(sequence) && sequence.requested < samplingParams.most
 }
 
 function decode({ cached }: RunningSequence): Segment {

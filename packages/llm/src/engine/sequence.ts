@@ -1,4 +1,4 @@
-import { countBelow, dealTokens } from '../parallel/deal.js'
+import { countBelow, zigzagPartition } from '../parallel/zigzag.js'
 import type { BlockPool } from './cache.js'
 
 /** The tokens that one sequence rank got of those appended to a sequence. */
@@ -41,7 +41,7 @@ export class CachedSequence {
   /** Appends tokens; gives each sequence rank's share of them. */
   append(ids: readonly number[]): DealtTokens[] {
     const held = this.#positions.map((positions) => positions.length)
-    const dealt = dealTokens(ids.length, held).map((offsets, rank) => this.#store(ids, offsets, rank))
+    const dealt = zigzagPartition(ids.length, held).map((offsets, rank) => this.#store(ids, offsets, rank))
     this.#length += ids.length
     return dealt
   }

@@ -47,7 +47,7 @@ export async function choosePlan(cluster: Cluster, request: PlanRequest): Promis
   const promptTokens = request.promptTokens ?? Math.max(1, Math.min(TYPICAL.prompt, reservedTokens - outputTokens))
   const shape = readModelShape(model, weights, cacheType)
   const calibration = await calibrate(cluster, shape)
-  const { chosen, misfits } = searchPlans(
+  const { chosen, infeasible } = searchPlans(
     calibration.cluster,
     shape,
     {
@@ -58,6 +58,6 @@ export async function choosePlan(cluster: Cluster, request: PlanRequest): Promis
   )
   if (chosen) return { plan: chosen.plan, layers: chosen.stages.map(({ layers }) => layers) }
   throw new InvalidInputError(
-    `${model} does not fit this cluster in any plan: ${misfits[0]?.reason ?? 'it has no devices'}; add nodes, or take a smaller context or quantized weights`,
+    `${model} does not fit this cluster in any plan: ${infeasible[0]?.reason ?? 'it has no devices'}; add nodes, or take a smaller context or quantized weights`,
   )
 }

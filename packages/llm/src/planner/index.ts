@@ -8,5 +8,5 @@ export { type ModelShape, readModelShape, type WeightFormat } from './model-shap
 export type { Dimension } from './placement.js'
 export { explain, planName } from './reason.js'
 export { type SearchOptions, type SearchResult, searchPlans } from './search.js'
-export { type Candidate, type Misfit, type Prediction, Simulator, type StagePrediction } from './simulate.js'
+export { type Candidate, type InfeasiblePlan, type Prediction, Simulator, type StagePrediction } from './simulate.js'
 export type { Objective, Workload } from './workload.js'

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { grandTeton, llama405B, paperCases } from '../testing/context-parallelism-paper.js'
-import { isMisfit, Simulator } from './simulate.js'
+import { isInfeasible, Simulator } from './simulate.js'
 
 for (const paperCase of paperCases) {
   const { source, tokens, cached = 0, sequence, tensor } = paperCase
@@ -20,7 +20,7 @@ for (const paperCase of paperCases) {
       plan: { pipeline: 1, tensor, sequence },
       replicas: 1,
     })
-    if (isMisfit(predicted)) return t.fail(predicted.reason)
+    if (isInfeasible(predicted)) return t.fail(predicted.reason)
     const within = (figure: string, actual: number, expected: number | undefined) => {
       if (expected === undefined) return
       const off = actual / expected - 1

@@ -4,7 +4,7 @@ import { grandTeton, llama405B } from '../testing/context-parallelism-paper.js'
 import { type ClusterSpec, countDevices, type NodeGroup } from './cluster.js'
 import type { ModelShape } from './model-shape.js'
 import { score, searchPlans } from './search.js'
-import { isMisfit, type Prediction, Simulator } from './simulate.js'
+import { isInfeasible, type Prediction, Simulator } from './simulate.js'
 import type { Workload } from './workload.js'
 
 const f16 = { name: 'f16', bytesPerWeight: 2, block: 1 }
@@ -97,7 +97,7 @@ function exhaustive(cluster: ClusterSpec, model: ModelShape, workload: Workload)
           for (let replicas = 1; replicas * sequence * tensor * pipeline <= devices; replicas++) {
             for (const layers of divisions) {
               const outcome = simulator.simulate({ plan: { pipeline, tensor, sequence }, replicas, layers })
-              if (isMisfit(outcome) || outcome.stages.some(({ memory, limit }) => isOver(memory, limit))) continue
+              if (isInfeasible(outcome) || outcome.stages.some(({ memory, limit }) => isOver(memory, limit))) continue
               if (!best || score(outcome, workload) < score(best, workload)) best = outcome
             }
           }
@@ -145,9 +145,9 @@ test('4,096 GPUs are planned for without trying every plan', (t) => {
     ...{ promptTokens: 8000, outputTokens: 500, concurrency: 2000, chunkTokens: 8000, cachedTokens: 0 },
     objective: 'throughput',
   }
-  const { chosen, fitting, misfits } = searchPlans(grandTeton(512), llama405B, workload)
+  const { chosen, fitting, infeasible } = searchPlans(grandTeton(512), llama405B, workload)
   t.true(chosen!.workers <= 4096)
   t.true(chosen!.replicas > 1)
-  t.true(fitting.length + misfits.length < 20_000)
-  t.log(`${fitting.length} fit, ${misfits.length} do not: ${JSON.stringify(chosen!.plan)} x ${chosen!.replicas}`)
+  t.true(fitting.length + infeasible.length < 20_000)
+  t.log(`${fitting.length} fit, ${infeasible.length} do not: ${JSON.stringify(chosen!.plan)} x ${chosen!.replicas}`)
 })

@@ -2,7 +2,7 @@ import type { Plan } from '../parallel/plan.js'
 import { type ClusterSpec, countDevices, countNodes, type NodeGroup } from './cluster.js'
 import type { ModelShape } from './model-shape.js'
 import { DEFAULT_MAPPING, type Dimension, place } from './placement.js'
-import { type Candidate, isMisfit, type Misfit, type Prediction, Simulator } from './simulate.js'
+import { type Candidate, type InfeasiblePlan, isInfeasible, type Prediction, Simulator } from './simulate.js'
 import type { Workload } from './workload.js'
 
 /** What the search may choose. */
@@ -21,7 +21,7 @@ export interface SearchResult {
   chosen: Prediction | undefined
   /** Those that fit, best first. */
   fitting: Prediction[]
-  misfits: Misfit[]
+  infeasible: InfeasiblePlan[]
 }
 
 /** Plans as good as the best but for this share are preferred if they need fewer workers. */
@@ -57,8 +57,8 @@ export function searchPlans(
     if (!known || score(prediction, workload) < score(known, workload)) best.set(key, prediction)
   }
   const fitting = [...best.values()].sort((a, b) => score(a, workload) - score(b, workload) || a.workers - b.workers)
-  const misfits = (searches[0]?.misfits ?? []).filter((misfit) => !best.has(keyOf(misfit)))
-  return { chosen: choose(fitting, workload), fitting, misfits }
+  const infeasible = (searches[0]?.infeasible ?? []).filter((plan) => !best.has(keyOf(plan)))
+  return { chosen: choose(fitting, workload), fitting, infeasible }
 }
 
 /** What is to be as small as can be: seconds a request, or seconds an output token. */
@@ -81,7 +81,7 @@ function keyOf({ plan, replicas }: { plan: Plan; replicas: number }): string {
 
 class Search {
   readonly fitting: Prediction[] = []
-  readonly misfits: Misfit[] = []
+  readonly infeasible: InfeasiblePlan[] = []
   readonly #seen = new Map<string, Prediction | undefined>()
   readonly #devices: number
   readonly #mapping: readonly Dimension[]
@@ -160,9 +160,9 @@ class Search {
     const key = keyOf(candidate)
     if (this.#seen.has(key)) return this.#seen.get(key)
     const outcome = this.simulator.simulate({ ...candidate, mapping: this.#mapping })
-    if (isMisfit(outcome)) this.misfits.push(outcome)
+    if (isInfeasible(outcome)) this.infeasible.push(outcome)
     else this.fitting.push(outcome)
-    const found = isMisfit(outcome) ? undefined : outcome
+    const found = isInfeasible(outcome) ? undefined : outcome
     this.#seen.set(key, found)
     return found
   }

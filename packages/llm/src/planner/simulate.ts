@@ -60,13 +60,13 @@ export interface Prediction {
 }
 
 /** Why a plan cannot be used. */
-export interface Misfit {
+export interface InfeasiblePlan {
   plan: Plan
   replicas: number
   reason: string
 }
 
-export function isMisfit(outcome: Prediction | Misfit): outcome is Misfit {
+export function isInfeasible(outcome: Prediction | InfeasiblePlan): outcome is InfeasiblePlan {
   return 'reason' in outcome
 }
 
@@ -81,19 +81,19 @@ export class Simulator {
   ) {}
 
   /** Predicts what a plan does, or why it cannot be used. */
-  simulate({ plan, replicas, mapping = DEFAULT_MAPPING, layers }: Candidate): Prediction | Misfit {
-    const misfit = (reason: string): Misfit => ({ plan, replicas, reason })
+  simulate({ plan, replicas, mapping = DEFAULT_MAPPING, layers }: Candidate): Prediction | InfeasiblePlan {
+    const infeasible = (reason: string): InfeasiblePlan => ({ plan, replicas, reason })
     const { model, workload } = this
-    if (plan.pipeline > model.layers) return misfit(`the model has ${model.layers} layers`)
-    if (plan.tensor > model.heads) return misfit(`the model has ${model.heads} heads`)
-    if (replicas > workload.concurrency) return misfit(`only ${workload.concurrency} requests at a time`)
+    if (plan.pipeline > model.layers) return infeasible(`the model has ${model.layers} layers`)
+    if (plan.tensor > model.heads) return infeasible(`the model has ${model.heads} heads`)
+    if (replicas > workload.concurrency) return infeasible(`only ${workload.concurrency} requests at a time`)
     const places = place(this.cluster, plan, replicas, mapping)
-    if (!places) return misfit('not enough devices')
+    if (!places) return infeasible('not enough devices')
     const sequences = Math.ceil(workload.concurrency / replicas)
     const predicted: { replica: ReplicaOutcome; count: number }[] = []
     for (const replicaPlace of places) {
       const replica = new ReplicaSimulation(this, plan, sequences, replicaPlace).run(layers)
-      if (typeof replica === 'string') return misfit(replica)
+      if (typeof replica === 'string') return infeasible(replica)
       predicted.push({ replica, count: replicaPlace.count })
     }
     return join(plan, replicas, mapping, workload, predicted)

@@ -24,7 +24,7 @@ export function isLoss(error: unknown): boolean {
 }
 
 /** The fate of a ref's value that lives in another process: brought over where it is wanted, recovered where it is lost. */
-export class Elsewhere {
+export class RemoteRefState {
   #state: 'away' | 'here' | 'failed' = 'away'
   #bringing: Promise<void> | undefined
   #recovering: Promise<void> | undefined

@@ -1,12 +1,12 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { countBelow, dealTokens } from './deal.js'
 import { partition } from './plan.js'
+import { countBelow, zigzagPartition } from './zigzag.js'
 
 test('every token is dealt once, each rank gets a rising list, and ranks end up as equal as what they hold allows', (t) => {
   fc.assert(
     fc.property(fc.nat(300), fc.array(fc.nat(40), { minLength: 1, maxLength: 8 }), (count, held) => {
-      const dealt = dealTokens(count, held)
+      const dealt = zigzagPartition(count, held)
       t.deepEqual(
         dealt.flat().sort((a, b) => a - b),
         Array.from({ length: count }, (_, i) => i),
@@ -25,7 +25,7 @@ test('every token is dealt once, each rank gets a rising list, and ranks end up 
 })
 
 test('causal work is even: with 2 ranks and 1,024 tokens the ranks attend to equally many pairs within 1 %', (t) => {
-  const work = dealTokens(1024, [0, 0]).map((offsets) => offsets.reduce((sum, offset) => sum + offset + 1, 0))
+  const work = zigzagPartition(1024, [0, 0]).map((offsets) => offsets.reduce((sum, offset) => sum + offset + 1, 0))
   t.true(Math.abs(work[0]! - work[1]!) / work[0]! < 0.01)
 })
 

@@ -16,7 +16,7 @@ interface Answer {
 }
 
 /** Asks the processes of the cluster what they own, and to give up what they use no more. One that does not answer, being busy, is left out. */
-export class Census {
+export class ClusterState {
   readonly #drivers: ReadonlyMap<string, Peer>
   readonly #workers: WorkerPool
   readonly #leases: LeaseTable

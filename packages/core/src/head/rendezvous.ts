@@ -6,15 +6,15 @@ interface Meeting {
 }
 
 /** Where the members of a group tell each other of themselves: all wait until the last has come. */
-export class Meetings {
-  readonly #meetings = new Map<string, Meeting>()
+export class Rendezvous {
+  readonly #rendezvous = new Map<string, Meeting>()
 
   /** What all members gave, in rank order, once all are there. */
   meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]> {
-    let meeting = this.#meetings.get(id)
+    let meeting = this.#rendezvous.get(id)
     if (!meeting) {
       meeting = { values: [], waiting: new Map() }
-      this.#meetings.set(id, meeting)
+      this.#rendezvous.set(id, meeting)
     }
     const { values, waiting } = meeting
     waiting.get(rank)?.reject(new Error(`rank ${rank} has come a second time`))
@@ -22,15 +22,15 @@ export class Meetings {
     return new Promise((resolve, reject) => {
       waiting.set(rank, { resolve, reject })
       if (waiting.size < size) return
-      this.#meetings.delete(id)
+      this.#rendezvous.delete(id)
       for (const member of waiting.values()) member.resolve(values)
     })
   }
 
   /** Ends a meeting that cannot come about. */
   leave(id: string, reason: string): void {
-    const meeting = this.#meetings.get(id)
-    this.#meetings.delete(id)
+    const meeting = this.#rendezvous.get(id)
+    this.#rendezvous.delete(id)
     for (const member of meeting?.waiting.values() ?? []) member.reject(new CollectiveError(reason))
   }
 }

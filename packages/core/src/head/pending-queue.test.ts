@@ -1,10 +1,10 @@
 import test from 'ava'
 import { TroupeError } from '../common/errors.js'
+import { PendingQueue } from './pending-queue.js'
 import { ResourcePool } from './resource-pool.js'
-import { WaitingLine } from './waiting-line.js'
 
 test('a demand that is dropped fails at once, and what it kept from others is theirs', async (t) => {
-  const line = new WaitingLine(() => {})
+  const line = new PendingQueue(() => {})
   const pool = new ResourcePool({ cpu: 2 })
   const held = pool.take({ cpu: 1 })!
   const wait = (owner: string, cpu: number) => {

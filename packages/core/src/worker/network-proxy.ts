@@ -1,13 +1,13 @@
+import { ipcEndpoint } from '../transport/connection-manager.js'
 import type { Link, LinkEvents, PeerIdentity } from '../transport/link.js'
 import { LocalLink, LocalListener } from '../transport/local-link.js'
 import { network } from '../transport/network.js'
 import type { Secret } from '../transport/secret.js'
-import { ipcEndpoint } from '../transport/switchboard.js'
-import type { Parcel } from '../transport/wire.js'
+import type { Packet } from '../transport/wire.js'
 import type { HostAnswer, HostRequest } from './thread.js'
 
 /** Carries the connections of one thread that leave the host: over ZeroMQ outside, over sockets of the kernel inside. */
-export class Relay {
+export class NetworkProxy {
   readonly #open = new Set<() => void>()
   readonly #listening = new Map<number, () => void>()
   readonly #secret: Secret
@@ -74,7 +74,7 @@ export class Relay {
 function passingTo(link: Link, lost = () => {}): LinkEvents {
   return {
     opened() {},
-    received: ([bytes, ...attachments]) => link.post({ bytes: bytes!, attachments } satisfies Parcel),
+    received: ([bytes, ...attachments]) => link.post({ bytes: bytes!, attachments } satisfies Packet),
     lost() {
       link.close()
       lost()

@@ -7,7 +7,7 @@ import type { Range } from './plan.js'
  *
  * @returns For each rank the offsets, rising, of its tokens among the `count`.
  */
-export function dealTokens(count: number, held: readonly number[]): number[][] {
+export function zigzagPartition(count: number, held: readonly number[]): number[][] {
   const shares = evenShares(count, held)
   const dealt: number[][] = held.map(() => [])
   let next = 0

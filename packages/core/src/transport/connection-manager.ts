@@ -35,31 +35,31 @@ export function ipcEndpoint(processId: string): string {
 }
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
-export class Switchboard {
+export class ConnectionManager {
   readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
   readonly #mayRest: boolean
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
-  /** The switchboards that keep this process alive together: while one awaits something, all receive. */
-  readonly #household: { readonly members: Set<Switchboard>; someRest: boolean }
-  /** Whatever comes in is handled in the context that this switchboard was made in. */
+  /** The connection managers that keep this process alive together: while one awaits something, all receive. */
+  readonly #keepAliveGroup: { readonly members: Set<ConnectionManager>; someRest: boolean }
+  /** Whatever comes in is handled in the context that it was made in. */
   readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
 
   /**
    * @param secret what the processes of the cluster know each other by
    * @param mayRest whether this process may end while connections are open on which nothing is awaited
-   * @param host another switchboard of this process
+   * @param host the connections that this process has already
    */
   constructor(
     readonly self: PeerIdentity,
     readonly secret: Secret,
     mayRest = false,
-    host?: Switchboard,
+    host?: ConnectionManager,
   ) {
     this.#mayRest = host ? host.#mayRest : mayRest
-    this.#household = host ? host.#household : { members: new Set(), someRest: false }
-    this.#household.members.add(this)
+    this.#keepAliveGroup = host ? host.#keepAliveGroup : { members: new Set(), someRest: false }
+    this.#keepAliveGroup.members.add(this)
   }
 
   /**
@@ -219,14 +219,14 @@ export class Switchboard {
     for (const peer of this.#accepted) {
       if (!peer.isLost) peer.disconnect(new LinkLostError('this process stopped listening'))
     }
-    this.#household.members.delete(this)
+    this.#keepAliveGroup.members.delete(this)
   }
 
   #resting(): (() => boolean) | undefined {
     if (!this.#mayRest) return undefined
     return () => {
-      for (const member of this.#household.members) if (!member.#isIdle()) return false
-      this.#household.someRest = true
+      for (const member of this.#keepAliveGroup.members) if (!member.#isIdle()) return false
+      this.#keepAliveGroup.someRest = true
       return true
     }
   }
@@ -239,9 +239,9 @@ export class Switchboard {
 
   /** Has the connections look anew whether they may rest. */
   wake(): void {
-    if (!this.#household.someRest) return
-    this.#household.someRest = false
-    for (const member of this.#household.members) {
+    if (!this.#keepAliveGroup.someRest) return
+    this.#keepAliveGroup.someRest = false
+    for (const member of this.#keepAliveGroup.members) {
       for (const { link } of member.#links.values()) link.wake()
       for (const listener of member.#listeners) listener.wake()
     }

@@ -1,7 +1,7 @@
+import { randomId } from './connection-manager.js'
 import { LinkLostError, LinkRefusedError } from './link.js'
 import type { Secret } from './secret.js'
 import { watchfulDealer } from './sockets.js'
-import { randomId } from './switchboard.js'
 
 /** Milliseconds that a listener has to answer. */
 const TIMEOUT = 5000
@@ -13,8 +13,8 @@ const REFUSALS = 3
  *
  * @throws LinkRefusedError if the listener cuts this process off; LinkLostError if nothing answers
  */
-export async function knock(endpoint: string, secret: Secret): Promise<void> {
-  const socket = watchfulDealer(`knock ${randomId()}`, secret)
+export async function probeListener(endpoint: string, secret: Secret): Promise<void> {
+  const socket = watchfulDealer(`probe ${randomId()}`, secret)
   const { events } = socket
   let outcome: 'none' | 'accepted' | 'refused' = 'none'
   let refusals = 0

@@ -7,7 +7,7 @@ interface Waiting {
 }
 
 /** Lets a number of calls run at a time, in the order they came in. */
-export class Lane {
+export class Semaphore {
   #running = 0
   #turns = 0
   /** The calls that have a turn and take time. */

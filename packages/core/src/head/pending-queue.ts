@@ -53,7 +53,7 @@ interface Waiting {
  * small demands do not starve a large one. It is kept for ten seconds at a time, with breaks as long in which others may pass,
  * because what occupies it may never end, or may wait for one of the others. Tasks that a running task waits for always pass.
  */
-export class WaitingLine {
+export class PendingQueue {
   readonly #waiting = new Set<Waiting>()
   readonly #reports: WaitReports
   #places = 0
