@@ -2,9 +2,11 @@ import type { ChildProcess } from 'node:child_process'
 import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { ChannelTable } from '../channel/channel-table.js'
+import { Deferred } from '../common/deferred.js'
 import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFailureError } from '../common/errors.js'
 import type { ActorFailure } from '../common/hooks.js'
-import { LATE, RunClock, whileRunning } from '../common/run-clock.js'
+import { RunClock, whileRunning } from '../common/run-clock.js'
+import { LATE, within } from '../common/timer.js'
 import { LineWriter } from '../node/line-writer.js'
 import { StartRefusal, startProcess } from '../node/start-process.js'
 import { parseAddress } from '../protocol/address.js'
@@ -101,15 +103,9 @@ async function joinWithinHost(address: string, options: ConnectOptions): Promise
 
 /** A process that is stopped accepts connections, and does not answer. */
 async function withinTime<T>(answer: Promise<T>, cluster: RunningCluster): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => setImmediate(() => reject(noAnswer(cluster))), JOIN_TIMEOUT)
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    clearTimeout(timer)
-  }
+  const outcome = await within(answer, JOIN_TIMEOUT)
+  if (outcome === LATE) throw noAnswer(cluster)
+  return outcome
 }
 
 function noAnswer({ address, program, pid }: RunningCluster, cause?: Error): NodeUnreachableError {
@@ -140,13 +136,14 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
   const connections = new ConnectionManager({ processId: driver, nodeId }, secret, true)
   const place = { endpoint: ipcEndpoint(processId), identity: { processId, nodeId }, timeout: LONGEST }
   const runtime = driverRuntime(connections, place, options)
-  const failed = new Promise<never>((_, reject) => {
-    head.once('error', reject)
-    head.once('exit', (code, signal) => reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`)))
+  const failed = new Deferred<never>()
+  failed.promise.catch(() => {})
+  head.once('error', failed.reject)
+  head.once('exit', (code, signal) => {
+    failed.reject(new ClusterLostError(`the head ended with ${signal ?? `code ${code}`}`))
   })
-  failed.catch(() => {})
   try {
-    await within(head, Promise.race([runtime.joinAsDriver(namespace), failed]))
+    await whileStarting(head, Promise.race([runtime.joinAsDriver(namespace), failed.promise]))
     await sendDirectory(runtime, options)
   } catch (error) {
     runtime.close('the head did not start')
@@ -159,7 +156,7 @@ export async function startCluster(options: ConnectOptions): Promise<Joined> {
 }
 
 /** @throws ClusterLostError if the head takes too long */
-async function within<T>({ pid }: ChildProcess, joined: Promise<T>): Promise<T> {
+async function whileStarting<T>({ pid }: ChildProcess, joined: Promise<T>): Promise<T> {
   const clock = pid === undefined ? undefined : new RunClock(pid)
   const outcome = await whileRunning(joined, START_TIMEOUT, () => clock?.look())
   if (outcome !== LATE) return outcome

@@ -2,7 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
-import { LATE, RunClock, whileRunning } from './run-clock.js'
+import { RunClock, whileRunning } from './run-clock.js'
+import { LATE } from './timer.js'
 
 /** A process that has begun to run this. */
 async function begun(

@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { statusOf } from './process-status.js'
+import { LATE } from './timer.js'
 
 /** Milliseconds between two looks at how long a process has had to run. */
 const LOOK_INTERVAL = 500
@@ -10,8 +11,6 @@ const TICK = 10
 /** States of a thread that would go on if it could: it waits for CPU or for a disk, or was stopped. */
 const HELD_UP = 'RDTt'
 
-/** What a promise that was waited for becomes when time is up. */
-export const LATE = Symbol('late')
 const SETTLED = Symbol('settled')
 
 /**

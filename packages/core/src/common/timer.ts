@@ -1,3 +1,4 @@
+import { Deferred } from './deferred.js'
 import { InvalidInputError } from './errors.js'
 
 /** The most milliseconds that a timer of Node waits; with more it fires at once. */
@@ -15,11 +16,14 @@ const TURN = 100
 /**
  * Calls a function once the event loop has turned for some milliseconds, so that they pass only while this process can run and
  * take in what others send; finite ones only. Returns what calls that off.
+ *
+ * @param keepsAlive whether the process waits for it
  */
-export function afterTurns(milliseconds: number, act: () => void): () => void {
+export function afterTurns(milliseconds: number, act: () => void, { keepsAlive = true } = {}): () => void {
   let timer: NodeJS.Timeout
   const wait = (rest: number) => {
     timer = setTimeout(() => setImmediate(turned, rest), Math.min(rest, TURN))
+    if (!keepsAlive) timer.unref()
   }
   let isOff = false
   const turned = (rest: number) => {
@@ -46,4 +50,21 @@ export function after(milliseconds: number, act: () => void): () => void {
   }
   wait(milliseconds)
   return () => clearTimeout(timer)
+}
+
+/** What {@link within} gives for a promise that took too long. */
+export const LATE = Symbol('late')
+
+/**
+ * What a promise resolves with, or LATE after some milliseconds, which pass only while this process can run and take in what
+ * others send. It keeps no process alive.
+ */
+export async function within<T>(promise: PromiseLike<T>, milliseconds: number): Promise<T | typeof LATE> {
+  const late = new Deferred<typeof LATE>()
+  const callOff = afterTurns(milliseconds, () => late.resolve(LATE), { keepsAlive: false })
+  try {
+    return await Promise.race([promise, late.promise])
+  } finally {
+    callOff()
+  }
 }

@@ -3,6 +3,7 @@ import { makeChannel } from '../channel/channel.js'
 import type { Inlet } from '../channel/inlet.js'
 import { messageOf, NOTHING } from '../channel/message.js'
 import type { Outlet } from '../channel/outlet.js'
+import { Deferred } from '../common/deferred.js'
 import { CollectivePart } from './collective.js'
 import type { BindMethod } from './parts.js'
 import type { PartSpec, Prepared, Step, StepRecord, ValueId, Wiring } from './protocol.js'
@@ -31,14 +32,12 @@ export class GraphPart {
   #records: StepRecord[] | undefined
   #isEnded = false
   #isScheduled = false
-  #finish!: () => void
+  readonly #ended = new Deferred()
   readonly #wake = () => this.#turn()
 
   /** @throws InvalidInputError if the actor lacks a method */
   constructor({ graph, maxInFlight, steps, outlets, token }: PartSpec, bind: BindMethod) {
-    this.ended = new Promise((resolve) => {
-      this.#finish = resolve
-    })
+    this.ended = this.#ended.promise
     const bound = steps.map((step) => (step.kind === 'call' ? bind(step.method) : undefined))
     const ranks: Prepared['ranks'][number][] = []
     for (const [index, step] of steps.entries()) {
@@ -86,7 +85,7 @@ export class GraphPart {
       outlet.close()
       forget()
     }
-    this.#finish()
+    this.#ended.resolve()
   }
 
   #add(step: Step, bound: ReturnType<BindMethod> | undefined, collective: CollectivePart | undefined): void {

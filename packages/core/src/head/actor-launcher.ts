@@ -1,5 +1,5 @@
 import { ActorDiedError, TroupeError } from '../common/errors.js'
-import { LATE } from '../common/run-clock.js'
+import { LATE } from '../common/timer.js'
 import type { Death, SpawnRequest, WorkerFolders } from '../protocol/actor.js'
 import type { ActorRegistry } from './actor-registry.js'
 import { placeMesh } from './placement.js'

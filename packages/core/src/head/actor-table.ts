@@ -1,5 +1,5 @@
 import { ActorDiedError } from '../common/errors.js'
-import { LATE } from '../common/run-clock.js'
+import { LATE } from '../common/timer.js'
 import type { ActorRecord, ActorState, Death, Spawned, SpawnRequest } from '../protocol/actor.js'
 import { STOP_TIMEOUT } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'

@@ -1,4 +1,5 @@
-import { LATE, whileRunning } from '../common/run-clock.js'
+import { whileRunning } from '../common/run-clock.js'
+import { LATE } from '../common/timer.js'
 import type { Inventory, ObjectInfo, ProcessInfo, TaskInfo } from '../protocol/listing.js'
 import type { InventoryService } from '../protocol/services.js'
 import { control } from '../transport/control.js'

@@ -3,6 +3,7 @@ import { appendFile, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
+import { Deferred } from '../common/deferred.js'
 import { InvalidInputError } from '../common/errors.js'
 import type { OwnFolder } from '../node/own-folder.js'
 import { type DirectoryId, directoryId, moduleTypeOf, newHash } from '../protocol/directory-id.js'
@@ -45,10 +46,7 @@ export class DirectoryStore {
       }
       await known.settled
     }
-    let settle!: () => void
-    const settled = new Promise<void>((resolve) => {
-      settle = resolve
-    })
+    const { promise: settled, resolve: settle } = new Deferred()
     this.#stored.set(id, { path: join(this.#folder.path(), `${id}.tar.gz`), sender, settled, settle })
     return true
   }

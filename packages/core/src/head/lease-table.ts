@@ -1,5 +1,5 @@
 import { InvalidInputError, WorkerDiedError } from '../common/errors.js'
-import { LATE } from '../common/run-clock.js'
+import { LATE } from '../common/timer.js'
 import type { Death } from '../protocol/actor.js'
 import type { Lease, LeaseRequest } from '../protocol/placement.js'
 import { randomId } from '../transport/connection-manager.js'

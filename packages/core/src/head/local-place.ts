@@ -1,4 +1,5 @@
 import { InvalidInputError } from '../common/errors.js'
+import { within } from '../common/timer.js'
 import type { WorkerSpec } from '../protocol/actor.js'
 import type { LocalActorService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
@@ -47,12 +48,7 @@ export class LocalPlace implements WorkerPlace {
   async #end(processId: string): Promise<void> {
     const worker = this.#workers.of(processId)
     if (!worker) return
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, GRACE)
-    })
-    await Promise.race([worker.leave(), late])
-    clearTimeout(timer)
+    await within(worker.leave(), GRACE)
     worker.disconnect('it was ended')
   }
 

@@ -1,5 +1,7 @@
 import { resolve } from 'node:path'
-import { LATE, whileRunning } from '../common/run-clock.js'
+import { Deferred } from '../common/deferred.js'
+import { whileRunning } from '../common/run-clock.js'
+import { LATE, within } from '../common/timer.js'
 import type { Death, ProcessSettings, ThreadPlace, WorkerFolders } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
 import type { NodeService, WorkerService } from '../protocol/services.js'
@@ -60,16 +62,12 @@ export class WorkerProcess {
   death: Death | undefined
   #tcp: string | undefined
   #peer: Peer | undefined
-  #joined!: () => void
-  readonly joined = new Promise<void>((resolve) => {
-    this.#joined = resolve
-  })
-  #exited!: (death: Death) => void
+  readonly #joined = new Deferred()
+  readonly joined = this.#joined.promise
+  readonly #exited = new Deferred<Death>()
+  readonly exited = this.#exited.promise
   /** The modules that it is to import, by whose they are. */
   readonly #importing = new Map<string, () => void>()
-  readonly exited = new Promise<Death>((resolve) => {
-    this.#exited = resolve
-  })
 
   constructor(readonly node: WorkerPlace) {}
 
@@ -95,13 +93,7 @@ export class WorkerProcess {
 
   /** Resolves when it has ended, or that has not been reported long after its connection broke. */
   async #exitedSoon(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => {
-      // Nothing is kept running by it, also where another answer comes first.
-      timer = setTimeout(resolve, EXIT_REPORT).unref()
-    })
-    await Promise.race([this.exited, timeout])
-    clearTimeout(timer)
+    await within(this.exited, EXIT_REPORT)
   }
 
   /** What it serves to the head; only once it has joined. */
@@ -123,12 +115,12 @@ export class WorkerProcess {
     this.#peer = peer
     this.pid = pid
     this.#tcp = tcp
-    this.#joined()
+    this.#joined.resolve()
   }
 
   exit(death: Death): void {
     this.death = death
-    this.#exited(death)
+    this.#exited.resolve(death)
     this.holder?.exited(death)
   }
 

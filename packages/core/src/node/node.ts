@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os'
+import { Deferred } from '../common/deferred.js'
 import { ClusterLostError } from '../common/errors.js'
 import type { WorkerSpec } from '../protocol/actor.js'
 import type { DirectoryId } from '../protocol/directory-id.js'
@@ -29,21 +30,16 @@ export interface NodeOptions {
 export class JoinedNode {
   /** Rejects when the head has gone. */
   readonly lost: Promise<never>
-  #lose!: (error: Error) => void
+  readonly #lost = new Deferred<never>()
   #agent: NodeAgent | undefined
   #finish: () => Promise<void> = async () => {}
-  #joined!: (agent: NodeAgent) => void
   /** The head's first request may come in with its answer to joining. */
-  readonly #untilJoined = new Promise<NodeAgent>((resolve) => {
-    this.#joined = resolve
-  })
+  readonly #joined = new Deferred<NodeAgent>()
   readonly #connections: ConnectionManager
 
   private constructor(connections: ConnectionManager) {
     this.#connections = connections
-    this.lost = new Promise((_, reject) => {
-      this.#lose = reject
-    })
+    this.lost = this.#lost.promise
     this.lost.catch(() => {})
   }
 
@@ -65,7 +61,7 @@ export class JoinedNode {
       { processId: 'head', nodeId: '' },
       {
         call: (call) => void serve(node.#requests(), call),
-        lost: () => node.#lose(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
+        lost: () => node.#lost.reject(new ClusterLostError(`the head at ${head.host}:${head.port} has gone`)),
       },
     )
     try {
@@ -89,7 +85,7 @@ export class JoinedNode {
         (id, offset) => control<NodeSession>(peer).readDirectory(id, offset),
       )
       node.#finish = () => control<NodeSession>(peer).finishNode()
-      node.#joined(node.#agent)
+      node.#joined.resolve(node.#agent)
       return node
     } catch (error) {
       connections.close()
@@ -106,12 +102,12 @@ export class JoinedNode {
 
   #requests() {
     return {
-      startWorker: async (spec: WorkerSpec) => (await this.#untilJoined).startWorker(spec),
-      endWorker: async (processId: string) => (await this.#untilJoined).endWorker(processId),
-      stackOf: async (processId: string) => (await this.#untilJoined).stackOf(processId),
-      hadToRun: async (processId: string) => (await this.#untilJoined).hadToRun(processId),
-      prepareDirectory: async (id: DirectoryId) => (await this.#untilJoined).prepareDirectory(id),
-      dropDirectory: async (id: DirectoryId) => (await this.#untilJoined).dropDirectory(id),
+      startWorker: async (spec: WorkerSpec) => (await this.#joined.promise).startWorker(spec),
+      endWorker: async (processId: string) => (await this.#joined.promise).endWorker(processId),
+      stackOf: async (processId: string) => (await this.#joined.promise).stackOf(processId),
+      hadToRun: async (processId: string) => (await this.#joined.promise).hadToRun(processId),
+      prepareDirectory: async (id: DirectoryId) => (await this.#joined.promise).prepareDirectory(id),
+      dropDirectory: async (id: DirectoryId) => (await this.#joined.promise).dropDirectory(id),
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
-import { LATE, RunClock, whileRunning } from '../common/run-clock.js'
+import { RunClock, whileRunning } from '../common/run-clock.js'
+import { LATE } from '../common/timer.js'
 import type { Death, ProcessSettings } from '../protocol/actor.js'
 import type { WorkerSettings } from '../protocol/boot.js'
 import type { NodeEvents } from '../protocol/services.js'

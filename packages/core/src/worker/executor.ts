@@ -1,7 +1,8 @@
+import { Deferred } from '../common/deferred.js'
 import { InvalidInputError } from '../common/errors.js'
 import { type ActorFailure, type Decision, hooks } from '../common/hooks.js'
 import type { Method } from '../common/method.js'
-import { afterTurns } from '../common/timer.js'
+import { LATE, within } from '../common/timer.js'
 import { type Concurrency, STOP_TIMEOUT } from '../protocol/actor.js'
 import { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
@@ -23,10 +24,7 @@ function placeOf(name: string, limit: number): Place {
 export class Executor {
   #instance: Record<string, unknown> | undefined
   #finishing: Promise<void> | undefined
-  #constructed!: () => void
-  readonly #untilConstructed = new Promise<void>((resolve) => {
-    this.#constructed = resolve
-  })
+  readonly #constructed = new Deferred()
   /** What the actor decides about those that it spawned. */
   supervise: ((failure: ActorFailure) => Decision | Promise<Decision>) | undefined
   /** Where methods of no group take their turns. */
@@ -52,13 +50,13 @@ export class Executor {
     await hookOf(instance, 'onStart')?.()
     if (restart) await hookOf(instance, 'onRestart')?.(restart)
     this.#instance = instance
-    this.#constructed()
+    this.#constructed.resolve()
   }
 
   run(call: IncomingCall): void {
     const subject = `the result of ${this.#name}.${call.method}`
     const { semaphore, watch } = this.#placeOf(call.method)
-    const run = () => (this.#instance ? this.#invoke(call) : this.#untilConstructed.then(() => this.#invoke(call)))
+    const run = () => (this.#instance ? this.#invoke(call) : this.#constructed.promise.then(() => this.#invoke(call)))
     void runCall({ call, subject, run, watch }, semaphore)
   }
 
@@ -80,17 +78,15 @@ export class Executor {
 
   async #finish(): Promise<void> {
     if (!this.#instance) return
-    const late = `onStop of ${this.#name} has not ended within ${STOP_TIMEOUT / 1000} s, and is given up`
-    let callOff = () => {}
-    const timeout = new Promise((_, reject) => {
-      callOff = afterTurns(STOP_TIMEOUT, () => reject(new Error(late)))
-    })
+    const stop = hookOf(this.#instance, 'onStop')
+    if (!stop) return
     try {
-      await Promise.race([hookOf(this.#instance, 'onStop')?.(), timeout])
+      const outcome = await within((async () => stop())(), STOP_TIMEOUT)
+      if (outcome !== LATE) return
+      console.error(new Error(`onStop of ${this.#name} has not ended within ${STOP_TIMEOUT / 1000} s, and is given up`))
     } catch (error) {
       console.error(error)
     }
-    callOff()
   }
 
   /**

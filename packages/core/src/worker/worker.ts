@@ -2,6 +2,7 @@ import { registeredClass } from '../api/actor.js'
 import { ChannelTable } from '../channel/channel-table.js'
 import { collectGarbage } from '../common/collect-garbage.js'
 import { InvalidInputError } from '../common/errors.js'
+import { within } from '../common/timer.js'
 import { GraphParts } from '../graph/parts.js'
 import { type ActorRecord, type ActorSpec, STOP, TASK, TASK_OF_SEVERAL, type WorkerFolders } from '../protocol/actor.js'
 import type { WorkerSettings } from '../protocol/boot.js'
@@ -284,10 +285,7 @@ export class Worker {
       const results = this.runtime.objects.heldBy(peer.identity.processId)
       if (results.length > 0) await control<CallerService>(peer).bring(results)
     })
-    const timeout = new Promise<void>((resolve) => {
-      setTimeout(resolve, HAND_OVER).unref()
-    })
-    await Promise.race([Promise.allSettled(brought), timeout])
+    await within(Promise.allSettled(brought), HAND_OVER)
   }
 }
 
