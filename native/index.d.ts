@@ -75,13 +75,13 @@ export class Storage {
   release(): void
 }
 
-/** Watches rings in shared memory, each known by its counters of what was written to it and what was read from it. */
-export class Lookout {
+/** Polls rings in shared memory, each known by its counters of what was written to it and what was read from it. */
+export class RingPoller {
   /** Adds a ring whose counters stand in `memory`, which is kept, at these bytes; returns the number that it is removed by. */
   add(memory: Storage, written: number, read: number): number
   remove(ring: number): void
   /** Whether a ring has something to read, now or within some microseconds. Blocks meanwhile, and lets others run. */
-  watch(microseconds: number): boolean
+  poll(microseconds: number): boolean
 }
 
 /** Part of a storage, in host memory or on a GPU. */

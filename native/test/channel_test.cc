@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "memory/steps.h"
+#include "memory/crash_point.h"
 
 using namespace troupe;
 using namespace troupe::channel;
@@ -78,7 +78,7 @@ bool dieAt(int step, Board& board, const std::function<void()>& body, const std:
     alarm(20);
     current = &board;
     lastStep = step;
-    protocolStep = endAtLastStep;
+    crashPoint = endAtLastStep;
     body();
     _exit(0);
   }

@@ -3,8 +3,8 @@
 #include <thread>
 #include <vector>
 
-#include "channel/doorbell.h"
-#include "channel/ring.h"
+#include "sync/eventcount.h"
+#include "sync/ring.h"
 #include "check.h"
 
 using namespace troupe;
@@ -13,7 +13,7 @@ TEST("a ring carries every byte in order between two threads that move pieces of
   constexpr size_t kCapacity = 1 << 10, kTotal = 1 << 20;
   std::vector<uint64_t> memory(Ring::footprint(kCapacity) / 8 + 8);
   auto* start = reinterpret_cast<uint8_t*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
-  Doorbell bell;
+  Eventcount event;
   std::thread writer([&] {
     Ring ring(start, kCapacity);
     std::mt19937 random(1);
@@ -23,7 +23,7 @@ TEST("a ring carries every byte in order between two threads that move pieces of
       for (size_t i = 0; i < size; i++) piece[i] = static_cast<uint8_t>((sent + i) * 31);
       const size_t moved = ring.write(piece.data(), size);
       sent += moved;
-      bell.ring();
+      event.notify();
       if (moved < size) std::this_thread::yield();
     }
   });
@@ -31,20 +31,20 @@ TEST("a ring carries every byte in order between two threads that move pieces of
   std::mt19937 random(2);
   std::vector<uint8_t> piece(2'000);
   for (size_t received = 0; received < kTotal;) {
-    const uint32_t seen = bell.read();
+    const uint32_t seen = event.read();
     const size_t moved = ring.read(piece.data(), random() % piece.size() + 1);
     for (size_t i = 0; i < moved; i++) CHECK(piece[i] == static_cast<uint8_t>((received + i) * 31));
     received += moved;
-    if (moved == 0) bell.wait(seen, std::chrono::milliseconds(100));
+    if (moved == 0) event.wait(seen, std::chrono::milliseconds(100));
   }
   writer.join();
   CHECK(ring.readable() == 0);
 }
 
-TEST("a sleeper wakes when the doorbell rings") {
-  Doorbell bell;
-  const uint32_t seen = bell.read();
-  std::thread ringer([&] { bell.ring(); });
-  while (bell.read() == seen) bell.wait(seen, std::chrono::seconds(10));
-  ringer.join();
+TEST("who waits on an eventcount wakes at an event") {
+  Eventcount event;
+  const uint32_t seen = event.read();
+  std::thread notifier([&] { event.notify(); });
+  while (event.read() == seen) event.wait(seen, std::chrono::seconds(10));
+  notifier.join();
 }

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "check.h"
-#include "memory/steps.h"
+#include "memory/crash_point.h"
 #include "store/extents.h"
 
 using namespace troupe;
@@ -66,7 +66,7 @@ bool inProcess(const StoreHandle& handle, const std::function<void(Store&)>& bod
   if (child == 0) {
     alarm(20);
     lastStep = step;
-    if (step > 0) protocolStep = endAtLastStep;
+    if (step > 0) crashPoint = endAtLastStep;
     const auto store = Store::open(handle);
     body(*store);
     _exit(0);

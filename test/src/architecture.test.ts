@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { faultsOf } from './support/native-rooms.js'
 import { root } from './support/processes.js'
 
 const page = readFileSync(join(root, 'docs', 'architecture.md'), 'utf8')
@@ -27,14 +28,19 @@ test('every file that the page on architecture names exists', (t) => {
   }
 })
 
+/** The rooms in a section's table, in its order. */
+function rowsOf(section: string): string[] {
+  const [text] = page.slice(page.indexOf(section)).split(/\n##+ /)
+  return [...text!.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, room]) => room!)
+}
+
 test('every room has its row on the page', (t) => {
   for (const [folder, section] of [
     ['packages/core', '### core'],
     ['packages/llm', '### llm'],
     ['native', '### native'],
   ] as const) {
-    const text = page.slice(page.indexOf(section)).split('\n### ')[0]!
-    const rows = [...text.matchAll(/^\| `([\w-]+)` \|/gm)].map(([, room]) => room!)
+    const rows = rowsOf(section)
     const rooms = readdirSync(join(root, folder, 'src'), { withFileTypes: true })
     const named = rooms.filter((entry) => entry.isDirectory() && entry.name !== 'testing').map(({ name }) => name)
     t.deepEqual(rows.toSorted(), named.toSorted(), section)
@@ -106,4 +112,48 @@ test('lint takes an import with the order, and refuses circles and files of more
   t.is(unsound.status, 1)
   t.regex(unsound.text, /long\.ts:1:1 lint\/style\/noExcessiveLinesPerFile/)
   t.regex(unsound.text, /a\.ts:1:20 lint\/suspicious\/noImportCycles/)
+})
+
+test('native code includes along the order of the rooms on the page, in files of at most 450 lines', (t) => {
+  const rooms = rowsOf('### native')
+  t.is(rooms.length, 9)
+  t.deepEqual(faultsOf(join(root, 'native'), rooms), [])
+})
+
+test('an include against the order of the native rooms, a circle and a file of more than 450 lines are found', (t) => {
+  const rooms = rowsOf('### native')
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-native-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const write = (path: string, content: string) => {
+    mkdirSync(dirname(join(folder, path)), { recursive: true })
+    writeFileSync(join(folder, path), content)
+  }
+  for (const room of rooms) write(`src/${room}/here.h`, '#pragma once\n')
+  for (const [place, room] of rooms.entries()) {
+    const along = rooms.slice(0, place + 1).map((other) => `#include "${other}/here.h"\n`)
+    write(`src/${room}/along.cc`, `#include <vector>\n${along.join('')}`)
+  }
+  write('src/addon/binding.cc', '#include <napi.h>\n')
+  write('src/memory/long.cc', '//\n'.repeat(450))
+  t.deepEqual(faultsOf(folder, rooms), [])
+
+  const planted: string[] = []
+  const plant = (path: string, content: string) => {
+    write(path, content)
+    planted.push(path)
+  }
+  for (const [place, room] of rooms.slice(0, -1).entries()) {
+    plant(`src/${room}/against.cc`, `#include "${rooms[place + 1]}/here.h"\n`)
+  }
+  plant('src/memory/in_brackets.h', '#  include <addon/here.h>\n')
+  plant('src/store/by_path.cc', '#include "../device/here.h"\n')
+  plant('src/store/beside.cc', '#include "here.h"\n')
+  plant('src/program/napi.cc', '#include <node_api.h>\n')
+  plant('src/elsewhere/new.cc', '\n')
+  plant('src/memory/longer.inl', '//\n'.repeat(451))
+  plant('test/longer_test.cc', '//\n'.repeat(451))
+  plant('src/sync/circle.h', '#include "sync/other.h"\n')
+  write('src/sync/other.h', '#include "sync/circle.h"\n')
+  const faults = faultsOf(folder, rooms).map((fault) => fault.slice(0, fault.indexOf(':')))
+  t.deepEqual(faults.toSorted(), planted.toSorted())
 })

@@ -1,5 +1,5 @@
-#include "addon/channel_face.h"
-#include "addon/faces.h"
+#include "addon/channel_binding.h"
+#include "addon/bindings.h"
 #include "collective/nccl/library.h"
 #include "kernel/kernels.h"
 #include "memory/process.h"
@@ -41,20 +41,20 @@ Napi::Value ncclUniqueId(const Napi::CallbackInfo& info) {
 Napi::Value gpuCount(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), cuda::deviceCount()); }
 
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
-  exports.Set("Storage", StorageFace::define(env));
-  exports.Set("Lookout", LookoutFace::define(env));
-  exports.Set("Communicator", CommunicatorFace::define(env));
-  exports.Set("Program", ProgramFace::define(env));
+  exports.Set("Storage", StorageBinding::define(env));
+  exports.Set("RingPoller", RingPollerBinding::define(env));
+  exports.Set("Communicator", CommunicatorBinding::define(env));
+  exports.Set("Program", ProgramBinding::define(env));
   exports.Set("checkOperation", Napi::Function::New(env, checkOperation));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));
   exports.Set("ncclVersion", Napi::Function::New(env, ncclVersion));
-  exports.Set("Store", StoreFace::define(env));
-  exports.Set("Waker", WakerFace::define(env));
-  exports.Set("ChannelWriter", ChannelWriterFace::define(env));
-  exports.Set("ChannelReader", ChannelReaderFace::define(env));
-  exports.Set("ChannelSet", ChannelSetFace::define(env));
+  exports.Set("Store", StoreBinding::define(env));
+  exports.Set("Waker", WakerBinding::define(env));
+  exports.Set("ChannelWriter", ChannelWriterBinding::define(env));
+  exports.Set("ChannelReader", ChannelReaderBinding::define(env));
+  exports.Set("ChannelSet", ChannelSetBinding::define(env));
   exports.Set("dieWithParent", Napi::Function::New(env, dieWithParent));
   exports.Set("adoptOrphans", Napi::Function::New(env, adoptOrphans));
   exports.Set("reap", Napi::Function::New(env, reap));

@@ -57,15 +57,15 @@ inline std::chrono::nanoseconds timeFrom(const Napi::Value& value, double unit) 
 }
 
 /// Marks the objects of a class, so that those of another are not taken for them.
-template <class Face>
+template <class Binding>
 void tag(const Napi::CallbackInfo& info) {
-  info.This().As<Napi::Object>().TypeTag(&Face::kTag);
+  info.This().As<Napi::Object>().TypeTag(&Binding::kTag);
 }
 
-template <class Face>
-Face& faceFrom(const Napi::Value& value, const char* what) {
-  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&Face::kTag)) {
-    if (Face* face = Face::Unwrap(value.As<Napi::Object>())) return *face;
+template <class Binding>
+Binding& bindingFrom(const Napi::Value& value, const char* what) {
+  if (value.IsObject() && value.As<Napi::Object>().CheckTypeTag(&Binding::kTag)) {
+    if (Binding* binding = Binding::Unwrap(value.As<Napi::Object>())) return *binding;
   }
   throw Napi::TypeError::New(value.Env(), std::string("expected a ") + what);
 }

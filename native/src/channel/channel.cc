@@ -9,7 +9,7 @@
 #include <system_error>
 #include <unistd.h>
 
-#include "memory/steps.h"
+#include "memory/crash_point.h"
 
 namespace troupe::channel {
 
@@ -22,7 +22,7 @@ struct Layout {
     alignas(64) std::atomic<pid_t> holder{kExpected};
     alignas(64) std::atomic<uint64_t> position{0};
     std::atomic<uint64_t> taken{0};
-    alignas(64) Sleeper sleeper;
+    alignas(64) Parker parker;
   };
 
   uint64_t ringBytes;
@@ -31,7 +31,7 @@ struct Layout {
   pid_t writerPid;
   alignas(64) std::atomic<uint64_t> written{0};
   std::atomic<uint32_t> closed{0};
-  alignas(64) Sleeper writer;
+  alignas(64) Parker writer;
 
   Slot* slots() { return reinterpret_cast<Slot*>(this + 1); }
 };
@@ -124,23 +124,23 @@ bool Writer::write(uint32_t tag, const Piece* pieces, size_t count) {
   }
   if (!hasRoom(bytes)) return false;
   auto& layout = mapping_->layout();
-  PROTOCOL_STEP();
+  CRASH_POINT();
   uint8_t* at = mapping_->ring() + (position_ & (mapping_->ringBytes() - 1));
   const Frame frame{static_cast<uint32_t>(bytes), tag};
   std::memcpy(at, &frame, sizeof frame);
   at += sizeof frame;
-  PROTOCOL_STEP();
+  CRASH_POINT();
   for (size_t i = 0; i < count; i++) {
     if (pieces[i].bytes > 0) std::memcpy(at, pieces[i].data, pieces[i].bytes);
     at += pieces[i].bytes;
-    PROTOCOL_STEP();
+    CRASH_POINT();
   }
   position_ += frameBytes(bytes);
   messages_++;
   layout.written.store(position_, std::memory_order_release);
-  PROTOCOL_STEP();
-  for (uint32_t i = 0; i < layout.readers; i++) layout.slots()[i].sleeper.wake(readers_[i].waker);
-  PROTOCOL_STEP();
+  CRASH_POINT();
+  for (uint32_t i = 0; i < layout.readers; i++) layout.slots()[i].parker.unpark(readers_[i].waker);
+  CRASH_POINT();
   return true;
 }
 
@@ -169,14 +169,14 @@ bool Writer::waitForRoom(size_t bytes, std::chrono::nanoseconds timeout) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left.count() <= 0) return false;
     const auto most = std::min<std::chrono::nanoseconds>(left, kLivenessInterval);
-    mapping_->layout().writer.sleep([&] { return hasRoom(bytes) || !hasReaders(); }, most);
+    mapping_->layout().writer.park([&] { return hasRoom(bytes) || !hasReaders(); }, most);
     checkReaders();
   }
   return hasReaders();
 }
 
 bool Writer::armForRoom(size_t bytes) {
-  return mapping_->layout().writer.sleepInLoop([&] { return hasRoom(bytes) || !hasReaders(); });
+  return mapping_->layout().writer.parkInLoop([&] { return hasRoom(bytes) || !hasReaders(); });
 }
 
 void Writer::checkReaders() {
@@ -194,7 +194,7 @@ void Writer::checkReaders() {
 void Writer::close() {
   auto& layout = mapping_->layout();
   if (layout.closed.exchange(1, std::memory_order_seq_cst) != 0) return;
-  for (uint32_t i = 0; i < layout.readers; i++) layout.slots()[i].sleeper.wake(readers_[i].waker);
+  for (uint32_t i = 0; i < layout.readers; i++) layout.slots()[i].parker.unpark(readers_[i].waker);
 }
 
 Reader::Reader(const SharedMemoryHandle& handle, uint32_t index, std::shared_ptr<Waker> waker)
@@ -206,13 +206,13 @@ Reader::Reader(const SharedMemoryHandle& handle, uint32_t index, std::shared_ptr
   if (index >= layout.readers) throw std::out_of_range("the channel has " + std::to_string(layout.readers) + " readers, none at " + std::to_string(index));
   auto& slot = layout.slots()[index];
   pid_t expected = Layout::Slot::kExpected;
-  PROTOCOL_STEP();
+  CRASH_POINT();
   if (!slot.holder.compare_exchange_strong(expected, getpid(), std::memory_order_acq_rel)) {
     const std::string by = expected == Layout::Slot::kGone ? " was closed" : " is process " + std::to_string(expected) + " already";
     throw std::runtime_error("reader " + std::to_string(index) + " of the channel" + by + "; each reader can be opened once");
   }
-  PROTOCOL_STEP();
-  if (waker_) slot.sleeper.setWaker(waker_->address());
+  CRASH_POINT();
+  if (waker_) slot.parker.setWaker(waker_->address());
   position_ = slot.position.load(std::memory_order_relaxed);
 }
 
@@ -235,18 +235,18 @@ bool Reader::peek(Message* message) const {
 void Reader::advance() {
   Message message;
   if (!peek(&message)) return;
-  PROTOCOL_STEP();
+  CRASH_POINT();
   position_ += frameBytes(message.bytes);
   auto& layout = mapping_->layout();
   layout.slots()[index_].position.store(position_, std::memory_order_release);
-  PROTOCOL_STEP();
+  CRASH_POINT();
 }
 
 void Reader::acknowledge(uint64_t messages) {
   auto& layout = mapping_->layout();
   layout.slots()[index_].taken.fetch_add(messages, std::memory_order_release);
-  PROTOCOL_STEP();
-  layout.writer.wake(writerWaker_);
+  CRASH_POINT();
+  layout.writer.unpark(writerWaker_);
 }
 
 bool Reader::wait(std::chrono::nanoseconds timeout) {
@@ -255,26 +255,26 @@ bool Reader::wait(std::chrono::nanoseconds timeout) {
   while (!hasNews()) {
     const auto left = end - std::chrono::steady_clock::now();
     if (left.count() <= 0) return false;
-    sleeper().sleep([this] { return hasNews(); }, std::min<std::chrono::nanoseconds>(left, kLivenessInterval));
+    parker().park([this] { return hasNews(); }, std::min<std::chrono::nanoseconds>(left, kLivenessInterval));
     if (left > kLivenessInterval && !isWriterAlive()) return hasNews();
   }
   return true;
 }
 
-Sleeper& Reader::sleeper() const { return mapping_->layout().slots()[index_].sleeper; }
+Parker& Reader::parker() const { return mapping_->layout().slots()[index_].parker; }
 
 bool Reader::arm() {
-  return sleeper().sleepInLoop([this] { return hasNews(); });
+  return parker().parkInLoop([this] { return hasNews(); });
 }
 
-void Reader::disarm() { sleeper().stayAwake(); }
+void Reader::disarm() { parker().stayAwake(); }
 
 void Reader::close() {
   if (!isOpen_) return;
   isOpen_ = false;
   auto& layout = mapping_->layout();
   layout.slots()[index_].holder.store(Layout::Slot::kGone, std::memory_order_seq_cst);
-  layout.writer.wake(writerWaker_);
+  layout.writer.unpark(writerWaker_);
 }
 
 }  // namespace troupe::channel

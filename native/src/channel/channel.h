@@ -7,7 +7,8 @@
 #include <memory>
 #include <vector>
 
-#include "channel/sleeper.h"
+#include "sync/backoff.h"
+#include "sync/parker.h"
 #include "memory/process.h"
 #include "memory/shared_memory.h"
 
@@ -138,7 +139,7 @@ class Reader {
   bool wait(std::chrono::nanoseconds timeout);
   bool arm();
   void disarm();
-  Sleeper& sleeper() const;
+  Parker& parker() const;
 
   /// Takes no more messages; the writer no longer waits for this reader.
   void close();

@@ -1,6 +1,8 @@
 #include "collective/all_gather.h"
 
-#include "collective/over_hosts.h"
+#include "collective/broadcast.h"
+#include "collective/gather.h"
+#include "collective/host_steps.h"
 #include "collective/shared/staging.h"
 #include "collective/shares.h"
 
@@ -8,6 +10,21 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kMappedBytes = 16 << 10;  // from which on it pays to tell each other where the operands are
+
+void overHosts(Hosts& hosts, const uint8_t* in, const size_t* bytes, uint8_t* out, const Signature& signature) {
+  HostSteps steps(hosts, signature);
+  const auto sizes = byHost(hosts, bytes);
+  const auto offsets = offsetsOf(bytes, rankCount(hosts));
+  std::vector<uint8_t> grouped(steps.leads && !hosts.inOrder() ? offsets.back() : 0);
+  uint8_t* all = hosts.inOrder() ? out : grouped.data();
+  uint8_t* own = all + offsetsOf(sizes.data(), hosts.count())[static_cast<size_t>(hosts.own())];
+  gather(steps.local, in, ofOwnHost(hosts, bytes).data(), own, steps.leader, signature.type);
+  if (steps.leads) {
+    allGather(steps.leaders, own, sizes.data(), all, signature.type);
+    if (!hosts.inOrder()) regroup(hosts, offsets, all, out, true);
+  }
+  broadcast(steps.local, out, out, offsets.back(), steps.leader, signature.type);
+}
 
 }  // namespace
 
@@ -19,7 +36,7 @@ void allGather(Group& group, const uint8_t* in, const size_t* bytes, uint8_t* ou
   if (size == 1) return;
   const Signature signature{OperationKind::AllGather, type, Reduction::Sum, 0, -1, offsets.back(), layoutOf(bytes, size)};
 
-  if (Hosts* hosts = group.hosts()) return allGatherOverHosts(*hosts, in, bytes, out, signature);
+  if (Hosts* hosts = group.hosts()) return overHosts(*hosts, in, bytes, out, signature);
   if (Staging* staging = group.staging()) {
     Staging::Operands operands;
     if (offsets.back() >= kMappedBytes && staging->share(signature, in, bytes[own], out, offsets.back(), &operands)) {

@@ -1,6 +1,6 @@
 #include "collective/broadcast.h"
 
-#include "collective/over_hosts.h"
+#include "collective/host_steps.h"
 #include "collective/shared/staging.h"
 #include "collective/shares.h"
 
@@ -52,6 +52,12 @@ void overShares(Group& group, uint8_t* data, size_t bytes, const Signature& sign
   }
 }
 
+void overHosts(Hosts& hosts, uint8_t* data, size_t bytes, const Signature& signature) {
+  HostSteps steps(hosts, signature);
+  if (steps.leads) broadcast(steps.leaders, data, data, bytes, hosts.hostOf(signature.root), signature.type);
+  broadcast(steps.local, data, data, bytes, steps.leader, signature.type);
+}
+
 }  // namespace
 
 void broadcast(Group& group, const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type) {
@@ -59,7 +65,7 @@ void broadcast(Group& group, const uint8_t* in, uint8_t* out, size_t bytes, int 
   if (gives) copyBytes(out, in, bytes);
   if (group.size() == 1) return;
   const Signature signature{OperationKind::Broadcast, type, Reduction::Sum, 0, root, bytes, 0};
-  if (Hosts* hosts = group.hosts()) return broadcastOverHosts(*hosts, out, bytes, signature);
+  if (Hosts* hosts = group.hosts()) return overHosts(*hosts, out, bytes, signature);
   if (Staging* staging = group.staging()) {
     constexpr size_t piece = Staging::kBytes;
     staging->run(

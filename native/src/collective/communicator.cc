@@ -1,9 +1,7 @@
 #include "collective/communicator.h"
 
 #include <algorithm>
-#include <cstring>
 #include <map>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -156,7 +154,7 @@ void Communicator::forgetAll() {
 }
 
 void Communicator::wake() {
-  inbox_->doorbell().ring();
+  inbox_->events().notify();
   eventfd_write(interrupted_.get(), 1);
 }
 
@@ -170,105 +168,8 @@ void Communicator::abort(const std::string& reason) {
   inbox_->leave(reason);
   wake();
   for (auto& peer : peers_) {
-    if (peer.inbox) peer.inbox->doorbell().ring();
+    if (peer.inbox) peer.inbox->events().notify();
     if (peer.link) peer.link->shutDown(reason);
-  }
-}
-
-void Communicator::fail(const std::string& reason) {
-  const std::string text = "group '" + options_.name + "', rank " + label(rank_) + ": " + reason;
-  abort(text);
-  throw CollectiveError(text);
-}
-
-void Communicator::failLate(const std::string& waitingFor) {
-  fail("nothing moved for " + std::to_string(options_.timeout.count()) + " ms while waiting for " + waitingFor);
-}
-
-void Communicator::failMismatch(const Signature& own, int rank, const Signature& found) {
-  const std::string expected = describe(own), started = describe(found);
-  if (own.device != found.device) {
-    const auto holds = [&](int who, const Signature& signature) {
-      return "rank " + label(who) + " holds the tensor of its " + describe(signature) + (signature.device == 0 ? " in host memory" : " on a GPU");
-    };
-    fail(holds(rank_, own) + ", " + holds(rank, found) + "; the tensors of an operation must be on GPUs, or in host memory, on all ranks");
-  }
-  fail("expected " + expected + " from rank " + label(rank) + ", found " +
-       (expected == started ? "one that is divided otherwise among the ranks" : started) +
-       "; all ranks must start the same operations in the same order");
-}
-
-void Communicator::failSize(const Signature& own, int rank, size_t expected, size_t found) {
-  fail(describe(own) + ": expected " + std::to_string(expected) + " bytes from rank " + label(rank) + ", found " + std::to_string(found) +
-       "; both ranks must give this part the same size");
-}
-
-void Communicator::checkAborted() {
-  if (!aborted_) return;
-  std::lock_guard<std::mutex> lock(reasonMutex_);
-  throw CollectiveError(reason_);
-}
-
-uint8_t* Communicator::scratch(size_t bytes) {
-  if (scratch_.size() < bytes) scratch_.resize(bytes);
-  return scratch_.data();
-}
-
-std::vector<Transfer>& Communicator::transfers() {
-  transfers_.clear();
-  return transfers_;
-}
-
-bool Communicator::advance(Transfer& transfer) {
-  if (transfer.headerDone == 0) transfer.header = {transfer.signature, transfer.bytes};
-  Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
-  if (link == nullptr) return advanceInRing(transfer);
-  if (transfer.outgoing) return link->send(transfer);
-  const bool known = transfer.headerMoved(), moved = link->receive(transfer);
-  if (!known && transfer.headerMoved()) checkHeader(transfer);
-  return moved;
-}
-
-bool Communicator::advanceInRing(Transfer& transfer) {
-  Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-  Ring& ring = transfer.outgoing ? peer.outgoing : peer.incoming;
-  size_t total = 0;
-  const auto move = [&](uint8_t* data, size_t bytes) {
-    const size_t count = transfer.outgoing ? ring.write(data, bytes) : ring.read(data, bytes);
-    total += count;
-    return count;
-  };
-  auto* header = reinterpret_cast<uint8_t*>(&transfer.header);
-  if (!transfer.headerMoved()) transfer.headerDone += move(header + transfer.headerDone, sizeof transfer.header - transfer.headerDone);
-  if (transfer.headerMoved()) {
-    if (!transfer.outgoing && transfer.moved[0] == 0) checkHeader(transfer);
-    transfer.moved[0] += move(transfer.data + transfer.moved[0], transfer.bytes - transfer.moved[0]);
-  }
-  if (total > 0) peer.inbox->doorbell().ring();
-  return total > 0;
-}
-
-void Communicator::checkHeader(const Transfer& transfer) {
-  const auto& found = transfer.header;
-  if (found.signature != transfer.signature) failMismatch(transfer.signature, transfer.peer, found.signature);
-  if (found.bytes != transfer.bytes) failSize(transfer.signature, transfer.peer, transfer.bytes, found.bytes);
-}
-
-void Communicator::transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) {
-  for (auto& transfer : transfers) transfer.signature = signature;
-  transfer(transfers, finished);
-}
-
-// Only the first unfinished message of a peer and direction can move.
-template <class Visit>
-void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit) {
-  std::fill(busy_.begin(), busy_.end(), uint8_t{0});
-  for (const auto& transfer : transfers) {
-    uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
-    Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
-    if (busy || link == nullptr || transfer.finished()) continue;
-    busy = 1;
-    if (transfer.ready) link->forAwaited(transfer, [&](int socket) { visit(socket, transfer.outgoing); });
   }
 }
 
@@ -292,6 +193,17 @@ void Communicator::splitGpus(Communicator& part, int color, int key) {
   if (gpus_) part.gpus_ = gpus_->split(part, color, key);
 }
 
+void Communicator::registerMemory(int id, uint8_t* memory, size_t bytes) {
+  if (gpus_) registrations_[id] = gpus_->registerMemory(memory, bytes);
+}
+
+void Communicator::deregisterMemory(int id) {
+  const auto found = registrations_.find(id);
+  if (found == registrations_.end()) return;
+  if (gpus_) gpus_->deregisterMemory(found->second);
+  registrations_.erase(found);
+}
+
 void Communicator::close() {
   barrier(*this);
   if (gpus_) gpus_->finalize();
@@ -309,112 +221,14 @@ void Communicator::agree(const Signature& signature) {
   }
 }
 
-void Communicator::transfer(std::vector<Transfer>& transfers, const Finished& finished) {
-  size_t first = 0;  // unfinished
-  const auto began = std::chrono::steady_clock::now();
-  bool moving = false;
-  const auto advanceAll = [&] {
-    bool progressed = false;
-    std::fill(busy_.begin(), busy_.end(), uint8_t{0});
-    while (first < transfers.size() && transfers[first].finished()) first++;
-    for (size_t i = first; i < transfers.size(); i++) {
-      auto& transfer = transfers[i];
-      uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
-      if (busy || transfer.finished()) continue;
-      if (transfer.ready && advance(transfer)) {
-        progressed = true;
-        if (transfer.finished()) finished(i);
-      }
-      busy = !transfer.finished();
-    }
-    while (first < transfers.size() && transfers[first].finished()) first++;
-    if (progressed && !moving) {
-      moving = true;
-      addWait(std::chrono::steady_clock::now() - began);
-    }
-    return progressed || first == transfers.size();
-  };
-  const auto check = [&](Wait wait) { checkTransfers(transfers, wait); };
-  checkAborted();
-  while (first < transfers.size()) {
-    if (spinUntil(advanceAll, [] { return false; })) continue;
-    toldStall_ = false;
-    if (!local_) {
-      sleepUntil(advanceAll, check, [&](std::chrono::nanoseconds longest, uint32_t) { pollSockets(transfers, longest); });
-    } else {
-      sleepUntil(advanceAll, check, [&](std::chrono::nanoseconds longest, uint32_t rings) {
-        forAwaitedSockets(transfers, [&](int socket, bool outgoing) {
-          watcher_->watch(socket, outgoing ? EPOLLOUT : EPOLLIN, [this] { inbox_->doorbell().ring(); });
-        });
-        inbox_->doorbell().sleepUnless([&] { return advanceAll() || aborted_; }, longest, rings);
-      });
-    }
-  }
+uint8_t* Communicator::scratch(size_t bytes) {
+  if (scratch_.size() < bytes) scratch_.resize(bytes);
+  return scratch_.data();
 }
 
-void Communicator::pollSockets(const std::vector<Transfer>& transfers, std::chrono::nanoseconds longest) {
-  std::vector<pollfd> wanted{{interrupted_.get(), POLLIN, 0}};
-  forAwaitedSockets(transfers, [&](int socket, bool outgoing) {
-    wanted.push_back({socket, static_cast<short>(outgoing ? POLLOUT : POLLIN), 0});
-  });
-  const auto milliseconds = std::chrono::ceil<std::chrono::milliseconds>(longest);
-  poll(wanted.data(), wanted.size(), static_cast<int>(std::min<int64_t>(milliseconds.count(), INT32_MAX)));
-  eventfd_t count;
-  if (wanted[0].revents != 0) eventfd_read(interrupted_.get(), &count);
-}
-
-void Communicator::checkTransfers(const std::vector<Transfer>& transfers, Wait wait) {
-  std::string waiting;
-  for (const auto& transfer : transfers) {
-    if (transfer.finished() || !transfer.ready) continue;
-    const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-    checkPresent(transfer.peer, [&] { return peer.inbox && !transfer.outgoing && peer.incoming.readable() > 0; });
-    checkCrossed(transfer);
-    if (wait == Wait::Stalled && !toldStall_ && peer.link) peer.link->sayStalled(transfer.signature);
-    waiting += (waiting.empty() ? "" : ", ") + label(transfer.peer);
-  }
-  if (wait == Wait::Stalled) toldStall_ = true;
-  if (wait == Wait::Late) failLate("rank " + waiting);
-}
-
-// Whether this rank waits for a message of one that waits for it in another operation.
-void Communicator::checkCrossed(const Transfer& transfer) {
-  const Peer& peer = peers_[static_cast<size_t>(transfer.peer)];
-  Signature found;
-  if (peer.link) {
-    if (peer.link->crossed(transfer.signature, &found)) failMismatch(transfer.signature, transfer.peer, found);
-    return;
-  }
-  if (!local_->hasStarted(transfer.peer, &found)) return;
-  // What it sent before it started that operation can be seen by now.
-  const Ring& ring = transfer.outgoing ? peer.outgoing : peer.incoming;
-  size_t room = 0;
-  if (transfer.outgoing) ring.reserve(&room);
-  if ((transfer.outgoing ? room : ring.readable()) == 0) failMismatch(transfer.signature, transfer.peer, found);
-}
-
-bool Communicator::gone(int rank) const {
-  const Peer& peer = peers_[static_cast<size_t>(rank)];
-  return peer.inbox ? !peer.watch->alive() || peer.inbox->left() != nullptr : peer.link && peer.link->ended();
-}
-
-std::string Communicator::goneText(int rank) {
-  const Peer& peer = peers_[static_cast<size_t>(rank)];
-  const std::string subject = "rank " + label(rank);
-  if (peer.inbox) {
-    const char* reason = peer.inbox->left();  // of one that gave it and ended, too
-    return reason != nullptr ? subject + " has left: " + reason : subject + " (process " + std::to_string(peer.watch->pid()) + ") has died";
-  }
-  const std::string reason = peer.link->farewell();
-  return subject + (reason.empty() ? " has died, or its host cannot be reached" : " has left: " + reason);
-}
-
-void Communicator::failGone(int rank) { fail(goneText(rank)); }
-
-void Communicator::checkPresent(int rank, const std::function<bool()>& arrived) {
-  const Peer& peer = peers_[static_cast<size_t>(rank)];
-  const bool present = peer.inbox ? peer.watch->alive() && peer.inbox->left() == nullptr : !peer.link || !peer.link->closed();
-  if (!present && !arrived()) failGone(rank);
+std::vector<Transfer>& Communicator::transfers() {
+  transfers_.clear();
+  return transfers_;
 }
 
 }  // namespace troupe::collective

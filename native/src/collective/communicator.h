@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -105,6 +106,11 @@ class Communicator : public Group {
   /// Makes the ranks of `part`, which were chosen by `color` and ordered by `key`, meet over NCCL if those of this group have.
   void splitGpus(Communicator& part, int color, int key);
 
+  /// Has NCCL, if the ranks have met over it, keep memory of a GPU prepared for transfers until deregisterMemory() is called with
+  /// the same number.
+  void registerMemory(int id, uint8_t* memory, size_t bytes);
+  void deregisterMemory(int id);
+
   /// Leaves the group in order, which all ranks do at once. It is unusable afterwards.
   void close();
 
@@ -145,13 +151,13 @@ class Communicator : public Group {
   /// happened to the other ranks, and when it has waited long. Throws CollectiveError after an abort.
   template <class Ready, class Check>
   void sleepUntil(Ready&& ready, Check&& check) {
-    sleepUntil(ready, check, [&](std::chrono::nanoseconds longest, uint32_t rings) {
-      inbox_->doorbell().sleepUnless([&] { return ready() || aborted_; }, longest, rings);
+    sleepUntil(ready, check, [&](std::chrono::nanoseconds longest, uint32_t seen) {
+      inbox_->events().waitUnless([&] { return ready() || aborted_; }, longest, seen);
     });
   }
   /// Sleeps no longer than `longest`, and no longer than until something may have happened to the other ranks.
   void nap(std::chrono::nanoseconds longest) {
-    inbox_->doorbell().sleepUnless([&] { return aborted_.load(); }, longest);
+    inbox_->events().waitUnless([&] { return aborted_.load(); }, longest);
   }
   std::chrono::milliseconds timeout() const { return options_.timeout; }
   /// How long this rank's operations have waited so far: for others to arrive, for the first byte of messages, for room.
@@ -190,13 +196,13 @@ class Communicator : public Group {
   void sleepUntil(Ready&& ready, Check&& check, Sleep&& sleep) {
     const auto began = std::chrono::steady_clock::now();
     while (!ready()) {
-      const uint32_t rings = inbox_->doorbell().read();  // what happens from here on is looked for again
+      const uint32_t seen = inbox_->events().read();  // what happens from here on is looked for again
       checkAborted();
       const auto waited = std::chrono::steady_clock::now() - began;
       check(waited > options_.timeout ? Wait::Late : waited > kStalled ? Wait::Stalled : Wait::Short);
       // A moment later than the limit, so that it has passed by then.
       const std::chrono::nanoseconds longest = (waited > kStalled ? options_.timeout : kStalled) - waited + std::chrono::milliseconds(1);
-      sleep(mustLook_ ? std::min<std::chrono::nanoseconds>(longest, kLook) : longest, rings);
+      sleep(mustLook_ ? std::min<std::chrono::nanoseconds>(longest, kLook) : longest, seen);
     }
   }
 
@@ -229,6 +235,7 @@ class Communicator : public Group {
   bool toldStall_ = false;           // in the wait under way
   std::chrono::nanoseconds waited_{0};
   std::unique_ptr<nccl::GpuGroup> gpus_;
+  std::map<int, void*> registrations_;  // of memory, by the numbers they were given
   Descriptor interrupted_;           // readable after an abort, or when something happened to a rank
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;

@@ -1,7 +1,9 @@
 #include "collective/reduce_scatter.h"
 
-#include "collective/over_hosts.h"
+#include "collective/host_steps.h"
+#include "collective/reduce.h"
 #include "collective/reduction/reduction.h"
+#include "collective/scatter.h"
 #include "collective/shared/staging.h"
 #include "collective/shares.h"
 
@@ -9,6 +11,30 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kPieceBytes = 256 << 10;
+
+void overHosts(Hosts& hosts, const uint8_t* in, uint8_t* out, const size_t* counts, const Signature& signature) {
+  const size_t width = bytesOf(signature.type), ranks = static_cast<size_t>(rankCount(hosts));
+  const Reduction step = partialOf(signature.reduction);
+  HostSteps steps(hosts, signature);
+  std::vector<size_t> bytes(counts, counts + ranks);
+  for (auto& slice : bytes) slice *= width;
+  const auto offsets = offsetsOf(bytes.data(), static_cast<int>(ranks));
+  std::vector<uint8_t> reduced(steps.leads ? offsets.back() : 0), regrouped, slices;
+  reduce(steps.local, in, reduced.data(), offsets.back() / width, signature.type, step, steps.leader);
+  if (steps.leads) {
+    if (!hosts.inOrder()) {
+      regrouped.resize(reduced.size());
+      regroup(hosts, offsets, reduced.data(), regrouped.data(), false);
+      reduced.swap(regrouped);
+    }
+    const auto shares = byHost(hosts, counts);
+    const size_t own = shares[static_cast<size_t>(hosts.own())];
+    slices.resize(own * width);
+    reduceScatter(steps.leaders, reduced.data(), slices.data(), shares.data(), signature.type, step);
+    finishReduction(slices.data(), own, signature, static_cast<int>(ranks));
+  }
+  scatter(steps.local, slices.data(), ofOwnHost(hosts, bytes.data()).data(), out, steps.leader, signature.type);
+}
 
 }  // namespace
 
@@ -29,7 +55,7 @@ void reduceScatter(Group& group, const uint8_t* in, uint8_t* out, const size_t* 
   };
 
   Hosts* hosts = group.hosts();
-  if (hosts != nullptr && reducesInSteps(type, reduction)) return reduceScatterOverHosts(*hosts, in, out, counts, signature);
+  if (hosts != nullptr && reducesInSteps(type, reduction)) return overHosts(*hosts, in, out, counts, signature);
   if (Staging* staging = group.staging()) {
     const size_t piece = Staging::kBytes / static_cast<size_t>(size) / 64 * 64;
     staging->run(

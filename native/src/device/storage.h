@@ -7,7 +7,7 @@
 #include "device/cuda.h"
 #include "memory/file_mapping.h"
 #include "memory/shared_memory.h"
-#include "store/store.h"
+#include "store/hold.h"
 
 namespace troupe {
 

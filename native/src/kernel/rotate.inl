@@ -1,4 +1,4 @@
-// Rotary position embedding (arXiv 2104.09864) in the layout of Hugging Face checkpoints: dimension i of a head turns
+// Rotary position embedding (arXiv 2104.09864) in the layout of Hugging Binding checkpoints: dimension i of a head turns
 // together with dimension i + headSize/2.
 static void rotate(const float* x, const float* table, float* y, size_t rows, size_t heads, size_t headSize) {
   const size_t half = headSize / 2;

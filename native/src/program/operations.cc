@@ -70,7 +70,7 @@ class Elementwise : public Operation {
   const Kernel kernel_;
 };
 
-/// Cosines and sines of position · frequency, in float32 as Hugging Face transformers computes them.
+/// Cosines and sines of position · frequency, in float32 as Hugging Binding transformers computes them.
 class RotaryTable : public Operation {
  public:
   explicit RotaryTable(const Node& node)

@@ -9,15 +9,15 @@ namespace {
 constexpr int kSpins = 2'000;
 
 template <class Ready>
-void waitUntil(Doorbell& doorbell, Ready&& ready) {
+void waitUntil(Eventcount& event, Ready&& ready) {
   for (int spin = 0; spin < kSpins; spin++) {
     if (ready()) return;
     pauseBriefly();
   }
   for (;;) {
-    const uint32_t seen = doorbell.read();
+    const uint32_t seen = event.read();
     if (ready()) return;
-    doorbell.wait(seen, std::chrono::seconds(1));
+    event.wait(seen, std::chrono::seconds(1));
   }
 }
 
@@ -36,7 +36,7 @@ ThreadPool::~ThreadPool() { stop(); }
 
 void ThreadPool::stop() {
   stopping_ = true;
-  start_.ring();
+  start_.notify();
   for (auto& thread : threads_) thread.join();
 }
 
@@ -51,7 +51,7 @@ void ThreadPool::run(size_t count, size_t grain, Call call, void* context) {
     shares_[i].end = pieces * (i + 1) / all;
   }
   busy_ = static_cast<int>(threads_.size());
-  start_.ring();
+  start_.notify();
   work(0);
   waitUntil(finish_, [this] { return busy_.load() == 0; });
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -81,7 +81,7 @@ void ThreadPool::loop(int thread) {
     seen++;
     if (stopping_) return;
     work(thread);
-    if (busy_.fetch_sub(1) == 1) finish_.ring();
+    if (busy_.fetch_sub(1) == 1) finish_.notify();
   }
 }
 

@@ -9,7 +9,8 @@
 #include <type_traits>
 #include <vector>
 
-#include "channel/doorbell.h"
+#include "sync/backoff.h"
+#include "sync/eventcount.h"
 
 namespace troupe::program {
 
@@ -57,8 +58,8 @@ class ThreadPool {
 
   std::vector<std::thread> threads_;
   std::unique_ptr<Share[]> shares_;
-  Doorbell start_;
-  Doorbell finish_;
+  Eventcount start_;
+  Eventcount finish_;
   std::atomic<bool> stopping_{false};
   std::atomic<int> busy_{0};
   size_t count_ = 0, grain_ = 1;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "memory/steps.h"
+#include "memory/crash_point.h"
 
 namespace troupe::store {
 
@@ -20,10 +20,10 @@ bool FreeExtents::take(uint64_t bytes, uint64_t* offset) {
   if (found == end) return false;
   *offset = found->offset;
   found->offset += bytes;
-  PROTOCOL_STEP();
+  CRASH_POINT();
   found->bytes -= bytes;
   if (found->bytes > 0) return true;
-  PROTOCOL_STEP();
+  CRASH_POINT();
   std::memmove(found, found + 1, static_cast<size_t>(end - found - 1) * sizeof(Extent));
   count_--;
   return true;
@@ -37,7 +37,7 @@ void FreeExtents::give(Extent extent) {
   const bool joinsNext = next < end && extent.offset + extent.bytes == next->offset;
   if (joinsBefore) {
     before->bytes += extent.bytes + (joinsNext ? next->bytes : 0);
-    PROTOCOL_STEP();
+    CRASH_POINT();
     if (!joinsNext) return;
     std::memmove(next, next + 1, static_cast<size_t>(end - next - 1) * sizeof(Extent));
     count_--;
@@ -45,7 +45,7 @@ void FreeExtents::give(Extent extent) {
     *next = {extent.offset, extent.bytes + next->bytes};
   } else if (count_ < capacity_) {
     std::memmove(next + 1, next, static_cast<size_t>(end - next) * sizeof(Extent));
-    PROTOCOL_STEP();
+    CRASH_POINT();
     *next = extent;
     count_++;
   }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "memory/shared_memory.h"
+#include "store/spill_file.h"
 
 namespace troupe::store {
 
@@ -41,30 +42,6 @@ class ObjectGoneError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-class Store;
-
-/// Keeps an object in being, and so long as it is mapped, where it is.
-class Hold {
- public:
-  /// Takes over what `create` has given.
-  Hold(std::shared_ptr<Store> store, ObjectId id, uint8_t* data) : store_(std::move(store)), id_(id), data_(data) {}
-  /// Holds an object that someone else holds meanwhile, and maps it if asked for. Throws as Store::hold and Store::map do.
-  Hold(std::shared_ptr<Store> store, ObjectId id, bool isMapped);
-  ~Hold();
-  Hold(const Hold&) = delete;
-  Hold& operator=(const Hold&) = delete;
-
-  uint8_t* data() const { return data_; }
-  ObjectId id() const { return id_; }
-  Store& store() const { return *store_; }
-  const std::shared_ptr<Store>& shared() const { return store_; }
-
- private:
-  std::shared_ptr<Store> store_;
-  ObjectId id_;
-  uint8_t* data_ = nullptr;
-};
-
 /// A process's share of a store, for those who look for what holds its memory.
 struct Usage {
   pid_t pid;
@@ -85,7 +62,7 @@ class Store {
     uint64_t memoryBytes = uint64_t{1} << 30;
     /// Bytes that may be spilled; 0 for none.
     uint64_t diskBytes = 0;
-    /// Where the spill file is made. It has no name, and ends with the last process that has it open.
+    /// Where the spill file is made.
     std::string spillFolder = "/tmp";
     uint32_t objects = 1 << 16;
   };
@@ -144,7 +121,7 @@ class Store {
   struct Object;
   class Lock;
 
-  Store(std::shared_ptr<SharedMemory> memory, int spillFd);
+  Store(std::shared_ptr<SharedMemory> memory, SpillFile spillFile);
   void join();
   /// An object, or null where nobody holds it any more.
   Object* find(ObjectId id) const;
@@ -166,7 +143,7 @@ class Store {
 
   std::shared_ptr<SharedMemory> memory_;
   Layout* layout_;
-  int spillFd_;
+  SpillFile spillFile_;
   uint32_t slot_ = 0;
   /// What this process holds of an object.
   struct Own {

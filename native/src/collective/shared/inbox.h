@@ -4,13 +4,14 @@
 #include <memory>
 #include <string>
 
-#include "channel/doorbell.h"
-#include "channel/ring.h"
+#include "sync/backoff.h"
+#include "sync/eventcount.h"
+#include "sync/ring.h"
 #include "memory/shared_memory.h"
 
 namespace troupe::collective {
 
-/// The memory of one rank that the other ranks of its host map: a doorbell that wakes it, a ring of messages from each of
+/// The memory of one rank that the other ranks of its host map: an eventcount that wakes it, a ring of messages from each of
 /// them, and the slots that the rank stages its part of collectives in.
 class Inbox {
  public:
@@ -29,7 +30,7 @@ class Inbox {
   static std::unique_ptr<Inbox> create(int size, size_t ringBytes);
   static std::unique_ptr<Inbox> open(const SharedMemoryHandle& handle, int size, size_t ringBytes);
 
-  Doorbell& doorbell() { return head()->doorbell; }
+  Eventcount& events() { return head()->events; }
   Progress& progress() { return head()->progress; }
   Ring ringFrom(int rank);
   /// kSlotHeaderBytes, then kSlotBytes. Step `step` of the group's collectives is staged in slot `step % kSlots`.
@@ -43,7 +44,7 @@ class Inbox {
 
  private:
   struct Head {
-    alignas(64) Doorbell doorbell;
+    alignas(64) Eventcount events;
     Progress progress;
     alignas(64) std::atomic<uint32_t> left;
     char reason[252];

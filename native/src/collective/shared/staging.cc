@@ -24,18 +24,18 @@ void Staging::announce(uint64_t step, const Signature& signature, uint64_t round
   std::memcpy(inboxes_[own_]->slot(step), &announcement, sizeof announcement);
 }
 
-// Whoever publishes last wakes the sleepers; the others see that a sleeper would only go back to sleep. Of two ranks that
-// publish at once at least one sees both clocks, and a sleeper that is not seen here sees the clock: everything is
+// Whoever publishes last wakes those that sleep; the others see that they would only go back to sleep. Of two ranks that
+// publish at once at least one sees both clocks, and one whose sleep is not seen here sees the clock: everything is
 // sequentially consistent.
 void Staging::publish(uint64_t step) {
   auto& own = inboxes_[own_]->progress();
   own.cpu.store(sched_getcpu(), std::memory_order_relaxed);
   own.clock.store(step + 1, std::memory_order_seq_cst);
   for (size_t peer = 0; peer < inboxes_.size(); peer++) {
-    if (peer == own_ || !inboxes_[peer]->doorbell().hasSleepers()) continue;
+    if (peer == own_ || !inboxes_[peer]->events().hasWaiters()) continue;
     const uint64_t awaited = inboxes_[peer]->progress().awaited.load(std::memory_order_seq_cst);
     // One that awaits no step waits for a message, and should see that the sender has gone on to something else.
-    if (awaited == 0 || allShow(awaited)) inboxes_[peer]->doorbell().ring();
+    if (awaited == 0 || allShow(awaited)) inboxes_[peer]->events().notify();
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Lookout, Storage } from '@troupe/native'
+import type { RingPoller, Storage } from '@troupe/native'
 
 const WRITTEN = 0
 const READ = 16
@@ -35,12 +35,12 @@ export class ByteRing {
     return this.#used() > this.#mask
   }
 
-  /** Has a lookout watch for what comes in, until the returned function is called. `memory` is what the ring lies in. */
-  watchedBy(lookout: Lookout, memory: Storage): () => void {
+  /** Has a ring poller watch for what comes in, until the returned function is called. `memory` is what the ring lies in. */
+  watchedBy(ringPoller: RingPoller, memory: Storage): () => void {
     const { byteOffset, BYTES_PER_ELEMENT } = this.#control
     const [written, read] = [WRITTEN, READ].map((index) => byteOffset + index * BYTES_PER_ELEMENT) as [number, number]
-    const ring = lookout.add(memory, written, read)
-    return () => lookout.remove(ring)
+    const ring = ringPoller.add(memory, written, read)
+    return () => ringPoller.remove(ring)
   }
 
   /** Whether the reader sleeps until it is woken. */

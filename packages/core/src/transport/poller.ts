@@ -1,4 +1,4 @@
-import { Lookout } from '@troupe/native'
+import { RingPoller } from '@troupe/native'
 
 /**
  * Milliseconds after a message in which the next one is looked out for. To sleep and be woken costs two processes some 60
@@ -10,8 +10,8 @@ const TURN = 40
 
 /** What can be looked at for something new. */
 export interface Polled {
-  /** Has a lookout tell when there is something new, until the returned function is called. */
-  watchedBy(lookout: Lookout): () => void
+  /** Has a ring poller tell when there is something new, until the returned function is called. */
+  watchedBy(ringPoller: RingPoller): () => void
   /** Takes what is new, and returns whether that was anything. */
   poll(): boolean
   /** Asks to be woken from now on, and returns true, unless there is something new already. */
@@ -30,7 +30,7 @@ export interface Watching {
 }
 
 const pipes = new Set<Polled>()
-const lookout = new Lookout()
+const ringPoller = new RingPoller()
 let isWatching = false
 /** How long is watched: not at all after messages that were far between. */
 let watchFor = 0
@@ -40,7 +40,7 @@ let watchUntil = 0
 /** Looks after a pipe until it has ended. */
 export function watch(pipe: Polled): Watching {
   pipes.add(pipe)
-  const unwatch = pipe.watchedBy(lookout)
+  const unwatch = pipe.watchedBy(ringPoller)
   if (!isWatching && !pipe.sleep()) begin()
   return {
     active(isBlocked) {
@@ -73,7 +73,7 @@ function begin(): void {
 }
 
 function look(): void {
-  if (pollAll() || (watchFor > 0 && lookout.watch(TURN) && pollAll())) noteActivity(performance.now())
+  if (pollAll() || (watchFor > 0 && ringPoller.poll(TURN) && pollAll())) noteActivity(performance.now())
   if (performance.now() < watchUntil || !allAsleep()) setImmediate(look)
   else isWatching = false
 }

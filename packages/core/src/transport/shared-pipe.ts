@@ -1,4 +1,4 @@
-import { type Lookout, type SharedMemoryHandle, Storage } from '@troupe/native'
+import { type RingPoller, type SharedMemoryHandle, Storage } from '@troupe/native'
 import { ByteRing } from './byte-ring.js'
 import { type Polled, type Watching, watch } from './poller.js'
 
@@ -64,8 +64,8 @@ export class SharedPipe implements Polled {
     this.#watching.woken()
   }
 
-  watchedBy(lookout: Lookout): () => void {
-    return this.#incoming.watchedBy(lookout, this.memory)
+  watchedBy(ringPoller: RingPoller): () => void {
+    return this.#incoming.watchedBy(ringPoller, this.memory)
   }
 
   poll(): boolean {

@@ -1,4 +1,4 @@
-#include "addon/faces.h"
+#include "addon/bindings.h"
 
 #include "memory/copy.h"
 
@@ -53,17 +53,17 @@ std::shared_ptr<Storage> openHandle(const Napi::Object& object) {
 
 }  // namespace
 
-Napi::Function StorageFace::define(Napi::Env env) {
+Napi::Function StorageBinding::define(Napi::Env env) {
   return DefineClass(env, "Storage",
-                     {InstanceAccessor<&StorageFace::buffer>("buffer"), InstanceAccessor<&StorageFace::handle>("handle"),
-                      InstanceAccessor<&StorageFace::device>("device"), InstanceMethod<&StorageFace::hold>("hold"),
-                      InstanceMethod<&StorageFace::lend>("lend"), InstanceMethod<&StorageFace::write>("write"),
-                      InstanceMethod<&StorageFace::verify>("verify"), InstanceMethod<&StorageFace::release>("release")});
+                     {InstanceAccessor<&StorageBinding::buffer>("buffer"), InstanceAccessor<&StorageBinding::handle>("handle"),
+                      InstanceAccessor<&StorageBinding::device>("device"), InstanceMethod<&StorageBinding::hold>("hold"),
+                      InstanceMethod<&StorageBinding::lend>("lend"), InstanceMethod<&StorageBinding::write>("write"),
+                      InstanceMethod<&StorageBinding::verify>("verify"), InstanceMethod<&StorageBinding::release>("release")});
 }
 
 // new Storage(bytes: number, shared: boolean), new Storage(handle), new Storage({fd, offset, bytes}) or new Storage({gpu, bytes})
-StorageFace::StorageFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  tag<StorageFace>(info);
+StorageBinding::StorageBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  tag<StorageBinding>(info);
   if (info[0].IsObject()) {
     const auto object = info[0].As<Napi::Object>();
     if (object.Has("gpu")) {
@@ -81,7 +81,7 @@ StorageFace::StorageFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
                                    : Storage::allocate(bytes);
 }
 
-Napi::Value StorageFace::buffer(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::buffer(const Napi::CallbackInfo& info) {
   if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
   if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
   if (!buffer_.IsEmpty()) {
@@ -92,12 +92,12 @@ Napi::Value StorageFace::buffer(const Napi::CallbackInfo& info) {
   return buffer;
 }
 
-Napi::Value StorageFace::device(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::device(const Napi::CallbackInfo& info) {
   const auto gpu = storage_ ? storage_->gpu() : nullptr;
   return Napi::String::New(info.Env(), gpu ? "cuda:" + std::to_string(gpu->index()) : "cpu");
 }
 
-Napi::Value StorageFace::handle(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::handle(const Napi::CallbackInfo& info) {
   if (storage_ && storage_->stored() != nullptr) {
     const auto& hold = *storage_->stored();
     auto object = storeTo(info.Env(), hold.store().handle());
@@ -112,7 +112,7 @@ Napi::Value StorageFace::handle(const Napi::CallbackInfo& info) {
   return handleTo(info.Env(), storage_->shared()->handle());
 }
 
-Napi::Value StorageFace::hold(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::hold(const Napi::CallbackInfo& info) {
   if (!storage_ || storage_->stored() == nullptr) return info.Env().Undefined();
   const auto& own = *storage_->stored();
   auto hold = std::make_shared<std::unique_ptr<store::Hold>>(std::make_unique<store::Hold>(own.shared(), own.id(), false));
@@ -121,7 +121,7 @@ Napi::Value StorageFace::hold(const Napi::CallbackInfo& info) {
   return object;
 }
 
-Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::write(const Napi::CallbackInfo& info) {
   const auto [data, bytes] = uint8ArrayFrom(info.Env(), info[0]);
   if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
   if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
@@ -132,34 +132,34 @@ Napi::Value StorageFace::write(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value StorageFace::lend(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::lend(const Napi::CallbackInfo& info) {
   if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
   if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
   return bufferOver(info.Env(), storage_);
 }
 
-Napi::Value StorageFace::verify(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::verify(const Napi::CallbackInfo& info) {
   if (const auto file = storage_ ? storage_->file() : nullptr) file->expectUnchanged();
   return info.Env().Undefined();
 }
 
-Napi::Value StorageFace::release(const Napi::CallbackInfo& info) {
+Napi::Value StorageBinding::release(const Napi::CallbackInfo& info) {
   storage_.reset();
   return info.Env().Undefined();
 }
 
-Bytes bytesOf(const Napi::Value& value) {
-  Bytes bytes;
+Region regionFrom(const Napi::Value& value) {
+  Region region;
   const auto object = objectFrom(value, "{storage, offset, bytes}");
-  bytes.storage = faceFrom<StorageFace>(object.Get("storage"), "Storage in {storage, offset, bytes}").storage();
-  if (!bytes.storage) throw Napi::Error::New(value.Env(), "this storage was released");
+  region.storage = bindingFrom<StorageBinding>(object.Get("storage"), "Storage in {storage, offset, bytes}").storage();
+  if (!region.storage) throw Napi::Error::New(value.Env(), "this storage was released");
   const size_t offset = bytesFrom(object.Get("offset"), "offset");
-  bytes.bytes = bytesFrom(object.Get("bytes"), "bytes");
-  if (offset > bytes.storage->bytes() || bytes.bytes > bytes.storage->bytes() - offset) {
+  region.bytes = bytesFrom(object.Get("bytes"), "bytes");
+  if (offset > region.storage->bytes() || region.bytes > region.storage->bytes() - offset) {
     throw Napi::RangeError::New(value.Env(), "the elements do not lie within their storage");
   }
-  bytes.data = bytes.storage->data() + offset;
-  return bytes;
+  region.data = region.storage->data() + offset;
+  return region;
 }
 
 namespace {
@@ -167,7 +167,7 @@ namespace {
 /// Copies on a thread of Node's pool, since a copy from memory that is not the driver's own blocks.
 class CopyWorker : public Napi::AsyncWorker {
  public:
-  CopyWorker(Napi::Env env, Bytes from, Bytes to)
+  CopyWorker(Napi::Env env, Region from, Region to)
       : AsyncWorker(env, "troupe copy"), deferred(env), from_(std::move(from)), to_(std::move(to)) {}
 
   const Napi::Promise::Deferred deferred;
@@ -180,13 +180,13 @@ class CopyWorker : public Napi::AsyncWorker {
   void OnError(const Napi::Error& error) override { deferred.Reject(error.Value()); }
 
  private:
-  const Bytes from_, to_;
+  const Region from_, to_;
 };
 
 }  // namespace
 
 Napi::Value copyBytes(const Napi::CallbackInfo& info) {
-  Bytes from = bytesOf(info[0]), to = bytesOf(info[1]);
+  Region from = regionFrom(info[0]), to = regionFrom(info[1]);
   if (from.bytes != to.bytes) throw Napi::RangeError::New(info.Env(), "a copy is of as many bytes on both sides");
   if (!from.gpu() && !to.gpu()) throw Napi::TypeError::New(info.Env(), "expected memory of a GPU on one side of a copy at least");
   auto* worker = new CopyWorker(info.Env(), std::move(from), std::move(to));
@@ -195,16 +195,16 @@ Napi::Value copyBytes(const Napi::CallbackInfo& info) {
   return promise;
 }
 
-Napi::Function StoreFace::define(Napi::Env env) {
+Napi::Function StoreBinding::define(Napi::Env env) {
   return DefineClass(env, "Store",
-                     {InstanceAccessor<&StoreFace::handle>("handle"), InstanceMethod<&StoreFace::use>("use"), InstanceMethod<&StoreFace::reap>("reap"),
-                      InstanceAccessor<&StoreFace::freeBytes>("freeBytes"), InstanceAccessor<&StoreFace::spilledBytes>("spilledBytes"),
-                      InstanceAccessor<&StoreFace::usage>("usage")});
+                     {InstanceAccessor<&StoreBinding::handle>("handle"), InstanceMethod<&StoreBinding::use>("use"), InstanceMethod<&StoreBinding::reap>("reap"),
+                      InstanceAccessor<&StoreBinding::freeBytes>("freeBytes"), InstanceAccessor<&StoreBinding::spilledBytes>("spilledBytes"),
+                      InstanceAccessor<&StoreBinding::usage>("usage")});
 }
 
 // new Store(handle) or new Store({memoryBytes, diskBytes, spillFolder})
-StoreFace::StoreFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  tag<StoreFace>(info);
+StoreBinding::StoreBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  tag<StoreBinding>(info);
   const auto object = objectFrom(info[0], "options");
   if (object.Has("pid")) {
     store_ = store::Store::reach(storeFrom(object));
@@ -217,24 +217,24 @@ StoreFace::StoreFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
   store_ = store::Store::create(options);
 }
 
-Napi::Value StoreFace::handle(const Napi::CallbackInfo& info) { return storeTo(info.Env(), store_->handle()); }
+Napi::Value StoreBinding::handle(const Napi::CallbackInfo& info) { return storeTo(info.Env(), store_->handle()); }
 
-Napi::Value StoreFace::use(const Napi::CallbackInfo& info) {
+Napi::Value StoreBinding::use(const Napi::CallbackInfo& info) {
   store::Store::setCurrent(store_);
   return info.Env().Undefined();
 }
 
-Napi::Value StoreFace::reap(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(store_->reap())); }
+Napi::Value StoreBinding::reap(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(store_->reap())); }
 
-Napi::Value StoreFace::freeBytes(const Napi::CallbackInfo& info) {
+Napi::Value StoreBinding::freeBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(store_->freeBytes()));
 }
 
-Napi::Value StoreFace::spilledBytes(const Napi::CallbackInfo& info) {
+Napi::Value StoreBinding::spilledBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(store_->spilledBytes()));
 }
 
-Napi::Value StoreFace::usage(const Napi::CallbackInfo& info) {
+Napi::Value StoreBinding::usage(const Napi::CallbackInfo& info) {
   const auto usage = store_->usage();
   auto all = Napi::Array::New(info.Env(), usage.size());
   for (uint32_t i = 0; i < usage.size(); i++) {

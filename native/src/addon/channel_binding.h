@@ -6,15 +6,16 @@
 #include <vector>
 
 #include "channel/channel.h"
+#include "channel/reader_set.h"
 
 namespace troupe::addon {
 
 /// `new Waker()`, `.fd`.
-class WakerFace : public Napi::ObjectWrap<WakerFace> {
+class WakerBinding : public Napi::ObjectWrap<WakerBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 6};
   static Napi::Function define(Napi::Env env);
-  explicit WakerFace(const Napi::CallbackInfo& info);
+  explicit WakerBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<Waker>& waker() const { return waker_; }
 
@@ -25,11 +26,11 @@ class WakerFace : public Napi::ObjectWrap<WakerFace> {
 };
 
 /// `new ChannelWriter({messages, bytes, readers}, waker)`; see index.d.ts.
-class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
+class ChannelWriterBinding : public Napi::ObjectWrap<ChannelWriterBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 7};
   static Napi::Function define(Napi::Env env);
-  explicit ChannelWriterFace(const Napi::CallbackInfo& info);
+  explicit ChannelWriterBinding(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value handle(const Napi::CallbackInfo& info);
@@ -49,11 +50,11 @@ class ChannelWriterFace : public Napi::ObjectWrap<ChannelWriterFace> {
 };
 
 /// `new ChannelReader(handle, index, waker)`; see index.d.ts.
-class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
+class ChannelReaderBinding : public Napi::ObjectWrap<ChannelReaderBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 8};
   static Napi::Function define(Napi::Env env);
-  explicit ChannelReaderFace(const Napi::CallbackInfo& info);
+  explicit ChannelReaderBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<channel::Reader>& reader() const { return reader_; }
 
@@ -82,20 +83,18 @@ class ChannelReaderFace : public Napi::ObjectWrap<ChannelReaderFace> {
 };
 
 /// `new ChannelSet(readers)`; see index.d.ts.
-class ChannelSetFace : public Napi::ObjectWrap<ChannelSetFace> {
+class ChannelSetBinding : public Napi::ObjectWrap<ChannelSetBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 9};
   static Napi::Function define(Napi::Env env);
-  explicit ChannelSetFace(const Napi::CallbackInfo& info);
+  explicit ChannelSetBinding(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value wait(const Napi::CallbackInfo& info);
   Napi::Value arm(const Napi::CallbackInfo& info);
   Napi::Value disarm(const Napi::CallbackInfo& info);
-  bool hasNews() const;
 
-  std::vector<std::shared_ptr<channel::Reader>> readers_;
-  std::vector<Sleeper*> sleepers_;
+  std::unique_ptr<channel::ReaderSet> readers_;
 };
 
 }  // namespace troupe::addon

@@ -1,4 +1,4 @@
-#include "addon/faces.h"
+#include "addon/bindings.h"
 #include "program/schema.h"
 
 namespace troupe::addon {
@@ -68,7 +68,7 @@ Program::Description descriptionFrom(const Napi::Object& object) {
     Value value = shapeFrom(traced);
     const size_t offset = bytesFrom(traced.Get("offset"), "offset"), rowBytes = kernel::rowBytes(value.type, value.columns);
     if (const auto held = traced.Get("storage"); !held.IsUndefined()) {
-      const auto& storage = faceFrom<StorageFace>(held, "Storage").storage();
+      const auto& storage = bindingFrom<StorageBinding>(held, "Storage").storage();
       if (!storage) throw Napi::Error::New(object.Env(), "a program's value lies in a storage that was released");
       if (storage->gpu()) throw Napi::TypeError::New(object.Env(), "a program computes in host memory; found a value in memory of a GPU");
       if (offset > storage->bytes() || (rowBytes > 0 && value.rows > (storage->bytes() - offset) / rowBytes)) {
@@ -85,7 +85,7 @@ Program::Description descriptionFrom(const Napi::Object& object) {
     description.operations.push_back({textFrom(traced.Get("name"), "the name of an operation"), indicesFrom(traced.Get("inputs"), "inputs"),
                                       indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")), intFrom(traced.Get("group"), "group", -1)});
   });
-  forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) { description.groups.push_back(faceFrom<CommunicatorFace>(item, "Communicator").communicator()); });
+  forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) { description.groups.push_back(bindingFrom<CommunicatorBinding>(item, "Communicator").communicator()); });
   return description;
 }
 
@@ -101,15 +101,15 @@ auto asTypeError(Napi::Env env, Body&& body) {
 
 }  // namespace
 
-Napi::Function ProgramFace::define(Napi::Env env) {
+Napi::Function ProgramBinding::define(Napi::Env env) {
   return DefineClass(env, "Program",
-                     {InstanceAccessor<&ProgramFace::arena>("arena"), InstanceMethod<&ProgramFace::run>("run"),
-                      InstanceAccessor<&ProgramFace::statistics>("statistics"),
-                      InstanceMethod<&ProgramFace::cancel>("cancel")});
+                     {InstanceAccessor<&ProgramBinding::arena>("arena"), InstanceMethod<&ProgramBinding::run>("run"),
+                      InstanceAccessor<&ProgramBinding::statistics>("statistics"),
+                      InstanceMethod<&ProgramBinding::cancel>("cancel")});
 }
 
-ProgramFace::ProgramFace(const Napi::CallbackInfo& info) : ObjectWrap(info) {
-  tag<ProgramFace>(info);
+ProgramBinding::ProgramBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
+  tag<ProgramBinding>(info);
   Program::Cores cores{0, 0};
   if (!info[2].IsUndefined()) {
     const auto given = objectFrom(info[2], "cores");
@@ -144,18 +144,18 @@ Napi::Value checkOperation(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value ProgramFace::arena(const Napi::CallbackInfo& info) {
+Napi::Value ProgramBinding::arena(const Napi::CallbackInfo& info) {
   if (arena_.IsEmpty()) arena_ = Napi::Persistent(bufferOver(info.Env(), program_->arena()));
   return arena_.Value();
 }
 
-Napi::Value ProgramFace::run(const Napi::CallbackInfo& info) {
+Napi::Value ProgramBinding::run(const Napi::CallbackInfo& info) {
   std::vector<size_t> symbols;
   forEach(info[0], "symbols", [&](const Napi::Value& value) { symbols.push_back(static_cast<size_t>(integerFrom(value, "a symbol", 0, kMostRows))); });
   return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
 }
 
-Napi::Value ProgramFace::statistics(const Napi::CallbackInfo& info) {
+Napi::Value ProgramBinding::statistics(const Napi::CallbackInfo& info) {
   const auto [busy, waiting, transfer] = program_->statistics();
   const auto milliseconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1e6; };
   auto found = Napi::Object::New(info.Env());
@@ -165,7 +165,7 @@ Napi::Value ProgramFace::statistics(const Napi::CallbackInfo& info) {
   return found;
 }
 
-Napi::Value ProgramFace::cancel(const Napi::CallbackInfo& info) {
+Napi::Value ProgramBinding::cancel(const Napi::CallbackInfo& info) {
   program_->cancel(info[0].ToString().Utf8Value());
   return info.Env().Undefined();
 }

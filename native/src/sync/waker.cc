@@ -1,4 +1,4 @@
-#include "channel/waker.h"
+#include "sync/waker.h"
 
 #include <cerrno>
 #include <fcntl.h>

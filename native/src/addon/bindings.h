@@ -6,19 +6,19 @@
 
 #include "addon/arguments.h"
 #include "addon/worker_thread.h"
-#include "channel/lookout.h"
+#include "sync/ring_poller.h"
 #include "collective/communicator.h"
-#include "device/storage.h"
+#include "device/region.h"
 #include "program/program.h"
 
 namespace troupe::addon {
 
 /// JavaScript's view of a Storage: `new Storage(bytes, shared)` and its like, `.device`, `.buffer`, `.handle`, `.release()`.
-class StorageFace : public Napi::ObjectWrap<StorageFace> {
+class StorageBinding : public Napi::ObjectWrap<StorageBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 1};
   static Napi::Function define(Napi::Env env);
-  explicit StorageFace(const Napi::CallbackInfo& info);
+  explicit StorageBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<Storage>& storage() const { return storage_; }
 
@@ -36,33 +36,33 @@ class StorageFace : public Napi::ObjectWrap<StorageFace> {
   Napi::Reference<Napi::ArrayBuffer> buffer_;
 };
 
-/// `new Lookout()`, `.add(memory, written, read)`, `.remove(number)`, `.watch(microseconds)`.
-class LookoutFace : public Napi::ObjectWrap<LookoutFace> {
+/// `new RingPoller()`, `.add(memory, written, read)`, `.remove(number)`, `.poll(microseconds)`.
+class RingPollerBinding : public Napi::ObjectWrap<RingPollerBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 2};
   static Napi::Function define(Napi::Env env);
-  explicit LookoutFace(const Napi::CallbackInfo& info);
+  explicit RingPollerBinding(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value add(const Napi::CallbackInfo& info);
   void remove(const Napi::CallbackInfo& info);
-  Napi::Value watch(const Napi::CallbackInfo& info);
+  Napi::Value poll(const Napi::CallbackInfo& info);
 
-  Lookout lookout_;
+  RingPoller poller_;
   struct Watched {
     std::shared_ptr<Storage> memory;
-    const Lookout::Counter* written;
+    const RingPoller::Counter* written;
   };
   std::map<uint32_t, Watched> watched_;
   uint32_t next_ = 0;
 };
 
 /// `new Store({memoryBytes, diskBytes, spillFolder})` or `new Store(handle)`; see index.d.ts.
-class StoreFace : public Napi::ObjectWrap<StoreFace> {
+class StoreBinding : public Napi::ObjectWrap<StoreBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 3};
   static Napi::Function define(Napi::Env env);
-  explicit StoreFace(const Napi::CallbackInfo& info);
+  explicit StoreBinding(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value handle(const Napi::CallbackInfo& info);
@@ -78,11 +78,11 @@ class StoreFace : public Napi::ObjectWrap<StoreFace> {
 /// `new Communicator({rank, size, name, node, host, token, labels, spin, timeout, gpu})`, `.address`, `.connect(addresses)`,
 /// `.run(requests)`, `.splitGpus(part, color, key)`, `.registerMemory(id, region)`, `.deregisterMemory(id)`, `.close()`,
 /// `.abort(reason)`.
-class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
+class CommunicatorBinding : public Napi::ObjectWrap<CommunicatorBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 4};
   static Napi::Function define(Napi::Env env);
-  explicit CommunicatorFace(const Napi::CallbackInfo& info);
+  explicit CommunicatorBinding(const Napi::CallbackInfo& info);
 
   const std::shared_ptr<collective::Communicator>& communicator() const { return communicator_; }
 
@@ -98,16 +98,15 @@ class CommunicatorFace : public Napi::ObjectWrap<CommunicatorFace> {
   Napi::Value submit(const Napi::CallbackInfo& info, std::function<void()> work);
 
   std::shared_ptr<collective::Communicator> communicator_;
-  std::shared_ptr<std::map<int, void*>> registrations_ = std::make_shared<std::map<int, void*>>();  // of the thread below
   std::unique_ptr<WorkerThread> thread_;
 };
 
 /// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.statistics`, `.cancel(reason)`.
-class ProgramFace : public Napi::ObjectWrap<ProgramFace> {
+class ProgramBinding : public Napi::ObjectWrap<ProgramBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 5};
   static Napi::Function define(Napi::Env env);
-  explicit ProgramFace(const Napi::CallbackInfo& info);
+  explicit ProgramBinding(const Napi::CallbackInfo& info);
 
  private:
   Napi::Value arena(const Napi::CallbackInfo& info);
@@ -126,21 +125,9 @@ Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& stor
 SharedMemoryHandle handleFrom(const Napi::Object& object);
 Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle);
 
-/// Part of a storage, `{storage, offset, bytes}`, which stays alive as long as the result. No typed array is taken: its memory
-/// goes when JavaScript passes it to another thread, whoever still uses it.
-struct Bytes {
-  std::shared_ptr<Storage> storage;
-  uint8_t* data = nullptr;
-  size_t bytes = 0;
-
-  /// The GPU they are on, or null.
-  std::shared_ptr<cuda::Gpu> gpu() const { return storage ? storage->gpu() : nullptr; }
-  /// Throws std::runtime_error if they lie in a file that was changed since it was mapped.
-  void expectUnchanged() const {
-    if (const auto file = storage ? storage->file() : nullptr) file->expectUnchanged();
-  }
-};
-Bytes bytesOf(const Napi::Value& value);
+/// Part of a storage, `{storage, offset, bytes}`. No typed array is taken: its memory goes when JavaScript passes it to another
+/// thread, whoever still uses it.
+Region regionFrom(const Napi::Value& value);
 
 /// checkOperation(operation, symbols): see index.d.ts.
 Napi::Value checkOperation(const Napi::CallbackInfo& info);

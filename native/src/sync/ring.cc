@@ -1,4 +1,4 @@
-#include "channel/ring.h"
+#include "sync/ring.h"
 
 #include <algorithm>
 #include <cstring>

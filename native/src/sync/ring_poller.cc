@@ -1,20 +1,20 @@
-#include "channel/lookout.h"
+#include "sync/ring_poller.h"
 
 #include <algorithm>
 #include <sched.h>
 
-#include "channel/doorbell.h"
+#include "sync/backoff.h"
 
 namespace troupe {
 
 /// Looks between two offers of the processor to others, which cost a system call.
 static constexpr int kLooks = 16;
 
-void Lookout::remove(const Counter* written) {
+void RingPoller::remove(const Counter* written) {
   rings_.erase(std::remove_if(rings_.begin(), rings_.end(), [=](const Counters& ring) { return ring.written == written; }), rings_.end());
 }
 
-bool Lookout::watch(std::chrono::nanoseconds patience) const {
+bool RingPoller::poll(std::chrono::nanoseconds patience) const {
   const auto until = std::chrono::steady_clock::now() + patience;
   do {
     for (int look = 0; look < kLooks; look++) {
@@ -26,7 +26,7 @@ bool Lookout::watch(std::chrono::nanoseconds patience) const {
   return isAnyReadable();
 }
 
-bool Lookout::isAnyReadable() const {
+bool RingPoller::isAnyReadable() const {
   return std::any_of(rings_.begin(), rings_.end(), [](const Counters& ring) {
     return ring.written->load(std::memory_order_acquire) != ring.read->load(std::memory_order_relaxed);
   });

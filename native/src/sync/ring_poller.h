@@ -7,9 +7,9 @@
 
 namespace troupe {
 
-/// Watches for a moment whether other processes write to any of the rings that this one reads. A ring is known by its two
+/// Polls for a moment whether other processes write to any of the rings that this one reads. A ring is known by its two
 /// counters in shared memory, of what was written to it and what was read from it.
-class Lookout {
+class RingPoller {
  public:
   using Counter = std::atomic<int32_t>;
 
@@ -17,7 +17,7 @@ class Lookout {
   void remove(const Counter* written);
 
   /// Whether a ring has something to read, now or before `patience` is over. Lets other threads run meanwhile.
-  bool watch(std::chrono::nanoseconds patience) const;
+  bool poll(std::chrono::nanoseconds patience) const;
 
  private:
   struct Counters {
