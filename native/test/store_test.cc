@@ -11,6 +11,7 @@
 #include "check.h"
 #include "memory/crash_point.h"
 #include "store/extents.h"
+#include "store/hold.h"
 
 using namespace troupe;
 using namespace troupe::store;
