@@ -22,16 +22,34 @@ std::vector<uint8_t> randomRows(DataType type, size_t headSize, float limit) {
 /// Queries over a cache of random blocks.
 struct Fixture {
   Fixture(DataType type, size_t headSize, std::vector<int32_t> sequence, std::vector<int32_t> begin, std::vector<int32_t> end)
-      : type(type), headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)), keys(randomRows(type, headSize, 3)),
-        values(randomRows(type, headSize, 1)), sequence(std::move(sequence)), begin(std::move(begin)), end(std::move(end)), out(queries * heads * (headSize + 1)) {
-    op = {query.data(), keys.data(), values.data(), type, this->sequence.data(), this->begin.data(), this->end.data(), tables, keyHeadOf, out.data(),
-          queries, heads, keyHeads, headSize, blockTokens, perSequence, 0.25f, true};
+      : type(type), headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)),
+        keys(randomRows(type, headSize, 3)), values(randomRows(type, headSize, 1)), sequence(std::move(sequence)), begin(std::move(begin)),
+        end(std::move(end)), out(queries * heads * (headSize + 1)) {
+    op = {query.data(),
+          keys.data(),
+          values.data(),
+          type,
+          this->sequence.data(),
+          this->begin.data(),
+          this->end.data(),
+          tables,
+          keyHeadOf,
+          out.data(),
+          queries,
+          heads,
+          keyHeads,
+          headSize,
+          blockTokens,
+          perSequence,
+          0.25f,
+          true};
   }
 
   /// The attention of a (query, head) pair, then its log-sum-exp, in double precision.
   std::vector<double> expected(size_t q, size_t h) const {
     const auto at = [&](const std::vector<uint8_t>& cache, int32_t token, size_t i) {
-      const auto t = static_cast<size_t>(token), block = static_cast<size_t>(tables[static_cast<size_t>(sequence[q]) * perSequence + t / blockTokens]);
+      const auto t = static_cast<size_t>(token),
+                 block = static_cast<size_t>(tables[static_cast<size_t>(sequence[q]) * perSequence + t / blockTokens]);
       const size_t row = (block * keyHeads + static_cast<size_t>(keyHeadOf[h])) * blockTokens + t % blockTokens;
       return roundedValue(type, cache.data() + row * roundedBytes(type, headSize), i);
     };
@@ -52,8 +70,10 @@ struct Fixture {
   void check(size_t q, size_t h, const float* attended, float logSumExp) const {
     const auto exact = expected(q, h);
     for (size_t i = 0; i < headSize; i++) CHECK(near(attended[i], exact[i], 2));
-    if (std::isinf(exact[headSize])) CHECK(std::isinf(logSumExp) && logSumExp < 0);
-    else CHECK(near(logSumExp, exact[headSize], 2));
+    if (std::isinf(exact[headSize]))
+      CHECK(std::isinf(logSumExp) && logSumExp < 0);
+    else
+      CHECK(near(logSumExp, exact[headSize], 2));
   }
 
   DataType type;
@@ -77,7 +97,8 @@ void checkOneQuery(DataType type) {
       for (size_t q = 0; q < made.queries; q++) {
         for (const HeadGroup& group : groups) {
           std::vector<float> out(3 * (headSize + 1));
-          set->attendQuery(made.op, q, group, static_cast<size_t>(made.begin[q]), static_cast<size_t>(made.end[q]), out.data(), headSize + 1, scratch.data());
+          set->attendQuery(made.op, q, group, static_cast<size_t>(made.begin[q]), static_cast<size_t>(made.end[q]), out.data(),
+                           headSize + 1, scratch.data());
           for (size_t h = group.begin; h < group.end; h++) {
             const float* found = out.data() + (h - group.begin) * (headSize + 1);
             made.check(q, h, found, found[headSize]);
@@ -134,7 +155,8 @@ void poison(Fixture& made, std::vector<uint8_t>& cache, float with) {
   const size_t bytes = roundedBytes(made.type, made.headSize), block = static_cast<size_t>(tables[kPoisoned / blockTokens]);
   auto row = randoms(made.headSize);
   row[made.headSize / 2] = with;
-  portableKernels()->fromFloat(row.data(), made.type, &cache[(block * keyHeads * blockTokens + kPoisoned % blockTokens) * bytes], made.headSize);
+  portableKernels()->fromFloat(row.data(), made.type, &cache[(block * keyHeads * blockTokens + kPoisoned % blockTokens) * bytes],
+                               made.headSize);
 }
 
 /// Both forms of attention of every query: a row of `out` is what made.op says.
@@ -176,9 +198,12 @@ void checkPoisoned(DataType type, size_t headSize, const char* where, float with
           const float* attended = &found[q * heads * (headSize + 1) + h * headSize];
           const float logSumExp = found[q * heads * (headSize + 1) + heads * headSize + h];
           const bool sees = where[0] == 'q' ? q == 5 && h == 1 : begin[q] <= kPoisoned && kPoisoned < end[q] && keyHeadOf[h] == 0;
-          if (!sees) made.check(q, h, attended, logSumExp);
-          else if (where[0] == 'v') CHECK(!std::isfinite(attended[headSize / 2]));
-          else CHECK(std::isnan(attended[0]) && std::isnan(attended[headSize - 1]) && std::isnan(logSumExp));
+          if (!sees)
+            made.check(q, h, attended, logSumExp);
+          else if (where[0] == 'v')
+            CHECK(!std::isfinite(attended[headSize / 2]));
+          else
+            CHECK(std::isnan(attended[0]) && std::isnan(attended[headSize - 1]) && std::isnan(logSumExp));
         }
       }
     }
@@ -201,7 +226,8 @@ TEST("partial attention that is no number is so when joined, and that of no toke
   using troupe::program::joinByLogSumExp;
   const float parts[3] = {1, 2, 3};
   const auto joined = [&](std::vector<float> sums, float* out) {
-    return joinByLogSumExp(3, 1, [&](size_t i) { return &parts[i]; }, [&](size_t i) { return sums[i]; }, out);
+    return joinByLogSumExp(
+        3, 1, [&](size_t i) { return &parts[i]; }, [&](size_t i) { return sums[i]; }, out);
   };
   float out;
   for (size_t i = 0; i < 3; i++) {

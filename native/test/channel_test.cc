@@ -41,9 +41,7 @@ struct Board {
   std::atomic<int> steps{0};
   std::atomic<uint64_t> count{0};
   std::atomic<int> ready{0};
-  SharedMemoryHandle handle() const {
-    return {pid, fd, name, bytes};
-  }
+  SharedMemoryHandle handle() const { return {pid, fd, name, bytes}; }
   void publish(const SharedMemoryHandle& handle) {
     pid = handle.pid;
     fd = handle.fd;

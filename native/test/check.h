@@ -29,15 +29,15 @@ struct Register {
 
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
-#define TEST(sentence)                                                                  \
-  static void JOIN(test_, __LINE__)();                                                  \
-  static const Register JOIN(register_, __LINE__)(sentence, JOIN(test_, __LINE__));     \
+#define TEST(sentence)                                                                                                                     \
+  static void JOIN(test_, __LINE__)();                                                                                                     \
+  static const Register JOIN(register_, __LINE__)(sentence, JOIN(test_, __LINE__));                                                        \
   static void JOIN(test_, __LINE__)()
 
-#define CHECK(claim)                                                                    \
-  do {                                                                                  \
-    if (!(claim)) {                                                                     \
-      std::fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #claim);   \
-      std::abort();                                                                     \
-    }                                                                                   \
+#define CHECK(claim)                                                                                                                       \
+  do {                                                                                                                                     \
+    if (!(claim)) {                                                                                                                        \
+      std::fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #claim);                                                      \
+      std::abort();                                                                                                                        \
+    }                                                                                                                                      \
   } while (0)

@@ -117,21 +117,24 @@ const std::vector<int> kMostSizes = kHasSanitizer ? std::vector<int>{1, 2, 3, 8}
 void checkEverything(const Nodes& nodes, const std::vector<int>& sizes = kMostSizes, bool encrypt = false) {
   const bool all = std::getenv("TROUPE_TEST_THOROUGH") != nullptr;
   for (int size : all ? kEverySize : sizes) {
-    onRanks(size, nodes, [&](Communicator& group) {
-      for (DataType type : kReducible) {
-        // Both sides of the change of algorithm, pieces that are not whole, and more than one piece.
-        std::vector<size_t> counts{0, 1, 67, 9'001};
-        if (type == DataType::BFloat16 || all) counts.push_back(300'007);
-        if (all) counts.push_back((16 << 20) / bytesOf(type));
-        for (size_t count : counts) {
-          checkMoves(group, type, count);
-          for (Reduction reduction : kAll) {
-            if (count <= 67 || all || reduction == Reduction::Sum) checkReductions(group, type, reduction, count);
+    onRanks(
+        size, nodes,
+        [&](Communicator& group) {
+          for (DataType type : kReducible) {
+            // Both sides of the change of algorithm, pieces that are not whole, and more than one piece.
+            std::vector<size_t> counts{0, 1, 67, 9'001};
+            if (type == DataType::BFloat16 || all) counts.push_back(300'007);
+            if (all) counts.push_back((16 << 20) / bytesOf(type));
+            for (size_t count : counts) {
+              checkMoves(group, type, count);
+              for (Reduction reduction : kAll) {
+                if (count <= 67 || all || reduction == Reduction::Sum) checkReductions(group, type, reduction, count);
+              }
+            }
           }
-        }
-      }
-      checkMoves(group, DataType::UInt8, 5'003);
-    }, encrypt);
+          checkMoves(group, DataType::UInt8, 5'003);
+        },
+        encrypt);
   }
 }
 

@@ -125,7 +125,7 @@ TEST("ranks that disagree on the operation, its type, its size, its root or its 
   const auto broadcasting = [](int root) -> Start {
     return [=](Communicator& group, uint8_t* data) { broadcast(group, data, data, 100, root); };
   };
-  const Start sum = reducing(10, DataType::Float32, Reduction::Sum), any = [](Communicator& group, uint8_t*) { barrier(group); };
+  const Start sum = reducing(10, DataType::Float32, Reduction::Sum), any = [](Communicator&group, uint8_t*) { barrier(group); };
   const std::tuple<Start, Start, std::string> cases[] = {
       {sum, reducing(11, DataType::Float32, Reduction::Sum), "found all-reduce (sum) of 11 float32"},
       {sum, reducing(10, DataType::Int32, Reduction::Sum), "found all-reduce (sum) of 10 int32"},

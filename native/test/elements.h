@@ -13,7 +13,8 @@
 using troupe::collective::DataType;
 using troupe::collective::Reduction;
 
-inline constexpr DataType kReducible[] = {DataType::Float32, DataType::Float16, DataType::BFloat16, DataType::Int8, DataType::Int32, DataType::Int64};
+inline constexpr DataType kReducible[] = {DataType::Float32, DataType::Float16, DataType::BFloat16,
+                                          DataType::Int8,    DataType::Int32,   DataType::Int64};
 inline constexpr Reduction kAll[] = {Reduction::Sum, Reduction::Product, Reduction::Minimum, Reduction::Maximum, Reduction::Average};
 
 inline bool isFloat(DataType type) { return type == DataType::Float32 || type == DataType::Float16 || type == DataType::BFloat16; }

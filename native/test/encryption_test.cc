@@ -97,7 +97,8 @@ TEST("a stranger who does not know the secret, or does not encrypt, is turned aw
   for (const bool encrypts : {true, false}) {
     auto [first, second] = connected();
     std::optional<Meeting::Caller> caller;
-    std::thread answering([&, socket = std::move(second)]() mutable { caller = Meeting("secret", true).answer(std::move(socket), noCheck); });
+    std::thread answering(
+        [&, socket = std::move(second)]() mutable { caller = Meeting("secret", true).answer(std::move(socket), noCheck); });
     bool refused = false;
     try {
       Meeting(encrypts ? "guess" : "secret", encrypts).call(std::move(first), 1, 0, noCheck);

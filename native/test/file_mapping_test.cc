@@ -40,7 +40,8 @@ bool refused(int fd, size_t offset, size_t bytes) {
 
 TEST("a mapping holds the file's bytes from any offset on, after the file is closed, and writes do not reach it") {
   const int fd = patternedFile(20'000);
-  const auto first = FileMapping::open(fd, 8'191, 11'809), second = FileMapping::open(fd, 0, 20'000), none = FileMapping::open(fd, 20'000, 0);
+  const auto first = FileMapping::open(fd, 8'191, 11'809), second = FileMapping::open(fd, 0, 20'000),
+             none = FileMapping::open(fd, 20'000, 0);
   for (size_t i = 0; i < 11'809; i++) CHECK(first->data()[i] == (8'191 + i) % 251);
   first->data()[0] = 255;
   CHECK(second->data()[8'191] == 8'191 % 251);

@@ -6,8 +6,8 @@ using namespace troupe::collective;
 
 namespace {
 
-void checkReductionsOnGpus(const Communicator& group, nccl::GpuGroup& gpus, const std::shared_ptr<cuda::Gpu>& gpu, DataType type, Reduction reduction,
-                           size_t count) {
+void checkReductionsOnGpus(const Communicator& group, nccl::GpuGroup& gpus, const std::shared_ptr<cuda::Gpu>& gpu, DataType type,
+                           Reduction reduction, size_t count) {
   const int size = group.size(), rank = group.rank(), root = size / 2;
   GpuElements in(gpu, type, count, rank), out(gpu, type, count), inPlace(gpu, type, count, rank), atRoot(gpu, type, count);
   gpus.allReduce(in.data(), out.data(), count, type, reduction);

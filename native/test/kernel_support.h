@@ -51,8 +51,8 @@ inline double bfloatValue(uint16_t bits) {
 }
 
 /// The types that a KV cache may have.
-constexpr troupe::kernel::DataType kCacheTypes[] = {troupe::kernel::DataType::Float32, troupe::kernel::DataType::Float16, troupe::kernel::DataType::BFloat16,
-                                                    troupe::kernel::DataType::Int8};
+constexpr troupe::kernel::DataType kCacheTypes[] = {troupe::kernel::DataType::Float32, troupe::kernel::DataType::Float16,
+                                                    troupe::kernel::DataType::BFloat16, troupe::kernel::DataType::Int8};
 
 /// Element `i` of what fromFloat() has written.
 inline double roundedValue(troupe::kernel::DataType type, const uint8_t* from, size_t i) {

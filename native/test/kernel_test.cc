@@ -9,8 +9,10 @@ TEST("every finite float16 and bfloat16 widens to its exact value") {
   for (const Kernels* set : available()) {
     set->toFloat(reinterpret_cast<uint8_t*>(bits.data()), DataType::Float16, wide.data(), bits.size());
     for (size_t i = 0; i < bits.size(); i++) {
-      if (((i >> 10) & 31) == 31) CHECK(!std::isfinite(wide[i]));
-      else CHECK(wide[i] == halfValue(bits[i]));
+      if (((i >> 10) & 31) == 31)
+        CHECK(!std::isfinite(wide[i]));
+      else
+        CHECK(wide[i] == halfValue(bits[i]));
     }
     set->toFloat(reinterpret_cast<uint8_t*>(bits.data()), DataType::BFloat16, wide.data(), bits.size());
     for (size_t i = 0; i < bits.size(); i++) {

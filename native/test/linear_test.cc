@@ -17,7 +17,11 @@ struct Case {
 
 Case floatCase(DataType type, const Shape& shape) {
   const size_t count = shape.outputs * shape.inputs;
-  Case made{type, std::vector<uint8_t>(rowBytes(type, count)), std::vector<double>(count), randoms(shape.tokens * shape.inputs), randoms(shape.outputs),
+  Case made{type,
+            std::vector<uint8_t>(rowBytes(type, count)),
+            std::vector<double>(count),
+            randoms(shape.tokens * shape.inputs),
+            randoms(shape.outputs),
             randoms(shape.tokens * shape.outputs)};
   const auto floats = randoms(count);
   for (size_t i = 0; i < count; i++) {
@@ -37,10 +41,15 @@ Case floatCase(DataType type, const Shape& shape) {
 /// Inputs are small integers times a power of two, the largest of each group being 127, so that they are quantized exactly.
 Case quantizedCase(DataType type, const Shape& shape) {
   const size_t count = shape.outputs * shape.inputs;
-  Case made{type, randomBlocks(type, count), std::vector<double>(count), std::vector<float>(shape.tokens * shape.inputs), randoms(shape.outputs),
+  Case made{type,
+            randomBlocks(type, count),
+            std::vector<double>(count),
+            std::vector<float>(shape.tokens * shape.inputs),
+            randoms(shape.outputs),
             randoms(shape.tokens * shape.outputs)};
   const auto block = blockSizeOf(type);
-  for (size_t i = 0; i < count; i++) made.exact[i] = blockValue(type, made.weight.data() + i / block.elements * block.bytes, i % block.elements);
+  for (size_t i = 0; i < count; i++)
+    made.exact[i] = blockValue(type, made.weight.data() + i / block.elements * block.bytes, i % block.elements);
   for (size_t i = 0; i < made.x.size(); i++) {
     const int integer = i % 32 == 5 ? 127 : static_cast<int>(generator()() % 255) - 127;
     made.x[i] = std::ldexp(static_cast<float>(integer), static_cast<int>(i / 32 % 5) - 9);
@@ -55,7 +64,8 @@ std::vector<float> multiply(const Kernels& set, const Case& made, const Shape& s
   if (const size_t tile = set.preparedTile(made.type, tokens)) {
     set.prepare(made.x.data(), made.type, tokens, inputs, prepared.data(), 0, (tokens + tile - 1) / tile);
   }
-  const Linear op{made.x.data(), made.weight.data(), made.type, made.bias.data(), made.residual.data(), y.data(), outputs, tokens, inputs, outputs};
+  const Linear op{made.x.data(), made.weight.data(), made.type, made.bias.data(), made.residual.data(), y.data(), outputs, tokens, inputs,
+                  outputs};
   set.linear(op, prepared.data(), panel.data(), begin, end);
   return y;
 }
@@ -162,9 +172,12 @@ TEST("what is no number in a token makes all of its products no numbers, with we
           made.x[poisoned * 512 + 300] = poison;
           const auto y = multiply(*set, made, shape, 0, 37);
           for (size_t i = 0; i < y.size(); i++) {
-            if (i / 37 != poisoned) CHECK(std::isfinite(y[i]));
-            else if (isQuantized(type) || std::isnan(poison)) CHECK(std::isnan(y[i]));
-            else CHECK(!std::isfinite(y[i]));
+            if (i / 37 != poisoned)
+              CHECK(std::isfinite(y[i]));
+            else if (isQuantized(type) || std::isnan(poison))
+              CHECK(std::isnan(y[i]));
+            else
+              CHECK(!std::isfinite(y[i]));
           }
         }
       }

@@ -18,7 +18,8 @@ inline const Nodes twoNodes = [](int rank) { return std::string(rank % 2 == 0 ? 
 inline const Nodes unevenBlocks = [](int rank) { return std::string(rank < 3 ? "a" : rank < 4 ? "b" : "c"); };
 
 /// Runs `body` on `size` ranks, a thread each.
-inline void onRanks(int size, const Nodes& nodes, const std::function<void(troupe::collective::Communicator&)>& body, bool encrypt = false) {
+inline void onRanks(int size, const Nodes& nodes, const std::function<void(troupe::collective::Communicator&)>& body,
+                    bool encrypt = false) {
   using namespace troupe::collective;
   std::vector<std::unique_ptr<Communicator>> groups;
   std::vector<RankAddress> addresses;

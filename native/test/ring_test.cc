@@ -3,9 +3,9 @@
 #include <thread>
 #include <vector>
 
+#include "check.h"
 #include "sync/eventcount.h"
 #include "sync/ring.h"
-#include "check.h"
 
 using namespace troupe;
 

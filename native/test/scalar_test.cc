@@ -29,8 +29,9 @@ bool reads(std::vector<uint8_t> bytes, double number) {
 }  // namespace
 
 TEST("every number survives the way through a message, with its sign") {
-  for (const double number : {0.0, -0.0, 1.0, -1.0, 127.0, 128.0, -32.0, -33.0, 255.5, 2147483647.0, 2147483648.0, -2147483648.0, -2147483649.0, 1e300, 5e-324,
-                              std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::nan("")}) {
+  for (const double number :
+       {0.0, -0.0, 1.0, -1.0, 127.0, 128.0, -32.0, -33.0, 255.5, 2147483647.0, 2147483648.0, -2147483648.0, -2147483649.0, 1e300, 5e-324,
+        std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity(), std::nan("")}) {
     CHECK(survives(number));
   }
   std::mt19937_64 random(3);
@@ -48,8 +49,8 @@ TEST("numbers are read in every form that msgpack gives them, and other values a
   CHECK(reads({0xce, 0xff, 0xff, 0xff, 0xff}, 4294967295.0) && reads({0xd0, 0x80}, -128) && reads({0xd1, 0x80, 0x00}, -32768));
   CHECK(reads({0xd2, 0xff, 0xff, 0xff, 0xfe}, -2) && reads({0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0}, 1.5));
   Scalar scalar{Scalar::kNull};
-  for (const std::vector<uint8_t>& other : std::vector<std::vector<uint8_t>>{{}, {0x80}, {0x90}, {0xa1, 'a'}, {0xa0}, {0xc1}, {0xcc}, {0xcd, 1}, {0xc4, 0},
-                                                                               {0xcf, 0, 0, 0, 0, 0, 0, 0, 1}, {0x01, 0x02}}) {
+  for (const std::vector<uint8_t>& other : std::vector<std::vector<uint8_t>>{
+           {}, {0x80}, {0x90}, {0xa1, 'a'}, {0xa0}, {0xc1}, {0xcc}, {0xcd, 1}, {0xc4, 0}, {0xcf, 0, 0, 0, 0, 0, 0, 0, 1}, {0x01, 0x02}}) {
     CHECK(!unpackScalar(other.data(), other.size(), &scalar));
   }
 }

@@ -29,7 +29,8 @@ struct Token {
 
 class Fixture {
  public:
-  explicit Fixture(const Shape& shape) : shape(shape), cachedOn(shape.ranks, std::vector<std::vector<size_t>>(shape.cached.size())), queriesOn(shape.ranks) {
+  explicit Fixture(const Shape& shape)
+      : shape(shape), cachedOn(shape.ranks, std::vector<std::vector<size_t>>(shape.cached.size())), queriesOn(shape.ranks) {
     for (size_t s = 0; s < shape.cached.size(); s++) {
       for (size_t t = 0; t < shape.cached[s]; t++) {
         const size_t rank = (t / 3 + s) % shape.ranks;
@@ -50,7 +51,8 @@ class Fixture {
   std::vector<uint8_t> randomRows(float limit) const {
     const auto floats = randoms(shape.keyHeads * shape.headSize, limit);
     std::vector<uint8_t> rows(shape.keyHeads * rowBytes());
-    for (size_t h = 0; h < shape.keyHeads; h++) kernel::kernels().fromFloat(&floats[h * shape.headSize], shape.cacheType, &rows[h * rowBytes()], shape.headSize);
+    for (size_t h = 0; h < shape.keyHeads; h++)
+      kernel::kernels().fromFloat(&floats[h * shape.headSize], shape.cacheType, &rows[h * rowBytes()], shape.headSize);
     return rows;
   }
 
@@ -71,7 +73,8 @@ class Fixture {
       for (size_t t = firstSeen(token); t <= token.position; t++) {
         const size_t index = indexOf(token.sequence, t);
         double score = 0;
-        for (size_t i = 0; i < shape.headSize; i++) score += static_cast<double>(query[h * shape.headSize + i]) * cachedValue(keys[index], keyHeadOf[h], i);
+        for (size_t i = 0; i < shape.headSize; i++)
+          score += static_cast<double>(query[h * shape.headSize + i]) * cachedValue(keys[index], keyHeadOf[h], i);
         const double weight = std::exp(score * 0.25);
         total += weight;
         for (size_t i = 0; i < shape.headSize; i++) sum[i] += weight * cachedValue(values[index], keyHeadOf[h], i);
@@ -84,7 +87,7 @@ class Fixture {
   std::vector<std::vector<std::vector<size_t>>> cachedOn;  // [rank][sequence] positions
   std::vector<std::vector<Token>> queriesOn;               // [rank]
   std::vector<Token> all;                                  // queries, rank by rank
-  std::vector<std::vector<uint8_t>> keys, values;            // by token
+  std::vector<std::vector<uint8_t>> keys, values;          // by token
   std::vector<std::vector<float>> queries;                 // by token
   std::vector<int32_t> keyHeadOf;
 };
@@ -92,7 +95,8 @@ class Fixture {
 /// One rank's memory and program: gatherSpans, then sequenceAttention.
 class Rank {
  public:
-  Rank(const Fixture& fixture, std::shared_ptr<collective::Communicator> group) : fixture_(fixture), own_(static_cast<size_t>(group->rank())) {
+  Rank(const Fixture& fixture, std::shared_ptr<collective::Communicator> group)
+      : fixture_(fixture), own_(static_cast<size_t>(group->rank())) {
     const Shape& shape = fixture.shape;
     const size_t width = shape.heads * shape.headSize;
     layOut();
@@ -172,7 +176,9 @@ class Rank {
     }
     for (const Token& token : fixture_.all) {
       const auto& positions = cached[token.sequence];
-      const auto below = [&](size_t limit) { return static_cast<int32_t>(std::lower_bound(positions.begin(), positions.end(), limit) - positions.begin()); };
+      const auto below = [&](size_t limit) {
+        return static_cast<int32_t>(std::lower_bound(positions.begin(), positions.end(), limit) - positions.begin());
+      };
       sequence_.push_back(static_cast<int32_t>(token.sequence));
       begin_.push_back(below(fixture_.firstSeen(token)));
       end_.push_back(below(token.position + 1));
@@ -192,7 +198,8 @@ class Rank {
 SequenceScheme schemeOf(const Shape& shape) {
   const size_t queries = std::accumulate(shape.queries.begin(), shape.queries.end(), size_t{0});
   const size_t cached = std::accumulate(shape.cached.begin(), shape.cached.end(), size_t{0});
-  return chooseScheme({shape.ranks, queries, cached, shape.heads, shape.keyHeads, shape.headSize, kernel::roundedBytes(shape.cacheType, shape.headSize)});
+  return chooseScheme(
+      {shape.ranks, queries, cached, shape.heads, shape.keyHeads, shape.headSize, kernel::roundedBytes(shape.cacheType, shape.headSize)});
 }
 
 void attendOnRanks(const Shape& shape, SequenceScheme expected) {

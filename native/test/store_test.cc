@@ -187,7 +187,9 @@ TEST("a full store reclaims what ended processes held, spills what nobody has ma
   } catch (const StoreFullError& error) {
     reason = error.what();
   }
-  CHECK(reason == "the object store has no room for 2 MiB: of 8 MiB, 0 MiB are in use by processes and 8 MiB are held by refs; 12 MiB of 12 MiB are spilled to disk");
+  CHECK(
+      reason ==
+      "the object store has no room for 2 MiB: of 8 MiB, 0 MiB are in use by processes and 8 MiB are held by refs; 12 MiB of 12 MiB are spilled to disk");
   CHECK(store->usage().size() == 1 && store->usage()[0].objects == 10);
   store->release(ids[9]);
   for (uint8_t i = 0; i < 9; i++) {
@@ -293,7 +295,9 @@ TEST("a process that joins a store which as many use as may is told so, and join
     }
   }
   CHECK(others.size() == 1023);
-  CHECK(reason == "the object store of this node is used by 1024 processes already, which is the most; spawn fewer actors a node, or with isolation 'thread' or 'local'");
+  CHECK(
+      reason ==
+      "the object store of this node is used by 1024 processes already, which is the most; spawn fewer actors a node, or with isolation 'thread' or 'local'");
   const auto object = make(*store, kMebibyte, 7);
   CHECK(isFilled(object.data, kMebibyte, 7));
   others.pop_back();

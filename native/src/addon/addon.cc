@@ -1,5 +1,5 @@
-#include "addon/channel_binding.h"
 #include "addon/bindings.h"
+#include "addon/channel_binding.h"
 #include "collective/nccl/library.h"
 #include "kernel/kernels.h"
 #include "memory/process.h"

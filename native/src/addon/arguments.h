@@ -37,9 +37,10 @@ inline double numberFrom(const Napi::Value& value, const char* what) {
 /// A whole number from `least` to `most`.
 inline int64_t integerFrom(const Napi::Value& value, const char* what, int64_t least, int64_t most) {
   const double number = numberFrom(value, what);
-  if (number >= static_cast<double>(least) && number <= static_cast<double>(most) && number == std::floor(number)) return static_cast<int64_t>(number);
-  throw Napi::RangeError::New(value.Env(), std::string(what) + ": expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", found " +
-                                               value.ToString().Utf8Value());
+  if (number >= static_cast<double>(least) && number <= static_cast<double>(most) && number == std::floor(number))
+    return static_cast<int64_t>(number);
+  throw Napi::RangeError::New(value.Env(), std::string(what) + ": expected a whole number from " + std::to_string(least) + " to " +
+                                               std::to_string(most) + ", found " + value.ToString().Utf8Value());
 }
 
 /// More than any memory has, and little enough that sums of several do not overflow.
@@ -47,8 +48,12 @@ constexpr int64_t kMostBytes = int64_t{1} << 50;
 constexpr int64_t kMostThreads = 1024;
 
 inline size_t bytesFrom(const Napi::Value& value, const char* what) { return static_cast<size_t>(integerFrom(value, what, 0, kMostBytes)); }
-inline int intFrom(const Napi::Value& value, const char* what, int least = 0, int most = INT32_MAX) { return static_cast<int>(integerFrom(value, what, least, most)); }
-inline uint32_t uint32From(const Napi::Value& value, const char* what) { return static_cast<uint32_t>(integerFrom(value, what, 0, UINT32_MAX)); }
+inline int intFrom(const Napi::Value& value, const char* what, int least = 0, int most = INT32_MAX) {
+  return static_cast<int>(integerFrom(value, what, least, most));
+}
+inline uint32_t uint32From(const Napi::Value& value, const char* what) {
+  return static_cast<uint32_t>(integerFrom(value, what, 0, UINT32_MAX));
+}
 
 /// A time in units of so many nanoseconds; NaN and what is below 0 are no time, and Infinity, and what comes near it, is a year.
 inline std::chrono::nanoseconds timeFrom(const Napi::Value& value, double unit) {

@@ -6,10 +6,10 @@
 
 #include "addon/arguments.h"
 #include "addon/worker_thread.h"
-#include "sync/ring_poller.h"
 #include "collective/communicator.h"
 #include "device/region.h"
 #include "program/program.h"
+#include "sync/ring_poller.h"
 
 namespace troupe::addon {
 

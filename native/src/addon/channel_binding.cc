@@ -6,13 +6,9 @@
 namespace troupe::addon {
 namespace {
 
-std::chrono::nanoseconds microseconds(const Napi::Value& value) {
-  return timeFrom(value, 1e3);
-}
+std::chrono::nanoseconds microseconds(const Napi::Value& value) { return timeFrom(value, 1e3); }
 
-std::chrono::nanoseconds milliseconds(const Napi::Value& value) {
-  return timeFrom(value, 1e6);
-}
+std::chrono::nanoseconds milliseconds(const Napi::Value& value) { return timeFrom(value, 1e6); }
 
 Napi::Value boolean(const Napi::CallbackInfo& info, bool value) { return Napi::Boolean::New(info.Env(), value); }
 
@@ -52,11 +48,11 @@ std::shared_ptr<Waker> wakerOf(const Napi::Value& value) { return bindingFrom<Wa
 
 }  // namespace
 
-Napi::Function WakerBinding::define(Napi::Env env) {
-  return DefineClass(env, "Waker", {InstanceAccessor<&WakerBinding::fd>("fd")});
-}
+Napi::Function WakerBinding::define(Napi::Env env) { return DefineClass(env, "Waker", {InstanceAccessor<&WakerBinding::fd>("fd")}); }
 
-WakerBinding::WakerBinding(const Napi::CallbackInfo& info) : ObjectWrap(info), waker_(std::make_shared<Waker>()) { tag<WakerBinding>(info); }
+WakerBinding::WakerBinding(const Napi::CallbackInfo& info) : ObjectWrap(info), waker_(std::make_shared<Waker>()) {
+  tag<WakerBinding>(info);
+}
 
 Napi::Value WakerBinding::fd(const Napi::CallbackInfo& info) { return number(info, waker_->readEnd()); }
 
@@ -66,10 +62,9 @@ Napi::Function ChannelWriterBinding::define(Napi::Env env) {
       {InstanceAccessor<&ChannelWriterBinding::handle>("handle"), InstanceAccessor<&ChannelWriterBinding::limit>("limit"),
        InstanceAccessor<&ChannelWriterBinding::written>("written"), InstanceAccessor<&ChannelWriterBinding::taken>("taken"),
        InstanceAccessor<&ChannelWriterBinding::hasReaders>("hasReaders"), InstanceMethod<&ChannelWriterBinding::write>("write"),
-       InstanceMethod<&ChannelWriterBinding::writeScalar>("writeScalar"),
-       InstanceMethod<&ChannelWriterBinding::hasRoom>("hasRoom"), InstanceMethod<&ChannelWriterBinding::arm>("arm"),
-       InstanceMethod<&ChannelWriterBinding::wait>("wait"), InstanceMethod<&ChannelWriterBinding::checkReaders>("checkReaders"),
-       InstanceMethod<&ChannelWriterBinding::close>("close")});
+       InstanceMethod<&ChannelWriterBinding::writeScalar>("writeScalar"), InstanceMethod<&ChannelWriterBinding::hasRoom>("hasRoom"),
+       InstanceMethod<&ChannelWriterBinding::arm>("arm"), InstanceMethod<&ChannelWriterBinding::wait>("wait"),
+       InstanceMethod<&ChannelWriterBinding::checkReaders>("checkReaders"), InstanceMethod<&ChannelWriterBinding::close>("close")});
 }
 
 ChannelWriterBinding::ChannelWriterBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -137,10 +132,10 @@ Napi::Function ChannelReaderBinding::define(Napi::Env env) {
       env, "ChannelReader",
       {InstanceAccessor<&ChannelReaderBinding::buffer>("buffer"), InstanceAccessor<&ChannelReaderBinding::frame>("frame"),
        InstanceMethod<&ChannelReaderBinding::peek>("peek"), InstanceMethod<&ChannelReaderBinding::takeScalar>("takeScalar"),
-       InstanceMethod<&ChannelReaderBinding::advance>("advance"),
-       InstanceMethod<&ChannelReaderBinding::acknowledge>("acknowledge"), InstanceMethod<&ChannelReaderBinding::wait>("wait"),
-       InstanceMethod<&ChannelReaderBinding::arm>("arm"), InstanceMethod<&ChannelReaderBinding::disarm>("disarm"),
-       InstanceAccessor<&ChannelReaderBinding::isClosed>("isClosed"), InstanceAccessor<&ChannelReaderBinding::isWriterAlive>("isWriterAlive"),
+       InstanceMethod<&ChannelReaderBinding::advance>("advance"), InstanceMethod<&ChannelReaderBinding::acknowledge>("acknowledge"),
+       InstanceMethod<&ChannelReaderBinding::wait>("wait"), InstanceMethod<&ChannelReaderBinding::arm>("arm"),
+       InstanceMethod<&ChannelReaderBinding::disarm>("disarm"), InstanceAccessor<&ChannelReaderBinding::isClosed>("isClosed"),
+       InstanceAccessor<&ChannelReaderBinding::isWriterAlive>("isWriterAlive"),
        InstanceAccessor<&ChannelReaderBinding::writerPid>("writerPid"), InstanceMethod<&ChannelReaderBinding::close>("close")});
 }
 
@@ -150,7 +145,8 @@ ChannelReaderBinding::ChannelReaderBinding(const Napi::CallbackInfo& info) : Obj
   auto* owner = new std::shared_ptr<channel::Reader>(reader_);
   const auto& mapping = reader_->mapping();
   const auto buffer = Napi::ArrayBuffer::New(
-      info.Env(), mapping.ring(), 2 * mapping.ringBytes(), [](Napi::Env, void*, std::shared_ptr<channel::Reader>* held) { delete held; }, owner);
+      info.Env(), mapping.ring(), 2 * mapping.ringBytes(), [](Napi::Env, void*, std::shared_ptr<channel::Reader>* held) { delete held; },
+      owner);
   buffer_ = Napi::Persistent(buffer);
   auto* frameOwner = new auto(found_);
   const auto frame = Napi::ArrayBuffer::New(
@@ -224,7 +220,8 @@ ChannelSetBinding::ChannelSetBinding(const Napi::CallbackInfo& info) : ObjectWra
   tag<ChannelSetBinding>(info);
   const auto items = arrayFrom(info[0], "readers");
   std::vector<std::shared_ptr<channel::Reader>> readers;
-  for (uint32_t i = 0; i < items.Length(); i++) readers.push_back(bindingFrom<ChannelReaderBinding>(items.Get(i), "ChannelReader").reader());
+  for (uint32_t i = 0; i < items.Length(); i++)
+    readers.push_back(bindingFrom<ChannelReaderBinding>(items.Get(i), "ChannelReader").reader());
   readers_ = std::make_unique<channel::ReaderSet>(std::move(readers));
 }
 

@@ -37,7 +37,8 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
   options.token = textOf(object, "token");
   options.encrypt = flagOf(object, "encrypt");
   options.spin = flagOf(object, "spin");
-  if (!object.Get("timeout").IsUndefined()) options.timeout = std::chrono::milliseconds(integerFrom(object.Get("timeout"), "timeout", 0, INT32_MAX));
+  if (!object.Get("timeout").IsUndefined())
+    options.timeout = std::chrono::milliseconds(integerFrom(object.Get("timeout"), "timeout", 0, INT32_MAX));
   if (!object.Get("messageBytes").IsUndefined()) options.messageBytes = messageBytesFrom(object.Get("messageBytes"));
   if (!object.Get("gpu").IsUndefined()) options.gpu = intFrom(object.Get("gpu"), "gpu");
   if (!object.Get("labels").IsUndefined()) {
@@ -48,14 +49,18 @@ collective::Communicator::Options optionsFrom(const Napi::Object& object) {
 }
 
 RankAddress addressFrom(const Napi::Object& object) {
-  return {intFrom(object.Get("rank"), "rank"), textOf(object, "node"), handleFrom(objectFrom(object.Get("inbox"), "inbox")), textOf(object, "host"),
-          intFrom(object.Get("port"), "port", 0, 65535), flagOf(object, "usesGpu")};
+  return {intFrom(object.Get("rank"), "rank"),
+          textOf(object, "node"),
+          handleFrom(objectFrom(object.Get("inbox"), "inbox")),
+          textOf(object, "host"),
+          intFrom(object.Get("port"), "port", 0, 65535),
+          flagOf(object, "usesGpu")};
 }
 
 collective::DataType dataTypeFrom(const Napi::Value& value) {
   static const std::pair<const char*, collective::DataType> known[] = {
-      {"uint8", collective::DataType::UInt8},     {"int8", collective::DataType::Int8},         {"int32", collective::DataType::Int32},
-      {"int64", collective::DataType::Int64},     {"float16", collective::DataType::Float16},   {"bfloat16", collective::DataType::BFloat16},
+      {"uint8", collective::DataType::UInt8},     {"int8", collective::DataType::Int8},       {"int32", collective::DataType::Int32},
+      {"int64", collective::DataType::Int64},     {"float16", collective::DataType::Float16}, {"bfloat16", collective::DataType::BFloat16},
       {"float32", collective::DataType::Float32},
   };
   const std::string name = value.ToString().Utf8Value();
@@ -67,7 +72,7 @@ collective::DataType dataTypeFrom(const Napi::Value& value) {
 
 collective::Reduction reductionFrom(const Napi::Value& value) {
   static const std::pair<const char*, collective::Reduction> known[] = {
-      {"sum", collective::Reduction::Sum}, {"product", collective::Reduction::Product}, {"min", collective::Reduction::Minimum},
+      {"sum", collective::Reduction::Sum},     {"product", collective::Reduction::Product}, {"min", collective::Reduction::Minimum},
       {"max", collective::Reduction::Maximum}, {"average", collective::Reduction::Average},
   };
   const std::string name = value.ToString().Utf8Value();
@@ -89,9 +94,9 @@ std::vector<size_t> sizesFrom(const Napi::Value& value) {
 void readKind(const std::string& name, Napi::Env env, collective::Request& request) {
   using collective::OperationKind;
   static const std::map<std::string, OperationKind> known{
-      {"allReduce", OperationKind::AllReduce}, {"reduce", OperationKind::Reduce},       {"reduceScatter", OperationKind::ReduceScatter},
-      {"allGather", OperationKind::AllGather}, {"gather", OperationKind::Gather},       {"scatter", OperationKind::Scatter},
-      {"broadcast", OperationKind::Broadcast}, {"allToAll", OperationKind::AllToAll},   {"barrier", OperationKind::Barrier},
+      {"allReduce", OperationKind::AllReduce}, {"reduce", OperationKind::Reduce},        {"reduceScatter", OperationKind::ReduceScatter},
+      {"allGather", OperationKind::AllGather}, {"gather", OperationKind::Gather},        {"scatter", OperationKind::Scatter},
+      {"broadcast", OperationKind::Broadcast}, {"allToAll", OperationKind::AllToAll},    {"barrier", OperationKind::Barrier},
       {"send", OperationKind::PointToPoint},   {"receive", OperationKind::PointToPoint},
   };
   const auto found = known.find(name);
@@ -123,8 +128,8 @@ Napi::Function CommunicatorBinding::define(Napi::Env env) {
                      {InstanceAccessor<&CommunicatorBinding::address>("address"), InstanceMethod<&CommunicatorBinding::connect>("connect"),
                       InstanceMethod<&CommunicatorBinding::run>("run"), InstanceMethod<&CommunicatorBinding::splitGpus>("splitGpus"),
                       InstanceMethod<&CommunicatorBinding::registerMemory>("registerMemory"),
-                      InstanceMethod<&CommunicatorBinding::deregisterMemory>("deregisterMemory"), InstanceMethod<&CommunicatorBinding::close>("close"),
-                      InstanceMethod<&CommunicatorBinding::abort>("abort")});
+                      InstanceMethod<&CommunicatorBinding::deregisterMemory>("deregisterMemory"),
+                      InstanceMethod<&CommunicatorBinding::close>("close"), InstanceMethod<&CommunicatorBinding::abort>("abort")});
 }
 
 CommunicatorBinding::CommunicatorBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {

@@ -10,9 +10,10 @@ using program::Value;
 kernel::DataType dataTypeFrom(const Napi::Value& value) {
   static const std::map<std::string, kernel::DataType> types{
       {"float32", kernel::DataType::Float32}, {"float16", kernel::DataType::Float16}, {"bfloat16", kernel::DataType::BFloat16},
-      {"int32", kernel::DataType::Int32},     {"int8", kernel::DataType::Int8},       {"q8_0", kernel::DataType::Q8_0},       {"q4_0", kernel::DataType::Q4_0},
-      {"q4_1", kernel::DataType::Q4_1},       {"q5_0", kernel::DataType::Q5_0},       {"q5_1", kernel::DataType::Q5_1},
-      {"q4_k", kernel::DataType::Q4_K},       {"q5_k", kernel::DataType::Q5_K},       {"q6_k", kernel::DataType::Q6_K},
+      {"int32", kernel::DataType::Int32},     {"int8", kernel::DataType::Int8},       {"q8_0", kernel::DataType::Q8_0},
+      {"q4_0", kernel::DataType::Q4_0},       {"q4_1", kernel::DataType::Q4_1},       {"q5_0", kernel::DataType::Q5_0},
+      {"q5_1", kernel::DataType::Q5_1},       {"q4_k", kernel::DataType::Q4_K},       {"q5_k", kernel::DataType::Q5_K},
+      {"q6_k", kernel::DataType::Q6_K},
   };
   const std::string name = value.ToString().Utf8Value();
   if (const auto found = types.find(name); found != types.end()) return found->second;
@@ -83,9 +84,12 @@ Program::Description descriptionFrom(const Napi::Object& object) {
   forEach(object.Get("operations"), "operations", [&](const Napi::Value& item) {
     const auto traced = objectFrom(item, "an operation");
     description.operations.push_back({textFrom(traced.Get("name"), "the name of an operation"), indicesFrom(traced.Get("inputs"), "inputs"),
-                                      indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")), intFrom(traced.Get("group"), "group", -1)});
+                                      indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")),
+                                      intFrom(traced.Get("group"), "group", -1)});
   });
-  forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) { description.groups.push_back(bindingFrom<CommunicatorBinding>(item, "Communicator").communicator()); });
+  forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) {
+    description.groups.push_back(bindingFrom<CommunicatorBinding>(item, "Communicator").communicator());
+  });
   return description;
 }
 
@@ -104,8 +108,7 @@ auto asTypeError(Napi::Env env, Body&& body) {
 Napi::Function ProgramBinding::define(Napi::Env env) {
   return DefineClass(env, "Program",
                      {InstanceAccessor<&ProgramBinding::arena>("arena"), InstanceMethod<&ProgramBinding::run>("run"),
-                      InstanceAccessor<&ProgramBinding::statistics>("statistics"),
-                      InstanceMethod<&ProgramBinding::cancel>("cancel")});
+                      InstanceAccessor<&ProgramBinding::statistics>("statistics"), InstanceMethod<&ProgramBinding::cancel>("cancel")});
 }
 
 ProgramBinding::ProgramBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -139,7 +142,8 @@ Napi::Value checkOperation(const Napi::CallbackInfo& info) {
   for (const auto& value : inputs) node.inputs.push_back(&value);
   for (const auto& value : outputs) node.outputs.push_back(&value);
   const bool hasGroup = !traced.Get("ranks").IsUndefined();
-  const int ranks = hasGroup ? intFrom(traced.Get("ranks"), "ranks", 1) : 0, rank = hasGroup ? intFrom(traced.Get("rank"), "rank", 0, ranks - 1) : 0;
+  const int ranks = hasGroup ? intFrom(traced.Get("ranks"), "ranks", 1) : 0,
+            rank = hasGroup ? intFrom(traced.Get("rank"), "rank", 0, ranks - 1) : 0;
   asTypeError(info.Env(), [&] { program::checkOperation(node, static_cast<size_t>(ranks), static_cast<size_t>(rank)); });
   return info.Env().Undefined();
 }
@@ -151,7 +155,8 @@ Napi::Value ProgramBinding::arena(const Napi::CallbackInfo& info) {
 
 Napi::Value ProgramBinding::run(const Napi::CallbackInfo& info) {
   std::vector<size_t> symbols;
-  forEach(info[0], "symbols", [&](const Napi::Value& value) { symbols.push_back(static_cast<size_t>(integerFrom(value, "a symbol", 0, kMostRows))); });
+  forEach(info[0], "symbols",
+          [&](const Napi::Value& value) { symbols.push_back(static_cast<size_t>(integerFrom(value, "a symbol", 0, kMostRows))); });
   return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
 }
 

@@ -6,7 +6,8 @@ namespace {
 const RingPoller::Counter* counterIn(const Storage& memory, const Napi::Value& offset) {
   constexpr auto kBytes = static_cast<int64_t>(sizeof(RingPoller::Counter));
   const auto at = integerFrom(offset, "the offset of a counter", 0, static_cast<int64_t>(memory.bytes()) - kBytes);
-  if (at % kBytes != 0) throw Napi::RangeError::New(offset.Env(), "the offset of a counter: expected a multiple of 4, found " + std::to_string(at));
+  if (at % kBytes != 0)
+    throw Napi::RangeError::New(offset.Env(), "the offset of a counter: expected a multiple of 4, found " + std::to_string(at));
   return reinterpret_cast<const RingPoller::Counter*>(memory.data() + at);
 }
 

@@ -12,7 +12,8 @@ Napi::ArrayBuffer bufferOver(Napi::Env env, const std::shared_ptr<Storage>& stor
 }
 
 SharedMemoryHandle handleFrom(const Napi::Object& object) {
-  return {intFrom(object.Get("pid"), "pid"), intFrom(object.Get("fd"), "fd"), textFrom(object.Get("name"), "name"), bytesFrom(object.Get("bytes"), "bytes")};
+  return {intFrom(object.Get("pid"), "pid"), intFrom(object.Get("fd"), "fd"), textFrom(object.Get("name"), "name"),
+          bytesFrom(object.Get("bytes"), "bytes")};
 }
 
 Napi::Object handleTo(Napi::Env env, const SharedMemoryHandle& handle) {
@@ -30,9 +31,7 @@ static std::shared_ptr<Storage> mapFile(const Napi::Object& region) {
 
 namespace {
 
-store::StoreHandle storeFrom(const Napi::Object& object) {
-  return {handleFrom(object), intFrom(object.Get("spillFd"), "spillFd", -1)};
-}
+store::StoreHandle storeFrom(const Napi::Object& object) { return {handleFrom(object), intFrom(object.Get("spillFd"), "spillFd", -1)}; }
 
 Napi::Object storeTo(Napi::Env env, const store::StoreHandle& handle) {
   auto object = handleTo(env, handle.memory);
@@ -76,7 +75,7 @@ StorageBinding::StorageBinding(const Napi::CallbackInfo& info) : ObjectWrap(info
   }
   const size_t bytes = bytesFrom(info[0], "bytes");
   const std::string kind = info[1].IsString() ? info[1].As<Napi::String>().Utf8Value() : "";
-  storage_ = kind == "stored" ? Storage::allocateStored(bytes, true, true)
+  storage_ = kind == "stored"      ? Storage::allocateStored(bytes, true, true)
              : info[1].ToBoolean() ? Storage::allocateStored(bytes)
                                    : Storage::allocate(bytes);
 }
@@ -126,7 +125,8 @@ Napi::Value StorageBinding::write(const Napi::CallbackInfo& info) {
   if (!storage_) throw Napi::Error::New(info.Env(), "this storage was released");
   if (storage_->gpu()) throw Napi::Error::New(info.Env(), "memory of a GPU cannot be read or written in place; copy it");
   if (bytes > storage_->bytes()) {
-    throw Napi::RangeError::New(info.Env(), "a storage of " + std::to_string(storage_->bytes()) + " bytes cannot take " + std::to_string(bytes));
+    throw Napi::RangeError::New(info.Env(),
+                                "a storage of " + std::to_string(storage_->bytes()) + " bytes cannot take " + std::to_string(bytes));
   }
   troupe::copyBytes(storage_->data(), data, bytes);
   return info.Env().Undefined();
@@ -173,9 +173,7 @@ class CopyWorker : public Napi::AsyncWorker {
   const Napi::Promise::Deferred deferred;
 
  protected:
-  void Execute() override {
-    cuda::copy({from_.data, from_.gpu()}, {to_.data, to_.gpu()}, from_.bytes);
-  }
+  void Execute() override { cuda::copy({from_.data, from_.gpu()}, {to_.data, to_.gpu()}, from_.bytes); }
   void OnOK() override { deferred.Resolve(Env().Undefined()); }
   void OnError(const Napi::Error& error) override { deferred.Reject(error.Value()); }
 
@@ -197,9 +195,9 @@ Napi::Value copyBytes(const Napi::CallbackInfo& info) {
 
 Napi::Function StoreBinding::define(Napi::Env env) {
   return DefineClass(env, "Store",
-                     {InstanceAccessor<&StoreBinding::handle>("handle"), InstanceMethod<&StoreBinding::use>("use"), InstanceMethod<&StoreBinding::reap>("reap"),
-                      InstanceAccessor<&StoreBinding::freeBytes>("freeBytes"), InstanceAccessor<&StoreBinding::spilledBytes>("spilledBytes"),
-                      InstanceAccessor<&StoreBinding::usage>("usage")});
+                     {InstanceAccessor<&StoreBinding::handle>("handle"), InstanceMethod<&StoreBinding::use>("use"),
+                      InstanceMethod<&StoreBinding::reap>("reap"), InstanceAccessor<&StoreBinding::freeBytes>("freeBytes"),
+                      InstanceAccessor<&StoreBinding::spilledBytes>("spilledBytes"), InstanceAccessor<&StoreBinding::usage>("usage")});
 }
 
 // new Store(handle) or new Store({memoryBytes, diskBytes, spillFolder})
@@ -224,7 +222,9 @@ Napi::Value StoreBinding::use(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-Napi::Value StoreBinding::reap(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), static_cast<double>(store_->reap())); }
+Napi::Value StoreBinding::reap(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), static_cast<double>(store_->reap()));
+}
 
 Napi::Value StoreBinding::freeBytes(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), static_cast<double>(store_->freeBytes()));

@@ -74,19 +74,22 @@ std::shared_ptr<SharedMemory> allocate(const Writer::Options& options) {
 static Layout& layoutIn(const SharedMemory& memory) {
   auto* layout = reinterpret_cast<Layout*>(memory.data());
   const auto isPowerOfTwo = [](uint64_t bytes) { return bytes != 0 && (bytes & (bytes - 1)) == 0; };
-  const bool fits = memory.bytes() >= sizeof(Layout) && layout->readers >= 1 && layout->readers <= kMostReaders && isPowerOfTwo(layout->ringBytes) &&
-                    layout->ringBytes % pageBytes() == 0 && memory.bytes() == controlBytes(layout->readers) + layout->ringBytes;
+  const bool fits = memory.bytes() >= sizeof(Layout) && layout->readers >= 1 && layout->readers <= kMostReaders &&
+                    isPowerOfTwo(layout->ringBytes) && layout->ringBytes % pageBytes() == 0 &&
+                    memory.bytes() == controlBytes(layout->readers) + layout->ringBytes;
   if (!fits) throw std::runtime_error("this shared memory is no channel");
   return *layout;
 }
 
-Mapping::Mapping(std::shared_ptr<SharedMemory> memory) : memory_(std::move(memory)), layout_(&layoutIn(*memory_)), ringBytes_(layout_->ringBytes) {
+Mapping::Mapping(std::shared_ptr<SharedMemory> memory)
+    : memory_(std::move(memory)), layout_(&layoutIn(*memory_)), ringBytes_(layout_->ringBytes) {
   const size_t control = controlBytes(layout_->readers);
   void* area = mmap(nullptr, 2 * ringBytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (area == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "cannot map a channel");
   ring_ = static_cast<uint8_t*>(area);
   for (uint8_t* half : {ring_, ring_ + ringBytes_}) {
-    if (mmap(half, ringBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_->fd(), static_cast<off_t>(control)) != MAP_FAILED) continue;
+    if (mmap(half, ringBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_->fd(), static_cast<off_t>(control)) != MAP_FAILED)
+      continue;
     const int error = errno;
     munmap(ring_, 2 * ringBytes_);
     throw std::system_error(error, std::generic_category(), "cannot map a channel");
@@ -120,7 +123,8 @@ bool Writer::write(uint32_t tag, const Piece* pieces, size_t count) {
   size_t bytes = 0;
   for (size_t i = 0; i < count; i++) bytes += pieces[i].bytes;
   if (bytes > limit()) {
-    throw std::length_error("a message of " + std::to_string(bytes) + " bytes into a channel whose messages have at most " + std::to_string(limit()));
+    throw std::length_error("a message of " + std::to_string(bytes) + " bytes into a channel whose messages have at most " +
+                            std::to_string(limit()));
   }
   if (!hasRoom(bytes)) return false;
   auto& layout = mapping_->layout();
@@ -198,12 +202,11 @@ void Writer::close() {
 }
 
 Reader::Reader(const SharedMemoryHandle& handle, uint32_t index, std::shared_ptr<Waker> waker)
-    : mapping_(std::make_unique<Mapping>(SharedMemory::open(handle))),
-      index_(index),
-      waker_(std::move(waker)),
+    : mapping_(std::make_unique<Mapping>(SharedMemory::open(handle))), index_(index), waker_(std::move(waker)),
       writer_(mapping_->layout().writerPid) {
   auto& layout = mapping_->layout();
-  if (index >= layout.readers) throw std::out_of_range("the channel has " + std::to_string(layout.readers) + " readers, none at " + std::to_string(index));
+  if (index >= layout.readers)
+    throw std::out_of_range("the channel has " + std::to_string(layout.readers) + " readers, none at " + std::to_string(index));
   auto& slot = layout.slots()[index];
   pid_t expected = Layout::Slot::kExpected;
   CRASH_POINT();

@@ -7,10 +7,10 @@
 #include <memory>
 #include <vector>
 
-#include "sync/backoff.h"
-#include "sync/parker.h"
 #include "memory/process.h"
 #include "memory/shared_memory.h"
+#include "sync/backoff.h"
+#include "sync/parker.h"
 
 namespace troupe {
 
@@ -150,7 +150,6 @@ class Reader {
   const Mapping& mapping() const { return *mapping_; }
 
  private:
-
   std::unique_ptr<Mapping> mapping_;
   uint32_t index_;
   std::shared_ptr<Waker> waker_;

@@ -18,7 +18,8 @@ void barrier(Group& group) {
   const Signature signature{};
   if (Hosts* hosts = group.hosts()) return overHosts(*hosts, signature);
   if (Staging* staging = group.staging()) {
-    staging->run(signature, 1, Staging::Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
+    staging->run(
+        signature, 1, Staging::Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
     return;
   }
   const int size = group.size(), rank = group.rank();

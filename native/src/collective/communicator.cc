@@ -13,8 +13,8 @@
 namespace troupe::collective {
 
 Communicator::Communicator(int rank, int size, Options options)
-    : Group(rank, size), options_(std::move(options)), inbox_(Inbox::create(size, options_.messageBytes)), peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2),
-      interrupted_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : Group(rank, size), options_(std::move(options)), inbox_(Inbox::create(size, options_.messageBytes)),
+      peers_(static_cast<size_t>(size)), busy_(static_cast<size_t>(size) * 2), interrupted_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (!options_.host.empty()) listener_ = listenOn(options_.host, &port_);
   transfers_.reserve(static_cast<size_t>(size) * 2);
 }
@@ -33,11 +33,14 @@ std::string Communicator::label(int rank) const {
 
 void Communicator::connect(const std::vector<RankAddress>& ranks) {
   if (ranks.size() != static_cast<size_t>(size_)) {
-    throw std::invalid_argument("group '" + options_.name + "': expected the addresses of " + std::to_string(size_) + " ranks, found " + std::to_string(ranks.size()));
+    throw std::invalid_argument("group '" + options_.name + "': expected the addresses of " + std::to_string(size_) + " ranks, found " +
+                                std::to_string(ranks.size()));
   }
   for (int rank = 0; rank < size_; rank++) {
     const int found = ranks[static_cast<size_t>(rank)].rank;
-    if (found != rank) throw std::invalid_argument("group '" + options_.name + "': expected the address of rank " + std::to_string(rank) + ", found that of " + std::to_string(found));
+    if (found != rank)
+      throw std::invalid_argument("group '" + options_.name + "': expected the address of rank " + std::to_string(rank) +
+                                  ", found that of " + std::to_string(found));
   }
   if (calledConnect_.exchange(true)) throw std::logic_error("group '" + options_.name + "' was connected already");
   const auto deadline = std::chrono::steady_clock::now() + options_.timeout;
@@ -62,7 +65,8 @@ void Communicator::connect(const std::vector<RankAddress>& ranks) {
 }
 
 void Communicator::expectConnected() const {
-  if (size_ > 1 && !connected_ && !aborted_) throw std::logic_error("group '" + options_.name + "' was not connected; call connect() with the addresses of all ranks first");
+  if (size_ > 1 && !connected_ && !aborted_)
+    throw std::logic_error("group '" + options_.name + "' was not connected; call connect() with the addresses of all ranks first");
 }
 
 void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
@@ -175,7 +179,8 @@ void Communicator::abort(const std::string& reason) {
 
 nccl::GpuGroup& Communicator::onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const Signature& signature) {
   if (!gpus_ && signature.kind == OperationKind::PointToPoint) {
-    throw std::invalid_argument("group '" + options_.name + "' has not met over NCCL, which messages between GPUs need; name this rank's GPU when "
+    throw std::invalid_argument("group '" + options_.name +
+                                "' has not met over NCCL, which messages between GPUs need; name this rank's GPU when "
                                 "the communicator is made, or run a collective on GPU tensors first");
   }
   if (!gpus_) {
@@ -183,8 +188,8 @@ nccl::GpuGroup& Communicator::onGpu(const std::shared_ptr<cuda::Gpu>& gpu, const
     gpus_ = nccl::GpuGroup::meet(*this, gpu, describe(signature));
   }
   if (gpus_->gpu()->index() != gpu->index()) {
-    throw std::invalid_argument("group '" + options_.name + "', rank " + label(rank_) + " met the others with cuda:" + std::to_string(gpus_->gpu()->index()) +
-                                "; found a tensor on cuda:" + std::to_string(gpu->index()));
+    throw std::invalid_argument("group '" + options_.name + "', rank " + label(rank_) + " met the others with cuda:" +
+                                std::to_string(gpus_->gpu()->index()) + "; found a tensor on cuda:" + std::to_string(gpu->index()));
   }
   return *gpus_;
 }

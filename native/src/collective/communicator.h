@@ -118,7 +118,8 @@ class Communicator : public Group {
   void agree(const Signature& signature);
 
   /// Moves all of `transfers` at once, whose signatures are set; see Group::transfer().
-  void transfer(std::vector<Transfer>& transfers, const Finished& finished = [](size_t) {});
+  void transfer(
+      std::vector<Transfer>& transfers, const Finished& finished = [](size_t) {});
   using Group::transfer;
   void transfer(const Signature& signature, std::vector<Transfer>& transfers, const Finished& finished) override;
   std::vector<Transfer>& transfers() override;
@@ -180,7 +181,7 @@ class Communicator : public Group {
  private:
   static constexpr auto kStalled = std::chrono::seconds(1);
   static constexpr auto kLook = std::chrono::milliseconds(100);  // between looks for the dead where the kernel does not tell
-  static constexpr auto kSpin = std::chrono::microseconds(50);  // several times what going to sleep and waking costs
+  static constexpr auto kSpin = std::chrono::microseconds(50);   // several times what going to sleep and waking costs
 
   struct Peer {
     // Of a rank on this node:
@@ -227,16 +228,16 @@ class Communicator : public Group {
   Descriptor listener_;
   int port_ = 0;
   std::vector<Peer> peers_;
-  std::vector<uint8_t> busy_;  // by rank and direction, for transfer()
-  std::unique_ptr<Staging> local_;   // of the ranks of this node, if there are several
+  std::vector<uint8_t> busy_;       // by rank and direction, for transfer()
+  std::unique_ptr<Staging> local_;  // of the ranks of this node, if there are several
   std::unique_ptr<Hosts> hosts_;
   std::shared_ptr<Watcher> watcher_;
-  bool mustLook_ = false;            // some rank's death cannot be waited for
-  bool toldStall_ = false;           // in the wait under way
+  bool mustLook_ = false;   // some rank's death cannot be waited for
+  bool toldStall_ = false;  // in the wait under way
   std::chrono::nanoseconds waited_{0};
   std::unique_ptr<nccl::GpuGroup> gpus_;
   std::map<int, void*> registrations_;  // of memory, by the numbers they were given
-  Descriptor interrupted_;           // readable after an abort, or when something happened to a rank
+  Descriptor interrupted_;              // readable after an abort, or when something happened to a rank
   std::vector<uint8_t> scratch_;
   std::vector<Transfer> transfers_;
 

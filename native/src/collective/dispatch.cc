@@ -20,8 +20,11 @@ std::vector<size_t> countsOf(const Request& r) {
 std::shared_ptr<cuda::Gpu> gpuOf(const Request& r) {
   const bool both = r.input.data != nullptr && r.output.data != nullptr;
   if (both && r.input.gpu() != r.output.gpu()) {
-    const auto place = [](const Region& region) { return region.gpu() ? "cuda:" + std::to_string(region.gpu()->index()) : std::string("host memory"); };
-    throw std::invalid_argument(r.name + ": the input is on " + place(r.input) + ", the output on " + place(r.output) + "; they must be in one place");
+    const auto place = [](const Region& region) {
+      return region.gpu() ? "cuda:" + std::to_string(region.gpu()->index()) : std::string("host memory");
+    };
+    throw std::invalid_argument(r.name + ": the input is on " + place(r.input) + ", the output on " + place(r.output) +
+                                "; they must be in one place");
   }
   return r.input.gpu() ? r.input.gpu() : r.output.gpu();
 }
@@ -58,13 +61,15 @@ void check(const Communicator& group, const Request& r) {
     expect(r.input.bytes == sum(r.sizes) && r.output.bytes == sum(r.receiveSizes), "an input and an output of the sizes together");
     expect(r.sizes[rank] == r.receiveSizes[rank], "as many bytes to itself as from itself");
   }
-  if (r.kind == OperationKind::PointToPoint) expect(static_cast<size_t>(r.peer) < ranks && static_cast<size_t>(r.peer) != rank, "another rank of the group");
+  if (r.kind == OperationKind::PointToPoint)
+    expect(static_cast<size_t>(r.peer) < ranks && static_cast<size_t>(r.peer) != rank, "another rank of the group");
 }
 
 /// What the ranks compare before they meet over NCCL for a request.
 Signature signatureOf(const Request& r) {
   const OperationKind kind = r.kind == OperationKind::Barrier ? OperationKind::PointToPoint : r.kind;
-  const bool rooted = kind == OperationKind::Reduce || kind == OperationKind::Gather || kind == OperationKind::Scatter || kind == OperationKind::Broadcast;
+  const bool rooted =
+      kind == OperationKind::Reduce || kind == OperationKind::Gather || kind == OperationKind::Scatter || kind == OperationKind::Broadcast;
   size_t bytes = kind == OperationKind::Broadcast ? r.output.bytes : r.input.bytes;
   if (!r.sizes.empty()) bytes = kind == OperationKind::AllToAll ? 0 : std::accumulate(r.sizes.begin(), r.sizes.end(), size_t{0});
   return {kind, r.type, r.reduction, 1, rooted ? r.root : -1, bytes, 0};

@@ -17,7 +17,8 @@ void Communicator::failMismatch(const Signature& own, int rank, const Signature&
   const std::string expected = describe(own), started = describe(found);
   if (own.device != found.device) {
     const auto holds = [&](int who, const Signature& signature) {
-      return "rank " + label(who) + " holds the tensor of its " + describe(signature) + (signature.device == 0 ? " in host memory" : " on a GPU");
+      return "rank " + label(who) + " holds the tensor of its " + describe(signature) +
+             (signature.device == 0 ? " in host memory" : " on a GPU");
     };
     fail(holds(rank_, own) + ", " + holds(rank, found) + "; the tensors of an operation must be on GPUs, or in host memory, on all ranks");
   }

@@ -7,7 +7,8 @@
 namespace troupe::collective {
 
 HostSteps::HostSteps(Hosts& hosts, const Signature& signature)
-    : local(hosts.local(signature)), leads(hosts.leader(hosts.own(), signature.root) == hosts.members(hosts.own())[static_cast<size_t>(local.rank())]),
+    : local(hosts.local(signature)),
+      leads(hosts.leader(hosts.own(), signature.root) == hosts.members(hosts.own())[static_cast<size_t>(local.rank())]),
       leaders(hosts.leaders(signature, signature.root)), leader(hosts.place(hosts.leader(hosts.own(), signature.root))) {
   if (Staging* staging = hosts.staging()) part.emplace(*staging, signature);
 }

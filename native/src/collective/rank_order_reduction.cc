@@ -6,17 +6,17 @@ namespace troupe::collective {
 namespace {
 
 constexpr size_t kDirectBytes = 32 << 10;
-constexpr size_t kPieceBytes = 96 << 10;    // of a rank's share, when sent as a message; few enough to stay in a cache until they are read
+constexpr size_t kPieceBytes = 96 << 10;  // of a rank's share, when sent as a message; few enough to stay in a cache until they are read
 constexpr size_t kShareBytes = kPieceBytes + 64;  // the most of a rank's share of a piece
-constexpr size_t kAhead = 2;                // pieces whose values travel before the first reduced share does
-constexpr size_t kBuffers = kAhead + 2;     // for pieces that are being received
+constexpr size_t kAhead = 2;                      // pieces whose values travel before the first reduced share does
+constexpr size_t kBuffers = kAhead + 2;           // for pieces that are being received
 
 }  // namespace
 
 RankOrderReduction::RankOrderReduction(Group& group, const uint8_t* in, uint8_t* out, size_t count, const Signature& signature)
-    : group_(group), size_(group.size()), rank_(group.rank()), in_(in), out_(out), count_(count), signature_(signature), width_(bytesOf(signature.type)),
-      receives_(signature.root == kEveryRank || signature.root == rank_), reduce_(reduceOf(signature.type, signature.reduction)),
-      sources_(static_cast<size_t>(size_)) {}
+    : group_(group), size_(group.size()), rank_(group.rank()), in_(in), out_(out), count_(count), signature_(signature),
+      width_(bytesOf(signature.type)), receives_(signature.root == kEveryRank || signature.root == rank_),
+      reduce_(reduceOf(signature.type, signature.reduction)), sources_(static_cast<size_t>(size_)) {}
 
 void RankOrderReduction::run() {
   const size_t bytes = count_ * width_;
@@ -94,7 +94,8 @@ void RankOrderReduction::sendAll() {
 // Both phases are one stream of messages: the values of piece i travel before the reduced shares of piece i - kAhead, so
 // that ranks which fall behind each other a little need not wait.
 void RankOrderReduction::sendShares() {
-  const size_t perPiece = kPieceBytes / width_ * static_cast<size_t>(size_), pieces = piecesIn(count_, perPiece), others = static_cast<size_t>(size_) - 1;
+  const size_t perPiece = kPieceBytes / width_ * static_cast<size_t>(size_), pieces = piecesIn(count_, perPiece),
+               others = static_cast<size_t>(size_) - 1;
   struct Part {
     size_t piece;
     enum { Values, Reduced } of;
@@ -102,7 +103,9 @@ void RankOrderReduction::sendShares() {
   std::vector<Part> parts;
   std::vector<Transfer> transfers;
   uint8_t* received = group_.scratch(kBuffers * static_cast<size_t>(size_) * kShareBytes);
-  const auto placeOf = [&](size_t piece, int peer) { return received + (piece % kBuffers * static_cast<size_t>(size_) + static_cast<size_t>(peer)) * kShareBytes; };
+  const auto placeOf = [&](size_t piece, int peer) {
+    return received + (piece % kBuffers * static_cast<size_t>(size_) + static_cast<size_t>(peer)) * kShareBytes;
+  };
   const auto add = [&](Transfer transfer, Part part) {
     transfers.push_back(transfer);
     parts.push_back(part);
@@ -118,7 +121,8 @@ void RankOrderReduction::sendShares() {
       if (peer == rank_) continue;
       const size_t piece = step - kAhead;
       locatePiece(piece, perPiece);
-      if (signature_.root == kEveryRank || signature_.root == peer) add({peer, true, reduced(piece), shareBytes(rank_), {}, false}, {piece, Part::Reduced});
+      if (signature_.root == kEveryRank || signature_.root == peer)
+        add({peer, true, reduced(piece), shareBytes(rank_), {}, false}, {piece, Part::Reduced});
       if (receives_) add({peer, false, out_ + begin_ + shareAt(peer), shareBytes(peer)}, {piece, Part::Reduced});
     }
   }

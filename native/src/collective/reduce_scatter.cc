@@ -83,7 +83,8 @@ void reduceScatter(Group& group, const uint8_t* in, uint8_t* out, const size_t* 
       uint8_t* from = received + p * length;
       sources[p] = peer == rank ? in + offsets[own] + round * kPieceBytes : from;
       if (peer == rank) continue;
-      transfers.push_back({peer, true, const_cast<uint8_t*>(in) + offsets[p] + round * kPieceBytes, pieceBytes(bytes[p], kPieceBytes, round)});
+      transfers.push_back(
+          {peer, true, const_cast<uint8_t*>(in) + offsets[p] + round * kPieceBytes, pieceBytes(bytes[p], kPieceBytes, round)});
       transfers.push_back({peer, false, from, length});
     }
     group.transfer(signature, transfers);

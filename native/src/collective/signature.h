@@ -46,10 +46,10 @@ struct Signature {
   OperationKind kind = OperationKind::Barrier;
   DataType type = DataType::UInt8;
   Reduction reduction = Reduction::Sum;
-  uint8_t device = 0;    // 1 if the tensors are on GPUs
-  int32_t root = -1;     // of operations that have one
-  uint64_t bytes = 0;    // of the whole operation
-  uint64_t layout = 0;   // a hash of how those are divided among the ranks, where ranks may have different shares
+  uint8_t device = 0;   // 1 if the tensors are on GPUs
+  int32_t root = -1;    // of operations that have one
+  uint64_t bytes = 0;   // of the whole operation
+  uint64_t layout = 0;  // a hash of how those are divided among the ranks, where ranks may have different shares
 
   bool operator==(const Signature& other) const {
     return kind == other.kind && type == other.type && reduction == other.reduction && device == other.device && root == other.root &&

@@ -22,9 +22,9 @@ struct Transfer {
   Signature signature{};
   bool ready = true;  // whether it may begin; those after it between the same ranks wait for it either way
 
-  Header header{};                          // as it goes out or comes in
-  size_t headerDone = 0;                    // bytes of it that have been moved
-  std::array<size_t, kStripes> moved{};     // bytes of the message, by stripe
+  Header header{};                       // as it goes out or comes in
+  size_t headerDone = 0;                 // bytes of it that have been moved
+  std::array<size_t, kStripes> moved{};  // bytes of the message, by stripe
 
   bool headerMoved() const { return headerDone == sizeof(Header); }
   bool finished() const {

@@ -12,8 +12,8 @@ Library::Library(const char* variable, const char* name) {
   handle_ = dlopen(file_.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle_ != nullptr) return;
   const char* reason = dlerror();
-  throw std::runtime_error("cannot open " + file_ + " (" + (reason != nullptr ? reason : "no reason given") + "); name its file in " + variable +
-                           ", or its folder in LD_LIBRARY_PATH");
+  throw std::runtime_error("cannot open " + file_ + " (" + (reason != nullptr ? reason : "no reason given") + "); name its file in " +
+                           variable + ", or its folder in LD_LIBRARY_PATH");
 }
 
 void* Library::symbol(const char* name, bool optional) const {

@@ -15,6 +15,8 @@
 
 namespace troupe::kernel::TROUPE_KERNELS {
 
+// Each uses what those before it define.
+// clang-format off
 #include "kernel/vector.inl"
 #include "kernel/transpose.inl"
 #include "kernel/integers.inl"
@@ -35,10 +37,29 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/rms_norm.inl"
 #include "kernel/rotate.inl"
 #include "kernel/limits.inl"
+// clang-format on
 
 const Kernels table = {
-    TROUPE_TEXT(TROUPE_KERNELS), kPanelRows, preparedBytes, panelBytes, preparedTile, prepare, linear, attentionBytes, attendQuery, attendTile,
-    rmsNorm, add, siluMultiply, rotate, toFloat, fromFloat, addInt8Groups, sum, kMultiplyAddsPerRound, multiplyAdd,
+    TROUPE_TEXT(TROUPE_KERNELS),
+    kPanelRows,
+    preparedBytes,
+    panelBytes,
+    preparedTile,
+    prepare,
+    linear,
+    attentionBytes,
+    attendQuery,
+    attendTile,
+    rmsNorm,
+    add,
+    siluMultiply,
+    rotate,
+    toFloat,
+    fromFloat,
+    addInt8Groups,
+    sum,
+    kMultiplyAddsPerRound,
+    multiplyAdd,
 };
 
 }  // namespace troupe::kernel::TROUPE_KERNELS

@@ -50,7 +50,8 @@ struct QueryMemory {
 
 /// scores[head][token] = query[head] · key[token] for HEADS heads. Asks for the values of the same tokens.
 template <class Row, size_t HEADS>
-static inline void scoreTokens(const uint8_t* keys, const Tokens& tokens, const QueryMemory& memory, size_t head, const uint8_t* values, size_t rowBytes) {
+static inline void scoreTokens(const uint8_t* keys, const Tokens& tokens, const QueryMemory& memory, size_t head, const uint8_t* values,
+                               size_t rowBytes) {
   constexpr size_t kKeys = 4;
   const float* queries = memory.queries + head * memory.padded;
   for (size_t first = 0; first < tokens.count; first += W) {
@@ -162,7 +163,9 @@ template <class Row>
 static inline void attendTokens(const Attention& op, const Tokens& tokens, const QueryMemory& memory, size_t heads) {
   const size_t rowBytes = roundedBytes(op.cacheType, op.headSize);
   if (memory.padded == op.headSize) {
-    forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<Row, count()>(op.keys, tokens, memory, head, head == 0 ? op.values : nullptr, rowBytes); });
+    forHeads(0, heads, [&](size_t head, auto count) {
+      scoreTokens<Row, count()>(op.keys, tokens, memory, head, head == 0 ? op.values : nullptr, rowBytes);
+    });
     for (size_t head = 0; head < heads; head++) softmaxTokens(memory, head, tokens.count);
     forHeads(0, heads, [&](size_t head, auto count) { addValues<Row, count()>(op.values, tokens, memory, head); });
     return;
@@ -171,15 +174,18 @@ static inline void attendTokens(const Attention& op, const Tokens& tokens, const
   for (size_t t = 0; t < tokens.count; t++) wide.offsets[t] = t * memory.padded * sizeof(float);
   const auto* rows = reinterpret_cast<const uint8_t*>(memory.wide);
   widenRows<Row>(op.keys, tokens, op.headSize, memory);
-  forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<PlainRow<Float32>, count()>(rows, wide, memory, head, nullptr, rowBytes); });
+  forHeads(0, heads,
+           [&](size_t head, auto count) { scoreTokens<PlainRow<Float32>, count()>(rows, wide, memory, head, nullptr, rowBytes); });
   for (size_t head = 0; head < heads; head++) softmaxTokens(memory, head, tokens.count);
   widenRows<Row>(op.values, tokens, op.headSize, memory);
   forHeads(0, heads, [&](size_t head, auto count) { addValues<PlainRow<Float32>, count()>(rows, wide, memory, head); });
 }
 
-static void attendQuery(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride, uint8_t* scratch) {
+static void attendQuery(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride,
+                        uint8_t* scratch) {
   const QueryMemory memory(scratch, op.headSize, op.heads);
-  const size_t heads = group.end - group.begin, sequence = static_cast<size_t>(op.sequence[query]), rowBytes = roundedBytes(op.cacheType, op.headSize);
+  const size_t heads = group.end - group.begin, sequence = static_cast<size_t>(op.sequence[query]),
+               rowBytes = roundedBytes(op.cacheType, op.headSize);
   const auto keyHead = static_cast<size_t>(op.keyHeadOf[group.begin]);
   memset(memory.sums, 0, heads * memory.padded * sizeof(float));
   for (size_t head = 0; head < heads; head++) {
@@ -192,7 +198,8 @@ static void attendQuery(const Attention& op, size_t query, HeadGroup group, size
   for (size_t token = begin; token < end;) {
     Tokens tokens;
     for (tokens.count = 0; tokens.count < kTokensAtOnce && token < end;) {
-      const size_t inBlock = smaller(op.blockTokens - token % op.blockTokens, end - token), run = smaller(inBlock, kTokensAtOnce - tokens.count);
+      const size_t inBlock = smaller(op.blockTokens - token % op.blockTokens, end - token),
+                   run = smaller(inBlock, kTokensAtOnce - tokens.count);
       const size_t offset = cacheOffset(op, sequence, keyHead, token);
       for (size_t i = 0; i < run; i++) tokens.offsets[tokens.count + i] = offset + i * rowBytes;
       tokens.count += run;

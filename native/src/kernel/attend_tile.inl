@@ -50,15 +50,19 @@ static inline void multiplyColumns(const float* a, size_t aStride, const float* 
   }
 }
 
-static void multiplyMatrices(const float* a, size_t aStride, const float* b, size_t bStride, size_t rows, size_t depth, size_t columns, float* c, size_t cStride) {
+static void multiplyMatrices(const float* a, size_t aStride, const float* b, size_t bStride, size_t rows, size_t depth, size_t columns,
+                             float* c, size_t cStride) {
   for (size_t column = 0; column < columns;) {
     const size_t left = (columns - column) / W, vectors = left == 4 || left == 2 ? 2 : left >= 3 ? 3 : 1;
     for (size_t row = 0; row < rows; row += kTile) {
       const float* aRow = a + row * aStride;
       float* cTile = c + row * cStride + column;
-      if (vectors == 3) multiplyColumns<3>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
-      else if (vectors == 2) multiplyColumns<2>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
-      else multiplyColumns<1>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
+      if (vectors == 3)
+        multiplyColumns<3>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
+      else if (vectors == 2)
+        multiplyColumns<2>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
+      else
+        multiplyColumns<1>(aRow, aStride, b + column, bStride, depth, cTile, cStride);
     }
     column += vectors * W;
   }
@@ -92,7 +96,8 @@ static void gatherChunk(const Attention& op, size_t sequence, size_t keyHead, si
       for (size_t i = 0; i < W; i++) store(memory.keys + (k + i) * kKeysOfChunk + first, block[i]);
     }
     for (; k < memory.padded; k++) {
-      for (size_t i = 0; i < W; i++) memory.keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
+      for (size_t i = 0; i < W; i++)
+        memory.keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
     }
   }
 }
@@ -182,7 +187,9 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
     }
     for (size_t chunk = first; chunk < last; chunk += kKeysOfChunk) {
       const size_t keys = smaller(kKeysOfChunk, last - chunk);
-      withCacheRow(op.cacheType, [&](auto row) { gatherChunk<decltype(row)>(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory); });
+      withCacheRow(op.cacheType, [&](auto row) {
+        gatherChunk<decltype(row)>(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory);
+      });
       memset(memory.scores, 0, whole * kKeysOfChunk * sizeof(float));
       multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, kKeysOfChunk, memory.scores, kKeysOfChunk);
       bool seesAll = true;
@@ -194,13 +201,15 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
       if (seesAll || areFinite(memory, keys)) {
         multiplyMatrices(memory.scores, kKeysOfChunk, memory.values, padded, whole, keys, padded, memory.sums, padded);
       } else {
-        for (size_t row = 0; row < count; row++) addSeenValues(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));
+        for (size_t row = 0; row < count; row++)
+          addSeenValues(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));
       }
     }
     for (size_t row = 0; row < count; row++) {
       const float total = memory.totals[row];
       float* out = op.out + queryOf(row) * outRow;
-      for (size_t i = 0; i < op.headSize; i++) out[headOf(row) * op.headSize + i] = total != 0 ? memory.sums[row * padded + i] / total : 0.0f;
+      for (size_t i = 0; i < op.headSize; i++)
+        out[headOf(row) * op.headSize + i] = total != 0 ? memory.sums[row * padded + i] / total : 0.0f;
       if (op.partial) out[width + headOf(row)] = total != 0 ? memory.maximums[row] + logf(total) : -HUGE_VALF;
     }
   }

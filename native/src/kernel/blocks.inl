@@ -133,8 +133,12 @@ struct Q4_K {
   static Bytes values(const uint8_t* block, size_t group) {
     return shiftedRight(loadAs<Bytes>(block + 16 + group / 2 * 32), group % 2 * 4, 15);
   }
-  static float scale(const uint8_t* block, size_t group, size_t) { return leadingHalf(block) * static_cast<float>(sixBits(block + 4, group, false)); }
-  static float minimum(const uint8_t* block, size_t group) { return -leadingHalf(block + 2) * static_cast<float>(sixBits(block + 4, group, true)); }
+  static float scale(const uint8_t* block, size_t group, size_t) {
+    return leadingHalf(block) * static_cast<float>(sixBits(block + 4, group, false));
+  }
+  static float minimum(const uint8_t* block, size_t group) {
+    return -leadingHalf(block + 2) * static_cast<float>(sixBits(block + 4, group, true));
+  }
 };
 
 struct Q5_K {

@@ -33,9 +33,7 @@ static constexpr BlockSize blockSizeOf(DataType type) {
 }
 
 /// Bytes of a row; `elements` must be whole blocks.
-static constexpr size_t rowBytes(DataType type, size_t elements) {
-  return elements / blockSizeOf(type).elements * blockSizeOf(type).bytes;
-}
+static constexpr size_t rowBytes(DataType type, size_t elements) { return elements / blockSizeOf(type).elements * blockSizeOf(type).bytes; }
 
 /// Floats of a group that is rounded to int8, in a message or in a cache: a float scale, then the values.
 constexpr size_t kGroupFloats = 32, kGroupBytes = sizeof(float) + kGroupFloats;

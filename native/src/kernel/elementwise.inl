@@ -11,4 +11,3 @@ static void siluMultiply(const float* gate, const float* up, float* y, size_t co
   }
   for (; i < count; i++) y[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
 }
-

@@ -21,8 +21,8 @@ static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /// sums[t][v] += x[t] · panel[:, v], over `depth` steps; x[t] is at x + t · rowStride, its steps stepStride apart.
 template <size_t VECTORS>
-static inline __attribute__((always_inline)) void multiplyTile(
-    Vec (&sums)[kTile][VECTORS], const float* x, size_t rowStride, size_t stepStride, const float* panel, size_t panelStride, size_t depth) {
+static inline __attribute__((always_inline)) void multiplyTile(Vec (&sums)[kTile][VECTORS], const float* x, size_t rowStride,
+                                                               size_t stepStride, const float* panel, size_t panelStride, size_t depth) {
   for (size_t k = 0; k < depth; k++, x += stepStride, panel += panelStride) {
     Vec weights[VECTORS];
     for (size_t v = 0; v < VECTORS; v++) weights[v] = load(panel + v * W);
@@ -58,8 +58,10 @@ static void packPanel(const Linear& op, size_t row, size_t count, size_t begin, 
     for (size_t done = 0; done < depth; done += kChunk) {
       const size_t part = smaller(kChunk, depth - done);
       for (size_t r = 0; r < W; r++) {
-        if (first + r < count) toFloat(op.weight + (row + first + r) * bytes + rowBytes(op.weightType, begin + done), op.weightType, wide[r], part);
-        else memset(wide[r], 0, part * sizeof(float));
+        if (first + r < count)
+          toFloat(op.weight + (row + first + r) * bytes + rowBytes(op.weightType, begin + done), op.weightType, wide[r], part);
+        else
+          memset(wide[r], 0, part * sizeof(float));
       }
       float* to = panel + done * kPanelRows + first;
       size_t k = 0;
@@ -102,7 +104,8 @@ static void finishTile(const Linear& op, const float* sums, size_t token, size_t
 
 /// One panel times all tokens. Sums of an unfinished depth rest in `partial` [tiles][kTile][kPanelRows].
 template <size_t VECTORS>
-static void multiplyPanel(const Linear& op, const float* packed, const float* panel, float* partial, size_t row, size_t count, size_t begin, size_t depth) {
+static void multiplyPanel(const Linear& op, const float* packed, const float* panel, float* partial, size_t row, size_t count, size_t begin,
+                          size_t depth) {
   for (size_t token = 0; token < op.tokens; token += kTile, partial += kTile * kPanelRows) {
     Vec sums[kTile][VECTORS] = {};
     if (begin > 0) {
@@ -131,9 +134,12 @@ static void linearByPanels(const Linear& op, const float* packed, float* panel, 
     for (size_t begin = 0; begin < op.inputs; begin += kDepth) {
       const size_t depth = smaller(kDepth, op.inputs - begin);
       packPanel(op, row, count, begin, depth, panel);
-      if (count > 2 * W) multiplyPanel<3>(op, packed, panel, partial, row, count, begin, depth);
-      else if (count > W) multiplyPanel<2>(op, packed, panel, partial, row, count, begin, depth);
-      else multiplyPanel<1>(op, packed, panel, partial, row, count, begin, depth);
+      if (count > 2 * W)
+        multiplyPanel<3>(op, packed, panel, partial, row, count, begin, depth);
+      else if (count > W)
+        multiplyPanel<2>(op, packed, panel, partial, row, count, begin, depth);
+      else
+        multiplyPanel<1>(op, packed, panel, partial, row, count, begin, depth);
     }
   }
 }

@@ -25,16 +25,16 @@ struct Linear {
 /// Scaled dot-product attention over a paged cache. Query i sees the cached tokens [begin[i], end[i]) of its sequence.
 /// Softmax is computed online, block by block (Milakov and Gimelshein, arXiv 1805.02867).
 struct Attention {
-  const float* query;       // [queries, heads * headSize]
-  const uint8_t* keys;      // [blocks, keyHeads, blockTokens, headSize], each token's head rounded to cacheType
-  const uint8_t* values;    // likewise
-  DataType cacheType;       // Float32, Float16, BFloat16 or Int8
-  const int32_t* sequence;  // [queries]: the row of blockTables that a query's keys are found through
-  const int32_t* begin;     // [queries]
-  const int32_t* end;       // [queries]
+  const float* query;          // [queries, heads * headSize]
+  const uint8_t* keys;         // [blocks, keyHeads, blockTokens, headSize], each token's head rounded to cacheType
+  const uint8_t* values;       // likewise
+  DataType cacheType;          // Float32, Float16, BFloat16 or Int8
+  const int32_t* sequence;     // [queries]: the row of blockTables that a query's keys are found through
+  const int32_t* begin;        // [queries]
+  const int32_t* end;          // [queries]
   const int32_t* blockTables;  // [sequences, blocksPerSequence]
   const int32_t* keyHeadOf;    // [heads]: the key/value head that each query head reads, rising
-  float* out;               // [queries, heads * headSize], and heads log-sum-exps behind each row if `partial`
+  float* out;                  // [queries, heads * headSize], and heads log-sum-exps behind each row if `partial`
   size_t queries, heads, keyHeads, headSize, blockTokens, blocksPerSequence;
   float scale;
   bool partial;
@@ -65,7 +65,8 @@ struct Kernels {
   size_t (*attentionBytes)(const Attention& op);
   /// One query, the heads of one group, and the tokens [begin, end): out[head - group.begin] = headSize numbers, then the
   /// log-sum-exp, `stride` apart.
-  void (*attendQuery)(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride, uint8_t* scratch);
+  void (*attendQuery)(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride,
+                      uint8_t* scratch);
   /// Queries [queryBegin, queryEnd), all of one sequence, and the heads of one group; writes op.out.
   void (*attendTile)(const Attention& op, size_t queryBegin, size_t queryEnd, HeadGroup group, uint8_t* scratch);
 

@@ -49,8 +49,9 @@ static void packQuantizedPanel(const Linear& op, size_t row, size_t count, size_
 
 /// sums[t][v] of kQuantizedTile tokens and VECTORS · W rows over the panel's groups.
 template <class Format, size_t VECTORS>
-static inline __attribute__((always_inline)) void multiplyQuantizedTile(
-    Vec (&sums)[kQuantizedTile][VECTORS], const QuantizedToken (&x)[kQuantizedTile], size_t groupBegin, size_t groups, const QuantizedPanel& panel) {
+static inline __attribute__((always_inline)) void multiplyQuantizedTile(Vec (&sums)[kQuantizedTile][VECTORS],
+                                                                        const QuantizedToken (&x)[kQuantizedTile], size_t groupBegin,
+                                                                        size_t groups, const QuantizedPanel& panel) {
   constexpr size_t kSteps = Format::kTwoScales ? 2 : 1, kWords = 8 / kSteps;
   for (size_t g = 0; g < groups; g++) {
     const size_t group = groupBegin + g;
@@ -72,7 +73,8 @@ static inline __attribute__((always_inline)) void multiplyQuantizedTile(
       }
       for (size_t v = 0; v < VECTORS; v++) {
         const Vec scale = load(panel.scales[g][step] + v * W);
-        for (size_t t = 0; t < kQuantizedTile; t++) sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t].scales[group]);
+        for (size_t t = 0; t < kQuantizedTile; t++)
+          sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t].scales[group]);
       }
     }
     if constexpr (Format::kHasMinimum) {
@@ -85,8 +87,8 @@ static inline __attribute__((always_inline)) void multiplyQuantizedTile(
 }
 
 template <class Format, size_t VECTORS>
-static void multiplyQuantizedPanel(const Linear& op, const uint8_t* prepared, const QuantizedPanel& panel, float* partial, size_t row, size_t count,
-                                   size_t groupBegin, size_t groups) {
+static void multiplyQuantizedPanel(const Linear& op, const uint8_t* prepared, const QuantizedPanel& panel, float* partial, size_t row,
+                                   size_t count, size_t groupBegin, size_t groups) {
   for (size_t token = 0; token < op.tokens; token += kQuantizedTile, partial += kQuantizedTile * kPanelRows) {
     QuantizedToken x[kQuantizedTile];
     // A last tile that is not full computes its last token more than once.
@@ -120,9 +122,12 @@ static void linearByQuantizedPanels(const Linear& op, const uint8_t* prepared, u
     for (size_t begin = 0; begin < all; begin += kGroupsInDepth) {
       const size_t groups = smaller(kGroupsInDepth, all - begin);
       packQuantizedPanel<Format>(op, row, count, begin, groups, panel);
-      if (count > 2 * W) multiplyQuantizedPanel<Format, 3>(op, prepared, panel, partial, row, count, begin, groups);
-      else if (count > W) multiplyQuantizedPanel<Format, 2>(op, prepared, panel, partial, row, count, begin, groups);
-      else multiplyQuantizedPanel<Format, 1>(op, prepared, panel, partial, row, count, begin, groups);
+      if (count > 2 * W)
+        multiplyQuantizedPanel<Format, 3>(op, prepared, panel, partial, row, count, begin, groups);
+      else if (count > W)
+        multiplyQuantizedPanel<Format, 2>(op, prepared, panel, partial, row, count, begin, groups);
+      else
+        multiplyQuantizedPanel<Format, 1>(op, prepared, panel, partial, row, count, begin, groups);
     }
   }
 }

@@ -100,7 +100,7 @@ struct Float16 {
 /// (coefficients: Cephes, expf). Below -87 it gives 0, above 88 infinity.
 static inline Vec exponential(Vec x) {
   const Vec low = splat(-87.0f), high = splat(88.0f);
-  const IntVec under = x < low, over = x > high;
+  const IntVec under = x<low, over = x> high;
   x = x < low ? low : x;
   x = x > high ? high : x;
   const Vec shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer

@@ -73,7 +73,8 @@ void BusGuard::onBusError(int signal, siginfo_t* info, void* context) {
     range->touched.load()->store(true);
     const uintptr_t page = address & ~(static_cast<uintptr_t>(sysconf(_SC_PAGESIZE)) - 1);
     // The system call itself: sanitizers replace the function by one that is not for signal handlers.
-    const long zeros = syscall(SYS_mmap, page, end - page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
+    const long zeros =
+        syscall(SYS_mmap, page, end - page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0);
     errno = error;
     if (zeros != -1) return;
     break;

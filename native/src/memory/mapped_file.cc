@@ -63,8 +63,8 @@ void MappedFile::expectUnchanged() const {
   struct stat now {};
   if (fstat(fd_, &now) != 0) throw systemError(("cannot read the size of " + path_).c_str());
   if (now.st_size != opened_.st_size) {
-    throw std::runtime_error(path_ + " was " + std::to_string(opened_.st_size) + " bytes when it was opened and is " + std::to_string(now.st_size) +
-                             " now; put it back and open it again");
+    throw std::runtime_error(path_ + " was " + std::to_string(opened_.st_size) + " bytes when it was opened and is " +
+                             std::to_string(now.st_size) + " now; put it back and open it again");
   }
   if (!isSame(now, opened_)) throw std::runtime_error(path_ + " was written to since it was opened; open it again");
   if (touchedBeyondEnd_) throw std::runtime_error(path_ + " could not be read in part; see whether its disk is sound, and open it again");

@@ -14,9 +14,7 @@
 namespace troupe {
 namespace {
 
-std::system_error systemError(const std::string& what) {
-  return std::system_error(errno, std::generic_category(), what);
-}
+std::system_error systemError(const std::string& what) { return std::system_error(errno, std::generic_category(), what); }
 
 std::string nextName() {
   static std::atomic<uint64_t> count{0};
@@ -68,8 +66,8 @@ std::shared_ptr<SharedMemory> SharedMemory::create(size_t bytes, bool reserve) {
   const std::string name = nextName();
   const int fd = memfd_create(name.c_str(), MFD_CLOEXEC);
   if (fd < 0) throw systemError("cannot create shared memory");
-  const bool sized = reserve && bytes > 0 ? posix_fallocate(fd, 0, static_cast<off_t>(bytes)) == 0
-                                          : ftruncate(fd, static_cast<off_t>(bytes)) == 0;
+  const bool sized =
+      reserve && bytes > 0 ? posix_fallocate(fd, 0, static_cast<off_t>(bytes)) == 0 : ftruncate(fd, static_cast<off_t>(bytes)) == 0;
   if (!sized) {
     close(fd);
     errno = ENOMEM;
@@ -81,8 +79,8 @@ std::shared_ptr<SharedMemory> SharedMemory::create(size_t bytes, bool reserve) {
 std::shared_ptr<SharedMemory> SharedMemory::open(const SharedMemoryHandle& handle) {
   const std::string path = "/proc/" + std::to_string(handle.pid) + "/fd/" + std::to_string(handle.fd);
   const std::string expected = "/memfd:" + handle.name + " (deleted)";
-  const std::string gone = "shared memory " + handle.name + " is gone: process " + std::to_string(handle.pid) +
-                           ", which owns it, has ended or released it";
+  const std::string gone =
+      "shared memory " + handle.name + " is gone: process " + std::to_string(handle.pid) + ", which owns it, has ended or released it";
   if (fileBehind(path) != expected) throw std::runtime_error(gone);
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) throw std::runtime_error(gone);

@@ -35,7 +35,9 @@ class AllReduce : public Operation {
  private:
   void reduceBfloat16(const Step& step, size_t count) {
     auto* rounded = reinterpret_cast<uint16_t*>(step.workspace.floats(0, (count + 1) / 2));
-    step.threads.forEach(count, kGrainFlops / 4, [&](size_t begin, size_t end) { kernels().fromFloat(x_.floats() + begin, kernel::DataType::BFloat16, reinterpret_cast<uint8_t*>(rounded + begin), end - begin); });
+    step.threads.forEach(count, kGrainFlops / 4, [&](size_t begin, size_t end) {
+      kernels().fromFloat(x_.floats() + begin, kernel::DataType::BFloat16, reinterpret_cast<uint8_t*>(rounded + begin), end - begin);
+    });
     auto* bytes = reinterpret_cast<uint8_t*>(rounded);
     collective::allReduce(group_, bytes, bytes, count, collective::DataType::BFloat16, collective::Reduction::Sum);
     step.threads.forEach(count, kGrainFlops / 4, [&](size_t begin, size_t end) {
@@ -55,7 +57,9 @@ class AllReduce : public Operation {
     const auto eachGroup = [&](size_t amount, auto&& body) { step.threads.forEach(amount, grainOf(8 * kGroupFloats), body); };
     const auto floatsOf = [&](size_t begin, size_t end) { return std::min(count, end * kGroupFloats) - begin * kGroupFloats; };
 
-    eachGroup(groups, [&](size_t begin, size_t end) { kernels().fromFloat(x_.floats() + begin * kGroupFloats, kernel::DataType::Int8, all + begin * kGroupBytes, floatsOf(begin, end)); });
+    eachGroup(groups, [&](size_t begin, size_t end) {
+      kernels().fromFloat(x_.floats() + begin * kGroupFloats, kernel::DataType::Int8, all + begin * kGroupBytes, floatsOf(begin, end));
+    });
     for (size_t rank = 0; rank < size; rank++) {
       sent_[rank] = (shareOf(rank + 1) - shareOf(rank)) * kGroupBytes;
       received_[rank] = ownGroups * kGroupBytes;

@@ -13,11 +13,13 @@ size_t rowsOf(const Value& value, const Symbols& symbols) {
 }
 
 [[noreturn]] void refuse(const std::string& operation, const std::string& operand, size_t at, const std::string& expected, int64_t found) {
-  throw std::out_of_range(operation + ": " + operand + "[" + std::to_string(at) + "]: expected " + expected + ", found " + std::to_string(found));
+  throw std::out_of_range(operation + ": " + operand + "[" + std::to_string(at) + "]: expected " + expected + ", found " +
+                          std::to_string(found));
 }
 
 std::string between(int64_t least, int64_t most) {
-  return most < least ? "no index, since there is nothing to refer to" : "an index from " + std::to_string(least) + " to " + std::to_string(most);
+  return most < least ? "no index, since there is nothing to refer to"
+                      : "an index from " + std::to_string(least) + " to " + std::to_string(most);
 }
 
 /// Indices of an input, each of which must be from `least` to below what `end` says.
@@ -36,18 +38,20 @@ IndexCheck within(const Node& node, size_t input, const std::string& operand, in
 size_t blocksOf(const Node& node, size_t cache) {
   const Value& value = *node.inputs[cache];
   const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
-  return value.rows * kernel::rowBytes(value.type, value.columns) / (size("keyHeads") * size("blockTokens") * kernel::roundedBytes(value.type, size("headSize")));
+  return value.rows * kernel::rowBytes(value.type, value.columns) /
+         (size("keyHeads") * size("blockTokens") * kernel::roundedBytes(value.type, size("headSize")));
 }
 
 /// The cached tokens of each sequence that have been looked up.
 class SeenTokens {
  public:
   SeenTokens(const Node& node, const Value& tables, size_t rows)
-      : name_(node.name), tables_(tables), blockTokens_(static_cast<int64_t>(node.number("blockTokens"))), blocks_(static_cast<int64_t>(blocksOf(node, 1))),
-        capacity_(static_cast<int64_t>(tables.columns) * blockTokens_), seen_(rows) {}
+      : name_(node.name), tables_(tables), blockTokens_(static_cast<int64_t>(node.number("blockTokens"))),
+        blocks_(static_cast<int64_t>(blocksOf(node, 1))), capacity_(static_cast<int64_t>(tables.columns) * blockTokens_), seen_(rows) {}
 
   void check(size_t query, int64_t sequence, int64_t begin, int64_t end) {
-    if (sequence < 0 || sequence >= static_cast<int64_t>(seen_.size())) refuse(name_, "sequence", query, between(0, static_cast<int64_t>(seen_.size()) - 1), sequence);
+    if (sequence < 0 || sequence >= static_cast<int64_t>(seen_.size()))
+      refuse(name_, "sequence", query, between(0, static_cast<int64_t>(seen_.size()) - 1), sequence);
     if (begin < 0) refuse(name_, "begin", query, "0 or more", begin);
     if (end < begin) refuse(name_, "end", query, "the begin, " + std::to_string(begin) + ", or more", end);
     if (end > capacity_) refuse(name_, "end", query, "at most the " + std::to_string(capacity_) + " tokens of a row of blockTables", end);
@@ -55,8 +59,10 @@ class SeenTokens {
     const int64_t first = begin / blockTokens_, last = (end - 1) / blockTokens_ + 1;
     auto& [from, to] = seen_[static_cast<size_t>(sequence)];
     if (from == to || last < from || first > to) {
-      if (from == to) from = to = first;
-      else return checkBlocks(sequence, first, last);  // apart from what has been seen
+      if (from == to)
+        from = to = first;
+      else
+        return checkBlocks(sequence, first, last);  // apart from what has been seen
     }
     if (first < from) checkBlocks(sequence, first, from);
     if (last > to) checkBlocks(sequence, to, last);
@@ -79,7 +85,9 @@ class SeenTokens {
   std::vector<std::pair<int64_t, int64_t>> seen_;  // [from, to) of its blocks, by sequence
 };
 
-std::string attentionKey(const Node& node) { return "spans:" + std::to_string(blocksOf(node, 1)) + ":" + std::to_string(node.number("blockTokens")); }
+std::string attentionKey(const Node& node) {
+  return "spans:" + std::to_string(blocksOf(node, 1)) + ":" + std::to_string(node.number("blockTokens"));
+}
 
 IndexCheck attention(const Node& node) {
   return {{3, 4, 5, 6}, attentionKey(node), [node](const Symbols& symbols) {
@@ -91,7 +99,8 @@ IndexCheck attention(const Node& node) {
 
 /// Counts by rank, whose sum and whose entry of this rank a run's row counts say.
 template <class Sum, class Own>
-IndexCheck shares(const Node& node, size_t input, const std::string& operand, const std::string& key, size_t ranks, size_t rank, Sum&& sum, Own&& own) {
+IndexCheck shares(const Node& node, size_t input, const std::string& operand, const std::string& key, size_t ranks, size_t rank, Sum&& sum,
+                  Own&& own) {
   const Value& counts = *node.inputs[input];
   return {{input}, node.name + ":" + key, [=, name = node.name](const Symbols& symbols) {
             int64_t total = 0;
@@ -100,12 +109,17 @@ IndexCheck shares(const Node& node, size_t input, const std::string& operand, co
               total += counts.ints()[r];
             }
             const auto expected = static_cast<int64_t>(sum(symbols)), expectedOwn = static_cast<int64_t>(own(symbols));
-            if (counts.ints()[rank] != expectedOwn) refuse(name, operand, rank, "what this rank has, " + std::to_string(expectedOwn), counts.ints()[rank]);
-            if (total != expected) throw std::out_of_range(name + ": " + operand + ": expected " + std::to_string(expected) + " together, found " + std::to_string(total));
+            if (counts.ints()[rank] != expectedOwn)
+              refuse(name, operand, rank, "what this rank has, " + std::to_string(expectedOwn), counts.ints()[rank]);
+            if (total != expected)
+              throw std::out_of_range(name + ": " + operand + ": expected " + std::to_string(expected) + " together, found " +
+                                      std::to_string(total));
           }};
 }
 
-std::string keyOf(const Value& value) { return std::to_string(value.symbol) + "," + std::to_string(value.rows) + "," + std::to_string(value.columns); }
+std::string keyOf(const Value& value) {
+  return std::to_string(value.symbol) + "," + std::to_string(value.rows) + "," + std::to_string(value.columns);
+}
 
 /// What the queries see on every rank, whose own part is looked up here and whose others' on other ranks.
 IndexCheck spansOf(const Node& node, size_t ranks, size_t rank) {
@@ -116,8 +130,10 @@ IndexCheck spansOf(const Node& node, size_t ranks, size_t rank) {
             for (size_t r = 0; r < ranks; r++) {
               const int32_t *begin = spans.ints() + 2 * r * queries, *end = begin + queries;
               for (size_t q = 0; q < queries; q++) {
-                if (r == rank) seen.check(q, sequence.ints()[q], begin[q], end[q]);
-                else if (begin[q] < 0 || end[q] < begin[q]) refuse(node.name, "spans of rank " + std::to_string(r), q, "the begin of a span, and an end behind it", end[q]);
+                if (r == rank)
+                  seen.check(q, sequence.ints()[q], begin[q], end[q]);
+                else if (begin[q] < 0 || end[q] < begin[q])
+                  refuse(node.name, "spans of rank " + std::to_string(r), q, "the begin of a span, and an end behind it", end[q]);
               }
             }
           }};
@@ -126,7 +142,9 @@ IndexCheck spansOf(const Node& node, size_t ranks, size_t rank) {
 }  // namespace
 
 std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank) {
-  const auto rowsIn = [&](size_t input) { return [value = *node.inputs[input]](const Symbols& symbols) { return static_cast<int64_t>(rowsOf(value, symbols)); }; };
+  const auto rowsIn = [&](size_t input) {
+    return [value = *node.inputs[input]](const Symbols& symbols) { return static_cast<int64_t>(rowsOf(value, symbols)); };
+  };
   const auto any = [](const Symbols&) { return int64_t{1} << 31; };
   const std::string& name = node.name;
   if (name == "cacheStore") {
@@ -140,13 +158,15 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
     return {{{0}, "resolve:" + keyOf(table), [indices, table](const Symbols& symbols) {
                const auto least = -static_cast<int64_t>(rowsOf(table, symbols));
                for (size_t i = 0; i < rowsOf(indices, symbols); i++) {
-                 if (indices.ints()[i] < least) refuse("resolve", "indices", i, "an index of at least " + std::to_string(least), indices.ints()[i]);
+                 if (indices.ints()[i] < least)
+                   refuse("resolve", "indices", i, "an index of at least " + std::to_string(least), indices.ints()[i]);
                }
              }}};
   }
   if (name == "attention") return {attention(node)};
   if (name == "sequenceAttention") {
-    return {shares(node, 8, "counts", keyOf(*node.inputs[0]) + keyOf(*node.inputs[3]), ranks, rank, rowsIn(3), rowsIn(0)), attention(node), spansOf(node, ranks, rank)};
+    return {shares(node, 8, "counts", keyOf(*node.inputs[0]) + keyOf(*node.inputs[3]), ranks, rank, rowsIn(3), rowsIn(0)), attention(node),
+            spansOf(node, ranks, rank)};
   }
   if (name == "allGatherRows") {
     const auto sum = [value = *node.outputs[0]](const Symbols& symbols) { return rowsOf(value, symbols); };
@@ -154,7 +174,9 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
   }
   if (name == "allGatherColumns") {
     const size_t all = node.outputs[0]->columns, own = node.inputs[0]->columns;
-    return {shares(node, 1, "widths", std::to_string(all) + "," + std::to_string(own), ranks, rank, [all](const Symbols&) { return all; }, [own](const Symbols&) { return own; })};
+    return {shares(
+        node, 1, "widths", std::to_string(all) + "," + std::to_string(own), ranks, rank, [all](const Symbols&) { return all; },
+        [own](const Symbols&) { return own; })};
   }
   if (name == "receiveParts") {
     const auto fit = within(node, 0, "counts", 0, "", any);
@@ -164,7 +186,9 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
                fit.check(symbols);
                int64_t total = 0;
                for (size_t i = 0; i < rowsOf(counts, symbols); i++) total += counts.ints()[i];
-               if (total > rows(symbols)) throw std::out_of_range("receiveParts: counts: expected at most " + std::to_string(rows(symbols)) + " rows together, found " + std::to_string(total));
+               if (total > rows(symbols))
+                 throw std::out_of_range("receiveParts: counts: expected at most " + std::to_string(rows(symbols)) +
+                                         " rows together, found " + std::to_string(total));
              }}};
   }
   return {};
@@ -172,8 +196,9 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
 
 std::vector<size_t> indexInputs(const std::string& operation) {
   static const std::map<std::string, std::vector<size_t>> inputs{
-      {"cacheStore", {1}},         {"gatherRows", {1}},    {"scatterRows", {1}},      {"resolve", {0}},      {"attention", {3, 4, 5, 6}},
-      {"sequenceAttention", {3, 4, 5, 6, 8, 9}}, {"allGatherRows", {1}}, {"allGatherColumns", {1}}, {"receiveParts", {0}},
+      {"cacheStore", {1}},    {"gatherRows", {1}},         {"scatterRows", {1}},
+      {"resolve", {0}},       {"attention", {3, 4, 5, 6}}, {"sequenceAttention", {3, 4, 5, 6, 8, 9}},
+      {"allGatherRows", {1}}, {"allGatherColumns", {1}},   {"receiveParts", {0}},
   };
   const auto found = inputs.find(operation);
   return found == inputs.end() ? std::vector<size_t>() : found->second;
@@ -186,8 +211,12 @@ void checkFixedInput(const Node& node) {
   const auto keyHeads = static_cast<int32_t>(node.number("keyHeads"));
   for (size_t head = 0; head < keyHeadOf.rows * keyHeadOf.columns; head++) {
     const int32_t found = keyHeadOf.ints()[head];
-    if (found < 0 || found >= keyHeads) throw std::invalid_argument(node.name + ": keyHeadOf[" + std::to_string(head) + "]: expected " + between(0, keyHeads - 1) + ", found " + std::to_string(found));
-    if (head > 0 && found < keyHeadOf.ints()[head - 1]) throw std::invalid_argument(node.name + ": keyHeadOf: expected key heads in rising order, found " + std::to_string(found) + " after " + std::to_string(keyHeadOf.ints()[head - 1]));
+    if (found < 0 || found >= keyHeads)
+      throw std::invalid_argument(node.name + ": keyHeadOf[" + std::to_string(head) + "]: expected " + between(0, keyHeads - 1) +
+                                  ", found " + std::to_string(found));
+    if (head > 0 && found < keyHeadOf.ints()[head - 1])
+      throw std::invalid_argument(node.name + ": keyHeadOf: expected key heads in rising order, found " + std::to_string(found) +
+                                  " after " + std::to_string(keyHeadOf.ints()[head - 1]));
   }
 }
 

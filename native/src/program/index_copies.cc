@@ -6,7 +6,9 @@
 namespace troupe::program {
 namespace {
 
-std::pair<const uint8_t*, const uint8_t*> regionOf(const Value& value) { return {value.data, value.data + value.rows * kernel::rowBytes(value.type, value.columns)}; }
+std::pair<const uint8_t*, const uint8_t*> regionOf(const Value& value) {
+  return {value.data, value.data + value.rows * kernel::rowBytes(value.type, value.columns)};
+}
 
 }  // namespace
 
@@ -21,7 +23,8 @@ std::unique_ptr<IndexCopies::Copy> IndexCopies::makeCopy(const Value& value) con
   auto copy = std::make_unique<Copy>(Copy{&value, value, std::vector<int32_t>(value.rows * value.columns), false});
   copy->to.data = reinterpret_cast<uint8_t*>(copy->memory.data());
   const auto region = regionOf(value);
-  copy->isComputed = std::any_of(written_.begin(), written_.end(), [&](const auto& other) { return region.first < other.second && other.first < region.second; });
+  copy->isComputed = std::any_of(written_.begin(), written_.end(),
+                                 [&](const auto& other) { return region.first < other.second && other.first < region.second; });
   return copy;
 }
 
@@ -42,14 +45,18 @@ void IndexCopies::take(Node& node, size_t operation, size_t ranks, size_t rank) 
   }
   auto& [copies, checks] = computed_[operation];
   for (const auto& [index, copy] : own) {
-    if (copy->isComputed) copies.push_back(copy);
-    else if (std::find(given_.begin(), given_.end(), copy) == given_.end()) given_.push_back(copy);
+    if (copy->isComputed)
+      copies.push_back(copy);
+    else if (std::find(given_.begin(), given_.end(), copy) == given_.end())
+      given_.push_back(copy);
   }
   for (auto& check : indexChecks(node, ranks, rank)) {
     std::string key = check.key;
     for (const size_t index : check.inputs) key += ":" + std::to_string(reinterpret_cast<uintptr_t>(own.at(index)));
-    if (std::any_of(check.inputs.begin(), check.inputs.end(), [&](size_t index) { return own.at(index)->isComputed; })) checks.push_back(std::move(check));
-    else if (known_.insert(key).second) checks_.push_back(std::move(check));
+    if (std::any_of(check.inputs.begin(), check.inputs.end(), [&](size_t index) { return own.at(index)->isComputed; }))
+      checks.push_back(std::move(check));
+    else if (known_.insert(key).second)
+      checks_.push_back(std::move(check));
   }
   if (copies.empty()) computed_.erase(operation);
 }

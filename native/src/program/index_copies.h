@@ -39,10 +39,10 @@ class IndexCopies {
 
   std::vector<std::pair<const uint8_t*, const uint8_t*>> written_;
   std::map<const Value*, std::unique_ptr<Copy>> copies_;
-  std::vector<std::unique_ptr<Copy>> fixed_;  // which stay as they are
-  std::vector<Copy*> given_;         // that a run does not compute
-  std::vector<IndexCheck> checks_;   // of these
-  std::set<std::string> known_;      // keys of those checks
+  std::vector<std::unique_ptr<Copy>> fixed_;                                           // which stay as they are
+  std::vector<Copy*> given_;                                                           // that a run does not compute
+  std::vector<IndexCheck> checks_;                                                     // of these
+  std::set<std::string> known_;                                                        // keys of those checks
   std::map<size_t, std::pair<std::vector<Copy*>, std::vector<IndexCheck>>> computed_;  // by operation
 };
 

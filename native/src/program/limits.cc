@@ -37,7 +37,8 @@ double readRate(size_t bytes, int threads) {
   const auto* floats = reinterpret_cast<const float*>(memory->data());
   constexpr size_t kPiece = 1 << 18;
   return static_cast<double>(bytes) / shortest([&] {
-           pool.forEach(bytes / sizeof(float), kPiece, [&](size_t begin, size_t end) { sink = kernel::kernels().sum(floats + begin, end - begin); });
+           pool.forEach(bytes / sizeof(float), kPiece,
+                        [&](size_t begin, size_t end) { sink = kernel::kernels().sum(floats + begin, end - begin); });
          });
 }
 

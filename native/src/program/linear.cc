@@ -55,7 +55,8 @@ class Linear : public Operation {
   size_t scratchBytes(int threads) const override {
     // A run of few tokens, which is laid out otherwise, may need more than one of many.
     size_t most = Layout(*this, x_.rows, threads).bytes;
-    for (size_t tokens = 1; tokens < std::min(x_.rows, kMostFewTokens); tokens++) most = std::max(most, Layout(*this, tokens, threads).bytes);
+    for (size_t tokens = 1; tokens < std::min(x_.rows, kMostFewTokens); tokens++)
+      most = std::max(most, Layout(*this, tokens, threads).bytes);
     return most;
   }
 
@@ -113,7 +114,8 @@ class Linear : public Operation {
 
   bool uses(bool quantized) const {
     for (const auto& product : products_) {
-      if (isQuantized(product.matrix.weight.type) == quantized || (product.gated && isQuantized(product.up.weight.type) == quantized)) return true;
+      if (isQuantized(product.matrix.weight.type) == quantized || (product.gated && isQuantized(product.up.weight.type) == quantized))
+        return true;
     }
     return false;
   }
@@ -136,10 +138,11 @@ class Linear : public Operation {
     }
   }
 
-  void multiply(const Matrix& matrix, const float* residual, float* y, size_t stride, const Step& step, const Layout& layout, uint8_t* panel, size_t begin,
-                size_t end) {
+  void multiply(const Matrix& matrix, const float* residual, float* y, size_t stride, const Step& step, const Layout& layout,
+                uint8_t* panel, size_t begin, size_t end) {
     const auto type = matrix.weight.type;
-    const kernel::Linear op{x_.floats(), matrix.weight.data, type, matrix.bias, residual, y, stride, layout.tokens, x_.columns, matrix.weight.rows};
+    const kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
+                            stride,      layout.tokens,      x_.columns, matrix.weight.rows};
     kernels().linear(op, step.scratch + (isQuantized(type) ? layout.quantized : 0), panel, begin, end);
   }
 

@@ -15,7 +15,8 @@ using kernel::kernels;
 class Embedding : public Operation {
  public:
   explicit Embedding(const Node& node)
-      : tokens_(*node.inputs.at(0)), table_(*node.inputs.at(1)), out_(*node.outputs.at(0)), start_(static_cast<int64_t>(node.number("start"))) {}
+      : tokens_(*node.inputs.at(0)), table_(*node.inputs.at(1)), out_(*node.outputs.at(0)),
+        start_(static_cast<int64_t>(node.number("start"))) {}
 
   void run(const Step& step) override {
     const size_t bytes = kernel::rowBytes(table_.type, table_.columns);
@@ -39,7 +40,8 @@ class Embedding : public Operation {
 class RmsNorm : public Operation {
  public:
   explicit RmsNorm(const Node& node)
-      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {}
+      : x_(*node.inputs.at(0)), weight_(*node.inputs.at(1)), y_(*node.outputs.at(0)), epsilon_(static_cast<float>(node.number("epsilon"))) {
+  }
 
   void run(const Step& step) override {
     const size_t size = weight_.columns;
@@ -74,7 +76,8 @@ class Elementwise : public Operation {
 class RotaryTable : public Operation {
  public:
   explicit RotaryTable(const Node& node)
-      : positions_(*node.inputs.at(0)), frequencies_(*node.inputs.at(1)), table_(*node.outputs.at(0)), scale_(static_cast<float>(node.number("scale"))) {}
+      : positions_(*node.inputs.at(0)), frequencies_(*node.inputs.at(1)), table_(*node.outputs.at(0)),
+        scale_(static_cast<float>(node.number("scale"))) {}
 
   void run(const Step& step) override {
     const size_t half = frequencies_.columns;
@@ -123,7 +126,8 @@ class CacheStore : public Operation {
       const auto slot = static_cast<size_t>(slots_.ints()[row]);
       uint8_t* to = cache_.data + slot / blockTokens_ * heads * headBytes + slot % blockTokens_ * bytes;
       const float* from = x_.floats() + row * x_.columns;
-      for (size_t head = 0; head < heads; head++) kernels().fromFloat(from + head * headSize_, cache_.type, to + head * headBytes, headSize_);
+      for (size_t head = 0; head < heads; head++)
+        kernels().fromFloat(from + head * headSize_, cache_.type, to + head * headBytes, headSize_);
     };
     step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
       for (size_t row = begin; row < end; row++) storeRow(row);
@@ -142,7 +146,8 @@ class GatherRows : public Operation {
 
   void run(const Step& step) override {
     for (size_t i = 0; i < step.rows(indices_); i++) {
-      std::memcpy(y_.floats() + i * x_.columns, x_.floats() + static_cast<size_t>(indices_.ints()[i]) * x_.columns, x_.columns * sizeof(float));
+      std::memcpy(y_.floats() + i * x_.columns, x_.floats() + static_cast<size_t>(indices_.ints()[i]) * x_.columns,
+                  x_.columns * sizeof(float));
     }
   }
 
@@ -187,10 +192,12 @@ class Resolve : public Operation {
 class AllGatherRows : public Operation {
  public:
   explicit AllGatherRows(const Node& node)
-      : x_(*node.inputs.at(0)), counts_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group), bytes_(static_cast<size_t>(group_.size())) {}
+      : x_(*node.inputs.at(0)), counts_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group),
+        bytes_(static_cast<size_t>(group_.size())) {}
 
   void run(const Step&) override {
-    for (size_t rank = 0; rank < bytes_.size(); rank++) bytes_[rank] = static_cast<size_t>(counts_.ints()[rank]) * x_.columns * sizeof(float);
+    for (size_t rank = 0; rank < bytes_.size(); rank++)
+      bytes_[rank] = static_cast<size_t>(counts_.ints()[rank]) * x_.columns * sizeof(float);
     collective::allGather(group_, x_.data, bytes_.data(), y_.data);
   }
 
@@ -204,7 +211,8 @@ class AllGatherRows : public Operation {
 class AllGatherColumns : public Operation {
  public:
   explicit AllGatherColumns(const Node& node)
-      : x_(*node.inputs.at(0)), widths_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group), bytes_(static_cast<size_t>(group_.size())) {}
+      : x_(*node.inputs.at(0)), widths_(*node.inputs.at(1)), y_(*node.outputs.at(0)), group_(*node.group),
+        bytes_(static_cast<size_t>(group_.size())) {}
 
   void run(const Step& step) override {
     const size_t rows = step.rows(x_);
@@ -218,7 +226,8 @@ class AllGatherColumns : public Operation {
     size_t column = 0;
     for (size_t rank = 0; rank < bytes_.size(); rank++) {
       const auto width = static_cast<size_t>(widths_.ints()[rank]);
-      for (size_t row = 0; row < rows; row++, from += width) std::memcpy(y_.floats() + row * y_.columns + column, from, width * sizeof(float));
+      for (size_t row = 0; row < rows; row++, from += width)
+        std::memcpy(y_.floats() + row * y_.columns + column, from, width * sizeof(float));
       column += width;
     }
   }
@@ -294,7 +303,8 @@ const std::map<std::string, Factory> kCpuOperations = {
     {"rmsNorm", make<RmsNorm>},
     {"linear", makeLinear},
     {"add", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().add); }},
-    {"siluMultiply", [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().siluMultiply); }},
+    {"siluMultiply",
+     [](const Node& node) -> std::unique_ptr<Operation> { return std::make_unique<Elementwise>(node, kernels().siluMultiply); }},
     {"rotaryTable", make<RotaryTable>},
     {"rotate", make<Rotate>},
     {"cacheStore", make<CacheStore>},

@@ -47,8 +47,10 @@ void PagedAttention::run(const kernel::Attention& op, ThreadPool& threads, uint8
     uint8_t* own = scratch + static_cast<size_t>(thread) * threadBytes();
     for (size_t i = begin; i < end; i++) {
       const Task& task = tasks_[i];
-      if (task.tile) kernels().attendTile(op, task.query, task.end, groups_[task.group], own);
-      else kernels().attendQuery(op, task.query, groups_[task.group], task.begin, task.end, parts + i * largestGroup_ * stride, stride, own);
+      if (task.tile)
+        kernels().attendTile(op, task.query, task.end, groups_[task.group], own);
+      else
+        kernels().attendQuery(op, task.query, groups_[task.group], task.begin, task.end, parts + i * largestGroup_ * stride, stride, own);
     }
   });
   for (size_t first = 0; first < tasks_.size();) {
@@ -84,7 +86,8 @@ void PagedAttention::splitQuery(const kernel::Attention& op, size_t query, size_
   const size_t tokens = end - begin, pairs = op.queries * groups_.size();
   const size_t wanted = pairs >= 2 * static_cast<size_t>(threads) ? 1 : splitTasks(threads) / pairs;
   const size_t splits = std::max<size_t>(1, std::min(wanted, tokens / kSplitTokens));
-  for (size_t i = 0; i < splits; i++) tasks_.push_back({false, query, group, begin + tokens * i / splits, begin + tokens * (i + 1) / splits});
+  for (size_t i = 0; i < splits; i++)
+    tasks_.push_back({false, query, group, begin + tokens * i / splits, begin + tokens * (i + 1) / splits});
 }
 
 void PagedAttention::join(const kernel::Attention& op, const Task& task, const float* parts, size_t count) const {
@@ -94,7 +97,8 @@ void PagedAttention::join(const kernel::Attention& op, const Task& task, const f
   for (size_t head = group.begin; head < group.end; head++) {
     const auto part = [&](size_t i) { return parts + (i * largestGroup_ + head - group.begin) * stride; };
     float* out = row + head * op.headSize;
-    const float sum = joinByLogSumExp(count, op.headSize, part, [&](size_t i) { return part(i)[op.headSize]; }, out);
+    const float sum = joinByLogSumExp(
+        count, op.headSize, part, [&](size_t i) { return part(i)[op.headSize]; }, out);
     if (op.partial) row[width + head] = sum;
   }
 }
@@ -105,8 +109,9 @@ void joinPartials(const float* partials, size_t parts, size_t rows, size_t heads
     for (size_t i = begin; i < end; i++) {
       const size_t row = i / heads, head = i % heads;
       const auto part = [&](size_t p) { return partials + (p * rows + row) * stride; };
-      joinByLogSumExp(parts, headSize, [&](size_t p) { return part(p) + head * headSize; }, [&](size_t p) { return part(p)[width + head]; },
-                      out + row * width + head * headSize);
+      joinByLogSumExp(
+          parts, headSize, [&](size_t p) { return part(p) + head * headSize; }, [&](size_t p) { return part(p)[width + head]; },
+          out + row * width + head * headSize);
     }
   });
 }
@@ -116,7 +121,9 @@ namespace {
 /// Inputs: query, key cache, value cache, sequence, begin, end, block tables, key head of each head.
 class Attention : public Operation {
  public:
-  explicit Attention(const Node& node) : query_(*node.inputs.at(0)), op_(attentionOf(node)), attention_(op_, query_.rows) { op_.out = node.outputs.at(0)->floats(); }
+  explicit Attention(const Node& node) : query_(*node.inputs.at(0)), op_(attentionOf(node)), attention_(op_, query_.rows) {
+    op_.out = node.outputs.at(0)->floats();
+  }
 
   size_t scratchBytes(int threads) const override { return attention_.scratchBytes(threads); }
 

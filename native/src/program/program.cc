@@ -79,21 +79,28 @@ void Program::checkValues() const {
   for (int i = 0; i < count; i++) {
     const auto& value = description_.values[static_cast<size_t>(i)];
     const auto fail = [&](const std::string& what) { throw std::invalid_argument("value " + std::to_string(i) + " of a program " + what); };
-    if (value.symbol < Value::kFixed || value.symbol >= static_cast<int>(description_.limits.size())) fail("has a symbol that there is not");
-    if (value.symbol >= 0 && value.rows < description_.limits[static_cast<size_t>(value.symbol)]) fail("has fewer rows than its symbol may say");
+    if (value.symbol < Value::kFixed || value.symbol >= static_cast<int>(description_.limits.size()))
+      fail("has a symbol that there is not");
+    if (value.symbol >= 0 && value.rows < description_.limits[static_cast<size_t>(value.symbol)])
+      fail("has fewer rows than its symbol may say");
     const size_t rowBytes = kernel::rowBytes(value.type, value.columns), offset = description_.arenaOffsets[static_cast<size_t>(i)];
     const size_t alignment = kernel::isQuantized(value.type) ? 1 : kernel::blockSizeOf(value.type).bytes;
-    if ((value.data != nullptr ? reinterpret_cast<uintptr_t>(value.data) : offset) % alignment != 0) fail("does not begin at a multiple of its elements' bytes");
+    if ((value.data != nullptr ? reinterpret_cast<uintptr_t>(value.data) : offset) % alignment != 0)
+      fail("does not begin at a multiple of its elements' bytes");
     if (value.data != nullptr) continue;
-    if (offset > description_.arenaBytes || (rowBytes > 0 && value.rows > (description_.arenaBytes - offset) / rowBytes)) fail("does not fit its memory");
+    if (offset > description_.arenaBytes || (rowBytes > 0 && value.rows > (description_.arenaBytes - offset) / rowBytes))
+      fail("does not fit its memory");
   }
   for (const auto& operation : description_.operations) {
     for (const auto* list : {&operation.inputs, &operation.outputs}) {
       for (int index : *list) {
-        if (index < 0 || index >= count) throw std::invalid_argument(operation.name + ": expected one of " + std::to_string(count) + " values, found number " + std::to_string(index));
+        if (index < 0 || index >= count)
+          throw std::invalid_argument(operation.name + ": expected one of " + std::to_string(count) + " values, found number " +
+                                      std::to_string(index));
       }
     }
-    if (operation.group >= static_cast<int>(description_.groups.size())) throw std::invalid_argument(operation.name + ": there is no group " + std::to_string(operation.group));
+    if (operation.group >= static_cast<int>(description_.groups.size()))
+      throw std::invalid_argument(operation.name + ": there is no group " + std::to_string(operation.group));
   }
 }
 
@@ -103,7 +110,8 @@ void Program::addOperation(const Description::Operation& traced) {
   for (int index : traced.inputs) node.inputs.push_back(&values[static_cast<size_t>(index)]);
   for (int index : traced.outputs) node.outputs.push_back(&values[static_cast<size_t>(index)]);
   if (traced.group >= 0) node.group = description_.groups[static_cast<size_t>(traced.group)].get();
-  const size_t ranks = node.group ? static_cast<size_t>(node.group->size()) : 0, rank = node.group ? static_cast<size_t>(node.group->rank()) : 0;
+  const size_t ranks = node.group ? static_cast<size_t>(node.group->size()) : 0,
+               rank = node.group ? static_cast<size_t>(node.group->rank()) : 0;
   checkOperation(node, ranks, rank);
   indices_->take(node, operations_.size(), ranks, rank);
   operations_.push_back(makeOperation(Device::Cpu, node));

@@ -58,9 +58,7 @@ struct Step {
   Workspace& workspace;
   uint8_t* scratch;  // as much as the operation asked for; 64-byte aligned
 
-  size_t rows(const Value& value) const {
-    return value.symbol == Value::kFixed ? value.rows : symbols[static_cast<size_t>(value.symbol)];
-  }
+  size_t rows(const Value& value) const { return value.symbol == Value::kFixed ? value.rows : symbols[static_cast<size_t>(value.symbol)]; }
 };
 
 class Operation {

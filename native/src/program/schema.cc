@@ -19,7 +19,8 @@ const Types kWeights{DataType::Float32, DataType::Float16, DataType::BFloat16, D
                      DataType::Q5_0,    DataType::Q5_1,    DataType::Q4_K,     DataType::Q5_K, DataType::Q6_K};
 
 std::string nameOf(DataType type) {
-  static const char* const names[] = {"float32", "float16", "bfloat16", "int32", "int8", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "q4_k", "q5_k", "q6_k"};
+  static const char* const names[] = {"float32", "float16", "bfloat16", "int32", "int8", "q8_0", "q4_0",
+                                      "q4_1",    "q5_0",    "q5_1",     "q4_k",  "q5_k", "q6_k"};
   return names[static_cast<size_t>(type)];
 }
 
@@ -58,13 +59,16 @@ class Operands {
     if (index >= node_.inputs.size()) fail(name, "an input", "none");
     return typed({*node_.inputs[index], name}, types);
   }
-  Operand output(const Types& types, size_t index = 0) const { return typed({*node_.outputs[index], index == 0 ? "result" : "result " + std::to_string(index)}, types); }
+  Operand output(const Types& types, size_t index = 0) const {
+    return typed({*node_.outputs[index], index == 0 ? "result" : "result " + std::to_string(index)}, types);
+  }
 
   void columns(const Operand& operand, size_t columns) const {
     if (operand.value.columns != columns) fail(operand.name, std::to_string(columns) + " columns", shape(operand));
   }
   void fixedRows(const Operand& operand, size_t rows) const {
-    if (operand.value.symbol != Value::kFixed || operand.value.rows != rows) fail(operand.name, std::to_string(rows) + " rows", shape(operand));
+    if (operand.value.symbol != Value::kFixed || operand.value.rows != rows)
+      fail(operand.name, std::to_string(rows) + " rows", shape(operand));
   }
   void fixedRows(const Operand& operand) const {
     if (operand.value.symbol != Value::kFixed) fail(operand.name, "a fixed number of rows", shape(operand));
@@ -72,7 +76,8 @@ class Operands {
   /// Rows that are equal in every run: the same symbol, or the same number.
   void sameRows(const Operand& operand, const Operand& other) const {
     const Value &a = operand.value, &b = other.value;
-    if (a.symbol != b.symbol || (a.symbol == Value::kFixed && a.rows != b.rows)) fail(operand.name, "as many rows as " + other.name + " " + shape(other), shape(operand));
+    if (a.symbol != b.symbol || (a.symbol == Value::kFixed && a.rows != b.rows))
+      fail(operand.name, "as many rows as " + other.name + " " + shape(other), shape(operand));
   }
   void sameShape(const Operand& operand, const Operand& other) const {
     sameRows(operand, other);
@@ -80,7 +85,8 @@ class Operands {
   }
   void elements(const Operand& operand, size_t count, const std::string& what) const {
     fixedRows(operand);
-    if (operand.value.rows * operand.value.columns != count) fail(operand.name, std::to_string(count) + " elements, one a " + what, shape(operand));
+    if (operand.value.rows * operand.value.columns != count)
+      fail(operand.name, std::to_string(count) + " elements, one a " + what, shape(operand));
   }
   void multiple(const Operand& operand, size_t of, const std::string& what) const {
     if (operand.value.columns % of != 0) fail(operand.name, "columns in multiples of " + what + ", " + std::to_string(of), shape(operand));
@@ -110,15 +116,19 @@ class Operands {
   /// How many blocks a cache has, whose shape the attributes say.
   size_t blocks(const Operand& cache, size_t heads) const {
     fixedRows(cache);
-    const size_t headBytes = kernel::roundedBytes(cache.value.type, integer("headSize", 1, 65536)), blockTokens = integer("blockTokens", 1, 1 << 20);
-    const size_t blockBytes = heads * blockTokens * headBytes, bytes = cache.value.rows * kernel::rowBytes(cache.value.type, cache.value.columns);
+    const size_t headBytes = kernel::roundedBytes(cache.value.type, integer("headSize", 1, 65536)),
+                 blockTokens = integer("blockTokens", 1, 1 << 20);
+    const size_t blockBytes = heads * blockTokens * headBytes,
+                 bytes = cache.value.rows * kernel::rowBytes(cache.value.type, cache.value.columns);
     if (bytes == 0 || bytes % blockBytes != 0) fail(cache.name, "whole blocks of " + std::to_string(blockBytes) + " bytes", shape(cache));
     return bytes / blockBytes;
   }
 
   std::string shape(const Operand& operand) const {
     const Value& value = operand.value;
-    const std::string rows = value.symbol == Value::kFixed ? std::to_string(value.rows) : node_.symbols ? node_.symbols->at(static_cast<size_t>(value.symbol)) : "a symbol";
+    const std::string rows = value.symbol == Value::kFixed ? std::to_string(value.rows)
+                             : node_.symbols               ? node_.symbols->at(static_cast<size_t>(value.symbol))
+                                                           : "a symbol";
     return nameOf(value.type) + " [" + rows + ", " + std::to_string(value.columns) + "]";
   }
 
@@ -164,7 +174,8 @@ void linear(const Operands& o, const Node& node) {
     o.sameRows(y, x);
     const size_t parts = o.integer("product" + std::to_string(i), 0, 15);
     const bool isGated = parts & 4;
-    if ((parts & 2 && isGated) || (parts & 8 && !isGated)) o.fail("product" + std::to_string(i), "parts that go together", std::to_string(parts));
+    if ((parts & 2 && isGated) || (parts & 8 && !isGated))
+      o.fail("product" + std::to_string(i), "parts that go together", std::to_string(parts));
     const auto matrix = [&](bool bias) {
       const auto weight = o.input(next++, "weight", kWeights);
       o.fixedRows(weight, y.value.columns);
@@ -336,11 +347,26 @@ void receiveParts(const Operands& o) {
 }
 
 const std::map<std::string, void (*)(const Operands&)> kSchemas{
-    {"embedding", embedding},     {"rmsNorm", rmsNorm},           {"add", elementwise},         {"siluMultiply", elementwise},
-    {"rotaryTable", rotaryTable}, {"rotate", rotate},             {"cacheStore", cacheStore},   {"attention", attention},
-    {"gatherSpans", gatherSpans}, {"gatherRows", gatherRows},     {"scatterRows", scatterRows}, {"resolve", resolve},
-    {"sample", sample},           {"allReduce", allReduce},       {"allGatherRows", allGatherRows}, {"allGatherColumns", allGatherColumns},
-    {"send", send},               {"receive", receive},           {"receiveParts", receiveParts},   {"sequenceAttention", sequenceAttention},
+    {"embedding", embedding},
+    {"rmsNorm", rmsNorm},
+    {"add", elementwise},
+    {"siluMultiply", elementwise},
+    {"rotaryTable", rotaryTable},
+    {"rotate", rotate},
+    {"cacheStore", cacheStore},
+    {"attention", attention},
+    {"gatherSpans", gatherSpans},
+    {"gatherRows", gatherRows},
+    {"scatterRows", scatterRows},
+    {"resolve", resolve},
+    {"sample", sample},
+    {"allReduce", allReduce},
+    {"allGatherRows", allGatherRows},
+    {"allGatherColumns", allGatherColumns},
+    {"send", send},
+    {"receive", receive},
+    {"receiveParts", receiveParts},
+    {"sequenceAttention", sequenceAttention},
 };
 
 }  // namespace
@@ -351,7 +377,8 @@ void checkOperation(const Node& node, size_t ranks, size_t rank) {
     for (const Value* value : *list) {
       const auto block = kernel::blockSizeOf(value->type).elements;
       const bool isWhole = value->columns >= 1 && value->columns <= kMost && value->columns % block == 0;
-      if (!isWhole || value->rows > kMost) operands.fail("a matrix", "1 to 2147483647 columns, in whole blocks of its type", operands.shape({*value, ""}));
+      if (!isWhole || value->rows > kMost)
+        operands.fail("a matrix", "1 to 2147483647 columns, in whole blocks of its type", operands.shape({*value, ""}));
     }
   }
   if (node.name == "linear") return linear(operands, node);

@@ -16,7 +16,8 @@ using collective::Communicator;
 class GatherSpans : public Operation {
  public:
   explicit GatherSpans(const Node& node)
-      : begin_(*node.inputs.at(0)), end_(*node.inputs.at(1)), spans_(*node.outputs.at(0)), group_(*node.group), bytes_(static_cast<size_t>(group_.size())) {}
+      : begin_(*node.inputs.at(0)), end_(*node.inputs.at(1)), spans_(*node.outputs.at(0)), group_(*node.group),
+        bytes_(static_cast<size_t>(group_.size())) {}
 
   void run(const Step& step) override {
     const size_t queries = step.rows(begin_);
@@ -43,9 +44,10 @@ struct Extent {
 class SequenceAttention : public Operation {
  public:
   explicit SequenceAttention(const Node& node)
-      : query_(*node.inputs.at(0)), batch_(*node.inputs.at(3)), tables_(*node.inputs.at(6)), counts_(node.inputs.at(8)->ints()), spans_(node.inputs.at(9)->ints()),
-        out_(node.outputs.at(0)->floats()), group_(*node.group), ranks_(static_cast<size_t>(group_.size())), rank_(static_cast<size_t>(group_.rank())),
-        op_(attentionOf(node)), attention_(op_, batch_.rows), sent_(ranks_), received_(ranks_) {
+      : query_(*node.inputs.at(0)), batch_(*node.inputs.at(3)), tables_(*node.inputs.at(6)), counts_(node.inputs.at(8)->ints()),
+        spans_(node.inputs.at(9)->ints()), out_(node.outputs.at(0)->floats()), group_(*node.group),
+        ranks_(static_cast<size_t>(group_.size())), rank_(static_cast<size_t>(group_.rank())), op_(attentionOf(node)),
+        attention_(op_, batch_.rows), sent_(ranks_), received_(ranks_) {
     op_.partial = true;
     if (op_.keyHeads % ranks_ == 0) exchanged_ = std::make_unique<Exchanged>(op_, ranks_, rank_, batch_.rows);
   }
@@ -59,7 +61,8 @@ class SequenceAttention : public Operation {
     tokens_ = step.rows(query_);
     first_ = static_cast<size_t>(std::accumulate(counts_, counts_ + rank_, 0));
     const size_t cached = findExtents(step.rows(tables_));
-    switch (chooseScheme({ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::roundedBytes(op_.cacheType, op_.headSize)})) {
+    switch (chooseScheme(
+        {ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::roundedBytes(op_.cacheType, op_.headSize)})) {
       case SequenceScheme::PassQueries: return passQueries(step);
       case SequenceScheme::PassKeys: return passKeys(step);
       case SequenceScheme::ExchangeHeads: return exchangeHeads(step);
@@ -78,12 +81,14 @@ class SequenceAttention : public Operation {
   /// What a rank computes of exchanged heads: every rank has as many key/value heads, with the heads that read them.
   struct Exchanged {
     Exchanged(const kernel::Attention& all, size_t ranks, size_t rank, size_t mostQueries)
-        : parts(partsOf(all, ranks)), keyHeadOf(keyHeadsOf(all, parts[rank])), op(shapeOf(all, parts[rank], keyHeadOf.data())), attention(op, mostQueries) {}
+        : parts(partsOf(all, ranks)), keyHeadOf(keyHeadsOf(all, parts[rank])), op(shapeOf(all, parts[rank], keyHeadOf.data())),
+          attention(op, mostQueries) {}
 
     static std::vector<Part> partsOf(const kernel::Attention& all, size_t ranks) {
       const size_t each = all.keyHeads / ranks;
       const auto firstOf = [&](size_t keyHead) {
-        return static_cast<size_t>(std::lower_bound(all.keyHeadOf, all.keyHeadOf + all.heads, static_cast<int32_t>(keyHead)) - all.keyHeadOf);
+        return static_cast<size_t>(std::lower_bound(all.keyHeadOf, all.keyHeadOf + all.heads, static_cast<int32_t>(keyHead)) -
+                                   all.keyHeadOf);
       };
       std::vector<Part> parts;
       for (size_t r = 0; r < ranks; r++) parts.push_back({firstOf(r * each), firstOf((r + 1) * each), r * each, (r + 1) * each});
@@ -157,7 +162,8 @@ class SequenceAttention : public Operation {
 
     float* returned = step.workspace.floats(kReturned, ranks_ * tokens_ * row);
     std::fill(received_.begin(), received_.end(), tokens_ * row * sizeof(float));
-    collective::allToAll(group_, reinterpret_cast<uint8_t*>(partials), sent_.data(), reinterpret_cast<uint8_t*>(returned), received_.data());
+    collective::allToAll(group_, reinterpret_cast<uint8_t*>(partials), sent_.data(), reinterpret_cast<uint8_t*>(returned),
+                         received_.data());
     joinPartials(returned, ranks_, tokens_, op_.heads, op_.headSize, out_, step.threads);
   }
 
@@ -208,9 +214,12 @@ class SequenceAttention : public Operation {
 
     float* outgoing = step.workspace.floats(kGathered, tokens_ * width());
     float* queries = step.workspace.floats(kReturned, queries_ * ownWidth);
-    eachPart(step, [&](const Part& part, size_t token, float* packed) {
-      std::memcpy(packed, query_.floats() + token * width() + part.begin * op_.headSize, part.heads() * op_.headSize * sizeof(float));
-    }, outgoing);
+    eachPart(
+        step,
+        [&](const Part& part, size_t token, float* packed) {
+          std::memcpy(packed, query_.floats() + token * width() + part.begin * op_.headSize, part.heads() * op_.headSize * sizeof(float));
+        },
+        outgoing);
     for (size_t rank = 0; rank < ranks_; rank++) {
       sent_[rank] = tokens_ * parts[rank].heads() * op_.headSize * sizeof(float);
       received_[rank] = static_cast<size_t>(counts_[rank]) * ownWidth * sizeof(float);
@@ -246,9 +255,12 @@ class SequenceAttention : public Operation {
     joinPartials(partials, ranks_, queries_, own.heads(), op_.headSize, queries, step.threads);
 
     exchange(queries, computed, outgoing, returning);
-    eachPart(step, [&](const Part& part, size_t token, const float* packed) {
-      std::memcpy(out_ + token * width() + part.begin * op_.headSize, packed, part.heads() * op_.headSize * sizeof(float));
-    }, outgoing);
+    eachPart(
+        step,
+        [&](const Part& part, size_t token, const float* packed) {
+          std::memcpy(out_ + token * width() + part.begin * op_.headSize, packed, part.heads() * op_.headSize * sizeof(float));
+        },
+        outgoing);
   }
 
   void exchange(const float* in, const std::vector<size_t>& sent, float* out, const std::vector<size_t>& received) {
@@ -297,7 +309,8 @@ class SequenceAttention : public Operation {
   kernel::Attention over(const uint8_t* packed, size_t rank, const Part& part, kernel::Attention op) {
     size_t longest = 1;
     const Extent* extents = &extents_[rank * sequences_];
-    for (size_t sequence = 0; sequence < sequences_; sequence++) longest = std::max(longest, extents[sequence].first + extents[sequence].count);
+    for (size_t sequence = 0; sequence < sequences_; sequence++)
+      longest = std::max(longest, extents[sequence].first + extents[sequence].count);
     packedTables_.assign(sequences_ * longest, 0);
     int32_t block = 0;
     for (size_t sequence = 0; sequence < sequences_; sequence++) {
@@ -323,8 +336,8 @@ class SequenceAttention : public Operation {
 
   // Of the step under way:
   size_t queries_ = 0, tokens_ = 0, first_ = 0, sequences_ = 0;  // `first_` is this rank's first query
-  std::vector<Extent> extents_;                                    // [rank][sequence]
-  std::vector<size_t> blocksOn_, sent_, received_;                 // by rank
+  std::vector<Extent> extents_;                                  // [rank][sequence]
+  std::vector<size_t> blocksOn_, sent_, received_;               // by rank
   std::vector<int32_t> blocks_, packedTables_;
 };
 

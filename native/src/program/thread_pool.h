@@ -32,8 +32,10 @@ class ThreadPool {
   void forEach(size_t count, size_t grain, Body&& body) {
     const auto call = [](void* context, size_t begin, size_t end, int thread) {
       auto& each = *static_cast<std::remove_reference_t<Body>*>(context);
-      if constexpr (std::is_invocable_v<Body, size_t, size_t, int>) each(begin, end, thread);
-      else each(begin, end);
+      if constexpr (std::is_invocable_v<Body, size_t, size_t, int>)
+        each(begin, end, thread);
+      else
+        each(begin, end);
     };
     if (threads_.empty() || count <= grain) {
       if (count > 0) call(&body, 0, count, 0);

@@ -29,7 +29,9 @@ using ProcessSet = std::array<std::atomic<uint64_t>, kProcesses / 64>;
 
 inline void insert(ProcessSet& set, uint32_t slot) { set[slot / 64].fetch_or(uint64_t{1} << (slot % 64), std::memory_order_acq_rel); }
 inline void erase(ProcessSet& set, uint32_t slot) { set[slot / 64].fetch_and(~(uint64_t{1} << (slot % 64)), std::memory_order_acq_rel); }
-inline bool contains(const ProcessSet& set, uint32_t slot) { return (set[slot / 64].load(std::memory_order_acquire) >> (slot % 64) & 1) != 0; }
+inline bool contains(const ProcessSet& set, uint32_t slot) {
+  return (set[slot / 64].load(std::memory_order_acquire) >> (slot % 64) & 1) != 0;
+}
 inline bool isEmpty(const ProcessSet& set) {
   return std::all_of(set.begin(), set.end(), [](const auto& word) { return word.load(std::memory_order_acquire) == 0; });
 }

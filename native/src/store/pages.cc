@@ -30,12 +30,14 @@ bool Store::commit(uint64_t offset, uint64_t bytes, bool* isZero) {
 /// Gives the pages of a free part back to the host, but for what is kept.
 void Store::trim(uint64_t offset, uint64_t bytes) {
   uint64_t committed = 0;
-  for (uint64_t chunk = 0; chunk * kChunk < layout_->memoryBytes; chunk++) committed += layout_->chunks()[chunk].load(std::memory_order_relaxed) * kChunk;
+  for (uint64_t chunk = 0; chunk * kChunk < layout_->memoryBytes; chunk++)
+    committed += layout_->chunks()[chunk].load(std::memory_order_relaxed) * kChunk;
   const uint64_t used = layout_->memoryBytes - layout_->memory().free();
   for (uint64_t chunk = (offset + kChunk - 1) / kChunk; (chunk + 1) * kChunk <= offset + bytes && committed > used + kKept; chunk++) {
     if (layout_->chunks()[chunk].exchange(0, std::memory_order_relaxed) == 0) continue;
     CRASH_POINT();
-    fallocate(memory_->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(layout_->dataOffset() + chunk * kChunk), kChunk);
+    fallocate(memory_->fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(layout_->dataOffset() + chunk * kChunk),
+              kChunk);
     committed -= kChunk;
   }
 }

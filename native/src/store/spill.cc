@@ -55,8 +55,10 @@ bool Store::spillSome(Lock& lock) {
 /// Moves a spilled object into memory, unless another process does so first.
 void Store::readBack(Lock& lock, Object& object, uint64_t where) {
   uint64_t offset = 0;
-  if (!layout_->memory().take(object.bytes, &offset) && !makeRoom(lock, object.bytes, &offset)) throw StoreFullError(describeFull(object.bytes));
-  const bool isStillThere = object.state.load(std::memory_order_acquire) == Object::kLive && object.place.load(std::memory_order_acquire) == where;
+  if (!layout_->memory().take(object.bytes, &offset) && !makeRoom(lock, object.bytes, &offset))
+    throw StoreFullError(describeFull(object.bytes));
+  const bool isStillThere =
+      object.state.load(std::memory_order_acquire) == Object::kLive && object.place.load(std::memory_order_acquire) == where;
   bool isZero;
   if (!isStillThere || !commit(offset, object.bytes, &isZero)) {
     layout_->memory().give({offset, object.bytes});

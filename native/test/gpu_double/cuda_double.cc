@@ -229,16 +229,19 @@ int cuMemFree_v2(DevicePointer pointer) {
 }
 
 int cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, void* stream) {
-  return copy(stream, [=] { return bytesBehind(reinterpret_cast<void*>(to), bytes); }, [=] { return static_cast<const uint8_t*>(from); }, bytes);
+  return copy(
+      stream, [=] { return bytesBehind(reinterpret_cast<void*>(to), bytes); }, [=] { return static_cast<const uint8_t*>(from); }, bytes);
 }
 
 int cuMemcpyDtoHAsync_v2(void* to, DevicePointer from, size_t bytes, void* stream) {
-  return copy(stream, [=] { return static_cast<uint8_t*>(to); }, [=] { return bytesBehind(reinterpret_cast<void*>(from), bytes); }, bytes);
+  return copy(
+      stream, [=] { return static_cast<uint8_t*>(to); }, [=] { return bytesBehind(reinterpret_cast<void*>(from), bytes); }, bytes);
 }
 
 int cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, void* stream) {
-  return copy(stream, [=] { return bytesBehind(reinterpret_cast<void*>(to), bytes); }, [=] { return bytesBehind(reinterpret_cast<void*>(from), bytes); },
-              bytes);
+  return copy(
+      stream, [=] { return bytesBehind(reinterpret_cast<void*>(to), bytes); },
+      [=] { return bytesBehind(reinterpret_cast<void*>(from), bytes); }, bytes);
 }
 
 int cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, void* stream) {

@@ -9,7 +9,8 @@
 
 namespace gpu_double {
 
-constexpr int kCudaSuccess = 0, kCudaInvalidValue = 1, kCudaOutOfMemory = 2, kCudaInvalidDevice = 101, kCudaNotReady = 600, kCudaLaunchFailed = 719;
+constexpr int kCudaSuccess = 0, kCudaInvalidValue = 1, kCudaOutOfMemory = 2, kCudaInvalidDevice = 101, kCudaNotReady = 600,
+              kCudaLaunchFailed = 719;
 
 /// Where the bytes of "device memory" really are; null unless all of them lie in one allocation. The address that
 /// programs are given can be neither read nor written, as that of a GPU's memory cannot.

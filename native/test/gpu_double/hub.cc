@@ -210,7 +210,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
     for (const auto& [rank, device] : room.devices) {
       for (const auto& [other, same] : room.devices) {
         if (other > rank && device == same) {
-          refusal = "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " + std::to_string(other) + " both on CUDA device " + device;
+          refusal = "Duplicate GPU detected : rank " + std::to_string(rank) + " and rank " + std::to_string(other) +
+                    " both on CUDA device " + device;
         }
       }
     }
@@ -223,8 +224,8 @@ class Hub : public std::enable_shared_from_this<Hub> {
     const auto& what = frame.header.what;
     if (meeting.given.empty()) meeting.first = frame.header;
     const auto& first = meeting.first.what;
-    meeting.disagrees = meeting.disagrees || what.operation != first.operation || what.type != first.type || what.reduction != first.reduction ||
-                        frame.header.peer != meeting.first.peer;
+    meeting.disagrees = meeting.disagrees || what.operation != first.operation || what.type != first.type ||
+                        what.reduction != first.reduction || frame.header.peer != meeting.first.peer;
     meeting.given[member.rank] = std::move(frame.body);
     if (static_cast<int>(meeting.given.size()) < room.size) return;
     answer(room, meeting);

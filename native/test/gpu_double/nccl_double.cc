@@ -108,7 +108,8 @@ bool next(Comm& comm, FrameKind kind, Frame* frame) {
       return false;
     }
     if (frame->header.kind == FrameKind::Gone) {
-      if (std::getenv("TROUPE_DOUBLE_SILENT") == nullptr) comm.fail(kRemoteError, "rank " + std::to_string(frame->header.peer) + " has gone");
+      if (std::getenv("TROUPE_DOUBLE_SILENT") == nullptr)
+        comm.fail(kRemoteError, "rank " + std::to_string(frame->header.peer) + " has gone");
       continue;
     }
     if (frame->header.kind == kind) return true;
@@ -161,7 +162,8 @@ int add(ncclComm* handle, void* stream, bool isSend, std::function<bool(Comm&)> 
 }
 
 /// A collective: sends what this rank gives, and fills `out` with what it gets, which may be nothing.
-int collective(Operation operation, const void* in, size_t inBytes, void* out, int type, int reduction, int root, ncclComm* handle, void* stream) {
+int collective(Operation operation, const void* in, size_t inBytes, void* out, int type, int reduction, int root, ncclComm* handle,
+               void* stream) {
   if (type < 0 || type > 9 || reduction < 0 || reduction > 4 || root < 0 || root >= handle->comm->size) return kInvalidArgument;
   return add(handle, stream, false, [=](Comm& comm) {
     FrameHeader header{FrameKind::Collective, root, comm.operations++, 0, {operation, type, reduction}};
@@ -332,7 +334,8 @@ int ncclReduce(const void* in, void* out, size_t count, int type, int reduction,
 }
 
 int ncclReduceScatter(const void* in, void* out, size_t count, int type, int reduction, ncclComm* comm, void* stream) {
-  return collective(Operation::ReduceScatter, in, count * widthOf(type) * static_cast<size_t>(comm->comm->size), out, type, reduction, 0, comm, stream);
+  return collective(Operation::ReduceScatter, in, count * widthOf(type) * static_cast<size_t>(comm->comm->size), out, type, reduction, 0,
+                    comm, stream);
 }
 
 int ncclAllGather(const void* in, void* out, size_t count, int type, ncclComm* comm, void* stream) {

@@ -15,7 +15,8 @@ constexpr auto kGrace = std::chrono::milliseconds(500);
 constexpr auto kLook = std::chrono::milliseconds(10);
 constexpr auto kGoneWithin = std::chrono::milliseconds(100);  // of an error that may have come of it
 
-Signature signatureOf(OperationKind kind, DataType type, size_t bytes, Reduction reduction = Reduction::Sum, int root = -1, uint64_t layout = 0) {
+Signature signatureOf(OperationKind kind, DataType type, size_t bytes, Reduction reduction = Reduction::Sum, int root = -1,
+                      uint64_t layout = 0) {
   return {kind, type, reduction, 1, root, bytes, layout};
 }
 
@@ -167,19 +168,20 @@ void GpuGroup::reduceScatter(const uint8_t* in, uint8_t* out, const size_t* coun
   const auto offsets = offsetsOf(bytes.data(), all_.size());
   launch(signatureOf(OperationKind::ReduceScatter, type, offsets.back(), reduction, -1, layoutOf(bytes.data(), all_.size())), [&] {
     if (even(counts, all_.size())) {
-      return call(nccl_.ncclReduceScatter(in, out, counts[0], typeOf(type), operationOf(reduction), comm_, stream_.handle()), "ncclReduceScatter");
+      return call(nccl_.ncclReduceScatter(in, out, counts[0], typeOf(type), operationOf(reduction), comm_, stream_.handle()),
+                  "ncclReduceScatter");
     }
     for (int root = 0; root < all_.size(); root++) {
       const auto r = static_cast<size_t>(root);
-      call(nccl_.ncclReduce(in + offsets[r], out, counts[r], typeOf(type), operationOf(reduction), root, comm_, stream_.handle()), "ncclReduce");
+      call(nccl_.ncclReduce(in + offsets[r], out, counts[r], typeOf(type), operationOf(reduction), root, comm_, stream_.handle()),
+           "ncclReduce");
     }
   });
 }
 
 void GpuGroup::broadcast(const uint8_t* in, uint8_t* out, size_t bytes, int root, DataType type) {
-  launch(signatureOf(OperationKind::Broadcast, type, bytes, Reduction::Sum, root), [&] {
-    call(nccl_.ncclBroadcast(in, out, bytes / bytesOf(type), typeOf(type), root, comm_, stream_.handle()), "ncclBroadcast");
-  });
+  launch(signatureOf(OperationKind::Broadcast, type, bytes, Reduction::Sum, root),
+         [&] { call(nccl_.ncclBroadcast(in, out, bytes / bytesOf(type), typeOf(type), root, comm_, stream_.handle()), "ncclBroadcast"); });
 }
 
 void GpuGroup::allGather(const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {

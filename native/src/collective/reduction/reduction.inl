@@ -159,36 +159,54 @@ static inline Longs multiplied(Longs a, Longs b) { return (Longs)((LongWords)a *
 
 struct SumOf {
   template <class V>
-  static V join(V a, V b) { return added(a, b); }
+  static V join(V a, V b) {
+    return added(a, b);
+  }
   template <class V>
-  static V finish(V v, int) { return v; }
+  static V finish(V v, int) {
+    return v;
+  }
 };
 
 struct ProductOf {
   template <class V>
-  static V join(V a, V b) { return multiplied(a, b); }
+  static V join(V a, V b) {
+    return multiplied(a, b);
+  }
   template <class V>
-  static V finish(V v, int) { return v; }
+  static V finish(V v, int) {
+    return v;
+  }
 };
 
 // `b != b` is true of a NaN alone; a NaN in `a` stays because no comparison with it holds.
 struct MinimumOf {
   template <class V>
-  static V join(V a, V b) { return (b < a) | (b != b) ? b : a; }
+  static V join(V a, V b) {
+    return (b < a) | (b != b) ? b : a;
+  }
   template <class V>
-  static V finish(V v, int) { return v; }
+  static V finish(V v, int) {
+    return v;
+  }
 };
 
 struct MaximumOf {
   template <class V>
-  static V join(V a, V b) { return (b > a) | (b != b) ? b : a; }
+  static V join(V a, V b) {
+    return (b > a) | (b != b) ? b : a;
+  }
   template <class V>
-  static V finish(V v, int) { return v; }
+  static V finish(V v, int) {
+    return v;
+  }
 };
 
 struct AverageOf {
   template <class V>
-  static V join(V a, V b) { return added(a, b); }
+  static V join(V a, V b) {
+    return added(a, b);
+  }
   static Floats finish(Floats v, int count) { return v / static_cast<float>(count); }
   static Ints finish(Ints v, int count) { return v / count; }
   static Longs finish(Longs v, int count) { return v / static_cast<int64_t>(count); }
@@ -223,9 +241,11 @@ static void reduce(uint8_t* out, const uint8_t* const* sources, int sourceCount,
   memcpy(out + at, rest, bytes - at);
 }
 
-#define TROUPE_ROW(format, averageFormat)                                                                \
-  {reduce<format, SumOf>, reduce<format, ProductOf>, reduce<format, MinimumOf>, reduce<format, MaximumOf>, \
-   reduce<averageFormat, AverageOf>}
+#define TROUPE_ROW(format, averageFormat)                                                                                                  \
+  {                                                                                                                                        \
+    reduce<format, SumOf>, reduce<format, ProductOf>, reduce<format, MinimumOf>, reduce<format, MaximumOf>,                                \
+        reduce<averageFormat, AverageOf>                                                                                                   \
+  }
 
 // In the order of DataType, each row in that of Reduction.
 static const ReductionTable table = {{

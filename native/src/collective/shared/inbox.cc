@@ -45,8 +45,6 @@ void Inbox::leave(const std::string& reason) {
   head()->left.store(1, std::memory_order_release);
 }
 
-const char* Inbox::left() const {
-  return head()->left.load(std::memory_order_acquire) != 0 ? head()->reason : nullptr;
-}
+const char* Inbox::left() const { return head()->left.load(std::memory_order_acquire) != 0 ? head()->reason : nullptr; }
 
 }  // namespace troupe::collective

@@ -4,10 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "memory/shared_memory.h"
 #include "sync/backoff.h"
 #include "sync/eventcount.h"
 #include "sync/ring.h"
-#include "memory/shared_memory.h"
 
 namespace troupe::collective {
 

@@ -115,7 +115,8 @@ bool Staging::share(const Signature& signature, const uint8_t* in, size_t inByte
 }
 
 void Staging::finish(const Signature& signature) {
-  run(signature, 1, Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
+  run(
+      signature, 1, Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});
 }
 
 size_t Staging::agree(const Signature& signature) const {

@@ -43,7 +43,8 @@ OpenSsl find() {
   OpenSsl found{};
   const auto take = [from](auto& function, const char* name) {
     function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(dlsym(from, name));
-    if (function == nullptr) throw std::runtime_error("encrypted groups need OpenSSL 1.1 or later, which is neither in this program nor on this machine");
+    if (function == nullptr)
+      throw std::runtime_error("encrypted groups need OpenSSL 1.1 or later, which is neither in this program nor on this machine");
   };
 #define TROUPE_TAKE(name) take(found.name, #name)
   TROUPE_TAKE(EVP_CIPHER_CTX_new);

@@ -89,7 +89,7 @@ class Link {
   std::array<Connection, kConnections> connections_;
   std::mutex saying_;
   std::atomic<bool> closed_{false};
-  uint64_t sent_ = 0, received_ = 0;  // whole messages
+  uint64_t sent_ = 0, received_ = 0;                  // whole messages
   std::array<size_t, Transfer::kStripes> awaited_{};  // bytes that make a connection ready
 
   mutable std::mutex mutex_;  // of what follows, which notices change

@@ -45,7 +45,8 @@ Challenge challengeOf(const std::string& token, const char* purpose, const Greet
   return challenge;
 }
 
-bool isProven(const Challenge& challenge, const std::string& token, const char* purpose, const Greeting& greeting, const std::string& before) {
+bool isProven(const Challenge& challenge, const std::string& token, const char* purpose, const Greeting& greeting,
+              const std::string& before) {
   return same(challenge.proof, authenticate(token, textOf(purpose, greeting, before + nonceOf(challenge))));
 }
 
