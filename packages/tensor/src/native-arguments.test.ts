@@ -35,7 +35,17 @@ function objects(): unknown[] {
   const released = new native.Storage(8, false)
   released.release()
   const group = new native.Communicator({ rank: 0, size: 2, name: 'pair', node: 'a', token: 't' })
-  return [waker, writer, reader, storage, store, released, group, new native.RingPoller(), new native.ChannelSet([reader])]
+  return [
+    waker,
+    writer,
+    reader,
+    storage,
+    store,
+    released,
+    group,
+    new native.RingPoller(),
+    new native.ChannelSet([reader]),
+  ]
 }
 
 type Callable = (...args: unknown[]) => unknown
