@@ -95,6 +95,7 @@ void Communicator::connectLocal(const std::vector<RankAddress>& ranks) {
   if (local.size() > 1) local_ = std::make_unique<Staging>(*this, local, std::move(inboxes));
   if (nodes.size() == 1 || nodes.size() == ranks.size()) return;
   std::vector<std::vector<int>> members;
+  members.reserve(nodes.size());
   for (const auto& node : nodes) members.push_back(byNode[node]);
   hosts_ = std::make_unique<Hosts>(*this, std::move(members), local_.get());
 }
