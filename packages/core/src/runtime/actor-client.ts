@@ -13,10 +13,9 @@ import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { Call, type CallOwner } from './call.js'
+import { addOrigin, Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
 import type { HeldResult } from './held-result.js'
-import { addOrigin, callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
 import type { RemoteValue } from './remote-ref-state.js'
@@ -26,6 +25,9 @@ import type { Runtime } from './runtime.js'
 const LAST_ANSWERS = 250
 
 const NO_OPTIONS: CallOptions = {}
+
+/** Milliseconds that a call may take before the head is asked to tell of the actor's death: most are answered sooner. */
+const WATCH_AFTER = 100
 
 let calls = 0
 
@@ -40,6 +42,9 @@ export class ActorClient implements CallOwner {
   #peer: Peer | undefined
   /** Whether the head has been asked to tell of every change. */
   #isWatched = false
+  /** Runs while calls are pending of which it is not known yet how long they take. */
+  #watchTimer: NodeJS.Timeout | undefined
+  readonly #callIds: string
   #asking: Promise<void> | undefined
   /** Whether its connection broke a moment ago: that it was alive then is no news. */
   #isLosing = false
@@ -63,6 +68,7 @@ export class ActorClient implements CallOwner {
     isFresh: boolean,
   ) {
     if (record.restartable && !isFresh) this.#state = 'unsure'
+    this.#callIds = `${runtime.self.processId}:`
   }
 
   /** Calls a method. Refs among the arguments are resolved first; later calls wait for that, so that the order holds. */
@@ -81,6 +87,8 @@ export class ActorClient implements CallOwner {
     const origin = callerOf()
     const peer = this.#connect()
     const { restarts } = this.record
+    this.#pending += 1
+    this.#watchLater()
     try {
       await control<ConstructionService>(peer).construct(args)
     } catch (error) {
@@ -92,6 +100,8 @@ export class ActorClient implements CallOwner {
       }
       if (error instanceof Error) addOrigin(error, `new ${this.record.name}`, origin)
       throw error
+    } finally {
+      this.#pending -= 1
     }
   }
 
@@ -112,7 +122,7 @@ export class ActorClient implements CallOwner {
 
   /** Calls `act` once when the actor has left the process that it had after so many restarts, also if it is to come back. */
   onceGone(restarts: number, act: (death: Death) => void): void {
-    if (!this.#isWatched) void this.#watch()
+    this.#watchNow()
     const changed = () => {
       const isThere = this.#state === 'alive' || this.#state === 'unsure'
       if (isThere && this.record.restarts <= restarts) return
@@ -125,12 +135,18 @@ export class ActorClient implements CallOwner {
 
   /** The connection to the actor, for requests beside the calls of its methods. */
   connection(): Peer {
+    this.#watchNow()
     return this.#connect()
   }
 
   /** Why a request over a connection failed: where that broke, what became of the actor. */
   async explain(error: unknown, peer: Peer): Promise<unknown> {
     return error instanceof LinkLostError ? this.#explain(error, peer) : error
+  }
+
+  /** A connection to its process broke. Where the head does not tell by itself what became of the actor, it is asked. */
+  disconnected(): void {
+    if (this.#peer?.isLost && !this.#isWatched) this.#doubt()
   }
 
   /** Takes the head's word on how the actor is. */
@@ -154,6 +170,7 @@ export class ActorClient implements CallOwner {
   /** Holds what is in the arguments it may be constructed from again, until it is dead. */
   pin(pins: readonly (() => void)[]): void {
     this.#pins.push(...pins)
+    this.#watchNow()
     if (this.#state === 'dead') for (const release of this.#pins.splice(0)) release()
   }
 
@@ -203,10 +220,10 @@ export class ActorClient implements CallOwner {
 
   #start(method: string, args: unknown[], options: CallOptions): Call {
     const number = ++calls
-    const id = `${this.runtime.self.processId}:${number}`
     const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
     this.#pending += 1
-    const call = new Call(id, label, callerOf(), this, options)
+    if (!this.#isWatched) this.#watchLater()
+    const call = new Call(this.#callIds + number, label, callerOf(), this, options)
     if (call.isSettled) return call
     try {
       this.#send(number, call, method, args, options.maxRetries ?? this.record.maxTaskRetries)
@@ -279,10 +296,22 @@ export class ActorClient implements CallOwner {
   /** The connection to the actor; a broken one is replaced only when the head has said that the actor lives. */
   #connect(): Peer {
     if (this.#peer) return this.#peer
-    if (!this.#isWatched) void this.#watch()
     this.#peer = this.runtime.reach(this.record.address)
     this.#epochs.set(this.#peer, this.#deaths)
     return this.#peer
+  }
+
+  /** Has the head tell of every change of the actor from now on. */
+  #watchNow(): void {
+    if (!this.#isWatched && this.#state !== 'dead') void this.#watch()
+  }
+
+  /** The same, if calls are pending in a while: what is answered sooner needs no word of the head. */
+  #watchLater(): void {
+    this.#watchTimer ??= setTimeout(() => {
+      this.#watchTimer = undefined
+      if (this.#pending > 0) this.#watchNow()
+    }, WATCH_AFTER).unref()
   }
 
   /** Has the head say how the actor is, before anything more is sent to it. */
@@ -346,7 +375,7 @@ export class ActorClient implements CallOwner {
 
   /** Resolves when the actor is dead and this process knows it. */
   async ended(): Promise<void> {
-    if (!this.#isWatched) void this.#watch()
+    this.#watchNow()
     await this.runtime.connections.awaiting(
       (async () => {
         while (this.#state !== 'dead') await this.#changed()

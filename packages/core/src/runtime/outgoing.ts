@@ -1,5 +1,5 @@
 import { decode, type Encoded, encode } from '../transport/codec.js'
-import { packedBytes, snapshot } from '../transport/wire.js'
+import { packedBytes, snapshot } from '../transport/encoded.js'
 import type { Call } from './call.js'
 import { ObjectRef } from './ref.js'
 import { pinRef } from './ref-codec.js'

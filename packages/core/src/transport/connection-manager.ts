@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
 import { control } from './control.js'
+import { KeepAliveGroup, type KeepsAlive } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
 import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
@@ -35,13 +36,12 @@ export function ipcEndpoint(processId: string): string {
 }
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
-export class ConnectionManager {
+export class ConnectionManager implements KeepsAlive {
   readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
   readonly #mayRest: boolean
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
-  /** The connection managers that keep this process alive together: while one awaits something, all receive. */
-  readonly #keepAliveGroup: { readonly members: Set<ConnectionManager>; someRest: boolean }
+  readonly #keepAliveGroup: KeepAliveGroup
   /** Whatever comes in is handled in the context that it was made in. */
   readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
@@ -58,8 +58,8 @@ export class ConnectionManager {
     host?: ConnectionManager,
   ) {
     this.#mayRest = host ? host.#mayRest : mayRest
-    this.#keepAliveGroup = host ? host.#keepAliveGroup : { members: new Set(), someRest: false }
-    this.#keepAliveGroup.members.add(this)
+    this.#keepAliveGroup = host ? host.#keepAliveGroup : new KeepAliveGroup()
+    this.#keepAliveGroup.add(this)
   }
 
   /**
@@ -69,18 +69,17 @@ export class ConnectionManager {
    */
   async listen(endpoints: string[], accept: (peer: Peer) => PeerHandler): Promise<string[]> {
     const connected = (identity: PeerIdentity, link: Link): LinkEvents => {
-      const handlers: { current?: PeerHandler } = {}
-      const peer: Peer = new Peer(this.self, identity, {
-        call: (call) => handlers.current?.call(call),
-        prepare: (target, method) => handlers.current?.prepare?.(target, method),
-        lost: (error) => {
-          this.#accepted.delete(peer)
-          handlers.current?.lost?.(error)
-        },
-      })
+      const peer = new Peer(this.self, identity)
       peer.link = link
       this.#accepted.add(peer)
-      handlers.current = accept(peer)
+      const handler = accept(peer)
+      peer.handler = {
+        ...handler,
+        lost: (error) => {
+          this.#accepted.delete(peer)
+          handler.lost?.(error)
+        },
+      }
       return peer
     }
     return Promise.all(endpoints.map((endpoint) => this.#bind(endpoint, connected)))
@@ -130,18 +129,14 @@ export class ConnectionManager {
     handler: PeerHandler,
     options: Pick<LinkOptions, 'timeout' | 'hasListened'> = {},
   ): Peer {
-    const peer: Peer = new Peer(
-      this.self,
-      identity,
-      {
-        ...handler,
-        lost: (error) => {
-          if (this.#links.get(identity.processId)?.peer === peer) this.#links.delete(identity.processId)
-          handler.lost?.(error)
-        },
+    const peer = new Peer(this.self, identity, this.#keepAliveGroup)
+    peer.handler = {
+      ...handler,
+      lost: (error) => {
+        if (this.#links.get(identity.processId)?.peer === peer) this.#links.delete(identity.processId)
+        handler.lost?.(error)
       },
-      () => this.wake(),
-    )
+    }
     if (!endpoint) {
       peer.link = { post() {}, close() {} }
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
@@ -182,7 +177,7 @@ export class ConnectionManager {
   /** Keeps receiving until the returned function is called, once. */
   hold(): () => void {
     this.#awaited += 1
-    this.wake()
+    this.stayAwake()
     return () => {
       this.#awaited -= 1
     }
@@ -219,32 +214,27 @@ export class ConnectionManager {
     for (const peer of this.#accepted) {
       if (!peer.isLost) peer.disconnect(new LinkLostError('this process stopped listening'))
     }
-    this.#keepAliveGroup.members.delete(this)
+    this.#keepAliveGroup.delete(this)
   }
 
   #resting(): (() => boolean) | undefined {
-    if (!this.#mayRest) return undefined
-    return () => {
-      for (const member of this.#keepAliveGroup.members) if (!member.#isIdle()) return false
-      this.#keepAliveGroup.someRest = true
-      return true
-    }
+    return this.#mayRest ? () => this.#keepAliveGroup.mayRest() : undefined
   }
 
-  #isIdle(): boolean {
+  get isIdle(): boolean {
     if (this.#awaited > 0) return false
     for (const { peer } of this.#links.values()) if (!peer.isIdle) return false
     return true
   }
 
-  /** Has the connections look anew whether they may rest. */
   wake(): void {
-    if (!this.#keepAliveGroup.someRest) return
-    this.#keepAliveGroup.someRest = false
-    for (const member of this.#keepAliveGroup.members) {
-      for (const { link } of member.#links.values()) link.wake()
-      for (const listener of member.#listeners) listener.wake()
-    }
+    for (const { link } of this.#links.values()) link.wake()
+    for (const listener of this.#listeners) listener.wake()
+  }
+
+  /** Has the connections look anew whether they may rest. */
+  stayAwake(): void {
+    this.#keepAliveGroup.wake()
   }
 }
 

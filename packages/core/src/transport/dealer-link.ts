@@ -5,7 +5,6 @@ import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
 import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
-import type { Packet } from './wire.js'
 
 /** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
 const PROBE_AFTER = 100
@@ -27,6 +26,8 @@ export class DealerLink extends OpenedLink {
   readonly #outbox: Outbox
   readonly #mayRest: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
+  /** Who takes what comes in, once the other end has answered. */
+  #receiver: LinkEvents | undefined
   #resting: (() => void) | undefined
   #receiveTimeout: number | undefined
 
@@ -45,10 +46,6 @@ export class DealerLink extends OpenedLink {
   wake(): void {
     this.#resting?.()
     this.#resting = undefined
-  }
-
-  protected send(packet: Packet): void {
-    this.#outbox.post(packet, undefined, (error) => this.lose(String(error)))
   }
 
   protected shut(): void {
@@ -84,9 +81,18 @@ export class DealerLink extends OpenedLink {
         this.lose(String(error))
         return
       }
+      if (this.isClosed) return
       if (saysBroken(frames)) this.lose(`the connection to ${this.endpoint} broke`)
-      else this.received(frames)
+      else if (this.#receiver) this.#receiver.received(frames)
+      else this.#greeted(frames[0])
     }
+  }
+
+  #greeted(greeting: Uint8Array | undefined): void {
+    const peer = this.recognized(greeting)
+    if (!peer) return
+    const lost = (error: unknown) => this.lose(String(error))
+    this.#receiver = this.opened(peer, (packet) => this.#outbox.post(packet, undefined, lost))
   }
 
   /** ZeroMQ goes on trying where nothing listens any more. */

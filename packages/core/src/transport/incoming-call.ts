@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { describe } from '../common/describe.js'
 import { TroupeError } from '../common/errors.js'
 import { type Encoded, encode } from './codec.js'
@@ -12,6 +13,8 @@ export interface NestedCall {
   readonly sentTo: { readonly peer: Peer; readonly request: number } | undefined
   cancel(): void
 }
+
+const running = new AsyncLocalStorage<IncomingCall>()
 
 /** A request of another process, while it is being served. Only the first final answer is sent. */
 export class IncomingCall {
@@ -32,6 +35,16 @@ export class IncomingCall {
     readonly target: string,
     readonly method: string,
   ) {}
+
+  /** The request that the code asking serves; undefined outside of one. */
+  static get running(): IncomingCall | undefined {
+    return running.getStore()
+  }
+
+  /** Runs a function as part of this call. */
+  run<T>(code: () => T): T {
+    return running.run(this, code)
+  }
 
   /** Whether nobody waits for an answer any more. */
   get isCancelled(): boolean {

@@ -18,7 +18,8 @@ export class LinkRefusedError extends LinkLostError {
 
 /** A connection with one other process. Packets arrive in the order they were posted, each once, or the link is lost. */
 export interface Link {
-  post(packet: Packet): void
+  /** Sends a packet. A function of its own once the other end has answered, so that nothing lies between it and the stream. */
+  readonly post: (packet: Packet) => void
   close(): void
   /** Whether what was posted arrives although this process ends at once, where the link can tell. */
   readonly hasLeft?: boolean

@@ -51,10 +51,6 @@ export class LocalLink extends OpenedLink {
     this.#rest.unref()
   }
 
-  protected send(packet: Packet): void {
-    this.#stream?.post(packet)
-  }
-
   protected shut(): void {
     clearInterval(this.#rest)
     this.#stream?.close()
@@ -68,8 +64,7 @@ export class LocalLink extends OpenedLink {
         peer = this.recognized(greeting)
         if (!peer) throw new TypeError('it is not trusted')
       },
-      opened: () => this.opened(peer!),
-      received: (frames) => this.received(frames),
+      opened: (post) => this.opened(peer!, post),
       failed: (error) => this.lose(`the connection to ${this.endpoint} carries no messages: ${error}`),
     })
     this.#socket = socket
@@ -164,10 +159,11 @@ export class LocalListener {
           peer = recognize(greeting, this.#secret, 'connecting', this.#endpoint)
           socket.setTimeout(0)
         },
-        opened: () => {
+        opened: (post) => {
+          link.post = post
           link.events = this.#accept(peer!, link)
+          return link.events
         },
-        received: (frames) => link.events!.received(frames),
         failed: (error) => {
           debug('a connection was dropped: %s', error)
           socket.destroy()
@@ -189,16 +185,13 @@ export class LocalListener {
 class AcceptedLink implements Link {
   /** Who is told of what happens; unknown until the other end has said who it is. */
   events: LinkEvents | undefined
+  post: (packet: Packet) => void = () => {}
   #closed = false
 
   constructor(
     private readonly stream: LocalStream,
     private readonly forget: () => void,
   ) {}
-
-  post(packet: Packet): void {
-    if (!this.#closed) this.stream.post(packet)
-  }
 
   close(): void {
     if (this.#closed) return

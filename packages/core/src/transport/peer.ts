@@ -2,18 +2,24 @@ import { debuglog } from 'node:util'
 import { describe } from '../common/describe.js'
 import { decode, type Encoded, encode } from './codec.js'
 import { IncomingCall } from './incoming-call.js'
+import type { KeepAliveGroup } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { listOf, payloadOf, type Received, received, unpackable, unreadable } from './payload.js'
 import {
   envelopes,
   firstSequence,
+  listOf,
   type Packet,
   type Payload,
   pack,
+  payloadOf,
   pinOf,
+  type Received,
   type ReceivedEnvelope,
+  received,
   seal,
   split,
+  unpackable,
+  unreadable,
 } from './wire.js'
 
 const debug = debuglog('troupe')
@@ -60,7 +66,8 @@ export interface PeerHandler {
  */
 export class Peer implements LinkEvents {
   link!: Link
-  readonly #handler: PeerHandler
+  /** Who serves what the other end asks for; set before anything comes in. */
+  handler!: PeerHandler
   readonly #answers = new Map<number, Answer>()
   readonly #queued = new Map<number, Packet>()
   /** The unanswered requests to the process itself. */
@@ -77,15 +84,13 @@ export class Peer implements LinkEvents {
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
-   * @param awaiting called when something begins to be awaited on this connection
+   * @param keepAlive what is woken when something is sent, for a connection that may rest
    */
   constructor(
     private readonly self: PeerIdentity,
     public identity: PeerIdentity,
-    handler: PeerHandler,
-    private readonly awaiting: () => void = () => {},
+    private readonly keepAlive?: KeepAliveGroup,
   ) {
-    this.#handler = handler
     this.#sent = firstSequence(self.processId)
     this.#taken = firstSequence(identity.processId)
   }
@@ -121,7 +126,7 @@ export class Peer implements LinkEvents {
       return number
     }
     const packet = this.#packRequest(number, request)
-    this.awaiting()
+    this.#wake()
     const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
     if (request.target === '') this.#control.add(number)
@@ -210,7 +215,7 @@ export class Peer implements LinkEvents {
     this.#answers.clear()
     this.#control.clear()
     for (const answer of answers) attempt(() => answer.lost(error))
-    this.#handler.lost?.(error)
+    this.handler.lost?.(error)
   }
 
   /** What came in is no envelope, so that nobody knows whose answer it was; the other end is told. */
@@ -282,14 +287,14 @@ export class Peer implements LinkEvents {
           for (const [index, value] of late ?? []) call.args[index] = decoded(value)
         })
         call.mayLack = late !== undefined
-        this.#handler.call(call)
+        this.handler.call(call)
       } catch (error) {
         this.#refuse(call, error)
       }
     }
     let prepared: Promise<unknown> | undefined
     try {
-      prepared = this.#handler.prepare?.(call.target, call.method)
+      prepared = this.handler.prepare?.(call.target, call.method)
     } catch (error) {
       this.#letGo(envelope)
       this.#refuse(call, error)
@@ -416,9 +421,14 @@ export class Peer implements LinkEvents {
 
   #post(packet: Packet): void {
     if (this.#lost) return
+    this.#wake()
     seal(packet, this.#sent)
     this.#sent += 1
     this.link.post(packet)
+  }
+
+  #wake(): void {
+    if (this.keepAlive?.someRest) this.keepAlive.wake()
   }
 }
 
