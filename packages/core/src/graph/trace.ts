@@ -28,7 +28,7 @@ export type TracedStep =
 /** Stands for what a step will compute in each execution. */
 export class TracedValue extends ObjectRef<unknown> {
   constructor(
-    readonly trace: Trace,
+    readonly trace: GraphTrace,
     readonly value: ValueId,
   ) {
     super(() => {})
@@ -48,7 +48,7 @@ export class TracedValue extends ObjectRef<unknown> {
 }
 
 /** Takes down what a function does with actors. */
-export class Trace implements CallInterceptor {
+export class GraphTrace implements CallInterceptor {
   readonly steps: TracedStep[] = []
   /** How many values the collectives join, by group. */
   groups = 0
@@ -188,7 +188,7 @@ export function reduceScatter<T extends Reducible>(
 }
 
 /** What takes down the calls that are made now, if a graph is traced. */
-function currentTrace(): Trace | undefined {
+function currentTrace(): GraphTrace | undefined {
   const interceptor = callInterceptor()
-  return interceptor instanceof Trace ? interceptor : undefined
+  return interceptor instanceof GraphTrace ? interceptor : undefined
 }

@@ -89,7 +89,7 @@ export class ActorLauncher {
       const place = { dimensions, gpus, folders, ...members[actor.member] }
       const record = recordOf({ ...actor, worker })
       const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
-      const become = worker.unlessExited(worker.duties.become(spec))
+      const become = worker.unlessExited(worker.service.become(spec))
       void this.#limitImport(actor, worker, become)
       await become
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })

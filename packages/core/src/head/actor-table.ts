@@ -186,7 +186,7 @@ export class ActorTable {
   async #finish({ worker }: Actor): Promise<void> {
     if (!worker?.mustFinish) return
     await worker.within(
-      worker.unlessExited(worker.duties.finish()).catch(() => {}),
+      worker.unlessExited(worker.service.finish()).catch(() => {}),
       STOP_TIMEOUT + STOP_GRACE,
     )
   }

@@ -87,7 +87,7 @@ export class WorkerProcess {
 
   /** Resolves when it has answered, has ended, or lets nobody know which of them. */
   async livesOrExited(): Promise<void> {
-    const answer = this.isDisconnected ? [] : [this.duties.answer().catch(() => this.#exitedSoon())]
+    const answer = this.isDisconnected ? [] : [this.service.answer().catch(() => this.#exitedSoon())]
     await Promise.race([this.#exitedSoon(), ...answer])
   }
 
@@ -97,13 +97,13 @@ export class WorkerProcess {
   }
 
   /** What it serves to the head; only once it has joined. */
-  get duties(): Remote<WorkerService> {
+  get service(): Remote<WorkerService> {
     return control<WorkerService>(this.#peer!)
   }
 
   /** Asks it to end by itself. */
   async leave(): Promise<void> {
-    if (this.#peer) await this.duties.leave().catch(() => {})
+    if (this.#peer) await this.service.leave().catch(() => {})
   }
 
   /** Ends its connection with the head, for a worker that does not end by itself. */
@@ -325,7 +325,7 @@ export class WorkerPool {
     const driver = this.#idle.get(worker)
     // Nobody may take it while it is asked.
     this.#idle.delete(worker)
-    const isSpare = await worker.duties.isSpare().catch(() => true)
+    const isSpare = await worker.service.isSpare().catch(() => true)
     if (isSpare) await this.end(worker, { reason: 'it was not needed any more' })
     else if (this.#workers.has(worker.processId)) this.#idle.set(worker, driver)
   }

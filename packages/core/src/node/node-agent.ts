@@ -115,8 +115,8 @@ export class NodeAgent implements NodeService {
   #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
-    const marked = { ...settings.env, [WORKER_VARIABLE]: processId }
-    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: marked }, boot)
+    const tagged = { ...settings.env, [WORKER_VARIABLE]: processId }
+    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: tagged }, boot)
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)

@@ -15,10 +15,10 @@ import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
 import { addOrigin, Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
-import type { HeldResult } from './held-result.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
 import type { RemoteValue } from './remote-ref-state.js'
+import type { RemoteResultRef } from './remote-result-ref.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
@@ -192,7 +192,7 @@ export class ActorClient implements CallOwner {
   }
 
   /** What an actor computed is not computed again: its state may have changed since. */
-  adopt({ ref, label }: Call, held: HeldResult): RemoteValue {
+  adopt({ ref, label }: Call, held: RemoteResultRef): RemoteValue {
     const again = async ({ holder }: Location) => {
       // The head knows why the process ended.
       if (this.#state === 'alive') await this.#watch(holder.processId)

@@ -7,9 +7,9 @@ import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { CallOptions } from './call-options.js'
-import { HeldResult } from './held-result.js'
 import { ObjectRef, type RefSource } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
+import { RemoteResultRef } from './remote-result-ref.js'
 import { addUnawaited, removeUnawaited, type UnawaitedFailure } from './unawaited-failures.js'
 
 const debug = debuglog('troupe')
@@ -35,7 +35,7 @@ export interface CallOwner {
   /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
   lost(call: Call, error: LinkLostError, peer: Peer): void
   /** The call's result stays with the process that computed it; undefined if the ref is to give it as it is. */
-  adopt(call: Call, held: HeldResult): RemoteValue | undefined
+  adopt(call: Call, held: RemoteResultRef): RemoteValue | undefined
   /** The call has its final outcome. */
   settled(call: Call): void
   /** The call failed, and somebody has learned of that. */
@@ -144,7 +144,7 @@ export class Call implements Answer, RefSource, NestedCall {
   result(value: unknown): void {
     if (this.isSettled) return
     this.#outcome = 'value'
-    if (value instanceof HeldResult) this.#held(value)
+    if (value instanceof RemoteResultRef) this.#held(value)
     else this.#resolve(value)
     this.#settled()
   }
@@ -214,7 +214,7 @@ export class Call implements Answer, RefSource, NestedCall {
     if (signal?.aborted) abort()
   }
 
-  #held(held: HeldResult): void {
+  #held(held: RemoteResultRef): void {
     const remote = this.owner.adopt(this, held)
     if (remote) this.ref.locate(new RemoteRefState(remote, this.#resolve, this.#reject))
     else this.#resolve(held)

@@ -15,7 +15,7 @@ const unpackr = new Unpackr({ useRecords: false })
 /** A value that was put: packed, with what it holds of the store. */
 interface Packed {
   readonly bytes: Uint8Array
-  readonly marked: boolean
+  readonly tagged: boolean
   readonly attachments: Uint8Array[]
   readonly pins: (() => void)[]
 }
@@ -40,8 +40,8 @@ class PutRef<T> extends ObjectRef<T> {
   }
 
   hold(encoded: Encoded): void {
-    const { tree, marked, attachments, pins } = encoded
-    this.#packed = { bytes: packr.pack(tree), marked, attachments, pins }
+    const { tree, tagged, attachments, pins } = encoded
+    this.#packed = { bytes: packr.pack(tree), tagged, attachments, pins }
     this.#pins.push(...pins)
     if (this.#isFreed) releaseAll(this.#pins)
   }
@@ -98,8 +98,8 @@ class PutRef<T> extends ObjectRef<T> {
     const known = this.#opened?.deref()
     if (known !== undefined) return known as T
     if (this.#isFreed || !this.#packed) throw new ObjectLostError(`the value of the ref ${this.id} was released`)
-    const { bytes, marked, attachments } = this.#packed
-    const value = decode(unpackr.unpack(bytes), marked, attachments, true) as T
+    const { bytes, tagged, attachments } = this.#packed
+    const value = decode(unpackr.unpack(bytes), tagged, attachments, true) as T
     // What pins something is an object.
     this.#opened = new WeakRef(value as object)
     return value
@@ -126,8 +126,8 @@ export function putValue<T>(value: T, id: string, deadline: number): ObjectRef<T
       ref.hold(encoded)
       return ref
     }
-    const { tree, marked, attachments } = encoded
-    const copy = decode(unpackr.unpack(packr.pack(tree)), marked, attachments, true) as T
+    const { tree, tagged, attachments } = encoded
+    const copy = decode(unpackr.unpack(packr.pack(tree)), tagged, attachments, true) as T
     const { objects } = currentRuntime()
     return new ObjectRef<T>((resolve) => resolve(copy), id, { freed: () => objects.unput(id) })
   } catch (error) {

@@ -13,12 +13,12 @@ import type { LinkLostError } from '../transport/link.js'
 import type { Answer, Peer } from '../transport/peer.js'
 import { Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
-import { HeldResult } from './held-result.js'
-import type { Origin } from './held-results.js'
 import { Lineage } from './lineage.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
+import { RemoteResultRef } from './remote-result-ref.js'
+import type { Origin } from './remote-result-table.js'
 import type { Runtime } from './runtime.js'
 
 /** Tasks of one function that may be unfinished in a process; further ones fail. */
@@ -102,7 +102,7 @@ export class TaskClient implements CallOwner {
       const one = new ObjectRef<unknown>(executor, `${ref.id}.${index}`, { cancel })
       values.then((all) => {
         const value = all[index]
-        if (!(value instanceof HeldResult)) settle.resolve(value)
+        if (!(value instanceof RemoteResultRef)) settle.resolve(value)
         else {
           const origin = this.#lineages.get(call)?.part(index) ?? this.#lostForGood()
           const remote = this.runtime.results.adopt(one, value, origin)
@@ -114,7 +114,7 @@ export class TaskClient implements CallOwner {
     })
   }
 
-  adopt(call: Call, held: HeldResult): RemoteValue | undefined {
+  adopt(call: Call, held: RemoteResultRef): RemoteValue | undefined {
     if (this.#again.has(call)) return undefined
     return this.runtime.results.adopt(call.ref, held, this.#lineageOf(call)?.part() ?? this.#lostForGood())
   }
@@ -263,7 +263,7 @@ export class TaskClient implements CallOwner {
     }
     const result = (value: unknown) => {
       const isHeld =
-        Array.isArray(value) && value.length === numReturns && value.some((item) => item instanceof HeldResult)
+        Array.isArray(value) && value.length === numReturns && value.some((item) => item instanceof RemoteResultRef)
       const lineage = isHeld && !this.#again.has(call) && !call.isSettled ? this.#lineageOf(call) : undefined
       if (lineage) this.#lineages.set(call, lineage)
       call.result(value)

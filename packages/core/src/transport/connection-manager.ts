@@ -5,7 +5,7 @@ import { KeepAliveGroup, type KeepsAlive } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
 import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
-import { type Listening, network, type WakefulLink } from './network.js'
+import { type Listening, network, type UnrefLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
 import type { Secret } from './secret.js'
 
@@ -37,8 +37,8 @@ export function ipcEndpoint(processId: string): string {
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
 export class ConnectionManager implements KeepsAlive {
-  readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
-  readonly #mayRest: boolean
+  readonly #links = new Map<string, { peer: Peer; link: UnrefLink }>()
+  readonly #mayUnref: boolean
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
   readonly #keepAliveGroup: KeepAliveGroup
@@ -48,16 +48,16 @@ export class ConnectionManager implements KeepsAlive {
 
   /**
    * @param secret what the processes of the cluster know each other by
-   * @param mayRest whether this process may end while connections are open on which nothing is awaited
+   * @param mayUnref whether this process may end while connections are open on which nothing is awaited
    * @param host the connections that this process has already
    */
   constructor(
     readonly self: PeerIdentity,
     readonly secret: Secret,
-    mayRest = false,
+    mayUnref = false,
     host?: ConnectionManager,
   ) {
-    this.#mayRest = host ? host.#mayRest : mayRest
+    this.#mayUnref = host ? host.#mayUnref : mayUnref
     this.#keepAliveGroup = host ? host.#keepAliveGroup : new KeepAliveGroup()
     this.#keepAliveGroup.add(this)
   }
@@ -88,13 +88,13 @@ export class ConnectionManager implements KeepsAlive {
   /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
   async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
     if (isLocal(endpoint)) {
-      const listener = new LocalListener(this.self, this.secret, connected, this.#mayRest)
+      const listener = new LocalListener(this.self, this.secret, connected, this.#mayUnref)
       const stop = listenWithin(endpoint, this.self, this.#context, connected)
       const close = () => {
         stop()
         listener.close()
       }
-      this.#listeners.push({ close, wake() {} })
+      this.#listeners.push({ close, ref() {} })
       await listener.bind(endpoint)
       return endpoint
     }
@@ -103,7 +103,7 @@ export class ConnectionManager implements KeepsAlive {
       this.self,
       this.secret,
       connected,
-      this.#resting(),
+      this.#mayUnrefGroup(),
     )
     this.#listeners.push(listening)
     return bound
@@ -142,8 +142,8 @@ export class ConnectionManager implements KeepsAlive {
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const all = { ...options, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
-    const link = this.#context.runInAsyncScope((): WakefulLink => {
+    const all = { ...options, mayUnref: this.#mayUnrefGroup(), mayBeAsked: handler.mayBeAsked }
+    const link = this.#context.runInAsyncScope((): UnrefLink => {
       if (isWithin(endpoint)) return LoopbackLink.open(endpoint, this.self, peer, this.#context)
       if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, this.secret, peer, all)
       return network().connect(endpoint, this.self, this.secret, identity, peer, all)
@@ -177,7 +177,7 @@ export class ConnectionManager implements KeepsAlive {
   /** Keeps receiving until the returned function is called, once. */
   hold(): () => void {
     this.#awaited += 1
-    this.stayAwake()
+    this.keepAlive()
     return () => {
       this.#awaited -= 1
     }
@@ -217,8 +217,8 @@ export class ConnectionManager implements KeepsAlive {
     this.#keepAliveGroup.delete(this)
   }
 
-  #resting(): (() => boolean) | undefined {
-    return this.#mayRest ? () => this.#keepAliveGroup.mayRest() : undefined
+  #mayUnrefGroup(): (() => boolean) | undefined {
+    return this.#mayUnref ? () => this.#keepAliveGroup.mayUnref() : undefined
   }
 
   get isIdle(): boolean {
@@ -227,14 +227,14 @@ export class ConnectionManager implements KeepsAlive {
     return true
   }
 
-  wake(): void {
-    for (const { link } of this.#links.values()) link.wake()
-    for (const listener of this.#listeners) listener.wake()
+  ref(): void {
+    for (const { link } of this.#links.values()) link.ref()
+    for (const listener of this.#listeners) listener.ref()
   }
 
-  /** Has the connections look anew whether they may rest. */
-  stayAwake(): void {
-    this.#keepAliveGroup.wake()
+  /** Has the connections keep the process alive until they have looked anew whether they need to. */
+  keepAlive(): void {
+    this.#keepAliveGroup.ref()
   }
 }
 

@@ -9,10 +9,10 @@ import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
 /** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
 const PROBE_AFTER = 100
 
-/** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
-const REST_INTERVAL = 500
+/** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it still has to. */
+const UNREF_INTERVAL = 500
 
-/** Milliseconds between two looks at what has come in, while a link rests. */
+/** Milliseconds between two looks at what has come in, while nothing is awaited. */
 const LOOK_INTERVAL = 50
 
 let connections = 0
@@ -24,16 +24,16 @@ let connections = 0
 export class DealerLink extends OpenedLink {
   readonly #socket: Dealer
   readonly #outbox: Outbox
-  readonly #mayRest: (() => boolean) | undefined
+  readonly #mayUnref: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
   /** Who takes what comes in, once the other end has answered. */
   #receiver: LinkEvents | undefined
-  #resting: (() => void) | undefined
+  #endPause: (() => void) | undefined
   #receiveTimeout: number | undefined
 
   constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
     super(endpoint, secret, events, options)
-    this.#mayRest = options.mayRest
+    this.#mayUnref = options.mayUnref
     this.#mayBeAsked = options.mayBeAsked
     this.#socket = watchfulDealer(introduce(self, secret, 'connecting', endpoint, ++connections), secret)
     this.#outbox = new Outbox(this.#socket)
@@ -42,15 +42,15 @@ export class DealerLink extends OpenedLink {
     if (options.hasListened) setTimeout(() => this.#probe(), PROBE_AFTER).unref()
   }
 
-  /** Goes back to receiving after a rest. */
-  wake(): void {
-    this.#resting?.()
-    this.#resting = undefined
+  /** Goes back to receiving. */
+  ref(): void {
+    this.#endPause?.()
+    this.#endPause = undefined
   }
 
   protected shut(): void {
     this.#socket.close()
-    this.wake()
+    this.ref()
   }
 
   #waitAtMost(milliseconds: number): void {
@@ -59,20 +59,20 @@ export class DealerLink extends OpenedLink {
     this.#socket.receiveTimeout = milliseconds
   }
 
-  async #rest(): Promise<void> {
+  async #pause(): Promise<void> {
     await new Promise<void>((resolve) => {
-      this.#resting = resolve
+      this.#endPause = resolve
       if (this.#mayBeAsked?.()) setTimeout(resolve, LOOK_INTERVAL).unref()
     })
   }
 
   async #receive(): Promise<void> {
     while (this.state !== 'closed') {
-      if (this.state === 'open' && this.#mayRest?.()) {
-        await this.#rest()
-        // Others may ask for what this process owns while it rests, which is no reason for it to go on.
+      if (this.state === 'open' && this.#mayUnref?.()) {
+        await this.#pause()
+        // Others may ask for what this process owns meanwhile, which is no reason for it to go on.
         this.#waitAtMost(0)
-      } else if (this.#mayRest) this.#waitAtMost(REST_INTERVAL)
+      } else if (this.#mayUnref) this.#waitAtMost(UNREF_INTERVAL)
       let frames: Uint8Array[]
       try {
         frames = await this.#socket.receive()

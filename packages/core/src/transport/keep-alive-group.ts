@@ -2,14 +2,14 @@
 export interface KeepsAlive {
   /** Whether it awaits nothing. */
   readonly isIdle: boolean
-  /** Has it receive again, after a rest. */
-  wake(): void
+  /** Has it receive again, and keep the process alive meanwhile. */
+  ref(): void
 }
 
 /** Those that keep a process alive together: while one awaits something, all receive. */
 export class KeepAliveGroup {
-  /** Whether some rest, so that they must be woken before anything is sent. */
-  someRest = false
+  /** Whether some do not keep the process alive, so that {@link ref} comes before anything is sent. */
+  someUnref = false
   readonly #members = new Set<KeepsAlive>()
 
   add(member: KeepsAlive): void {
@@ -20,17 +20,17 @@ export class KeepAliveGroup {
     this.#members.delete(member)
   }
 
-  /** Whether nothing is awaited, so that who asks may rest until it is woken. */
-  mayRest(): boolean {
+  /** Whether nothing is awaited, so that who asks need not keep the process alive until {@link ref} is called. */
+  mayUnref(): boolean {
     for (const member of this.#members) if (!member.isIdle) return false
-    this.someRest = true
+    this.someUnref = true
     return true
   }
 
-  /** Has all look anew whether they may rest. */
-  wake(): void {
-    if (!this.someRest) return
-    this.someRest = false
-    for (const member of this.#members) member.wake()
+  /** Has all keep the process alive, until each has asked anew. */
+  ref(): void {
+    if (!this.someUnref) return
+    this.someUnref = false
+    for (const member of this.#members) member.ref()
   }
 }

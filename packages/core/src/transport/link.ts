@@ -39,8 +39,8 @@ export interface LinkOptions {
   /** Milliseconds the other end has to answer. */
   timeout?: number | undefined
   /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
-  mayRest?: (() => boolean) | undefined
-  /** Whether the other end may ask for something while this link rests. */
+  mayUnref?: (() => boolean) | undefined
+  /** Whether the other end may ask for something while nothing is awaited. */
   mayBeAsked?: (() => boolean) | undefined
   /** Whether the other end is known to have listened, so that it has gone if nothing listens there. */
   hasListened?: boolean | undefined

@@ -48,7 +48,7 @@ export abstract class OpenedLink implements Link {
   }
 
   /** Keeps the process alive, or receives, again after a rest. */
-  abstract wake(): void
+  abstract ref(): void
 
   /** Closes the socket. */
   protected abstract shut(): void

@@ -84,7 +84,7 @@ export class Peer implements LinkEvents {
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
-   * @param keepAlive what is woken when something is sent, for a connection that may rest
+   * @param keepAlive what must keep the process alive when something is sent, for a connection that need not by itself
    */
   constructor(
     private readonly self: PeerIdentity,
@@ -126,7 +126,7 @@ export class Peer implements LinkEvents {
       return number
     }
     const packet = this.#packRequest(number, request)
-    this.#wake()
+    this.#ref()
     const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
     if (request.target === '') this.#control.add(number)
@@ -355,8 +355,8 @@ export class Peer implements LinkEvents {
   /** Decodes the payloads of an envelope, and lets its pin go. */
   #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: Received) => unknown) => T): T {
     const kept: Promise<unknown>[] = []
-    const decoded = ({ tree, marked, attachments }: Received) =>
-      decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
+    const decoded = ({ tree, tagged, attachments }: Received) =>
+      decode(tree, tagged, attachments, this.sameNode, (until) => kept.push(until))
     try {
       return take(decoded)
     } finally {
@@ -421,14 +421,14 @@ export class Peer implements LinkEvents {
 
   #post(packet: Packet): void {
     if (this.#lost) return
-    this.#wake()
+    this.#ref()
     seal(packet, this.#sent)
     this.#sent += 1
     this.link.post(packet)
   }
 
-  #wake(): void {
-    if (this.keepAlive?.someRest) this.keepAlive.wake()
+  #ref(): void {
+    if (this.keepAlive?.someUnref) this.keepAlive.ref()
   }
 }
 

@@ -26,8 +26,8 @@ export const envelopes = {
   broken: 9,
 } as const
 
-/** An encoded value inside an envelope: its tree, whether it is marked, how many attachments are its. */
-export type Payload = [tree: unknown, marked: boolean, attachments: number]
+/** An encoded value inside an envelope: its tree, whether it is tagged, how many attachments are its. */
+export type Payload = [tree: unknown, tagged: boolean, attachments: number]
 
 /** What is told of an envelope beside its body, so that it can be answered though its body cannot be read. */
 export interface EnvelopeHead {
@@ -220,18 +220,18 @@ export class AttachmentQueue {
 /** A payload with its attachments, before it is decoded. */
 export interface Received {
   readonly tree: unknown
-  readonly marked: boolean
+  readonly tagged: boolean
   readonly attachments: Uint8Array[]
 }
 
 /** What was encoded, as it travels in an envelope. */
-export function payloadOf({ tree, marked, attachments }: Encoded): Payload {
-  return [tree, marked, attachments.length]
+export function payloadOf({ tree, tagged, attachments }: Encoded): Payload {
+  return [tree, tagged, attachments.length]
 }
 
 /** Takes a payload's attachments. */
-export function received([tree, marked, count]: Payload, queue: AttachmentQueue): Received {
-  return { tree, marked, attachments: queue.take(count) }
+export function received([tree, tagged, count]: Payload, queue: AttachmentQueue): Received {
+  return { tree, tagged, attachments: queue.take(count) }
 }
 
 /** The arguments of a request. @throws TypeError if they are no list */

@@ -1,5 +1,5 @@
 import { ChannelReader } from '../channel/channel.js'
-import { replyAcrossNodes } from '../runtime/held-result.js'
+import { replyAcrossNodes } from '../runtime/remote-result-ref.js'
 import type { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { DeadlockWatch } from './deadlock-watch.js'

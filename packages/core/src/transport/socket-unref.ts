@@ -1,23 +1,23 @@
-/** A receive that waits keeps the process alive, so after these milliseconds it is asked anew whether it may rest. */
-const REST_INTERVAL = 500
-/** Milliseconds between two looks at what has come in, during a rest. */
+/** A receive that waits keeps the process alive, so after these milliseconds it is asked anew whether it still has to. */
+const UNREF_INTERVAL = 500
+/** Milliseconds between two looks at what has come in, while it need not. */
 const LOOK_INTERVAL = 50
 
 /** Lets a process end while nothing is awaited although one of its ZeroMQ sockets could still receive something. */
-export class Rest {
+export class SocketUnref {
   readonly #socket: { receiveTimeout: number }
-  readonly #mayRest: () => boolean
+  readonly #mayUnref: () => boolean
   #end: (() => void) | undefined
 
-  constructor(socket: { receiveTimeout: number }, mayRest: () => boolean) {
+  constructor(socket: { receiveTimeout: number }, mayUnref: () => boolean) {
     this.#socket = socket
-    this.#mayRest = mayRest
+    this.#mayUnref = mayUnref
   }
 
   /** Comes before each receive, which then waits no longer than it may. */
   async before(): Promise<void> {
-    if (!this.#mayRest()) {
-      this.#socket.receiveTimeout = REST_INTERVAL
+    if (!this.#mayUnref()) {
+      this.#socket.receiveTimeout = UNREF_INTERVAL
       return
     }
     await new Promise<void>((resolve) => {
@@ -27,8 +27,8 @@ export class Rest {
     this.#socket.receiveTimeout = 0
   }
 
-  /** Ends a rest. */
-  wake(): void {
+  /** Goes back to receiving. */
+  ref(): void {
     this.#end?.()
   }
 }
