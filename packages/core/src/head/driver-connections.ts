@@ -22,10 +22,6 @@ export class DriverConnections {
     this.#peers.delete(processId)
   }
 
-  get(processId: string): Peer | undefined {
-    return this.#peers.get(processId)
-  }
-
   get peers(): ReadonlyMap<string, Peer> {
     return this.#peers
   }

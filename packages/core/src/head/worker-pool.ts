@@ -67,7 +67,7 @@ export class WorkerProcess {
   readonly #exited = new Deferred<Death>()
   readonly exited = this.#exited.promise
   /** The modules that it is to import, by whose they are. */
-  readonly #importing = new Map<string, () => void>()
+  readonly #importing = new Map<string, Deferred>()
 
   constructor(readonly node: WorkerPlace) {}
 
@@ -131,8 +131,9 @@ export class WorkerProcess {
    * @param mustImport its answer
    */
   async untilImported(what: string, timeout: number, mustImport: Promise<boolean>): Promise<typeof LATE | undefined> {
-    const said = new Promise<void>((resolve) => this.#importing.set(what, resolve))
-    const imported = mustImport.then((must) => (must ? this.unlessExited(said) : undefined))
+    const said = new Deferred()
+    this.#importing.set(what, said)
+    const imported = mustImport.then((must) => (must ? this.unlessExited(said.promise) : undefined))
     try {
       return (await this.within(imported, timeout)) === LATE ? LATE : undefined
     } finally {
@@ -141,7 +142,7 @@ export class WorkerProcess {
   }
 
   imported(what: string): void {
-    this.#importing.get(what)?.()
+    this.#importing.get(what)?.resolve()
   }
 
   /** What a promise resolves with, or LATE once the worker's process has had so many milliseconds to run, or `most` have passed. */

@@ -1,3 +1,4 @@
+import { Deferred } from '../common/deferred.js'
 import {
   ActorDiedError,
   ActorUnreachableError,
@@ -385,12 +386,10 @@ export class ActorClient implements CallOwner {
 
   /** Resolves at the next change of the actor's state. */
   async #changed(): Promise<void> {
-    let changed!: () => void
-    await new Promise<void>((resolve) => {
-      changed = resolve
-      this.#changes.add(changed)
-    })
-    this.#changes.delete(changed)
+    const change = new Deferred()
+    this.#changes.add(change.resolve)
+    await change.promise
+    this.#changes.delete(change.resolve)
   }
 
   /** Waits for the head's word on why a connection broke: it knows the exit code of the process. */

@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { Packr, Unpackr } from 'msgpackr/pack'
 import { ObjectLostError, StoreFullError } from '../common/errors.js'
 import { nodeStore } from '../store/store.js'
@@ -61,7 +62,7 @@ class PutRef<T> extends ObjectRef<T> {
         } catch (error) {
           if (!(error instanceof StoreFullError) || performance.now() >= end) throw error
         }
-        await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL))
+        await delay(RETRY_INTERVAL)
         await reclaimAgain(runtime)
       }
     })().finally(letGo)
@@ -76,7 +77,7 @@ class PutRef<T> extends ObjectRef<T> {
     const opened = (async () => {
       await this.#waiting
       // Memory of values that were opened before, and are in use no more, is given back between two turns of the event loop.
-      if (!this.#opened?.deref() && (nodeStore()?.spilledBytes ?? 0) > 0) await turn()
+      if (!this.#opened?.deref() && (nodeStore()?.spilledBytes ?? 0) > 0) await nextTurn()
       return this.#open()
     })()
     return opened.then(fulfilled, rejected)
@@ -149,10 +150,6 @@ function encodeStored(value: unknown): Encoded {
     })
     throw new StoreFullError(`${error.message}; ${holders.join(', ')}`)
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function releaseAll(pins: (() => void)[]): void {

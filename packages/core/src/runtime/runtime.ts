@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { ClusterLostError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
 import type { ActorRecord, Coordinates, Dimensions } from '../protocol/actor.js'
@@ -330,9 +331,9 @@ export class Runtime {
    */
   async #noticesDeath(actorId: string): Promise<boolean> {
     for (let turns = 0; turns < NOTICE.turns && !this.#noticed.has(actorId); turns++) {
-      await new Promise((resolve) => setTimeout(resolve, NOTICE.milliseconds).unref())
+      await delay(NOTICE.milliseconds, undefined, { ref: false })
       // What has come in meanwhile goes first.
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
     }
     return this.#noticed.has(actorId)
   }

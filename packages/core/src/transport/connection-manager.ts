@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { control } from './control.js'
 import { KeepAliveGroup, type KeepsAlive } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
@@ -195,11 +196,11 @@ export class ConnectionManager implements KeepsAlive {
       const taken = () => waiting.delete(peer)
       control<Receipts>(peer).receipt().then(taken, taken)
     }
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
     for (;;) {
       for (const peer of waiting) if (peer.mayEnd) waiting.delete(peer)
       if (waiting.size === 0 || performance.now() > end) return
-      await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL))
+      await delay(LOOK_INTERVAL)
     }
   }
 

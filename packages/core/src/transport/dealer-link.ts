@@ -1,5 +1,6 @@
 import { connect } from 'node:net'
 import type { Dealer } from 'zeromq'
+import { Deferred } from '../common/deferred.js'
 import { introduce } from './identity.js'
 import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
@@ -28,7 +29,7 @@ export class DealerLink extends OpenedLink {
   readonly #mayBeAsked: (() => boolean) | undefined
   /** Who takes what comes in, once the other end has answered. */
   #receiver: LinkEvents | undefined
-  #endPause: (() => void) | undefined
+  #paused: Deferred | undefined
   #receiveTimeout: number | undefined
 
   constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
@@ -44,8 +45,8 @@ export class DealerLink extends OpenedLink {
 
   /** Goes back to receiving. */
   ref(): void {
-    this.#endPause?.()
-    this.#endPause = undefined
+    this.#paused?.resolve()
+    this.#paused = undefined
   }
 
   protected shut(): void {
@@ -60,10 +61,9 @@ export class DealerLink extends OpenedLink {
   }
 
   async #pause(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#endPause = resolve
-      if (this.#mayBeAsked?.()) setTimeout(resolve, LOOK_INTERVAL).unref()
-    })
+    this.#paused = new Deferred()
+    if (this.#mayBeAsked?.()) setTimeout(this.#paused.resolve, LOOK_INTERVAL).unref()
+    await this.#paused.promise
   }
 
   async #receive(): Promise<void> {

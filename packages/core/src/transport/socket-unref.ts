@@ -1,3 +1,5 @@
+import { Deferred } from '../common/deferred.js'
+
 /** A receive that waits keeps the process alive, so after these milliseconds it is asked anew whether it still has to. */
 const UNREF_INTERVAL = 500
 /** Milliseconds between two looks at what has come in, while it need not. */
@@ -7,7 +9,7 @@ const LOOK_INTERVAL = 50
 export class SocketUnref {
   readonly #socket: { receiveTimeout: number }
   readonly #mayUnref: () => boolean
-  #end: (() => void) | undefined
+  #paused: Deferred | undefined
 
   constructor(socket: { receiveTimeout: number }, mayUnref: () => boolean) {
     this.#socket = socket
@@ -20,15 +22,14 @@ export class SocketUnref {
       this.#socket.receiveTimeout = UNREF_INTERVAL
       return
     }
-    await new Promise<void>((resolve) => {
-      this.#end = resolve
-      setTimeout(resolve, LOOK_INTERVAL).unref()
-    })
+    this.#paused = new Deferred()
+    setTimeout(this.#paused.resolve, LOOK_INTERVAL).unref()
+    await this.#paused.promise
     this.#socket.receiveTimeout = 0
   }
 
   /** Goes back to receiving. */
   ref(): void {
-    this.#end?.()
+    this.#paused?.resolve()
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { registeredClass } from '../api/actor.js'
 import { ChannelTable } from '../channel/channel-table.js'
 import { collectGarbage } from '../common/collect-garbage.js'
@@ -216,7 +217,7 @@ export class Worker {
   /** Tells the head that a module has been imported, before its code may keep this thread busy. */
   async #imported(what: string): Promise<void> {
     void this.runtime.workerSession.imported(what).catch(() => {})
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
   }
 
   /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */
