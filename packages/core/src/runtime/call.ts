@@ -4,7 +4,7 @@ import { CancelledError, DeadlineExceededError, InvalidInputError } from '../com
 import { after } from '../common/timer.js'
 import { IncomingCall, type NestedCall } from '../transport/incoming-call.js'
 import type { LinkLostError } from '../transport/link.js'
-import type { Answer, Peer } from '../transport/peer.js'
+import type { AnswerHandler, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { CallOptions } from './call-options.js'
 import { ObjectRef, type RefSource } from './ref.js'
@@ -49,7 +49,7 @@ interface Reader {
 }
 
 /** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
-export class Call implements Answer, RefSource, NestedCall {
+export class Call implements AnswerHandler, RefSource, NestedCall {
   readonly ref: ObjectRef<unknown>
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void

@@ -10,7 +10,7 @@ import { type Death, TASK, TASK_OF_SEVERAL } from '../protocol/actor.js'
 import type { Inventory } from '../protocol/listing.js'
 import type { Lease, PlaceRequest } from '../protocol/placement.js'
 import type { LinkLostError } from '../transport/link.js'
-import type { Answer, Peer } from '../transport/peer.js'
+import type { AnswerHandler, Peer } from '../transport/peer.js'
 import { Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
 import { Lineage } from './lineage.js'
@@ -251,7 +251,7 @@ export class TaskClient implements CallOwner {
   }
 
   /** Runs the task again where it threw and retries were asked for, or where an argument was lost before it began. */
-  #answerTo(outgoing: Outgoing, worker: Worker): Answer {
+  #answerTo(outgoing: Outgoing, worker: Worker): AnswerHandler {
     const { call } = outgoing
     const { retryExceptions = false, numReturns } = this.options
     if (!retryExceptions && numReturns === undefined && !outgoing.hasRemote) return call

@@ -1,6 +1,6 @@
 import { DealerLink } from './dealer-link.js'
 import type { Link, LinkEvents, LinkOptions, PeerIdentity } from './link.js'
-import { Listener } from './router.js'
+import { RouterListener } from './router.js'
 import type { Secret } from './secret.js'
 
 /** A link that this process opened, which keeps the process alive only while something is awaited. */
@@ -37,7 +37,7 @@ export interface Network {
 const zeroMq: Network = {
   connect: (endpoint, self, secret, _, events, options) => new DealerLink(endpoint, self, secret, events, options),
   async listen(endpoint, self, secret, accept, mayUnref) {
-    const listener = new Listener(self, secret, accept, mayUnref)
+    const listener = new RouterListener(self, secret, accept, mayUnref)
     try {
       const bound = await listener.bind(endpoint)
       listener.start()

@@ -13,8 +13,8 @@ import {
   pack,
   payloadOf,
   pinOf,
-  type Received,
   type ReceivedEnvelope,
+  type ReceivedPayload,
   received,
   seal,
   split,
@@ -31,7 +31,7 @@ const debug = debuglog('troupe')
 const MAX_IN_FLIGHT = 1024
 
 /** What becomes of a request. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
-export interface Answer {
+export interface AnswerHandler {
   result(value: unknown): void
   failure(error: unknown): void
   item(value: unknown): void
@@ -40,7 +40,7 @@ export interface Answer {
 }
 
 /** A request as it leaves: who and what is called, and the arguments. */
-export interface Request {
+export interface OutgoingRequest {
   /** An actor or tasks; empty for what the process itself serves. */
   readonly target: string
   readonly method: string
@@ -68,7 +68,7 @@ export class Peer implements LinkEvents {
   link!: Link
   /** Who serves what the other end asks for; set before anything comes in. */
   handler!: PeerHandler
-  readonly #answers = new Map<number, Answer>()
+  readonly #answers = new Map<number, AnswerHandler>()
   readonly #queued = new Map<number, Packet>()
   /** The unanswered requests to the process itself. */
   readonly #control = new Set<number>()
@@ -118,7 +118,7 @@ export class Peer implements LinkEvents {
    *
    * @throws InvalidInputError if it cannot be packed; then there will be no answer
    */
-  request(request: Request, answer: Answer): number {
+  request(request: OutgoingRequest, answer: AnswerHandler): number {
     const number = ++this.#requests
     if (this.#lost) {
       releaseAll([request.args, ...(request.late ?? []).map(([, value]) => value)].flatMap(({ pins }) => pins))
@@ -265,8 +265,8 @@ export class Peer implements LinkEvents {
   #serve(envelope: ReceivedEnvelope): void {
     const { request } = envelope
     let call = new IncomingCall(this, request, '', 'a call')
-    let args: Received
-    let late: (readonly [number, Received])[] | undefined
+    let args: ReceivedPayload
+    let late: (readonly [number, ReceivedPayload])[] | undefined
     try {
       const body = envelope.body() as [string, string, Payload, [number, Payload][] | undefined]
       const [target, method, payload, latePayloads] = body
@@ -336,7 +336,7 @@ export class Peer implements LinkEvents {
   }
 
   #read(envelope: ReceivedEnvelope): unknown {
-    let payload: Received
+    let payload: ReceivedPayload
     try {
       payload = received(envelope.body() as Payload, envelope.queue())
     } catch (error) {
@@ -353,9 +353,9 @@ export class Peer implements LinkEvents {
   }
 
   /** Decodes the payloads of an envelope, and lets its pin go. */
-  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: Received) => unknown) => T): T {
+  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: ReceivedPayload) => unknown) => T): T {
     const kept: Promise<unknown>[] = []
-    const decoded = ({ tree, tagged, attachments }: Received) =>
+    const decoded = ({ tree, tagged, attachments }: ReceivedPayload) =>
       decode(tree, tagged, attachments, this.sameNode, (until) => kept.push(until))
     try {
       return take(decoded)
@@ -393,7 +393,7 @@ export class Peer implements LinkEvents {
     }
   }
 
-  #packRequest(number: number, { target, method, args, late }: Request): Packet {
+  #packRequest(number: number, { target, method, args, late }: OutgoingRequest): Packet {
     const body: unknown[] = [target, method, payloadOf(args)]
     if (late) body.push(late.map(([index, value]) => [index, payloadOf(value)]))
     return this.#pack(envelopes.request, number, body, [args, ...(late ?? []).map(([, value]) => value)])

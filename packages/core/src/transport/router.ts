@@ -10,7 +10,7 @@ import type { Packet } from './wire.js'
 const debug = debuglog('troupe')
 
 /** The socket that processes of other hosts reach this one at. Each of their connections becomes a link. */
-export class Listener {
+export class RouterListener {
   readonly #secret: Secret
   readonly #socket: Router
   readonly #outbox: Outbox

@@ -218,7 +218,7 @@ export class AttachmentQueue {
 }
 
 /** A payload with its attachments, before it is decoded. */
-export interface Received {
+export interface ReceivedPayload {
   readonly tree: unknown
   readonly tagged: boolean
   readonly attachments: Uint8Array[]
@@ -230,7 +230,7 @@ export function payloadOf({ tree, tagged, attachments }: Encoded): Payload {
 }
 
 /** Takes a payload's attachments. */
-export function received([tree, tagged, count]: Payload, queue: AttachmentQueue): Received {
+export function received([tree, tagged, count]: Payload, queue: AttachmentQueue): ReceivedPayload {
   return { tree, tagged, attachments: queue.take(count) }
 }
 
