@@ -27,9 +27,6 @@ const LAST_ANSWERS = 250
 
 const NO_OPTIONS: CallOptions = {}
 
-/** Milliseconds that a call may take before the head is asked to tell of the actor's death: most are answered sooner. */
-const WATCH_AFTER = 100
-
 let calls = 0
 
 /**
@@ -41,10 +38,6 @@ export class ActorClient implements CallOwner {
   #state: 'alive' | 'unsure' | 'restarting' | 'dead' = 'alive'
   #death: Death | undefined
   #peer: Peer | undefined
-  /** Whether the head has been asked to tell of every change. */
-  #isWatched = false
-  /** Runs while calls are pending of which it is not known yet how long they take. */
-  #watchTimer: NodeJS.Timeout | undefined
   readonly #callIds: string
   #asking: Promise<void> | undefined
   /** Whether its connection broke a moment ago: that it was alive then is no news. */
@@ -62,13 +55,21 @@ export class ActorClient implements CallOwner {
   #pending = 0
   readonly #pins: (() => void)[] = []
 
-  /** @param isFresh whether the record has just come from the head */
+  /**
+   * Has the head tell this process of every change of the actor from now on, before it is called for the first time.
+   *
+   * @param isFresh whether the record has just come from the head
+   */
   constructor(
     private readonly runtime: Runtime,
     public record: ActorRecord,
     isFresh: boolean,
   ) {
-    if (record.restartable && !isFresh) this.#state = 'unsure'
+    const watched = this.#watch()
+    if (record.restartable && !isFresh) {
+      this.#state = 'unsure'
+      this.#awaitWord(watched)
+    }
     this.#callIds = `${runtime.self.processId}:`
   }
 
@@ -88,8 +89,6 @@ export class ActorClient implements CallOwner {
     const origin = callerOf()
     const peer = this.#connect()
     const { restarts } = this.record
-    this.#pending += 1
-    this.#watchLater()
     try {
       await control<ConstructionService>(peer).construct(args)
     } catch (error) {
@@ -101,8 +100,6 @@ export class ActorClient implements CallOwner {
       }
       if (error instanceof Error) addOrigin(error, `new ${this.record.name}`, origin)
       throw error
-    } finally {
-      this.#pending -= 1
     }
   }
 
@@ -123,7 +120,6 @@ export class ActorClient implements CallOwner {
 
   /** Calls `act` once when the actor has left the process that it had after so many restarts, also if it is to come back. */
   onceGone(restarts: number, act: (death: Death) => void): void {
-    this.#watchNow()
     const changed = () => {
       const isThere = this.#state === 'alive' || this.#state === 'unsure'
       if (isThere && this.record.restarts <= restarts) return
@@ -136,18 +132,12 @@ export class ActorClient implements CallOwner {
 
   /** The connection to the actor, for requests beside the calls of its methods. */
   connection(): Peer {
-    this.#watchNow()
     return this.#connect()
   }
 
   /** Why a request over a connection failed: where that broke, what became of the actor. */
   async explain(error: unknown, peer: Peer): Promise<unknown> {
     return error instanceof LinkLostError ? this.#explain(error, peer) : error
-  }
-
-  /** A connection to its process broke. Where the head does not tell by itself what became of the actor, it is asked. */
-  disconnected(): void {
-    if (this.#peer?.isLost && !this.#isWatched) this.#doubt()
   }
 
   /** Takes the head's word on how the actor is. */
@@ -171,7 +161,6 @@ export class ActorClient implements CallOwner {
   /** Holds what is in the arguments it may be constructed from again, until it is dead. */
   pin(pins: readonly (() => void)[]): void {
     this.#pins.push(...pins)
-    this.#watchNow()
     if (this.#state === 'dead') for (const release of this.#pins.splice(0)) release()
   }
 
@@ -223,7 +212,6 @@ export class ActorClient implements CallOwner {
     const number = ++calls
     const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
     this.#pending += 1
-    if (!this.#isWatched) this.#watchLater()
     const call = new Call(this.#callIds + number, label, callerOf(), this, options)
     if (call.isSettled) return call
     try {
@@ -302,24 +290,14 @@ export class ActorClient implements CallOwner {
     return this.#peer
   }
 
-  /** Has the head tell of every change of the actor from now on. */
-  #watchNow(): void {
-    if (!this.#isWatched && this.#state !== 'dead') void this.#watch()
-  }
-
-  /** The same, if calls are pending in a while: what is answered sooner needs no word of the head. */
-  #watchLater(): void {
-    this.#watchTimer ??= setTimeout(() => {
-      this.#watchTimer = undefined
-      if (this.#pending > 0) this.#watchNow()
-    }, WATCH_AFTER).unref()
-  }
-
   /** Has the head say how the actor is, before anything more is sent to it. */
   #doubt(): void {
     if (this.#state === 'alive') this.#state = 'unsure'
-    if (this.#state !== 'unsure' || this.#asking) return
-    this.#asking = this.runtime.connections.awaiting(this.#ask()).finally(() => {
+    if (this.#state === 'unsure' && !this.#asking) this.#awaitWord(this.#ask())
+  }
+
+  #awaitWord(word: Promise<void>): void {
+    this.#asking = this.runtime.connections.awaiting(word).finally(() => {
       this.#asking = undefined
       if (this.#state === 'unsure') this.#doubt()
     })
@@ -333,7 +311,6 @@ export class ActorClient implements CallOwner {
   }
 
   async #watch(lost?: string): Promise<void> {
-    this.#isWatched = true
     try {
       const state = await this.runtime.head.watch(this.record.id, lost)
       // An answer to what was asked before the connection broke is older than that.
@@ -376,7 +353,6 @@ export class ActorClient implements CallOwner {
 
   /** Resolves when the actor is dead and this process knows it. */
   async ended(): Promise<void> {
-    this.#watchNow()
     await this.runtime.connections.awaiting(
       (async () => {
         while (this.#state !== 'dead') await this.#changed()

@@ -363,11 +363,6 @@ export class Runtime {
     const handler: PeerHandler = {
       call: (call) => void serve(this.#forPeers, call),
       mayBeAsked: () => this.results.size > 0,
-      lost: () => {
-        for (const client of this.#clients.values()) {
-          if (client.record.address.processId === address.processId) client.disconnected()
-        }
-      },
     }
     return this.connections.reach(address, handler)
   }

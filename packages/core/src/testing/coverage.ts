@@ -1,6 +1,5 @@
 import { type Profiler, Session } from 'node:inspector/promises'
 import { actor } from '../api/actor.js'
-import { currentCall } from '../api/current-call.js'
 import type { Handle } from '../api/handle.js'
 
 const own = new URL('../', import.meta.url).href
@@ -42,12 +41,6 @@ export class Callee {
   /** The files that this call has passed, and the answer to the one before. */
   async passed(): Promise<string[]> {
     return this.#coverage.look()
-  }
-
-  /** Never ends by itself. */
-  async wait(): Promise<void> {
-    const { signal } = currentCall()!
-    await new Promise((resolve) => signal.addEventListener('abort', resolve))
   }
 
   /** A handle of another actor. */
