@@ -49,7 +49,7 @@ test('every room has its row on the page', (t) => {
 
 /** What lint says of a project that has these files, by their paths in packages/, under the rules of this one. */
 function lint(t: ExecutionContext, files: Readonly<Record<string, string>>): { status: number | null; text: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-lint-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const { vcs: _, $schema: __, ...rules } = JSON.parse(readFileSync(join(root, 'biome.json'), 'utf8'))
   writeFileSync(join(folder, 'biome.json'), JSON.stringify(rules))

@@ -9,6 +9,7 @@ export {
 export { Cluster, type ConnectOptions, connect, type NodeInfo } from './api/cluster.js'
 export { communicator, type GroupOptions, Invitation, type JoinOptions } from './api/communicator.js'
 export { type CurrentActor, currentActor } from './api/current-actor.js'
+export { type CurrentCall, currentCall } from './api/current-call.js'
 export {
   type ActorDescription,
   describeActor,
@@ -76,7 +77,6 @@ export type { ActorInfo, ActorStack, ObjectInfo, ProcessInfo, Stack, TaskInfo } 
 export type { GroupInfo, PlacementStrategy } from './protocol/placement.js'
 export type { Resources } from './protocol/resources.js'
 export type { CallOptions } from './runtime/call-options.js'
-export { type CurrentCall, currentCall } from './runtime/current-call.js'
 export { ObjectRef } from './runtime/ref.js'
 export type { StoreOptions } from './store/store.js'
 

@@ -1,5 +1,6 @@
 import type { ChildProcess } from 'node:child_process'
 import { inspect } from 'node:util'
+import { Deferred } from '../common/deferred.js'
 import { ClusterLostError, InvalidInputError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
 import type { ActorInfo, ActorStack, ObjectInfo, TaskInfo } from '../protocol/listing.js'
@@ -201,8 +202,8 @@ async function ended(head: ChildProcess): Promise<void> {
   if (head.exitCode !== null || head.signalCode !== null) return
   head.ref()
   const timer = setTimeout(() => head.kill('SIGKILL'), END_TIMEOUT)
-  await new Promise<void>((resolve) => {
-    head.once('exit', () => resolve())
-  })
+  const exited = new Deferred()
+  head.once('exit', () => exited.resolve())
+  await exited.promise
   clearTimeout(timer)
 }

@@ -4,7 +4,6 @@ import { InvalidInputError } from '../common/errors.js'
 import type { ActorHooks } from '../common/hooks.js'
 import type { ActorRecord } from '../protocol/actor.js'
 import type { ActorClient } from '../runtime/actor-client.js'
-import { callInterceptor } from '../runtime/call-interceptor.js'
 import { type CallOptions, checkCallOptions } from '../runtime/call-options.js'
 import { currentRuntime } from '../runtime/current.js'
 import type { ObjectRef } from '../runtime/ref.js'
@@ -59,6 +58,11 @@ export type RemoteMethods<T, Names extends keyof T> = { readonly [K in Names]: R
  * A handle can be passed to other actors, which then call it directly.
  */
 export type Handle<T> = RemoteMethods<T, MethodName<T>>
+
+/** Takes the calls that a function makes instead of their being sent, as who traces a graph does. */
+export interface CallInterceptor {
+  call(actor: ActorClient, method: string, args: unknown[]): unknown
+}
 
 /** What {@link describeActor} tells of an actor. */
 export interface ActorDescription {
@@ -134,6 +138,24 @@ function isRemote({ methods }: ActorRecord, property: PropertyKey): property is 
   return methods.includes(name) || !(asked.has(name) || /^(@@|\$\$|__)|\//.test(name))
 }
 
+let interceptor: CallInterceptor | undefined
+
+/** Who takes the calls that are made now, if anybody does. */
+export function callInterceptor(): CallInterceptor | undefined {
+  return interceptor
+}
+
+/** Runs a function whose calls are taken by an interceptor. */
+export function intercepting<T>(by: CallInterceptor, run: () => T): T {
+  const before = interceptor
+  interceptor = by
+  try {
+    return run()
+  } finally {
+    interceptor = before
+  }
+}
+
 /** Makes the handle of an actor. */
 export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<T> {
   const handle = new Proxy(new HandleTarget(client.record), {
@@ -142,7 +164,6 @@ export function handleOf<T>(client: ActorClient, options?: CallOptions): Handle<
       return target.method(property, () => {
         const isGenerator = client.record.generators.includes(property)
         return (...args: unknown[]) => {
-          const interceptor = callInterceptor()
           if (interceptor) return interceptor.call(client, property, args)
           return isGenerator ? client.stream(property, args, options) : client.call(property, args, options)
         }

@@ -34,7 +34,7 @@ export function put<T>(value: T, { deadline = 30_000 }: PutOptions = {}): Object
   const runtime = currentRuntime()
   const ref = putValue(value, `${runtime.self.processId}:put:${++puts}`, deadline)
   runtime.objects.put(ref)
-  runtime.connections.wake()
+  runtime.connections.keepAlive()
   return ref
 }
 

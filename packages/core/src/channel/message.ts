@@ -43,9 +43,9 @@ export function packPlain(value: string): Uint8Array {
  * @throws InvalidInputError naming the path of what cannot be sent
  */
 export function messageOf(value: unknown, subject: Subject, isFailure = false): Message {
-  const { tree, marked, attachments, pins } = encode(value, subject, true)
+  const { tree, tagged, attachments, pins } = encode(value, subject, true)
   const packed: Uint8Array = packr.pack(tree)
-  let tag = (marked ? MARKED : 0) | (isFailure ? FAILURE : 0)
+  let tag = (tagged ? MARKED : 0) | (isFailure ? FAILURE : 0)
   let pieces = [packed]
   let bytes = packed.length
   if (attachments.length > 0) {

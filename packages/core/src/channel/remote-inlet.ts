@@ -3,7 +3,7 @@ import { currentRuntime } from '../runtime/current.js'
 import type { OwnerData } from '../runtime/ref-codec.js'
 import { encode } from '../transport/codec.js'
 import type { LinkLostError } from '../transport/link.js'
-import type { Answer, Peer } from '../transport/peer.js'
+import type { AnswerHandler, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { ChannelService } from './channel-table.js'
 import type { Inlet } from './inlet.js'
@@ -16,7 +16,7 @@ export interface RemoteMessage {
 }
 
 /** A reader whose writer is on another node: the writer's process sends the messages as a stream. */
-export class RemoteInlet implements Inlet, Answer {
+export class RemoteInlet implements Inlet, AnswerHandler {
   readonly native = undefined
   isFailure = false
   isClosed = false

@@ -3,18 +3,18 @@ import { MAX_PENDING_CALLS } from '../api/spawn-options.js'
 import { type Message, messageOf } from '../channel/message.js'
 import { ActorDiedError, GraphClosedError, InvalidInputError, QueueFullError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
+import { addOrigin, callerOf } from '../runtime/call.js'
 import { checkCount } from '../runtime/call-options.js'
 import { currentRuntime } from '../runtime/current.js'
-import { addOrigin, callerOf } from '../runtime/origin.js'
 import type { ObjectRef } from '../runtime/ref.js'
 import type { Runtime } from '../runtime/runtime.js'
 import { type ChromeTrace, chromeTrace } from './chrome-trace.js'
 import { Execution, type ExecutionOwner } from './execution.js'
 import { type InputOutlet, type Launched, launch, type Part } from './launch.js'
-import { type Plan, planOf } from './plan.js'
+import { type GraphPlan, planOf } from './plan.js'
 import type { StepRecord } from './protocol.js'
 import { ResultPump, type ResultTaker, type Source } from './result-pump.js'
-import { Trace } from './trace.js'
+import { GraphTrace } from './trace.js'
 import { drawSvg, drawText } from './visualize.js'
 
 /** How a graph is compiled. */
@@ -68,7 +68,7 @@ export async function graph<I extends readonly ObjectRef<never>[] | readonly Obj
   checkCount('maxInFlight', maxInFlight, 1)
   if (maxInFlight > 4096) throw new InvalidInputError(`maxInFlight must be at most 4096, found ${maxInFlight}`)
   const runtime = currentRuntime()
-  const trace = new Trace()
+  const trace = new GraphTrace()
   const { inputs, result } = trace.run(build as unknown as (...inputs: never[]) => unknown)
   const plan = planOf(trace, inputs, result)
   const itself = plan.actors.find(({ record }) => record.id === runtime.actor?.identity.id)
@@ -118,7 +118,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
   #lost: ActorClient | undefined
   readonly #id: string
   readonly #runtime: Runtime
-  readonly #plan: Plan
+  readonly #plan: GraphPlan
   readonly #maxInFlight: number
   readonly #parts: readonly Part[]
   readonly #outlets: readonly InputOutlet[]
@@ -133,7 +133,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
   #records: StepRecord[] | undefined
   private constructor(
     runtime: Runtime,
-    plan: Plan,
+    plan: GraphPlan,
     maxInFlight: number,
     { id, parts, outlets, sources }: Launched,
     origin: Error | undefined,
@@ -159,7 +159,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
     return `Graph(${this.state})`
   }
 
-  static async make(runtime: Runtime, plan: Plan, maxInFlight: number): Promise<Compiled> {
+  static async make(runtime: Runtime, plan: GraphPlan, maxInFlight: number): Promise<Compiled> {
     const origin = callerOf()
     return new Compiled(runtime, plan, maxInFlight, await launch(runtime, plan, maxInFlight), origin)
   }

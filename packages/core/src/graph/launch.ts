@@ -7,7 +7,7 @@ import type { Runtime } from '../runtime/runtime.js'
 import { randomId } from '../transport/connection-manager.js'
 import { control, type Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
-import { DRIVER, type Plan } from './plan.js'
+import { DRIVER, type GraphPlan } from './plan.js'
 import type { GraphService, PartSpec, Prepared, ValueId } from './protocol.js'
 import type { Source } from './result-pump.js'
 
@@ -34,7 +34,7 @@ export interface Launched {
 }
 
 /** Gives the actors of a graph their parts, and joins them with channels; all of them or none. */
-export async function launch(runtime: Runtime, plan: Plan, maxInFlight: number): Promise<Launched> {
+export async function launch(runtime: Runtime, plan: GraphPlan, maxInFlight: number): Promise<Launched> {
   const id = randomId()
   const token = randomBytes(16).toString('hex')
   const parts = plan.actors.map(({ record }) => {
@@ -76,7 +76,7 @@ export async function launch(runtime: Runtime, plan: Plan, maxInFlight: number):
 }
 
 /** What one actor is told. */
-function specOf(plan: Plan, actor: number, graph: string, maxInFlight: number, token: string): PartSpec {
+function specOf(plan: GraphPlan, actor: number, graph: string, maxInFlight: number, token: string): PartSpec {
   const used = new Set(
     plan.steps.flatMap(({ step }) => step.args.flatMap((arg) => ('value' in arg ? [arg.value] : []))),
   )
@@ -93,7 +93,7 @@ function specOf(plan: Plan, actor: number, graph: string, maxInFlight: number, t
 }
 
 function wiringOf(
-  plan: Plan,
+  plan: GraphPlan,
   actor: number,
   readers: ReadonlyMap<string, ChannelReader<unknown>>,
   prepared: readonly Prepared[],

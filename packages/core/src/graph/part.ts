@@ -6,7 +6,7 @@ import type { Outlet } from '../channel/outlet.js'
 import { Deferred } from '../common/deferred.js'
 import { CollectivePart } from './collective.js'
 import type { BindMethod } from './parts.js'
-import type { PartSpec, Prepared, Step, StepRecord, ValueId, Wiring } from './protocol.js'
+import type { GraphStep, PartSpec, Prepared, StepRecord, ValueId, Wiring } from './protocol.js'
 import { Failed, StepRunner } from './step-runner.js'
 
 /** Microseconds that this thread waits for the next value after it has had one, before its event loop does. */
@@ -88,7 +88,7 @@ export class GraphPart {
     this.#ended.resolve()
   }
 
-  #add(step: Step, bound: ReturnType<BindMethod> | undefined, collective: CollectivePart | undefined): void {
+  #add(step: GraphStep, bound: ReturnType<BindMethod> | undefined, collective: CollectivePart | undefined): void {
     const action = collective
       ? { run: (value: unknown) => collective.run(value), semaphore: undefined, takesFailures: true }
       : { run: bound!.run, semaphore: bound!.semaphore, takesFailures: false }

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
-import type { Step, ValueId } from './protocol.js'
-import { type Trace, type TracedStep, TracedValue } from './trace.js'
+import type { GraphStep, ValueId } from './protocol.js'
+import { type GraphTrace, type TracedStep, TracedValue } from './trace.js'
 
 /** The process that compiled the graph, where an actor's number would stand. */
 export const DRIVER = -1
@@ -15,11 +15,11 @@ export interface Edge {
 }
 
 /** What a graph does, and where. */
-export interface Plan {
+export interface GraphPlan {
   readonly inputs: number
   readonly actors: readonly ActorClient[]
   /** The steps, each after those that it needs, with the numbers of their actors. */
-  readonly steps: readonly { readonly actor: number; readonly step: Step }[]
+  readonly steps: readonly { readonly actor: number; readonly step: GraphStep }[]
   readonly edges: readonly Edge[]
   /** The values that the driver gets: those of the result, then those of steps whose values nobody needs. */
   readonly outputs: readonly ValueId[]
@@ -36,7 +36,7 @@ export interface Plan {
  * @throws InvalidInputError if it cannot be run: a result that is no value of the graph, an input that nothing uses, steps
  * that wait for each other
  */
-export function planOf(trace: Trace, inputs: number, result: unknown): Plan {
+export function planOf(trace: GraphTrace, inputs: number, result: unknown): GraphPlan {
   const actors = [...new Set(trace.steps.map(({ actor }) => actor))]
   const steps = trace.steps.map((traced) => ({
     actor: actors.indexOf(traced.actor),
@@ -68,9 +68,9 @@ export function planOf(trace: Trace, inputs: number, result: unknown): Plan {
  *
  * @throws InvalidInputError naming the steps that wait for each other
  */
-export function checkOrder(inputs: number, steps: readonly Step[]): void {
+export function checkOrder(inputs: number, steps: readonly GraphStep[]): void {
   const known = new Set(Array.from({ length: inputs }, (_, value) => value))
-  const needs = (step: Step) => {
+  const needs = (step: GraphStep) => {
     const together =
       step.kind === 'collective'
         ? steps.filter((other) => other.kind === 'collective' && other.group === step.group)
@@ -89,7 +89,7 @@ export function checkOrder(inputs: number, steps: readonly Step[]): void {
   throw new InvalidInputError(`these steps of the graph would wait for each other for ever: ${labels}`)
 }
 
-function stepOf(traced: TracedStep, all: readonly TracedStep[]): Step {
+function stepOf(traced: TracedStep, all: readonly TracedStep[]): GraphStep {
   const { kind, value, args } = traced
   const { name } = traced.actor.record
   if (kind === 'call') return { kind, value, args, method: traced.method, label: `${name}.${traced.method}` }
@@ -100,7 +100,7 @@ function stepOf(traced: TracedStep, all: readonly TracedStep[]): Step {
   return { kind, value, args, operation, reduction, group, rank, members, label: `${name}: ${operation}` }
 }
 
-function edgesOf(inputs: number, steps: Plan['steps'], outputs: readonly ValueId[]): Edge[] {
+function edgesOf(inputs: number, steps: GraphPlan['steps'], outputs: readonly ValueId[]): Edge[] {
   const producers = new Map<ValueId, number>(Array.from({ length: inputs }, (_, value) => [value, DRIVER]))
   for (const { actor, step } of steps) producers.set(step.value, actor)
   return [...producers].flatMap(([value, from]) => {
@@ -113,7 +113,7 @@ function edgesOf(inputs: number, steps: Plan['steps'], outputs: readonly ValueId
 }
 
 /** Takes down the values that a result is made of, and returns what makes it of theirs. */
-function composer(result: unknown, trace: Trace, values: ValueId[]): (from: readonly unknown[]) => unknown {
+function composer(result: unknown, trace: GraphTrace, values: ValueId[]): (from: readonly unknown[]) => unknown {
   if (result instanceof TracedValue) {
     const id = trace.idOf(result)
     let index = values.indexOf(id)

@@ -32,7 +32,7 @@ export interface CollectiveStep {
   readonly members: readonly string[]
 }
 
-export type Step = CallStep | CollectiveStep
+export type GraphStep = CallStep | CollectiveStep
 
 /** A value that other processes read. */
 export interface OutletSpec {
@@ -47,7 +47,7 @@ export interface OutletSpec {
 export interface PartSpec {
   readonly graph: string
   readonly maxInFlight: number
-  readonly steps: readonly Step[]
+  readonly steps: readonly GraphStep[]
   readonly outlets: readonly OutletSpec[]
   /** Shared by the ranks of the graph's groups. */
   readonly token: string

@@ -1,6 +1,6 @@
 import type { Method } from '../common/method.js'
 import type { Semaphore } from '../runtime/semaphore.js'
-import type { Step } from './protocol.js'
+import type { GraphStep } from './protocol.js'
 
 /** A failure on its way through a graph, in place of a value. */
 export class Failed {
@@ -28,7 +28,7 @@ export class StepRunner {
   #isBusy = false
 
   /** @param done called with the result, or with a {@link Failed} */
-  constructor(step: Step, action: StepAction, done: (result: unknown, start: number) => void) {
+  constructor(step: GraphStep, action: StepAction, done: (result: unknown, start: number) => void) {
     this.#queues = step.args.map((arg) => ('value' in arg ? [] : undefined))
     this.#constants = step.args.map((arg) => ('constant' in arg ? arg.constant : undefined))
     this.#hasOneValue = step.args.filter((arg) => 'value' in arg).length === 1

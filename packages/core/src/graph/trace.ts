@@ -1,7 +1,7 @@
 import type { Reducible, Reduction, Tensor } from '@troupe/tensor'
+import { type CallInterceptor, callInterceptor, intercepting } from '../api/handle.js'
 import { InvalidInputError } from '../common/errors.js'
 import type { ActorClient } from '../runtime/actor-client.js'
-import { type CallInterceptor, intercepting } from '../runtime/call-interceptor.js'
 import { ObjectRef } from '../runtime/ref.js'
 import type { Argument, CollectiveStep, ValueId } from './protocol.js'
 
@@ -28,7 +28,7 @@ export type TracedStep =
 /** Stands for what a step will compute in each execution. */
 export class TracedValue extends ObjectRef<unknown> {
   constructor(
-    readonly trace: Trace,
+    readonly trace: GraphTrace,
     readonly value: ValueId,
   ) {
     super(() => {})
@@ -47,10 +47,8 @@ export class TracedValue extends ObjectRef<unknown> {
   }
 }
 
-let current: Trace | undefined
-
 /** Takes down what a function does with actors. */
-export class Trace implements CallInterceptor {
+export class GraphTrace implements CallInterceptor {
   readonly steps: TracedStep[] = []
   /** How many values the collectives join, by group. */
   groups = 0
@@ -63,19 +61,15 @@ export class Trace implements CallInterceptor {
         'the function of a graph takes its inputs as parameters, found none (rest parameters do not count)',
       )
     }
-    if (current) throw new InvalidInputError('a graph was compiled inside of another; compile them one after the other')
+    if (currentTrace())
+      throw new InvalidInputError('a graph was compiled inside of another; compile them one after the other')
     const inputs = Array.from({ length: build.length }, () => this.#newValue())
-    current = this
-    try {
-      const result = intercepting(this, () => build(...(inputs as never[])))
-      if (result instanceof Promise && !(result instanceof TracedValue)) {
-        result.catch(() => {})
-        throw new InvalidInputError('the function of a graph must not be async: it only says which calls follow which')
-      }
-      return { inputs: inputs.length, result }
-    } finally {
-      current = undefined
+    const result = intercepting(this, () => build(...(inputs as never[])))
+    if (result instanceof Promise && !(result instanceof TracedValue)) {
+      result.catch(() => {})
+      throw new InvalidInputError('the function of a graph must not be async: it only says which calls follow which')
     }
+    return { inputs: inputs.length, result }
   }
 
   /** A method of an actor is called. */
@@ -150,10 +144,11 @@ function traced<T>(
   values: readonly ObjectRef<T>[],
   reduction?: Reduction,
 ): ObjectRef<T>[] {
-  if (!current) {
+  const trace = currentTrace()
+  if (!trace) {
     throw new InvalidInputError(`${operation} is a node of a graph: call it in the function that is given to graph()`)
   }
-  return current.collective(operation, values, reduction) as ObjectRef<unknown>[] as ObjectRef<T>[]
+  return trace.collective(operation, values, reduction) as ObjectRef<unknown>[] as ObjectRef<T>[]
 }
 
 /**
@@ -190,4 +185,10 @@ export function reduceScatter<T extends Reducible>(
   { reduction }: { readonly reduction?: Reduction } = {},
 ): ObjectRef<T>[] {
   return traced('reduceScatter', values, reduction)
+}
+
+/** What takes down the calls that are made now, if a graph is traced. */
+function currentTrace(): GraphTrace | undefined {
+  const interceptor = callInterceptor()
+  return interceptor instanceof GraphTrace ? interceptor : undefined
 }

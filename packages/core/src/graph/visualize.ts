@@ -1,8 +1,8 @@
-import type { Plan } from './plan.js'
+import type { GraphPlan } from './plan.js'
 import type { ValueId } from './protocol.js'
 
 /** A line a step, in the order in which they can run: `%2 = b#1.decode(%1)`. */
-export function drawText(plan: Plan): string {
+export function drawText(plan: GraphPlan): string {
   const lines = Array.from({ length: plan.inputs }, (_, value) => `%${value} = input ${value + 1}`)
   for (const { step } of plan.steps) {
     const args = step.args.map((arg) => ('value' in arg ? `%${arg.value}` : describe(arg.constant)))
@@ -28,7 +28,7 @@ const GAP = { x: 60, y: 24 }
 const MARGIN = 20
 
 /** Boxes for inputs, steps and the result, each right of what it needs; the steps of one actor have one colour. */
-export function drawSvg(plan: Plan): string {
+export function drawSvg(plan: GraphPlan): string {
   const boxes = new Map<ValueId | 'result', Box>()
   const rows: number[] = []
   const place = (key: ValueId | 'result', label: string, needs: readonly ValueId[], actor?: number) => {

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { ActorDiedError, TroupeError } from '../common/errors.js'
 import { LATE } from '../common/timer.js'
 import type { Death, SpawnRequest, WorkerFolders } from '../protocol/actor.js'
@@ -89,7 +90,7 @@ export class ActorLauncher {
       const place = { dimensions, gpus, folders, ...members[actor.member] }
       const record = recordOf({ ...actor, worker })
       const spec = { actorId, name, actorClass, concurrency, isSupervised, record, ...place }
-      const become = worker.unlessExited(worker.duties.become(spec))
+      const become = worker.unlessExited(worker.service.become(spec))
       void this.#limitImport(actor, worker, become)
       await become
       if (actor.ending !== undefined) throw new WorkerExit({ reason: actor.ending })
@@ -139,8 +140,8 @@ export class ActorLauncher {
 
   /** Waits before an actor is started anew, longer after each restart. */
   async pauseBeforeRestart({ restarts }: Actor): Promise<void> {
-    const delay = Math.min(RESTART_DELAY.least * 2 ** Math.max(0, restarts - 1), RESTART_DELAY.most)
-    await new Promise((resolve) => setTimeout(resolve, delay))
+    const milliseconds = Math.min(RESTART_DELAY.least * 2 ** Math.max(0, restarts - 1), RESTART_DELAY.most)
+    await delay(milliseconds)
   }
 
   /** An actor holds nothing of its node any more. */

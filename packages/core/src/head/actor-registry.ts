@@ -11,6 +11,7 @@ import type { WorkerProcess } from './worker-pool.js'
 
 /** How many dead actors are remembered, with why they died. */
 const REMEMBERED_DEAD = 10_000
+
 /** The actors that live, with their names and those who watch them, and why the latest dead ones died. */
 export class ActorRegistry extends ActorIndex<Actor> {
   readonly #names = new ActorNames()

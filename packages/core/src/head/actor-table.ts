@@ -1,18 +1,16 @@
 import { ActorDiedError } from '../common/errors.js'
 import { LATE } from '../common/timer.js'
-import type { ActorRecord, ActorState, Death, Spawned, SpawnRequest } from '../protocol/actor.js'
+import type { ActorState, Death, Spawned, SpawnRequest } from '../protocol/actor.js'
 import { STOP_TIMEOUT } from '../protocol/actor.js'
-import type { DirectoryId } from '../protocol/directory-id.js'
-import type { ActorInfo } from '../protocol/listing.js'
 import { randomId } from '../transport/connection-manager.js'
 import type { Peer } from '../transport/peer.js'
 import { ActorLauncher } from './actor-launcher.js'
-import { ActorRegistry } from './actor-registry.js'
+import type { ActorRegistry } from './actor-registry.js'
 import { type Actor, type Node, type Owner, recordOf, stateOf } from './records.js'
 import type { Scheduler } from './scheduler.js'
 import { type FailureHandlers, Supervision } from './supervision.js'
 import { UnhandledFailures } from './unhandled-failures.js'
-import type { WorkerPool, WorkerProcess } from './worker-pool.js'
+import type { WorkerPool } from './worker-pool.js'
 
 /** Milliseconds that an actor's process has on top to say that its onStop has run, or has been given up. */
 const STOP_GRACE = 500
@@ -21,11 +19,19 @@ const STOP_GRACE = 500
 export class ActorTable {
   readonly #scheduler: Scheduler
   readonly #workers: WorkerPool
-  readonly #actors = new ActorRegistry()
+  readonly #actors: ActorRegistry
   readonly #launcher: ActorLauncher
   readonly #unhandled: UnhandledFailures
 
-  constructor(nodes: ReadonlyMap<string, Node>, scheduler: Scheduler, workers: WorkerPool, handlers: FailureHandlers) {
+  /** @param registry where the actors are entered; who only asks about them asks it */
+  constructor(
+    nodes: ReadonlyMap<string, Node>,
+    registry: ActorRegistry,
+    scheduler: Scheduler,
+    workers: WorkerPool,
+    handlers: FailureHandlers,
+  ) {
+    this.#actors = registry
     this.#scheduler = scheduler
     this.#workers = workers
     this.#unhandled = new UnhandledFailures(handlers)
@@ -186,7 +192,7 @@ export class ActorTable {
   async #finish({ worker }: Actor): Promise<void> {
     if (!worker?.mustFinish) return
     await worker.within(
-      worker.unlessExited(worker.duties.finish()).catch(() => {}),
+      worker.unlessExited(worker.service.finish()).catch(() => {}),
       STOP_TIMEOUT + STOP_GRACE,
     )
   }
@@ -215,10 +221,6 @@ export class ActorTable {
     if (worker) worker.mustFinish = false
   }
 
-  countOn(nodeId: string): number {
-    return this.#actors.countOn(nodeId)
-  }
-
   /** Ends the actors of a placement group. */
   async endGroup(group: string): Promise<void> {
     const members = [...this.#actors.values()].filter((actor) => actor.request.place.bundle?.group === group)
@@ -233,34 +235,5 @@ export class ActorTable {
     for (const tell of actor.awaited.splice(0)) tell()
     this.#actors.tell(actor, { state: 'dead', death })
     this.#actors.dropWatchers(actor)
-  }
-
-  /** The living actor that was given a name, once it has a process: one that starts, also anew, is waited for. */
-  lookUp(name: string, namespace: string): Promise<ActorRecord | undefined> {
-    return this.#actors.lookUp(name, namespace)
-  }
-
-  /** A process has gone, and with it what it watched. */
-  forget(peer: Peer): void {
-    this.#actors.forget(peer)
-  }
-
-  /** The working directories that living actors are in. */
-  directories(): DirectoryId[] {
-    return this.#actors.directories()
-  }
-
-  /** The living actors. */
-  list(): ActorInfo[] {
-    return this.#actors.list()
-  }
-
-  /**
-   * The process of a living actor, by the actor's name or id.
-   *
-   * @throws InvalidInputError if there is none, or several of that name
-   */
-  processOf(nameOrId: string): { name: string; worker: WorkerProcess } {
-    return this.#actors.processOf(nameOrId)
   }
 }

@@ -22,10 +22,6 @@ export class DriverConnections {
     this.#peers.delete(processId)
   }
 
-  get(processId: string): Peer | undefined {
-    return this.#peers.get(processId)
-  }
-
   get peers(): ReadonlyMap<string, Peer> {
     return this.#peers
   }
@@ -50,17 +46,17 @@ export class DriverConnections {
   /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */
   async supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined> {
     const driver = this.#peers.get(processId)
-    const supervisor = driver ? control<DriverService>(driver) : this.workers.of(processId)?.duties
+    const supervisor = driver ? control<DriverService>(driver) : this.workers.of(processId)?.service
     return supervisor?.supervise(failure).catch(() => undefined)
   }
 
   async ask(driver: string, what: 'hold' | 'release', id: string, holder: string): Promise<void> {
-    await this.#with(driver, id, (duties) => {
-      return what === 'hold' ? duties.holdFor(id, holder) : duties.releaseFor(id, holder)
+    await this.#with(driver, id, (service) => {
+      return what === 'hold' ? service.holdFor(id, holder) : service.releaseFor(id, holder)
     })
   }
 
-  async #with<T>(driver: string, id: string, ask: (duties: Remote<DriverService>) => Promise<T>): Promise<T> {
+  async #with<T>(driver: string, id: string, ask: (service: Remote<DriverService>) => Promise<T>): Promise<T> {
     const peer = this.#peers.get(driver)
     if (!peer) throw new ObjectLostError(`the value of the ref ${id} was lost with the driver that owned it`)
     try {

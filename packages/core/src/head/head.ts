@@ -13,6 +13,7 @@ import { ConnectionManager, ipcEndpoint, type ProcessAddress } from '../transpor
 import type { Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
 import { Secret } from '../transport/secret.js'
+import { ActorRegistry } from './actor-registry.js'
 import { ActorTable } from './actor-table.js'
 import { ClusterState } from './cluster-state.js'
 import { DirectoryStore } from './directory-store.js'
@@ -53,9 +54,10 @@ export class Head {
     this.#connections = connections
     const store = makeStore(options.store)
     this.#info = { clusterId: options.clusterId, head: address, store: store.handle }
-    const load = (id: string) => this.#actors.countOn(id)
+    const registry = new ActorRegistry()
+    const load = (id: string) => registry.countOn(id)
     this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
-    this.#actors = new ActorTable(this.#nodes, this.#scheduler, this.#workers, {
+    this.#actors = new ActorTable(this.#nodes, registry, this.#scheduler, this.#workers, {
       supervise: (processId, failure) => this.#drivers.supervise(processId, failure),
       unhandled: (driver, failure) => this.#drivers.unhandled(driver, failure),
       undecided: (driver, { name, reason }, processes) => {
@@ -63,7 +65,7 @@ export class Head {
         const text = `actor ${name} died: ${reason}; whether that is handled is not known, as ${who} has not answered since`
         this.#print(`[troupe] ${text}`, driver)
       },
-      driver: (processId) => this.#drivers.get(processId),
+      driver: (processId) => this.#drivers.peers.get(processId),
     })
     const leases = new LeaseTable(this.#scheduler, this.#workers)
     const host = options.listen?.host ?? '127.0.0.1'
@@ -91,6 +93,7 @@ export class Head {
       drivers: this.#drivers,
       workers: this.#workers,
       actors: this.#actors,
+      registry,
       scheduler: this.#scheduler,
       leases,
       clusterState: new ClusterState(this.#drivers.peers, this.#workers, leases),

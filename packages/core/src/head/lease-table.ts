@@ -88,7 +88,7 @@ export class LeaseTable {
       return death
     }
     // One that still imports the module could do nothing for others.
-    const idle = how === 'idle' ? Promise.resolve(true) : worker.duties.idle().catch(() => false)
+    const idle = how === 'idle' ? Promise.resolve(true) : worker.service.idle().catch(() => false)
     const isIdle = (await worker.within(Promise.all([idle, held.imported]), LAST_MOMENTS)) !== LATE && (await idle)
     if (this.#held.get(id) !== held) return this.#deaths.get(id)
     if (!isIdle) await this.#discard(held, 'a cancelled task did not end')
@@ -164,7 +164,7 @@ export class LeaseTable {
         ...{ name: what, driver, namespace, directory, exited },
         isDropped: () => owner.isGone,
       })
-      const equip = worker.unlessExited(worker.duties.equip(grant.taken.gpus, folders, task.method))
+      const equip = worker.unlessExited(worker.service.equip(grant.taken.gpus, folders, task.method))
       const imported = worker.untilImported(
         task.method,
         task.startTimeout,

@@ -12,6 +12,7 @@ import type {
 } from '../protocol/services.js'
 import { control, serve } from '../transport/control.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
+import type { ActorRegistry } from './actor-registry.js'
 import type { ActorTable } from './actor-table.js'
 import type { ClusterState } from './cluster-state.js'
 import type { DirectoryStore } from './directory-store.js'
@@ -32,6 +33,7 @@ export interface HeadParts {
   readonly drivers: DriverConnections
   readonly workers: WorkerPool
   readonly actors: ActorTable
+  readonly registry: ActorRegistry
   readonly scheduler: Scheduler
   readonly leases: LeaseTable
   readonly clusterState: ClusterState
@@ -92,7 +94,7 @@ export class Sessions {
     const leave = async () => {
       owner.isGone = true
       this.parts.drivers.remove(processId)
-      this.parts.actors.forget(peer)
+      this.parts.registry.forget(peer)
       await this.#ended(processId, 'its driver has ended')
       await this.parts.workers.driverGone(processId)
       this.#entered.delete(processId)
@@ -167,7 +169,7 @@ export class Sessions {
     }
     const lost = () => {
       owner.isGone = true
-      this.parts.actors.forget(peer)
+      this.parts.registry.forget(peer)
       this.parts.drivers.holderGone(processId)
       void this.#ended(processId, `its owner ${worker.holder?.name} died`)
       if (worker.node instanceof LocalPlace) worker.node.workerLost(worker)
@@ -178,7 +180,7 @@ export class Sessions {
   #common(peer: Peer, owner: Owner): ClusterService {
     return {
       spawn: (request) => this.parts.actors.spawn(request, owner),
-      lookUp: (name, namespace) => this.parts.actors.lookUp(name, namespace ?? owner.namespace),
+      lookUp: (name, namespace) => this.parts.registry.lookUp(name, namespace ?? owner.namespace),
       watch: (actorId, lost) => this.parts.actors.watch(actorId, peer, lost),
       end: (actorId, reason) => this.parts.actors.end(actorId, reason),
       lease: (request) => this.parts.leases.lease(request, owner),
@@ -205,7 +207,7 @@ export class Sessions {
       removeGroup: (id) => this.#removeGroup(id),
       meet: (id, rank, size, value) => this.parts.rendezvous.meet(id, rank, size, value),
       leaveMeeting: (id, reason) => this.parts.rendezvous.leave(id, reason),
-      actors: () => this.parts.actors.list(),
+      actors: () => this.parts.registry.list(),
       tasks: () => this.parts.clusterState.tasks(),
       objects: () => this.parts.clusterState.objects(),
       stack: (actor) => this.#stack(actor),
@@ -214,20 +216,20 @@ export class Sessions {
       nodes: () =>
         [...this.parts.nodes.values()].map(({ id, host, pid, cpus, labels, pool }) => {
           const { total: resources, free } = pool
-          return { id, host, pid, cpus, actors: this.parts.actors.countOn(id), resources, free, labels }
+          return { id, host, pid, cpus, actors: this.parts.registry.countOn(id), resources, free, labels }
         }),
     }
   }
 
   async #stack(actor: string): Promise<ActorStack> {
-    const { name, worker } = this.parts.actors.processOf(actor)
+    const { name, worker } = this.parts.registry.processOf(actor)
     const stack = await worker.unlessExited(worker.node.agent.stackOf(worker.processId))
     return { name, pid: worker.pid, nodeId: worker.node.id, ...stack }
   }
 
   /** Drops the working directories that nobody is in, but for the latest. */
   async #dropDirectories(): Promise<void> {
-    const entered = new Set([...this.#entered.values(), ...this.parts.actors.directories()])
+    const entered = new Set([...this.#entered.values(), ...this.parts.registry.directories()])
     for (const id of await this.parts.directories.trim((id) => entered.has(id))) {
       for (const { agent } of this.parts.nodes.values()) void agent.dropDirectory(id).catch(() => {})
     }

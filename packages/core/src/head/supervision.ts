@@ -98,7 +98,7 @@ export class Supervision {
         await this.launcher.launch(actor)
         const worker = actor.worker!
         const args = actor.request.creation![actor.member]!
-        await worker.unlessExited(worker.duties.reconstruct(args, actor.restarts, actor.death!.reason))
+        await worker.unlessExited(worker.service.reconstruct(args, actor.restarts, actor.death!.reason))
       } catch (error) {
         if (actor.ending !== undefined) return
         if (error instanceof WorkerExit) this.#bury(actor, error.death)

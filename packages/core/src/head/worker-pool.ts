@@ -67,7 +67,7 @@ export class WorkerProcess {
   readonly #exited = new Deferred<Death>()
   readonly exited = this.#exited.promise
   /** The modules that it is to import, by whose they are. */
-  readonly #importing = new Map<string, () => void>()
+  readonly #importing = new Map<string, Deferred>()
 
   constructor(readonly node: WorkerPlace) {}
 
@@ -87,7 +87,7 @@ export class WorkerProcess {
 
   /** Resolves when it has answered, has ended, or lets nobody know which of them. */
   async livesOrExited(): Promise<void> {
-    const answer = this.isDisconnected ? [] : [this.duties.answer().catch(() => this.#exitedSoon())]
+    const answer = this.isDisconnected ? [] : [this.service.answer().catch(() => this.#exitedSoon())]
     await Promise.race([this.#exitedSoon(), ...answer])
   }
 
@@ -97,13 +97,13 @@ export class WorkerProcess {
   }
 
   /** What it serves to the head; only once it has joined. */
-  get duties(): Remote<WorkerService> {
+  get service(): Remote<WorkerService> {
     return control<WorkerService>(this.#peer!)
   }
 
   /** Asks it to end by itself. */
   async leave(): Promise<void> {
-    if (this.#peer) await this.duties.leave().catch(() => {})
+    if (this.#peer) await this.service.leave().catch(() => {})
   }
 
   /** Ends its connection with the head, for a worker that does not end by itself. */
@@ -131,8 +131,9 @@ export class WorkerProcess {
    * @param mustImport its answer
    */
   async untilImported(what: string, timeout: number, mustImport: Promise<boolean>): Promise<typeof LATE | undefined> {
-    const said = new Promise<void>((resolve) => this.#importing.set(what, resolve))
-    const imported = mustImport.then((must) => (must ? this.unlessExited(said) : undefined))
+    const said = new Deferred()
+    this.#importing.set(what, said)
+    const imported = mustImport.then((must) => (must ? this.unlessExited(said.promise) : undefined))
     try {
       return (await this.within(imported, timeout)) === LATE ? LATE : undefined
     } finally {
@@ -141,7 +142,7 @@ export class WorkerProcess {
   }
 
   imported(what: string): void {
-    this.#importing.get(what)?.()
+    this.#importing.get(what)?.resolve()
   }
 
   /** What a promise resolves with, or LATE once the worker's process has had so many milliseconds to run, or `most` have passed. */
@@ -325,7 +326,7 @@ export class WorkerPool {
     const driver = this.#idle.get(worker)
     // Nobody may take it while it is asked.
     this.#idle.delete(worker)
-    const isSpare = await worker.duties.isSpare().catch(() => true)
+    const isSpare = await worker.service.isSpare().catch(() => true)
     if (isSpare) await this.end(worker, { reason: 'it was not needed any more' })
     else if (this.#workers.has(worker.processId)) this.#idle.set(worker, driver)
   }

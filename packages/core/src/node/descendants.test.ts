@@ -78,8 +78,8 @@ for (const [how, signal, whom] of [
     const driver = run(t, 'parent-program.js')
     const { started, head } = JSON.parse(await driver.line())
     process.kill(whom === 'driver' ? driver.child.pid! : head, signal)
-    const { 'with another environment': odd, ...marked } = started
-    await allEnd(t, marked, how)
+    const { 'with another environment': odd, ...tagged } = started
+    await allEnd(t, tagged, how)
     if (runs(odd)) process.kill(odd, 'SIGKILL')
   })
 }

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { adoptOrphans, reap } from '@troupe/native'
 
 /** Marks what a worker starts, and what that starts, with the worker. */
@@ -38,7 +39,7 @@ export class Descendants {
   async end(processId: string, pid?: number): Promise<void> {
     if (pid !== undefined && kill(-pid)) this.#killed.add(-pid)
     this.#marks.add(processId)
-    this.#looking ??= turn().then(() => this.#look())
+    this.#looking ??= nextTurn().then(() => this.#look())
     await this.#looking
   }
 
@@ -62,7 +63,7 @@ export class Descendants {
     for (let left = MOST_WAITS; left > 0; left--) {
       for (const pid of killed) while (reap(pid));
       if (!killed.some(isThere)) return
-      await new Promise((resolve) => setTimeout(resolve, WAIT))
+      await delay(WAIT)
     }
   }
 }
@@ -72,7 +73,7 @@ async function killWhere(isToEnd: (environment: string) => boolean): Promise<num
   for (const [index, name] of readdirSync('/proc').entries()) {
     const pid = Number(name)
     if (Number.isNaN(pid) || pid === process.pid) continue
-    if (index % LOOKED_AT_ONCE === 0) await turn()
+    if (index % LOOKED_AT_ONCE === 0) await nextTurn()
     if (isToEnd(environmentOf(pid)) && kill(pid)) killed.push(pid)
   }
   return killed
@@ -108,10 +109,6 @@ function signal(pid: number, signal: NodeJS.Signals | 0): boolean {
   } catch {
     return false
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Waits until its input ends, which it does with the node, and then kills all that carries the mark. */

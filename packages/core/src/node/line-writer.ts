@@ -1,4 +1,5 @@
 import type { Writable } from 'node:stream'
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** Bytes of lines that wait for who reads the stream; of more the oldest are dropped. */
 const MOST_WAITING = 2 ** 20
@@ -42,7 +43,7 @@ export class LineWriter {
       const deadline = performance.now() + STALLED
       while (this.#bytes + this.#stream.writableLength >= left) {
         if (performance.now() > deadline) return
-        await new Promise((resolve) => setTimeout(resolve, 5))
+        await delay(5)
         this.#pass()
       }
     }

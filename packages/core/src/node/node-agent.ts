@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import type { Store } from '@troupe/native'
+import { Deferred } from '../common/deferred.js'
 import { InvalidInputError } from '../common/errors.js'
 import { RunClock } from '../common/run-clock.js'
 import type { Death, ProcessSettings, ThreadPlace, WorkerSpec } from '../protocol/actor.js'
@@ -115,8 +116,8 @@ export class NodeAgent implements NodeService {
   #startProcess(processId: string, settings: ProcessSettings): void {
     const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
-    const marked = { ...settings.env, [WORKER_VARIABLE]: processId }
-    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: marked }, boot)
+    const tagged = { ...settings.env, [WORKER_VARIABLE]: processId }
+    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: tagged }, boot)
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
@@ -127,28 +128,27 @@ export class NodeAgent implements NodeService {
       lastLines.add(own)
       log(own)
     })
-    const ended = new Promise<void>((resolve) => {
-      const report = (death: Death) => {
-        this.#probes.delete(processId)
-        if (!this.#workers.delete(processId)) return
-        this.#reapSoon()
-        this.#notices.exited(processId, death)
-        resolve()
-      }
-      child.on('error', (error) => report(explainStart(error, settings)))
-      child.on('exit', (code, signal) => {
-        // What it has started may keep its output open.
-        this.#ended(processId, child.pid)
-        const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
-        void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))
-      })
+    const ended = new Deferred()
+    const report = (death: Death) => {
+      this.#probes.delete(processId)
+      if (!this.#workers.delete(processId)) return
+      this.#reapSoon()
+      this.#notices.exited(processId, death)
+      ended.resolve()
+    }
+    child.on('error', (error) => report(explainStart(error, settings)))
+    child.on('exit', (code, signal) => {
+      // What it has started may keep its output open.
+      this.#ended(processId, child.pid)
+      const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
+      void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))
     })
     this.#probes.set(processId, probe)
     if (child.pid !== undefined) this.#clocks.set(processId, new RunClock(child.pid))
     this.#workers.set(processId, async () => {
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), GRACE)
-      await ended
+      await ended.promise
       clearTimeout(timer)
     })
   }

@@ -1,4 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
+import { Deferred } from '../common/deferred.js'
 import { RunClock, whileRunning } from '../common/run-clock.js'
 import { LATE } from '../common/timer.js'
 import type { Death, ProcessSettings } from '../protocol/actor.js'
@@ -61,16 +62,14 @@ export class ThreadGroup {
   }
 
   start(settings: WorkerSettings): void {
-    let report!: (death: Death) => void
-    const ended = new Promise<void>((resolve) => {
-      report = (death) => {
-        if (!this.#threads.delete(settings.processId)) return
-        if (this.#threads.size === 0) this.#close()
-        this.#notices.exited(settings.processId, death)
-        resolve()
-      }
-    })
-    this.#threads.set(settings.processId, { lastLines: new LastLines(), report, ended })
+    const ended = new Deferred()
+    const report = (death: Death) => {
+      if (!this.#threads.delete(settings.processId)) return
+      if (this.#threads.size === 0) this.#close()
+      this.#notices.exited(settings.processId, death)
+      ended.resolve()
+    }
+    this.#threads.set(settings.processId, { lastLines: new LastLines(), report, ended: ended.promise })
     this.#send({ start: settings })
   }
 

@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
+import { Deferred } from '../common/deferred.js'
 import type { Death } from '../protocol/actor.js'
 import { LineReader } from './line-reader.js'
 
@@ -69,11 +71,10 @@ function shortened(line: string): string {
 export async function lastOutput(child: ChildProcess): Promise<void> {
   let isClosed = false
   let hasCome = true
-  const closed = new Promise<void>((resolve) => {
-    child.on('close', () => {
-      isClosed = true
-      resolve()
-    })
+  const closed = new Deferred()
+  child.on('close', () => {
+    isClosed = true
+    closed.resolve()
   })
   const streams = [child.stdout, child.stderr].filter((stream) => stream !== null)
   for (const stream of streams) {
@@ -84,9 +85,9 @@ export async function lastOutput(child: ChildProcess): Promise<void> {
   const deadline = performance.now() + LAST_OUTPUT
   while (!isClosed && hasCome && performance.now() < deadline) {
     hasCome = false
-    await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, QUIET))])
+    await Promise.race([closed.promise, delay(QUIET)])
     // A process that lags has what came meanwhile still to read.
-    if (!isClosed) await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    for (let turns = 0; turns < 2 && !isClosed; turns++) await nextTurn()
   }
 }
 

@@ -204,8 +204,8 @@ export interface WorkerService {
 /** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
 export interface ConstructionService {
   construct(args: unknown[]): Promise<void>
-  /** The way from a request of the caller's to a call that waits for a turn in a semaphore on the way to it, if there is one. */
-  circleOf(request: number, way: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
+  /** The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is one. */
+  circleOf(request: number, path: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 
 /** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */

@@ -9,10 +9,10 @@ import { type Head, joinHead, startHead, tokenFile } from '../head/index.js'
 import { AccessDeniedError, connect, InvalidInputError } from '../index.js'
 import { currentRuntime } from '../runtime/current.js'
 import { RemoteCounter } from '../testing/counter.js'
-import { frameMessage } from '../transport/frames.js'
 import { introduce } from '../transport/identity.js'
 import { LinkLostError } from '../transport/link.js'
 import { LocalLink } from '../transport/local-link.js'
+import { frameMessage } from '../transport/local-stream.js'
 import { Secret } from '../transport/secret.js'
 
 const anywhere = { host: '127.0.0.1', port: 0 }

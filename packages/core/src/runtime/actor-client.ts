@@ -1,3 +1,4 @@
+import { Deferred } from '../common/deferred.js'
 import {
   ActorDiedError,
   ActorUnreachableError,
@@ -13,13 +14,12 @@ import { encode } from '../transport/codec.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { Call, type CallOwner } from './call.js'
+import { addOrigin, Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
-import type { HeldResult } from './held-result.js'
-import { addOrigin, callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
 import type { RemoteValue } from './remote-ref-state.js'
+import type { RemoteResultRef } from './remote-result-ref.js'
 import type { Runtime } from './runtime.js'
 
 /** Milliseconds that answers which a dead actor had sent still have to arrive, on a connection that does not say it broke. */
@@ -38,8 +38,7 @@ export class ActorClient implements CallOwner {
   #state: 'alive' | 'unsure' | 'restarting' | 'dead' = 'alive'
   #death: Death | undefined
   #peer: Peer | undefined
-  /** Whether the head has been asked to tell of every change. */
-  #isWatched = false
+  readonly #callIds: string
   #asking: Promise<void> | undefined
   /** Whether its connection broke a moment ago: that it was alive then is no news. */
   #isLosing = false
@@ -56,13 +55,22 @@ export class ActorClient implements CallOwner {
   #pending = 0
   readonly #pins: (() => void)[] = []
 
-  /** @param isFresh whether the record has just come from the head */
+  /**
+   * Has the head tell this process of every change of the actor from now on, before it is called for the first time.
+   *
+   * @param isFresh whether the record has just come from the head
+   */
   constructor(
     private readonly runtime: Runtime,
     public record: ActorRecord,
     isFresh: boolean,
   ) {
-    if (record.restartable && !isFresh) this.#state = 'unsure'
+    const watched = this.#watch()
+    if (record.restartable && !isFresh) {
+      this.#state = 'unsure'
+      this.#awaitWord(watched)
+    }
+    this.#callIds = `${runtime.self.processId}:`
   }
 
   /** Calls a method. Refs among the arguments are resolved first; later calls wait for that, so that the order holds. */
@@ -112,7 +120,6 @@ export class ActorClient implements CallOwner {
 
   /** Calls `act` once when the actor has left the process that it had after so many restarts, also if it is to come back. */
   onceGone(restarts: number, act: (death: Death) => void): void {
-    if (!this.#isWatched) void this.#watch()
     const changed = () => {
       const isThere = this.#state === 'alive' || this.#state === 'unsure'
       if (isThere && this.record.restarts <= restarts) return
@@ -175,7 +182,7 @@ export class ActorClient implements CallOwner {
   }
 
   /** What an actor computed is not computed again: its state may have changed since. */
-  adopt({ ref, label }: Call, held: HeldResult): RemoteValue {
+  adopt({ ref, label }: Call, held: RemoteResultRef): RemoteValue {
     const again = async ({ holder }: Location) => {
       // The head knows why the process ended.
       if (this.#state === 'alive') await this.#watch(holder.processId)
@@ -203,10 +210,9 @@ export class ActorClient implements CallOwner {
 
   #start(method: string, args: unknown[], options: CallOptions): Call {
     const number = ++calls
-    const id = `${this.runtime.self.processId}:${number}`
     const label = method === STOP ? `stopActor(${this.record.name})` : `${this.record.name}.${method}`
     this.#pending += 1
-    const call = new Call(id, label, callerOf(), this, options)
+    const call = new Call(this.#callIds + number, label, callerOf(), this, options)
     if (call.isSettled) return call
     try {
       this.#send(number, call, method, args, options.maxRetries ?? this.record.maxTaskRetries)
@@ -279,7 +285,6 @@ export class ActorClient implements CallOwner {
   /** The connection to the actor; a broken one is replaced only when the head has said that the actor lives. */
   #connect(): Peer {
     if (this.#peer) return this.#peer
-    if (!this.#isWatched) void this.#watch()
     this.#peer = this.runtime.reach(this.record.address)
     this.#epochs.set(this.#peer, this.#deaths)
     return this.#peer
@@ -288,8 +293,11 @@ export class ActorClient implements CallOwner {
   /** Has the head say how the actor is, before anything more is sent to it. */
   #doubt(): void {
     if (this.#state === 'alive') this.#state = 'unsure'
-    if (this.#state !== 'unsure' || this.#asking) return
-    this.#asking = this.runtime.connections.awaiting(this.#ask()).finally(() => {
+    if (this.#state === 'unsure' && !this.#asking) this.#awaitWord(this.#ask())
+  }
+
+  #awaitWord(word: Promise<void>): void {
+    this.#asking = this.runtime.connections.awaiting(word).finally(() => {
       this.#asking = undefined
       if (this.#state === 'unsure') this.#doubt()
     })
@@ -303,7 +311,6 @@ export class ActorClient implements CallOwner {
   }
 
   async #watch(lost?: string): Promise<void> {
-    this.#isWatched = true
     try {
       const state = await this.runtime.head.watch(this.record.id, lost)
       // An answer to what was asked before the connection broke is older than that.
@@ -346,7 +353,6 @@ export class ActorClient implements CallOwner {
 
   /** Resolves when the actor is dead and this process knows it. */
   async ended(): Promise<void> {
-    if (!this.#isWatched) void this.#watch()
     await this.runtime.connections.awaiting(
       (async () => {
         while (this.#state !== 'dead') await this.#changed()
@@ -356,12 +362,10 @@ export class ActorClient implements CallOwner {
 
   /** Resolves at the next change of the actor's state. */
   async #changed(): Promise<void> {
-    let changed!: () => void
-    await new Promise<void>((resolve) => {
-      changed = resolve
-      this.#changes.add(changed)
-    })
-    this.#changes.delete(changed)
+    const change = new Deferred()
+    this.#changes.add(change.resolve)
+    await change.promise
+    this.#changes.delete(change.resolve)
   }
 
   /** Waits for the head's word on why a connection broke: it knows the exit code of the process. */

@@ -2,19 +2,30 @@ import { debuglog } from 'node:util'
 import { onAbort } from '../common/abort-listeners.js'
 import { CancelledError, DeadlineExceededError, InvalidInputError } from '../common/errors.js'
 import { after } from '../common/timer.js'
-import type { IncomingCall, NestedCall } from '../transport/incoming-call.js'
+import { IncomingCall, type NestedCall } from '../transport/incoming-call.js'
 import type { LinkLostError } from '../transport/link.js'
-import type { Answer, Peer } from '../transport/peer.js'
+import type { AnswerHandler, Peer } from '../transport/peer.js'
 import { STREAM_WINDOW } from '../transport/wire.js'
 import type { CallOptions } from './call-options.js'
-import { runningCall } from './current-call.js'
-import { HeldResult } from './held-result.js'
-import { addOrigin } from './origin.js'
 import { ObjectRef, type RefSource } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
+import { RemoteResultRef } from './remote-result-ref.js'
 import { addUnawaited, removeUnawaited, type UnawaitedFailure } from './unawaited-failures.js'
 
 const debug = debuglog('troupe')
+
+/** Where this file and its neighbours are, or their sources in stacks that are mapped: their frames say nothing to a caller. */
+const own = ['api', 'runtime']
+  .map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
+  .flatMap((path) => [path, path.replace(/\/dist\/(?=\w+\/$)/, '/src/')])
+
+/** Noting a stack costs microseconds, more than the rest of a call. So of calls in quick succession only some are noted. */
+const MOST_AT_ONCE = 16
+/** Milliseconds after which one more stack may be noted. */
+const REFILL_INTERVAL = 0.05
+
+let allowance = MOST_AT_ONCE
+let refilled = 0
 
 /** A failure that nobody awaits is no unhandled rejection: it may still be awaited. */
 const ignore = () => {}
@@ -24,7 +35,7 @@ export interface CallOwner {
   /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
   lost(call: Call, error: LinkLostError, peer: Peer): void
   /** The call's result stays with the process that computed it; undefined if the ref is to give it as it is. */
-  adopt(call: Call, held: HeldResult): RemoteValue | undefined
+  adopt(call: Call, held: RemoteResultRef): RemoteValue | undefined
   /** The call has its final outcome. */
   settled(call: Call): void
   /** The call failed, and somebody has learned of that. */
@@ -38,7 +49,7 @@ interface Reader {
 }
 
 /** One remote call, from the caller's side: settles the ref, or feeds whoever iterates it. */
-export class Call implements Answer, RefSource, NestedCall {
+export class Call implements AnswerHandler, RefSource, NestedCall {
   readonly ref: ObjectRef<unknown>
   #resolve!: (value: unknown) => void
   #reject!: (error: unknown) => void
@@ -78,7 +89,7 @@ export class Call implements Answer, RefSource, NestedCall {
       this,
     )
     this.ref.quietly(ignore)
-    this.#parent = runningCall()
+    this.#parent = IncomingCall.running
     this.#parent?.nested.add(this)
     if (signal || deadline !== undefined) this.#bind(signal, deadline)
   }
@@ -133,7 +144,7 @@ export class Call implements Answer, RefSource, NestedCall {
   result(value: unknown): void {
     if (this.isSettled) return
     this.#outcome = 'value'
-    if (value instanceof HeldResult) this.#held(value)
+    if (value instanceof RemoteResultRef) this.#held(value)
     else this.#resolve(value)
     this.#settled()
   }
@@ -203,7 +214,7 @@ export class Call implements Answer, RefSource, NestedCall {
     if (signal?.aborted) abort()
   }
 
-  #held(held: HeldResult): void {
+  #held(held: RemoteResultRef): void {
     const remote = this.owner.adopt(this, held)
     if (remote) this.ref.locate(new RemoteRefState(remote, this.#resolve, this.#reject))
     else this.#resolve(held)
@@ -276,4 +287,27 @@ export class Call implements Answer, RefSource, NestedCall {
     if (this.#sent) this.#sent.peer.cancel(this.#sent.request)
     this.#settled()
   }
+}
+
+/**
+ * Notes where a remote call is made; the stack is only written out when it is needed. Undefined for most of the calls that
+ * are made by the thousand at once.
+ */
+export function callerOf(): Error | undefined {
+  const now = performance.now()
+  allowance = Math.min(allowance + (now - refilled) / REFILL_INTERVAL, MOST_AT_ONCE)
+  refilled = now
+  if (allowance < 1) return undefined
+  allowance -= 1
+  const origin = {} as Error
+  Error.captureStackTrace(origin, callerOf)
+  return origin
+}
+
+/** Adds to an error from another process where in this one it was called from, as far as that was noted. */
+export function addOrigin(error: Error, label: string, origin: Error | undefined): void {
+  const frames = (origin?.stack ?? '').split('\n').slice(1)
+  const foreign = frames.filter((frame) => frame.includes('.test.') || !own.some((folder) => frame.includes(folder)))
+  const heading = foreign.length > 0 ? `  called as ${label} from` : `  called as ${label}`
+  error.stack = [error.stack ?? String(error), heading, ...foreign].join('\n')
 }

@@ -1,6 +1,6 @@
 import type { Inventory } from '../protocol/listing.js'
 import { encode } from '../transport/codec.js'
-import { byteLengthOf } from '../transport/wire.js'
+import { byteLengthOf } from '../transport/encoded.js'
 import type { ObjectRef } from './ref.js'
 import type { Runtime } from './runtime.js'
 

@@ -1,7 +1,7 @@
 import { ObjectLostError } from '../common/errors.js'
 import type { Location } from '../protocol/location.js'
-import type { Origin } from './held-results.js'
 import type { Outgoing } from './outgoing.js'
+import type { Origin } from './remote-result-table.js'
 
 /** Bytes of arguments that a process keeps in order to compute lost results again; beyond, the oldest are let go. */
 const MOST_KEPT_BYTES = 2 ** 30
@@ -40,12 +40,12 @@ export class Lineage {
   /** One result of the task; `index` where it is one of several. */
   part(index?: number): Origin {
     this.#parts += 1
-    let [seen, isDone] = [this.#run, false]
+    let [run, isDone] = [this.#run, false]
     return {
       again: async (lost) => {
         // Another of the results may have been computed with this one already.
-        if (seen === this.#run) this.#again(lost)
-        seen = this.#run
+        if (run === this.#run) this.#again(lost)
+        run = this.#run
         const result = await this.#latest
         return index === undefined ? result : (result as unknown[])[index]
       },

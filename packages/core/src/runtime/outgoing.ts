@@ -1,5 +1,5 @@
 import { decode, type Encoded, encode } from '../transport/codec.js'
-import { packedBytes, snapshot } from '../transport/wire.js'
+import { packedBytes, snapshot } from '../transport/encoded.js'
 import type { Call } from './call.js'
 import { ObjectRef } from './ref.js'
 import { pinRef } from './ref-codec.js'
@@ -142,10 +142,10 @@ export class Outgoing {
 
 /** What was encoded for receivers on one side of the node's border, for those on the other: the value as it was then. */
 function recoded(encoded: Encoded, wasSameNode: boolean, isSameNode: boolean): Encoded {
-  const { subject, tree, marked, attachments, pins } = snapshot(encoded)
+  const { subject, tree, tagged, attachments, pins } = snapshot(encoded)
   const kept: Promise<unknown>[] = []
   const own = attachments.map((bytes) => Uint8Array.from(bytes))
-  const value = decode(tree, marked, own, wasSameNode, (until) => kept.push(until))
+  const value = decode(tree, tagged, own, wasSameNode, (until) => kept.push(until))
   const made = snapshot(encode(value, subject, isSameNode))
   const before = pins.splice(0)
   void Promise.allSettled(kept).then(() => {

@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { Packr, Unpackr } from 'msgpackr/pack'
 import { ObjectLostError, StoreFullError } from '../common/errors.js'
 import { nodeStore } from '../store/store.js'
@@ -15,7 +16,7 @@ const unpackr = new Unpackr({ useRecords: false })
 /** A value that was put: packed, with what it holds of the store. */
 interface Packed {
   readonly bytes: Uint8Array
-  readonly marked: boolean
+  readonly tagged: boolean
   readonly attachments: Uint8Array[]
   readonly pins: (() => void)[]
 }
@@ -40,8 +41,8 @@ class PutRef<T> extends ObjectRef<T> {
   }
 
   hold(encoded: Encoded): void {
-    const { tree, marked, attachments, pins } = encoded
-    this.#packed = { bytes: packr.pack(tree), marked, attachments, pins }
+    const { tree, tagged, attachments, pins } = encoded
+    this.#packed = { bytes: packr.pack(tree), tagged, attachments, pins }
     this.#pins.push(...pins)
     if (this.#isFreed) releaseAll(this.#pins)
   }
@@ -61,7 +62,7 @@ class PutRef<T> extends ObjectRef<T> {
         } catch (error) {
           if (!(error instanceof StoreFullError) || performance.now() >= end) throw error
         }
-        await new Promise((resolve) => setTimeout(resolve, RETRY_INTERVAL))
+        await delay(RETRY_INTERVAL)
         await reclaimAgain(runtime)
       }
     })().finally(letGo)
@@ -76,7 +77,7 @@ class PutRef<T> extends ObjectRef<T> {
     const opened = (async () => {
       await this.#waiting
       // Memory of values that were opened before, and are in use no more, is given back between two turns of the event loop.
-      if (!this.#opened?.deref() && (nodeStore()?.spilledBytes ?? 0) > 0) await turn()
+      if (!this.#opened?.deref() && (nodeStore()?.spilledBytes ?? 0) > 0) await nextTurn()
       return this.#open()
     })()
     return opened.then(fulfilled, rejected)
@@ -98,8 +99,8 @@ class PutRef<T> extends ObjectRef<T> {
     const known = this.#opened?.deref()
     if (known !== undefined) return known as T
     if (this.#isFreed || !this.#packed) throw new ObjectLostError(`the value of the ref ${this.id} was released`)
-    const { bytes, marked, attachments } = this.#packed
-    const value = decode(unpackr.unpack(bytes), marked, attachments, true) as T
+    const { bytes, tagged, attachments } = this.#packed
+    const value = decode(unpackr.unpack(bytes), tagged, attachments, true) as T
     // What pins something is an object.
     this.#opened = new WeakRef(value as object)
     return value
@@ -126,8 +127,8 @@ export function putValue<T>(value: T, id: string, deadline: number): ObjectRef<T
       ref.hold(encoded)
       return ref
     }
-    const { tree, marked, attachments } = encoded
-    const copy = decode(unpackr.unpack(packr.pack(tree)), marked, attachments, true) as T
+    const { tree, tagged, attachments } = encoded
+    const copy = decode(unpackr.unpack(packr.pack(tree)), tagged, attachments, true) as T
     const { objects } = currentRuntime()
     return new ObjectRef<T>((resolve) => resolve(copy), id, { freed: () => objects.unput(id) })
   } catch (error) {
@@ -149,10 +150,6 @@ function encodeStored(value: unknown): Encoded {
     })
     throw new StoreFullError(`${error.message}; ${holders.join(', ')}`)
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 function releaseAll(pins: (() => void)[]): void {

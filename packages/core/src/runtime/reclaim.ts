@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { collectGarbage } from '../common/collect-garbage.js'
 import { nodeStore } from '../store/store.js'
 import type { Runtime } from './runtime.js'
@@ -18,7 +19,7 @@ export function collectNow(): Promise<void> {
 }
 
 async function collectRested(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, restUntil - performance.now()))
+  await delay(restUntil - performance.now())
   const start = performance.now()
   collectGarbage()
   // The memory of arrays that were found is freed beside JavaScript, at the latest when the next collection begins.
@@ -65,5 +66,5 @@ function begin(runtime: Runtime): Promise<void> {
 }
 
 async function turns(count: number): Promise<void> {
-  for (; count > 0; count--) await new Promise((resolve) => setImmediate(resolve))
+  for (; count > 0; count--) await nextTurn()
 }

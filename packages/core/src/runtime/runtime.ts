@@ -1,3 +1,4 @@
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { ClusterLostError } from '../common/errors.js'
 import type { ActorFailure, Decision } from '../common/hooks.js'
 import type { ActorRecord, Coordinates, Dimensions } from '../protocol/actor.js'
@@ -24,13 +25,13 @@ import { unseal } from '../transport/sealed.js'
 import { ActorClient } from './actor-client.js'
 import type { RefOwner } from './borrowed-ref.js'
 import { leave } from './current.js'
-import { copyOf } from './held-result.js'
-import { HeldResults } from './held-results.js'
 import { startLocalActor } from './local-actors.js'
 import { LogSender } from './log-sender.js'
 import { ObjectTable } from './object-table.js'
 import { OwnerServices } from './owner-services.js'
 import type { OwnerData } from './ref-codec.js'
+import { copyOf } from './remote-result-ref.js'
+import { RemoteResultTable } from './remote-result-table.js'
 import type { TaskClient } from './task-client.js'
 import { TurnGate } from './turn-gate.js'
 import type { WorkingDirectory } from './working-directory.js'
@@ -109,7 +110,7 @@ export class Runtime {
   readonly objects: ObjectTable
   readonly spawns = new TurnGate(SPAWNS_A_TURN)
   /** The results of its calls that others hold. */
-  readonly results = new HeldResults(this)
+  readonly results = new RemoteResultTable(this)
   readonly #owner: OwnerServices
   /** What it serves to the processes that it connects to. */
   readonly #forPeers: object
@@ -330,9 +331,9 @@ export class Runtime {
    */
   async #noticesDeath(actorId: string): Promise<boolean> {
     for (let turns = 0; turns < NOTICE.turns && !this.#noticed.has(actorId); turns++) {
-      await new Promise((resolve) => setTimeout(resolve, NOTICE.milliseconds).unref())
+      await delay(NOTICE.milliseconds, undefined, { ref: false })
       // What has come in meanwhile goes first.
-      await new Promise((resolve) => setImmediate(resolve))
+      await nextTurn()
     }
     return this.#noticed.has(actorId)
   }

@@ -10,16 +10,15 @@ import { type Death, TASK, TASK_OF_SEVERAL } from '../protocol/actor.js'
 import type { Inventory } from '../protocol/listing.js'
 import type { Lease, PlaceRequest } from '../protocol/placement.js'
 import type { LinkLostError } from '../transport/link.js'
-import type { Answer, Peer } from '../transport/peer.js'
-import { Call, type CallOwner } from './call.js'
+import type { AnswerHandler, Peer } from '../transport/peer.js'
+import { Call, type CallOwner, callerOf } from './call.js'
 import type { CallOptions } from './call-options.js'
-import { HeldResult } from './held-result.js'
-import type { Origin } from './held-results.js'
 import { Lineage } from './lineage.js'
-import { callerOf } from './origin.js'
 import { Outgoing } from './outgoing.js'
 import { ObjectRef } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
+import { RemoteResultRef } from './remote-result-ref.js'
+import type { Origin } from './remote-result-table.js'
 import type { Runtime } from './runtime.js'
 
 /** Tasks of one function that may be unfinished in a process; further ones fail. */
@@ -103,7 +102,7 @@ export class TaskClient implements CallOwner {
       const one = new ObjectRef<unknown>(executor, `${ref.id}.${index}`, { cancel })
       values.then((all) => {
         const value = all[index]
-        if (!(value instanceof HeldResult)) settle.resolve(value)
+        if (!(value instanceof RemoteResultRef)) settle.resolve(value)
         else {
           const origin = this.#lineages.get(call)?.part(index) ?? this.#lostForGood()
           const remote = this.runtime.results.adopt(one, value, origin)
@@ -115,7 +114,7 @@ export class TaskClient implements CallOwner {
     })
   }
 
-  adopt(call: Call, held: HeldResult): RemoteValue | undefined {
+  adopt(call: Call, held: RemoteResultRef): RemoteValue | undefined {
     if (this.#again.has(call)) return undefined
     return this.runtime.results.adopt(call.ref, held, this.#lineageOf(call)?.part() ?? this.#lostForGood())
   }
@@ -252,7 +251,7 @@ export class TaskClient implements CallOwner {
   }
 
   /** Runs the task again where it threw and retries were asked for, or where an argument was lost before it began. */
-  #answerTo(outgoing: Outgoing, worker: Worker): Answer {
+  #answerTo(outgoing: Outgoing, worker: Worker): AnswerHandler {
     const { call } = outgoing
     const { retryExceptions = false, numReturns } = this.options
     if (!retryExceptions && numReturns === undefined && !outgoing.hasRemote) return call
@@ -264,7 +263,7 @@ export class TaskClient implements CallOwner {
     }
     const result = (value: unknown) => {
       const isHeld =
-        Array.isArray(value) && value.length === numReturns && value.some((item) => item instanceof HeldResult)
+        Array.isArray(value) && value.length === numReturns && value.some((item) => item instanceof RemoteResultRef)
       const lineage = isHeld && !this.#again.has(call) && !call.isSettled ? this.#lineageOf(call) : undefined
       if (lineage) this.#lineages.set(call, lineage)
       call.result(value)

@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { ByteRing } from './byte-ring.js'
+import { ByteRing } from './shared-pipe.js'
 
 const CAPACITY = 64
 

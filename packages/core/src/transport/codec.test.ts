@@ -6,8 +6,8 @@ import { envelopes, join, type Payload, pack, seal, split } from './wire.js'
 
 /** Sends a value through the frames of a message. */
 function travel(value: unknown): unknown {
-  const { tree, marked, attachments } = encode([value], 'arguments', true)
-  const packet = pack({ kind: envelopes.result, request: 1, pin: 0 }, [tree, marked, attachments.length], attachments)
+  const { tree, tagged, attachments } = encode([value], 'arguments', true)
+  const packet = pack({ kind: envelopes.result, request: 1, pin: 0 }, [tree, tagged, attachments.length], attachments)
   seal(packet, 0)
   const [envelope] = split(
     join([packet]).map((frame) => Buffer.from(frame)),
@@ -57,7 +57,7 @@ test('large arrays travel beside the message, and changes after the call do not 
   const encoded = encode([floats], 'arguments', true)
   t.is(encoded.attachments.length, 1)
   floats.fill(0)
-  const [arrived] = decode(encoded.tree, encoded.marked, encoded.attachments, true) as [Float32Array]
+  const [arrived] = decode(encoded.tree, encoded.tagged, encoded.attachments, true) as [Float32Array]
   t.is(arrived[4999], 1.5)
 })
 

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '../common/errors.js'
 import { decodeTree } from './decode.js'
 import { Encoder, MOST_PARTS } from './encode.js'
-import { MARK } from './marks.js'
+import { TYPE_TAG } from './type-tags.js'
 
 /** What a codec's `encode` may use. */
 export interface EncodeContext {
@@ -72,8 +72,8 @@ export function registerCodec<T, D>(codec: Codec<T, D>): void {
 export interface Encoded {
   readonly subject: Subject
   readonly tree: unknown
-  /** Whether the tree holds marks that the receiver has to undo. */
-  readonly marked: boolean
+  /** Whether the tree holds type tags that the receiver has to undo. */
+  readonly tagged: boolean
   readonly attachments: Uint8Array[]
   /** What to release once the receiver has decoded the value. */
   readonly pins: (() => void)[]
@@ -94,12 +94,12 @@ export type Subject = string
  */
 export function encode(value: unknown, subject: Subject, sameNode: boolean, mustBeStored = false): Encoded {
   if (isPlain(value) || isListOfPlain(value)) {
-    return { subject, tree: value, marked: false, attachments: [], pins: [] }
+    return { subject, tree: value, tagged: false, attachments: [], pins: [] }
   }
   const encoder = new Encoder(codecs, subject, sameNode, mustBeStored)
   try {
     const tree = encoder.encode(value)
-    return { subject, tree, marked: encoder.marked, attachments: encoder.attachments, pins: encoder.pins }
+    return { subject, tree, tagged: encoder.tagged, attachments: encoder.attachments, pins: encoder.pins }
   } catch (error) {
     for (const release of encoder.pins) release()
     throw isStackOverflow(error) ? encoder.tooDeep() : error
@@ -111,7 +111,7 @@ function isStackOverflow(error: unknown): boolean {
 }
 
 function isListOfPlain(value: unknown): boolean {
-  return Array.isArray(value) && value.length <= MOST_PARTS && value.every(isPlain) && value[0] !== MARK
+  return Array.isArray(value) && value.length <= MOST_PARTS && value.every(isPlain) && value[0] !== TYPE_TAG
 }
 
 /** Whether a value travels as it is; most arguments and results of calls do. */
@@ -132,12 +132,12 @@ function isPlain(value: unknown): boolean {
 /** Decodes what {@link encode} made, after it has travelled. */
 export function decode(
   tree: unknown,
-  marked: boolean,
+  tagged: boolean,
   attachments: Uint8Array[],
   sameNode: boolean,
   keep: (until: Promise<unknown>) => void = () => {},
 ): unknown {
-  if (!marked) return tree
+  if (!tagged) return tree
   return decodeTree(tree, codecs, { sameNode, keep, attachment: (index) => attachmentAt(attachments, index) })
 }
 

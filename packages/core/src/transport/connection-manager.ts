@@ -1,10 +1,12 @@
 import { AsyncResource } from 'node:async_hooks'
 import { randomBytes } from 'node:crypto'
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises'
 import { control } from './control.js'
+import { KeepAliveGroup, type KeepsAlive } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type LinkOptions, type PeerIdentity } from './link.js'
 import { LocalLink, LocalListener } from './local-link.js'
 import { isWithin, LoopbackLink, listenWithin } from './loopback-link.js'
-import { type Listening, network, type WakefulLink } from './network.js'
+import { type Listening, network, type UnrefLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
 import type { Secret } from './secret.js'
 
@@ -35,31 +37,30 @@ export function ipcEndpoint(processId: string): string {
 }
 
 /** All connections of a process: those it accepts, and at most one that it opened to each other process. */
-export class ConnectionManager {
-  readonly #links = new Map<string, { peer: Peer; link: WakefulLink }>()
-  readonly #mayRest: boolean
+export class ConnectionManager implements KeepsAlive {
+  readonly #links = new Map<string, { peer: Peer; link: UnrefLink }>()
+  readonly #mayUnref: boolean
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
-  /** The connection managers that keep this process alive together: while one awaits something, all receive. */
-  readonly #keepAliveGroup: { readonly members: Set<ConnectionManager>; someRest: boolean }
+  readonly #keepAliveGroup: KeepAliveGroup
   /** Whatever comes in is handled in the context that it was made in. */
   readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
 
   /**
    * @param secret what the processes of the cluster know each other by
-   * @param mayRest whether this process may end while connections are open on which nothing is awaited
+   * @param mayUnref whether this process may end while connections are open on which nothing is awaited
    * @param host the connections that this process has already
    */
   constructor(
     readonly self: PeerIdentity,
     readonly secret: Secret,
-    mayRest = false,
+    mayUnref = false,
     host?: ConnectionManager,
   ) {
-    this.#mayRest = host ? host.#mayRest : mayRest
-    this.#keepAliveGroup = host ? host.#keepAliveGroup : { members: new Set(), someRest: false }
-    this.#keepAliveGroup.members.add(this)
+    this.#mayUnref = host ? host.#mayUnref : mayUnref
+    this.#keepAliveGroup = host ? host.#keepAliveGroup : new KeepAliveGroup()
+    this.#keepAliveGroup.add(this)
   }
 
   /**
@@ -69,18 +70,17 @@ export class ConnectionManager {
    */
   async listen(endpoints: string[], accept: (peer: Peer) => PeerHandler): Promise<string[]> {
     const connected = (identity: PeerIdentity, link: Link): LinkEvents => {
-      const handlers: { current?: PeerHandler } = {}
-      const peer: Peer = new Peer(this.self, identity, {
-        call: (call) => handlers.current?.call(call),
-        prepare: (target, method) => handlers.current?.prepare?.(target, method),
-        lost: (error) => {
-          this.#accepted.delete(peer)
-          handlers.current?.lost?.(error)
-        },
-      })
+      const peer = new Peer(this.self, identity)
       peer.link = link
       this.#accepted.add(peer)
-      handlers.current = accept(peer)
+      const handler = accept(peer)
+      peer.handler = {
+        ...handler,
+        lost: (error) => {
+          this.#accepted.delete(peer)
+          handler.lost?.(error)
+        },
+      }
       return peer
     }
     return Promise.all(endpoints.map((endpoint) => this.#bind(endpoint, connected)))
@@ -89,13 +89,13 @@ export class ConnectionManager {
   /** Processes of one host talk over sockets of the kernel, which wake each other fastest; ZeroMQ joins hosts. */
   async #bind(endpoint: string, connected: (identity: PeerIdentity, link: Link) => LinkEvents): Promise<string> {
     if (isLocal(endpoint)) {
-      const listener = new LocalListener(this.self, this.secret, connected, this.#mayRest)
+      const listener = new LocalListener(this.self, this.secret, connected, this.#mayUnref)
       const stop = listenWithin(endpoint, this.self, this.#context, connected)
       const close = () => {
         stop()
         listener.close()
       }
-      this.#listeners.push({ close, wake() {} })
+      this.#listeners.push({ close, ref() {} })
       await listener.bind(endpoint)
       return endpoint
     }
@@ -104,7 +104,7 @@ export class ConnectionManager {
       this.self,
       this.secret,
       connected,
-      this.#resting(),
+      this.#mayUnrefGroup(),
     )
     this.#listeners.push(listening)
     return bound
@@ -130,25 +130,21 @@ export class ConnectionManager {
     handler: PeerHandler,
     options: Pick<LinkOptions, 'timeout' | 'hasListened'> = {},
   ): Peer {
-    const peer: Peer = new Peer(
-      this.self,
-      identity,
-      {
-        ...handler,
-        lost: (error) => {
-          if (this.#links.get(identity.processId)?.peer === peer) this.#links.delete(identity.processId)
-          handler.lost?.(error)
-        },
+    const peer = new Peer(this.self, identity, this.#keepAliveGroup)
+    peer.handler = {
+      ...handler,
+      lost: (error) => {
+        if (this.#links.get(identity.processId)?.peer === peer) this.#links.delete(identity.processId)
+        handler.lost?.(error)
       },
-      () => this.wake(),
-    )
+    }
     if (!endpoint) {
       peer.link = { post() {}, close() {} }
       peer.lost(new LinkLostError(`process ${identity.processId} of another node has no TCP address`))
       return peer
     }
-    const all = { ...options, mayRest: this.#resting(), mayBeAsked: handler.mayBeAsked }
-    const link = this.#context.runInAsyncScope((): WakefulLink => {
+    const all = { ...options, mayUnref: this.#mayUnrefGroup(), mayBeAsked: handler.mayBeAsked }
+    const link = this.#context.runInAsyncScope((): UnrefLink => {
       if (isWithin(endpoint)) return LoopbackLink.open(endpoint, this.self, peer, this.#context)
       if (isLocal(endpoint)) return new LocalLink(endpoint, this.self, this.secret, peer, all)
       return network().connect(endpoint, this.self, this.secret, identity, peer, all)
@@ -182,7 +178,7 @@ export class ConnectionManager {
   /** Keeps receiving until the returned function is called, once. */
   hold(): () => void {
     this.#awaited += 1
-    this.wake()
+    this.keepAlive()
     return () => {
       this.#awaited -= 1
     }
@@ -200,11 +196,11 @@ export class ConnectionManager {
       const taken = () => waiting.delete(peer)
       control<Receipts>(peer).receipt().then(taken, taken)
     }
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
     for (;;) {
       for (const peer of waiting) if (peer.mayEnd) waiting.delete(peer)
       if (waiting.size === 0 || performance.now() > end) return
-      await new Promise((resolve) => setTimeout(resolve, LOOK_INTERVAL))
+      await delay(LOOK_INTERVAL)
     }
   }
 
@@ -219,32 +215,27 @@ export class ConnectionManager {
     for (const peer of this.#accepted) {
       if (!peer.isLost) peer.disconnect(new LinkLostError('this process stopped listening'))
     }
-    this.#keepAliveGroup.members.delete(this)
+    this.#keepAliveGroup.delete(this)
   }
 
-  #resting(): (() => boolean) | undefined {
-    if (!this.#mayRest) return undefined
-    return () => {
-      for (const member of this.#keepAliveGroup.members) if (!member.#isIdle()) return false
-      this.#keepAliveGroup.someRest = true
-      return true
-    }
+  #mayUnrefGroup(): (() => boolean) | undefined {
+    return this.#mayUnref ? () => this.#keepAliveGroup.mayUnref() : undefined
   }
 
-  #isIdle(): boolean {
+  get isIdle(): boolean {
     if (this.#awaited > 0) return false
     for (const { peer } of this.#links.values()) if (!peer.isIdle) return false
     return true
   }
 
-  /** Has the connections look anew whether they may rest. */
-  wake(): void {
-    if (!this.#keepAliveGroup.someRest) return
-    this.#keepAliveGroup.someRest = false
-    for (const member of this.#keepAliveGroup.members) {
-      for (const { link } of member.#links.values()) link.wake()
-      for (const listener of member.#listeners) listener.wake()
-    }
+  ref(): void {
+    for (const { link } of this.#links.values()) link.ref()
+    for (const listener of this.#listeners) listener.ref()
+  }
+
+  /** Has the connections keep the process alive until they have looked anew whether they need to. */
+  keepAlive(): void {
+    this.#keepAliveGroup.ref()
   }
 }
 

@@ -1,19 +1,19 @@
 import { connect } from 'node:net'
 import type { Dealer } from 'zeromq'
+import { Deferred } from '../common/deferred.js'
 import { introduce } from './identity.js'
 import type { LinkEvents, LinkOptions, PeerIdentity } from './link.js'
 import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
 import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
-import type { Packet } from './wire.js'
 
 /** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
 const PROBE_AFTER = 100
 
-/** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it may rest. */
-const REST_INTERVAL = 500
+/** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it still has to. */
+const UNREF_INTERVAL = 500
 
-/** Milliseconds between two looks at what has come in, while a link rests. */
+/** Milliseconds between two looks at what has come in, while nothing is awaited. */
 const LOOK_INTERVAL = 50
 
 let connections = 0
@@ -25,14 +25,16 @@ let connections = 0
 export class DealerLink extends OpenedLink {
   readonly #socket: Dealer
   readonly #outbox: Outbox
-  readonly #mayRest: (() => boolean) | undefined
+  readonly #mayUnref: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
-  #resting: (() => void) | undefined
+  /** Who takes what comes in, once the other end has answered. */
+  #receiver: LinkEvents | undefined
+  #paused: Deferred | undefined
   #receiveTimeout: number | undefined
 
   constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
     super(endpoint, secret, events, options)
-    this.#mayRest = options.mayRest
+    this.#mayUnref = options.mayUnref
     this.#mayBeAsked = options.mayBeAsked
     this.#socket = watchfulDealer(introduce(self, secret, 'connecting', endpoint, ++connections), secret)
     this.#outbox = new Outbox(this.#socket)
@@ -41,19 +43,15 @@ export class DealerLink extends OpenedLink {
     if (options.hasListened) setTimeout(() => this.#probe(), PROBE_AFTER).unref()
   }
 
-  /** Goes back to receiving after a rest. */
-  wake(): void {
-    this.#resting?.()
-    this.#resting = undefined
-  }
-
-  protected send(packet: Packet): void {
-    this.#outbox.post(packet, undefined, (error) => this.lose(String(error)))
+  /** Goes back to receiving. */
+  ref(): void {
+    this.#paused?.resolve()
+    this.#paused = undefined
   }
 
   protected shut(): void {
     this.#socket.close()
-    this.wake()
+    this.ref()
   }
 
   #waitAtMost(milliseconds: number): void {
@@ -62,20 +60,19 @@ export class DealerLink extends OpenedLink {
     this.#socket.receiveTimeout = milliseconds
   }
 
-  async #rest(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#resting = resolve
-      if (this.#mayBeAsked?.()) setTimeout(resolve, LOOK_INTERVAL).unref()
-    })
+  async #pause(): Promise<void> {
+    this.#paused = new Deferred()
+    if (this.#mayBeAsked?.()) setTimeout(this.#paused.resolve, LOOK_INTERVAL).unref()
+    await this.#paused.promise
   }
 
   async #receive(): Promise<void> {
     while (this.state !== 'closed') {
-      if (this.state === 'open' && this.#mayRest?.()) {
-        await this.#rest()
-        // Others may ask for what this process owns while it rests, which is no reason for it to go on.
+      if (this.state === 'open' && this.#mayUnref?.()) {
+        await this.#pause()
+        // Others may ask for what this process owns meanwhile, which is no reason for it to go on.
         this.#waitAtMost(0)
-      } else if (this.#mayRest) this.#waitAtMost(REST_INTERVAL)
+      } else if (this.#mayUnref) this.#waitAtMost(UNREF_INTERVAL)
       let frames: Uint8Array[]
       try {
         frames = await this.#socket.receive()
@@ -84,9 +81,18 @@ export class DealerLink extends OpenedLink {
         this.lose(String(error))
         return
       }
+      if (this.isClosed) return
       if (saysBroken(frames)) this.lose(`the connection to ${this.endpoint} broke`)
-      else this.received(frames)
+      else if (this.#receiver) this.#receiver.received(frames)
+      else this.#greeted(frames[0])
     }
+  }
+
+  #greeted(greeting: Uint8Array | undefined): void {
+    const peer = this.recognized(greeting)
+    if (!peer) return
+    const lost = (error: unknown) => this.lose(String(error))
+    this.#receiver = this.opened(peer, (packet) => this.#outbox.post(packet, undefined, lost))
   }
 
   /** ZeroMQ goes on trying where nothing listens any more. */

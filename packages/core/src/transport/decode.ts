@@ -2,10 +2,10 @@ import type { SharedMemoryHandle } from '@troupe/native'
 import { openStored } from '../store/stored-bytes.js'
 import type { Codec, DecodeContext } from './codec.js'
 import { type ClassMark, prototypeOf } from './error-classes.js'
-import { binaryClasses, kinds, MARK } from './marks.js'
+import { binaryClasses, kinds, TYPE_TAG } from './type-tags.js'
 
 /**
- * Undoes the marks of an encoded tree, in place.
+ * Undoes the type tags of an encoded tree, in place.
  *
  * @throws TypeError if the tree was not made by the encoder, or needs a codec that this process has not registered
  */
@@ -30,7 +30,7 @@ class Decoder {
       for (const key of Object.keys(object)) object[key] = this.decode(object[key])
       return object
     }
-    return node[0] === MARK ? this.#unmark(node) : this.#items(this.#met(node))
+    return node[0] === TYPE_TAG ? this.#unmark(node) : this.#items(this.#met(node))
   }
 
   #met<T>(object: T): T {

@@ -4,7 +4,7 @@ import { InvalidInputError } from '../common/errors.js'
 import { storeBytes } from '../store/stored-bytes.js'
 import type { Codec, EncodeContext, Subject } from './codec.js'
 import { markOf } from './error-classes.js'
-import { binaryClasses, INLINE_BYTES, kinds, MARK } from './marks.js'
+import { binaryClasses, INLINE_BYTES, kinds, TYPE_TAG } from './type-tags.js'
 
 /** Levels that a value may be nested: what both ends can surely pack and unpack on their stacks. */
 const MOST_LEVELS = 1000
@@ -25,7 +25,7 @@ const SHOWN_STEPS = 5
 export class Encoder implements EncodeContext {
   readonly attachments: Uint8Array[] = []
   readonly pins: (() => void)[] = []
-  marked = false
+  tagged = false
   readonly #codecs: ReadonlyMap<string, Codec>
   readonly #subject: Subject
   /** Whether a full store is an error; else bytes then travel as copies. */
@@ -92,7 +92,7 @@ export class Encoder implements EncodeContext {
   #tree(value: object): unknown {
     if (Array.isArray(value)) {
       const items = this.#items(value)
-      return value[0] === MARK ? this.#mark(kinds.array, items) : items
+      return value[0] === TYPE_TAG ? this.#mark(kinds.array, items) : items
     }
     return isPlainObject(value) ? this.#plain(value as Record<string, unknown>) : this.#instance(value)
   }
@@ -272,8 +272,8 @@ export class Encoder implements EncodeContext {
   }
 
   #mark(kind: number, ...parts: unknown[]): unknown[] {
-    this.marked = true
-    return [MARK, kind, ...parts]
+    this.tagged = true
+    return [TYPE_TAG, kind, ...parts]
   }
 
   /** What is wrong with a value that has too many parts, as a list has that ends at an index of billions. */

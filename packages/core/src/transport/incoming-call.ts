@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { Deferred } from '../common/deferred.js'
 import { describe } from '../common/describe.js'
 import { TroupeError } from '../common/errors.js'
 import { type Encoded, encode } from './codec.js'
@@ -13,6 +15,8 @@ export interface NestedCall {
   cancel(): void
 }
 
+const running = new AsyncLocalStorage<IncomingCall>()
+
 /** A request of another process, while it is being served. Only the first final answer is sent. */
 export class IncomingCall {
   args: unknown[] = []
@@ -23,7 +27,8 @@ export class IncomingCall {
   #credit = STREAM_WINDOW
   #settled = false
   #cancelled = false
-  #wake: (() => void) | undefined
+  /** Settled when there is credit again, or nobody waits any more. */
+  #news: Deferred | undefined
   #controller: AbortController | undefined
 
   constructor(
@@ -32,6 +37,16 @@ export class IncomingCall {
     readonly target: string,
     readonly method: string,
   ) {}
+
+  /** The request that the code asking serves; undefined outside of one. */
+  static get running(): IncomingCall | undefined {
+    return running.getStore()
+  }
+
+  /** Runs a function as part of this call. */
+  run<T>(code: () => T): T {
+    return running.run(this, code)
+  }
 
   /** Whether nobody waits for an answer any more. */
   get isCancelled(): boolean {
@@ -97,15 +112,14 @@ export class IncomingCall {
   /** Resolves when there is credit, or nobody waits any more. */
   async credited(): Promise<void> {
     while (this.#credit <= 0 && !this.#cancelled) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
+      this.#news = new Deferred()
+      await this.#news.promise
     }
   }
 
   grant(items: number): void {
     this.#credit += items
-    this.#wake?.()
+    this.#news?.resolve()
   }
 
   /** The caller has given the call up: so are the calls whose outcome it waits for. */
@@ -117,7 +131,7 @@ export class IncomingCall {
   cancel(): void {
     this.#cancelled = true
     this.#controller?.abort()
-    this.#wake?.()
+    this.#news?.resolve()
   }
 
   #settle(kind: number, value: unknown, subject: string): void {

@@ -18,7 +18,8 @@ export class LinkRefusedError extends LinkLostError {
 
 /** A connection with one other process. Packets arrive in the order they were posted, each once, or the link is lost. */
 export interface Link {
-  post(packet: Packet): void
+  /** Sends a packet. A function of its own once the other end has answered, so that nothing lies between it and the stream. */
+  readonly post: (packet: Packet) => void
   close(): void
   /** Whether what was posted arrives although this process ends at once, where the link can tell. */
   readonly hasLeft?: boolean
@@ -38,8 +39,8 @@ export interface LinkOptions {
   /** Milliseconds the other end has to answer. */
   timeout?: number | undefined
   /** Whether nothing is awaited on any connection, so that this link need not keep the process alive; never by default. */
-  mayRest?: (() => boolean) | undefined
-  /** Whether the other end may ask for something while this link rests. */
+  mayUnref?: (() => boolean) | undefined
+  /** Whether the other end may ask for something while nothing is awaited. */
   mayBeAsked?: (() => boolean) | undefined
   /** Whether the other end is known to have listened, so that it has gone if nothing listens there. */
   hasListened?: boolean | undefined

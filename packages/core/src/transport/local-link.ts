@@ -11,8 +11,8 @@ const debug = debuglog('troupe')
 
 /** Milliseconds between attempts to connect to a process that does not listen yet. */
 const RETRY_INTERVAL = 5
-/** A link that could rest finds out within these milliseconds, and then no longer keeps the process alive. */
-const REST_INTERVAL = 250
+/** A link on which nothing is awaited finds out within these milliseconds, and then no longer keeps the process alive. */
+const UNREF_INTERVAL = 250
 /** Milliseconds that who connects may take to say who it is. */
 const IDENTITY_TIMEOUT = 600_000
 
@@ -24,39 +24,35 @@ function pathOf(endpoint: string): string {
 /** A connection that this process opened to another one of its host. */
 export class LocalLink extends OpenedLink {
   readonly #introduction: string
-  readonly #mayRest: (() => boolean) | undefined
+  readonly #mayUnref: (() => boolean) | undefined
   readonly #hasListened: boolean
-  #rest: NodeJS.Timeout | undefined
+  #unrefTimer: NodeJS.Timeout | undefined
   #socket: Socket | undefined
   #stream: LocalStream | undefined
 
   constructor(endpoint: string, self: PeerIdentity, secret: Secret, events: LinkEvents, options: LinkOptions) {
     super(endpoint, secret, events, options)
     this.#introduction = introduce(self, secret, 'connecting', endpoint)
-    this.#mayRest = options.mayRest
+    this.#mayUnref = options.mayUnref
     this.#hasListened = options.hasListened ?? false
     this.#connect()
   }
 
-  /** Keeps the process alive again after a rest. */
-  wake(): void {
-    if (this.#rest || !this.#mayRest || this.state === 'closed') return
+  /** Keeps the process alive, until nothing is awaited any more. */
+  ref(): void {
+    if (this.#unrefTimer || !this.#mayUnref || this.state === 'closed') return
     this.#socket?.ref()
-    this.#rest = setInterval(() => {
-      if (this.state === 'connecting' || !this.#mayRest?.()) return
+    this.#unrefTimer = setInterval(() => {
+      if (this.state === 'connecting' || !this.#mayUnref?.()) return
       this.#socket?.unref()
-      clearInterval(this.#rest)
-      this.#rest = undefined
-    }, REST_INTERVAL)
-    this.#rest.unref()
-  }
-
-  protected send(packet: Packet): void {
-    this.#stream?.post(packet)
+      clearInterval(this.#unrefTimer)
+      this.#unrefTimer = undefined
+    }, UNREF_INTERVAL)
+    this.#unrefTimer.unref()
   }
 
   protected shut(): void {
-    clearInterval(this.#rest)
+    clearInterval(this.#unrefTimer)
     this.#stream?.close()
   }
 
@@ -68,8 +64,7 @@ export class LocalLink extends OpenedLink {
         peer = this.recognized(greeting)
         if (!peer) throw new TypeError('it is not trusted')
       },
-      opened: () => this.opened(peer!),
-      received: (frames) => this.received(frames),
+      opened: (post) => this.opened(peer!, post),
       failed: (error) => this.lose(`the connection to ${this.endpoint} carries no messages: ${error}`),
     })
     this.#socket = socket
@@ -94,7 +89,7 @@ export class LocalLink extends OpenedLink {
       if (this.state === 'connecting') this.lose(this.#whyClosed(failure))
       else this.lose(`the connection to ${this.endpoint} broke`)
     })
-    this.wake()
+    this.ref()
   }
 
   #whyClosed(failure: NodeJS.ErrnoException | undefined): string {
@@ -119,26 +114,26 @@ export class LocalListener {
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
   readonly #links = new Set<AcceptedLink>()
   readonly #server: Server
-  readonly #mayRest: boolean
+  readonly #mayUnref: boolean
 
   /**
    * @param accept called for each new connection; returns who is told of what happens on it
-   * @param mayRest whether connections that others opened need not keep the process alive
+   * @param mayUnref whether connections that others opened need not keep the process alive
    */
   constructor(
     self: PeerIdentity,
     secret: Secret,
     accept: (peer: PeerIdentity, link: Link) => LinkEvents,
-    mayRest: boolean,
+    mayUnref: boolean,
   ) {
     this.#self = self
     this.#secret = secret
-    this.#mayRest = mayRest
+    this.#mayUnref = mayUnref
     this.#accept = accept
     this.#server = createServer((socket) => this.#connected(socket))
     // As when this process has too many files open: who connected learns of it.
     this.#server.on('error', (error) => debug('a connection was not accepted: %s', error))
-    if (mayRest) this.#server.unref()
+    if (mayUnref) this.#server.unref()
   }
 
   async bind(endpoint: string): Promise<void> {
@@ -154,7 +149,7 @@ export class LocalListener {
   }
 
   #connected(socket: Socket): void {
-    if (this.#mayRest) socket.unref()
+    if (this.#mayUnref) socket.unref()
     socket.setTimeout(IDENTITY_TIMEOUT, () => socket.destroy())
     let peer: PeerIdentity | undefined
     const stream = new LocalStream(
@@ -164,10 +159,11 @@ export class LocalListener {
           peer = recognize(greeting, this.#secret, 'connecting', this.#endpoint)
           socket.setTimeout(0)
         },
-        opened: () => {
+        opened: (post) => {
+          link.post = post
           link.events = this.#accept(peer!, link)
+          return link.events
         },
-        received: (frames) => link.events!.received(frames),
         failed: (error) => {
           debug('a connection was dropped: %s', error)
           socket.destroy()
@@ -189,16 +185,13 @@ export class LocalListener {
 class AcceptedLink implements Link {
   /** Who is told of what happens; unknown until the other end has said who it is. */
   events: LinkEvents | undefined
+  post: (packet: Packet) => void = () => {}
   #closed = false
 
   constructor(
     private readonly stream: LocalStream,
     private readonly forget: () => void,
   ) {}
-
-  post(packet: Packet): void {
-    if (!this.#closed) this.stream.post(packet)
-  }
 
   close(): void {
     if (this.#closed) return

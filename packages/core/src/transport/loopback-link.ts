@@ -58,7 +58,7 @@ export class LoopbackLink implements Link {
     if (!this.#isClosed && this.#waiting.push(packet) === 1) setImmediate(() => this.#flush())
   }
 
-  wake(): void {}
+  ref(): void {}
 
   close(): void {
     if (this.#isClosed) return

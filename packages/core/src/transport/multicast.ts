@@ -1,17 +1,17 @@
 import { Packr, Unpackr } from 'msgpackr/pack'
 import { decode, encode, registerCodec, type Subject } from './codec.js'
-import { INLINE_BYTES } from './marks.js'
+import { INLINE_BYTES } from './type-tags.js'
 
 /** A value as it travels to several receivers. */
 interface Form {
   readonly packed: Uint8Array
-  readonly marked: boolean
+  readonly tagged: boolean
   readonly attachments: readonly Uint8Array[]
   readonly pins: readonly (() => void)[]
 }
 
 /** What stands for a {@link Multicast} in one message: its packed form, or the attachment that is it, and its attachments. */
-type Sent = [packed: Uint8Array | number, marked: boolean, attachments: number[]]
+type Sent = [packed: Uint8Array | number, tagged: boolean, attachments: number[]]
 
 const packr = new Packr({ useRecords: false })
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
@@ -35,8 +35,8 @@ export class Multicast {
   formFor(sameNode: boolean): Form {
     let form = this.#forms.get(sameNode)
     if (!form) {
-      const { tree, marked, attachments, pins } = encode(this.#value, this.#subject, sameNode)
-      form = { packed: packr.pack(tree), marked, attachments, pins }
+      const { tree, tagged, attachments, pins } = encode(this.#value, this.#subject, sameNode)
+      form = { packed: packr.pack(tree), tagged, attachments, pins }
       this.#forms.set(sameNode, form)
     }
     return form
@@ -58,15 +58,15 @@ registerCodec<Multicast, Sent>({
   name: 'troupe.multicast',
   matches: (value): value is Multicast => value instanceof Multicast,
   encode(multicast, context) {
-    const { packed, marked, attachments } = multicast.formFor(context.sameNode)
+    const { packed, tagged, attachments } = multicast.formFor(context.sameNode)
     context.pin(multicast.use())
     const indexes = attachments.map((attachment) => context.attachOwned(attachment))
-    return [packed.length <= INLINE_BYTES ? packed : context.attachOwned(packed), marked, indexes]
+    return [packed.length <= INLINE_BYTES ? packed : context.attachOwned(packed), tagged, indexes]
   },
-  decode([packed, marked, indexes], context) {
+  decode([packed, tagged, indexes], context) {
     const bytes = typeof packed === 'number' ? context.attachment(packed) : packed
     const attachments = indexes.map((index) => context.attachment(index))
-    return decode(unpackr.unpack(bytes), marked, attachments, context.sameNode, (until) =>
+    return decode(unpackr.unpack(bytes), tagged, attachments, context.sameNode, (until) =>
       context.keep(until),
     ) as Multicast
   },

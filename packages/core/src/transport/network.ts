@@ -1,15 +1,15 @@
 import { DealerLink } from './dealer-link.js'
 import type { Link, LinkEvents, LinkOptions, PeerIdentity } from './link.js'
-import { Listener } from './router.js'
+import { RouterListener } from './router.js'
 import type { Secret } from './secret.js'
 
-/** A link that this process opened, and that may rest while nothing is awaited. */
-export interface WakefulLink extends Link {
-  wake(): void
+/** A link that this process opened, which keeps the process alive only while something is awaited. */
+export interface UnrefLink extends Link {
+  ref(): void
 }
 
 export interface Listening {
-  wake(): void
+  ref(): void
   close(): void
 }
 
@@ -23,25 +23,25 @@ export interface Network {
     expected: PeerIdentity,
     events: LinkEvents,
     options: LinkOptions,
-  ): WakefulLink
+  ): UnrefLink
   /** Listens at an endpoint, whose port may be `*`. */
   listen(
     endpoint: string,
     self: PeerIdentity,
     secret: Secret,
     accept: (peer: PeerIdentity, link: Link) => LinkEvents,
-    mayRest: (() => boolean) | undefined,
+    mayUnref: (() => boolean) | undefined,
   ): Promise<Listening & { readonly endpoint: string }>
 }
 
 const zeroMq: Network = {
   connect: (endpoint, self, secret, _, events, options) => new DealerLink(endpoint, self, secret, events, options),
-  async listen(endpoint, self, secret, accept, mayRest) {
-    const listener = new Listener(self, secret, accept, mayRest)
+  async listen(endpoint, self, secret, accept, mayUnref) {
+    const listener = new RouterListener(self, secret, accept, mayUnref)
     try {
       const bound = await listener.bind(endpoint)
       listener.start()
-      return { endpoint: bound, close: () => listener.close(), wake: () => listener.wake() }
+      return { endpoint: bound, close: () => listener.close(), ref: () => listener.ref() }
     } catch (error) {
       listener.close()
       throw error

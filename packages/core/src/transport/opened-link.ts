@@ -8,6 +8,7 @@ const CONNECT_TIMEOUT = 30_000
 
 /** A connection that this process opens. What is posted waits until the other end has said who it is. */
 export abstract class OpenedLink implements Link {
+  post: (packet: Packet) => void = (packet) => this.#early.push(packet)
   protected state: 'connecting' | 'open' | 'closed' = 'connecting'
   readonly #events: LinkEvents
   readonly #secret: Secret
@@ -29,17 +30,16 @@ export abstract class OpenedLink implements Link {
     this.#deadline = setTimeout(() => setImmediate(giveUp), timeout)
   }
 
-  post(packet: Packet): void {
-    if (this.state === 'connecting') this.#early.push(packet)
-    else if (this.state === 'open') this.send(packet)
-    this.wake()
-  }
-
   close(): void {
     if (this.state === 'closed') return
     this.state = 'closed'
+    this.post = () => {}
     clearTimeout(this.#deadline)
     this.shut()
+  }
+
+  protected get isClosed(): boolean {
+    return this.state === 'closed'
   }
 
   /** A process is there and will answer, or end: however busy it is, nothing is gained by giving up. */
@@ -48,21 +48,10 @@ export abstract class OpenedLink implements Link {
   }
 
   /** Keeps the process alive, or receives, again after a rest. */
-  abstract wake(): void
-
-  protected abstract send(packet: Packet): void
+  abstract ref(): void
 
   /** Closes the socket. */
   protected abstract shut(): void
-
-  protected received(frames: Uint8Array[]): void {
-    if (this.state === 'open') {
-      this.#events.received(frames)
-      return
-    }
-    const peer = this.recognized(frames[0])
-    if (peer) this.opened(peer)
-  }
 
   /** Who has answered; undefined where that is not believed, and the link is lost. */
   protected recognized(greeting: Uint8Array | undefined): PeerIdentity | undefined {
@@ -75,12 +64,14 @@ export abstract class OpenedLink implements Link {
     }
   }
 
-  /** From now on what is posted is sent. */
-  protected opened(peer: PeerIdentity): void {
+  /** From now on what is posted is sent. Returns who takes what comes in. */
+  protected opened(peer: PeerIdentity, post: (packet: Packet) => void): LinkEvents {
     this.#events.opened(peer)
     clearTimeout(this.#deadline)
     this.state = 'open'
-    for (const packet of this.#early.splice(0)) this.send(packet)
+    this.post = post
+    for (const packet of this.#early.splice(0)) post(packet)
+    return this.#events
   }
 
   protected lose(reason: string): void {

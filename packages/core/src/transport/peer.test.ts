@@ -54,8 +54,10 @@ class Pair {
 
   constructor(methods: object = served) {
     const identity = (processId: string): PeerIdentity => ({ processId, nodeId: processId })
-    this.caller = new Peer(identity('caller'), identity('callee'), { call: (call) => void serve({}, call) })
-    this.callee = new Peer(identity('callee'), identity('caller'), { call: (call) => void serve(methods, call) })
+    this.caller = new Peer(identity('caller'), identity('callee'))
+    this.callee = new Peer(identity('callee'), identity('caller'))
+    this.caller.handler = { call: (call) => void serve({}, call) }
+    this.callee.handler = { call: (call) => void serve(methods, call) }
     this.caller.link = this.links[0]
     this.callee.link = this.links[1]
   }
@@ -266,20 +268,17 @@ test('an answer that cannot be packed, and one that cannot be decoded, are error
 
 test('what a handler, a release or an answer throws keeps no other call from its outcome', async (t) => {
   const pair = new Pair()
-  const careless = new Peer(
-    { processId: 'callee', nodeId: 'callee' },
-    { processId: 'caller', nodeId: 'caller' },
-    {
-      call: (call) => {
-        if (call.method === 'echo' && call.args[0] === 'bad') throw new RangeError('a careless handler')
-        void serve(served, call)
-      },
-      prepare: (_, method) => {
-        if (method === 'count') throw new TypeError('a careless preparation')
-        return undefined
-      },
+  const careless = new Peer({ processId: 'callee', nodeId: 'callee' }, { processId: 'caller', nodeId: 'caller' })
+  careless.handler = {
+    call: (call) => {
+      if (call.method === 'echo' && call.args[0] === 'bad') throw new RangeError('a careless handler')
+      void serve(served, call)
     },
-  )
+    prepare: (_, method) => {
+      if (method === 'count') throw new TypeError('a careless preparation')
+      return undefined
+    },
+  }
   careless.link = pair.links[1]
   Object.assign(pair, { callee: careless })
   const [first, bad, last] = [new Trouble('released'), 'bad', 'last'].map((value) => echo(pair.caller, value))

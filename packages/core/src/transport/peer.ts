@@ -2,18 +2,24 @@ import { debuglog } from 'node:util'
 import { describe } from '../common/describe.js'
 import { decode, type Encoded, encode } from './codec.js'
 import { IncomingCall } from './incoming-call.js'
+import type { KeepAliveGroup } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { listOf, payloadOf, type Received, received, unpackable, unreadable } from './payload.js'
 import {
   envelopes,
   firstSequence,
+  listOf,
   type Packet,
   type Payload,
   pack,
+  payloadOf,
   pinOf,
   type ReceivedEnvelope,
+  type ReceivedPayload,
+  received,
   seal,
   split,
+  unpackable,
+  unreadable,
 } from './wire.js'
 
 const debug = debuglog('troupe')
@@ -25,7 +31,7 @@ const debug = debuglog('troupe')
 const MAX_IN_FLIGHT = 1024
 
 /** What becomes of a request. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
-export interface Answer {
+export interface AnswerHandler {
   result(value: unknown): void
   failure(error: unknown): void
   item(value: unknown): void
@@ -34,7 +40,7 @@ export interface Answer {
 }
 
 /** A request as it leaves: who and what is called, and the arguments. */
-export interface Request {
+export interface OutgoingRequest {
   /** An actor or tasks; empty for what the process itself serves. */
   readonly target: string
   readonly method: string
@@ -60,8 +66,9 @@ export interface PeerHandler {
  */
 export class Peer implements LinkEvents {
   link!: Link
-  readonly #handler: PeerHandler
-  readonly #answers = new Map<number, Answer>()
+  /** Who serves what the other end asks for; set before anything comes in. */
+  handler!: PeerHandler
+  readonly #answers = new Map<number, AnswerHandler>()
   readonly #queued = new Map<number, Packet>()
   /** The unanswered requests to the process itself. */
   readonly #control = new Set<number>()
@@ -77,15 +84,13 @@ export class Peer implements LinkEvents {
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
-   * @param awaiting called when something begins to be awaited on this connection
+   * @param keepAlive what must keep the process alive when something is sent, for a connection that need not by itself
    */
   constructor(
     private readonly self: PeerIdentity,
     public identity: PeerIdentity,
-    handler: PeerHandler,
-    private readonly awaiting: () => void = () => {},
+    private readonly keepAlive?: KeepAliveGroup,
   ) {
-    this.#handler = handler
     this.#sent = firstSequence(self.processId)
     this.#taken = firstSequence(identity.processId)
   }
@@ -113,7 +118,7 @@ export class Peer implements LinkEvents {
    *
    * @throws InvalidInputError if it cannot be packed; then there will be no answer
    */
-  request(request: Request, answer: Answer): number {
+  request(request: OutgoingRequest, answer: AnswerHandler): number {
     const number = ++this.#requests
     if (this.#lost) {
       releaseAll([request.args, ...(request.late ?? []).map(([, value]) => value)].flatMap(({ pins }) => pins))
@@ -121,7 +126,7 @@ export class Peer implements LinkEvents {
       return number
     }
     const packet = this.#packRequest(number, request)
-    this.awaiting()
+    this.#ref()
     const mustWait = request.target !== '' && this.#callsInFlight >= MAX_IN_FLIGHT
     this.#answers.set(number, answer)
     if (request.target === '') this.#control.add(number)
@@ -210,7 +215,7 @@ export class Peer implements LinkEvents {
     this.#answers.clear()
     this.#control.clear()
     for (const answer of answers) attempt(() => answer.lost(error))
-    this.#handler.lost?.(error)
+    this.handler.lost?.(error)
   }
 
   /** What came in is no envelope, so that nobody knows whose answer it was; the other end is told. */
@@ -260,8 +265,8 @@ export class Peer implements LinkEvents {
   #serve(envelope: ReceivedEnvelope): void {
     const { request } = envelope
     let call = new IncomingCall(this, request, '', 'a call')
-    let args: Received
-    let late: (readonly [number, Received])[] | undefined
+    let args: ReceivedPayload
+    let late: (readonly [number, ReceivedPayload])[] | undefined
     try {
       const body = envelope.body() as [string, string, Payload, [number, Payload][] | undefined]
       const [target, method, payload, latePayloads] = body
@@ -282,14 +287,14 @@ export class Peer implements LinkEvents {
           for (const [index, value] of late ?? []) call.args[index] = decoded(value)
         })
         call.mayLack = late !== undefined
-        this.#handler.call(call)
+        this.handler.call(call)
       } catch (error) {
         this.#refuse(call, error)
       }
     }
     let prepared: Promise<unknown> | undefined
     try {
-      prepared = this.#handler.prepare?.(call.target, call.method)
+      prepared = this.handler.prepare?.(call.target, call.method)
     } catch (error) {
       this.#letGo(envelope)
       this.#refuse(call, error)
@@ -331,7 +336,7 @@ export class Peer implements LinkEvents {
   }
 
   #read(envelope: ReceivedEnvelope): unknown {
-    let payload: Received
+    let payload: ReceivedPayload
     try {
       payload = received(envelope.body() as Payload, envelope.queue())
     } catch (error) {
@@ -348,10 +353,10 @@ export class Peer implements LinkEvents {
   }
 
   /** Decodes the payloads of an envelope, and lets its pin go. */
-  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: Received) => unknown) => T): T {
+  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: ReceivedPayload) => unknown) => T): T {
     const kept: Promise<unknown>[] = []
-    const decoded = ({ tree, marked, attachments }: Received) =>
-      decode(tree, marked, attachments, this.sameNode, (until) => kept.push(until))
+    const decoded = ({ tree, tagged, attachments }: ReceivedPayload) =>
+      decode(tree, tagged, attachments, this.sameNode, (until) => kept.push(until))
     try {
       return take(decoded)
     } finally {
@@ -388,7 +393,7 @@ export class Peer implements LinkEvents {
     }
   }
 
-  #packRequest(number: number, { target, method, args, late }: Request): Packet {
+  #packRequest(number: number, { target, method, args, late }: OutgoingRequest): Packet {
     const body: unknown[] = [target, method, payloadOf(args)]
     if (late) body.push(late.map(([index, value]) => [index, payloadOf(value)]))
     return this.#pack(envelopes.request, number, body, [args, ...(late ?? []).map(([, value]) => value)])
@@ -416,9 +421,14 @@ export class Peer implements LinkEvents {
 
   #post(packet: Packet): void {
     if (this.#lost) return
+    this.#ref()
     seal(packet, this.#sent)
     this.#sent += 1
     this.link.post(packet)
+  }
+
+  #ref(): void {
+    if (this.keepAlive?.someUnref) this.keepAlive.ref()
   }
 }
 

@@ -2,37 +2,37 @@ import { debuglog } from 'node:util'
 import type { Router } from 'zeromq'
 import { introduce, recognize } from './identity.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
-import { Rest } from './rest.js'
 import type { Secret } from './secret.js'
+import { SocketUnref } from './socket-unref.js'
 import { greetingRouter, Outbox, saysEnded } from './sockets.js'
 import type { Packet } from './wire.js'
 
 const debug = debuglog('troupe')
 
 /** The socket that processes of other hosts reach this one at. Each of their connections becomes a link. */
-export class Listener {
+export class RouterListener {
   readonly #secret: Secret
   readonly #socket: Router
   readonly #outbox: Outbox
   readonly #links = new Map<string, RouterLink>()
   readonly #accept: (peer: PeerIdentity, link: Link) => LinkEvents
-  readonly #rest: Rest | undefined
+  readonly #unref: SocketUnref | undefined
 
   /**
    * @param accept called for each new connection; returns who is told of what happens on it
-   * @param mayRest whether nothing is awaited, so that listening need not keep the process alive; never by default
+   * @param mayUnref whether nothing is awaited, so that listening need not keep the process alive; never by default
    */
   constructor(
     self: PeerIdentity,
     secret: Secret,
     accept: (peer: PeerIdentity, link: Link) => LinkEvents,
-    mayRest: (() => boolean) | undefined,
+    mayUnref: (() => boolean) | undefined,
   ) {
     this.#secret = secret
     this.#socket = greetingRouter(introduce(self, secret, 'listening', 'tcp://'), secret)
     this.#outbox = new Outbox(this.#socket)
     this.#accept = accept
-    this.#rest = mayRest && new Rest(this.#socket, mayRest)
+    this.#unref = mayUnref && new SocketUnref(this.#socket, mayUnref)
   }
 
   /** Starts to listen at an endpoint, and returns the endpoint with the port that was chosen for `*`. */
@@ -52,14 +52,14 @@ export class Listener {
     for (const link of this.#links.values()) link.end('this process stopped listening')
   }
 
-  /** Ends a rest, because something is awaited again. */
-  wake(): void {
-    this.#rest?.wake()
+  /** Goes back to receiving, because something is awaited again. */
+  ref(): void {
+    this.#unref?.ref()
   }
 
   async #receive(): Promise<void> {
     while (!this.#socket.closed) {
-      await this.#rest?.before()
+      await this.#unref?.before()
       try {
         const [routingId, ...frames] = await this.#socket.receive()
         if (routingId) this.#take(routingId, frames)

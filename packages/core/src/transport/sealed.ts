@@ -7,7 +7,7 @@ import { decode, encode, type Subject } from './codec.js'
  */
 export interface Sealed {
   readonly bytes: Uint8Array
-  readonly marked: boolean
+  readonly tagged: boolean
   readonly attachments: readonly Uint8Array[]
   readonly sameNode: boolean
 }
@@ -21,8 +21,8 @@ const unpackr = new Unpackr({ useRecords: false })
  * @throws InvalidInputError naming the path of what cannot be sent
  */
 export function seal(value: unknown, subject: Subject, sameNode = false): { sealed: Sealed; pins: (() => void)[] } {
-  const { tree, marked, attachments, pins } = encode(value, subject, sameNode)
-  return { sealed: { bytes: packr.pack(tree), marked, attachments, sameNode }, pins }
+  const { tree, tagged, attachments, pins } = encode(value, subject, sameNode)
+  return { sealed: { bytes: packr.pack(tree), tagged, attachments, sameNode }, pins }
 }
 
 /**
@@ -31,10 +31,10 @@ export function seal(value: unknown, subject: Subject, sameNode = false): { seal
  * @param keep given what must settle before the pins are released
  */
 export function unseal(
-  { bytes, marked, attachments, sameNode }: Sealed,
+  { bytes, tagged, attachments, sameNode }: Sealed,
   keep: (until: Promise<unknown>) => void = () => {},
 ): unknown {
   // What a codec makes of an attachment may keep it, so each opening has its own.
   const own = attachments.map((attachment) => Uint8Array.from(attachment))
-  return decode(unpackr.unpack(bytes), marked, own, sameNode, keep)
+  return decode(unpackr.unpack(bytes), tagged, own, sameNode, keep)
 }

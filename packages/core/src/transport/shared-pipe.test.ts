@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import test from 'ava'
-import { ByteRing } from './byte-ring.js'
-import { allocatePipe, CAPACITY, openPipe, SharedPipe } from './shared-pipe.js'
+import { allocatePipe, ByteRing, CAPACITY, openPipe, SharedPipe } from './shared-pipe.js'
 
 /** Both ends of a pipe in this process; each collects what it gets, and counts how often it was woken. */
 function bothEnds() {

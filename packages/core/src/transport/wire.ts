@@ -1,4 +1,6 @@
 import { Packr, RESERVE_START_SPACE, Unpackr } from 'msgpackr/pack'
+import { describe } from '../common/describe.js'
+import { InvalidInputError, TroupeError } from '../common/errors.js'
 import type { Encoded } from './codec.js'
 
 /** Both ends of a connection must speak the same version. */
@@ -24,8 +26,8 @@ export const envelopes = {
   broken: 9,
 } as const
 
-/** An encoded value inside an envelope: its tree, whether it is marked, how many attachments are its. */
-export type Payload = [tree: unknown, marked: boolean, attachments: number]
+/** An encoded value inside an envelope: its tree, whether it is tagged, how many attachments are its. */
+export type Payload = [tree: unknown, tagged: boolean, attachments: number]
 
 /** What is told of an envelope beside its body, so that it can be answered though its body cannot be read. */
 export interface EnvelopeHead {
@@ -103,45 +105,6 @@ function checksum(bytes: Uint8Array, start: number, end: number, sequence: numbe
     for (let at = start + HEAD_BYTES; at < end; at++) sum = Math.imul(sum ^ bytes[at]!, 0x01000193)
   }
   return sum >>> 0
-}
-
-/** A deep copy of what an encoded value holds, for a message that leaves later. */
-export function snapshot(encoded: Encoded): Encoded {
-  const { tree } = encoded
-  if (Array.isArray(tree) && !tree.some((item) => typeof item === 'object' && item !== null)) {
-    return { ...encoded, tree: [...tree] }
-  }
-  return { ...encoded, tree: unpackr.unpack(packr.pack(encoded.tree)) }
-}
-
-/** The bytes that an encoded value takes in a message. */
-export function byteLengthOf({ tree, attachments }: Encoded): number {
-  return attachments.reduce((sum, { length }) => sum + length, packr.pack(tree).length)
-}
-
-/** How many bytes an encoded value takes; exact where it may be `limit` or more, else perhaps too many but below that. */
-export function packedBytes({ tree, attachments }: Encoded, limit: number): number {
-  const beside = attachments.reduce((sum, { length }) => sum + length, 0)
-  if (beside >= limit) return beside
-  const most = beside + mostBytes(tree, limit)
-  return most < limit ? most : beside + packr.pack(tree).length
-}
-
-/** An upper bound of the bytes that msgpack needs, counted no further than to a limit. */
-function mostBytes(node: unknown, limit: number): number {
-  if (typeof node === 'string') return 5 + 3 * node.length
-  if (typeof node !== 'object' || node === null) return 9
-  if (node instanceof Uint8Array) return 5 + node.length
-  let sum = 5
-  if (Array.isArray(node))
-    for (let index = 0; index < node.length && sum < limit; index++) sum += mostBytes(node[index], limit)
-  else {
-    for (const [key, value] of Object.entries(node)) {
-      if (sum >= limit) break
-      sum += 5 + 3 * key.length + mostBytes(value, limit)
-    }
-  }
-  return sum
 }
 
 /** Divides packets into those that leave as one message, in order: many small ones together, large ones alone. */
@@ -252,4 +215,42 @@ export class AttachmentQueue {
     this.#next += count
     return this.#frames.slice(this.#next - count, this.#next)
   }
+}
+
+/** A payload with its attachments, before it is decoded. */
+export interface ReceivedPayload {
+  readonly tree: unknown
+  readonly tagged: boolean
+  readonly attachments: Uint8Array[]
+}
+
+/** What was encoded, as it travels in an envelope. */
+export function payloadOf({ tree, tagged, attachments }: Encoded): Payload {
+  return [tree, tagged, attachments.length]
+}
+
+/** Takes a payload's attachments. */
+export function received([tree, tagged, count]: Payload, queue: AttachmentQueue): ReceivedPayload {
+  return { tree, tagged, attachments: queue.take(count) }
+}
+
+/** The arguments of a request. @throws TypeError if they are no list */
+export function listOf(args: unknown): unknown[] {
+  if (!Array.isArray(args)) throw new TypeError('a request without a list of arguments')
+  return args
+}
+
+/** What is wrong with a value that was encoded and cannot be packed. */
+export function unpackable(subject: string, error: unknown): Error {
+  return new InvalidInputError(
+    `${subject} cannot be packed into a message: ${describe(error)}; send it in parts, or what is large as typed arrays`,
+    { cause: error },
+  )
+}
+
+/** What came in for one call and cannot be unpacked. */
+export function unreadable(what: string, error: unknown): Error {
+  const { code } = error as NodeJS.ErrnoException
+  const remedy = code === 'ERR_STRING_TOO_LONG' ? '; send such text in parts, or as a Uint8Array' : ''
+  return new TroupeError(`${what} cannot be read: ${describe(error)}${remedy}`, { cause: error })
 }

@@ -51,11 +51,11 @@ export class DeadlockWatch {
     this.#timer = undefined
   }
 
-  /** How those that have a turn wait for what waits for a turn itself, a way for each of them; none if one of them may go on. */
-  async circles(way: readonly WaitingCall[]): Promise<WaitingCall[][]> {
+  /** How those that have a turn wait for what waits for a turn itself, a path for each of them; none if one of them may go on. */
+  async circles(path: readonly WaitingCall[]): Promise<WaitingCall[][]> {
     const { holders, running } = this.semaphore
     if (holders.size < running) return []
-    const circles = await Promise.all([...holders].map((call) => circleOf(call, `${this.name}.${call.method}`, way)))
+    const circles = await Promise.all([...holders].map((call) => circleOf(call, `${this.name}.${call.method}`, path)))
     return circles.every((circle) => circle !== undefined) ? circles : []
   }
 
@@ -86,21 +86,21 @@ export class DeadlockWatch {
 }
 
 /**
- * The way from a call to one that waits for a turn in a semaphore which is on the way already; undefined if the call may go on.
+ * The path from a call to one that waits for a turn in a semaphore which is on the path already; undefined if the call may go on.
  *
  * @param label what the call is in messages
  */
 export async function circleOf(
   call: IncomingCall,
   label: string,
-  way: readonly WaitingCall[],
+  path: readonly WaitingCall[],
 ): Promise<WaitingCall[] | undefined> {
   if (call.isSettled) return undefined
   const place = waiting.get(call)
   if (place) {
     const { watch, number } = place
-    const longer = [...way, { label, semaphore: watch.id, number }]
-    if (way.some(({ semaphore }) => semaphore === watch.id)) return longer
+    const longer = [...path, { label, semaphore: watch.id, number }]
+    if (path.some(({ semaphore }) => semaphore === watch.id)) return longer
     const [circle] = await watch.circles(longer)
     return circle
   }
@@ -109,7 +109,7 @@ export async function circleOf(
     const { peer, request } = sentTo
     // Who cannot be asked will be known to be lost.
     const circle = await control<ConstructionService>(peer)
-      .circleOf(request, [...way, { label }])
+      .circleOf(request, [...path, { label }])
       .catch(() => undefined)
     if (circle) return circle
   }

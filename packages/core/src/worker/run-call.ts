@@ -1,6 +1,5 @@
 import { ChannelReader } from '../channel/channel.js'
-import { within } from '../runtime/current-call.js'
-import { replyAcrossNodes } from '../runtime/held-result.js'
+import { replyAcrossNodes } from '../runtime/remote-result-ref.js'
 import type { Semaphore } from '../runtime/semaphore.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
 import type { DeadlockWatch } from './deadlock-watch.js'
@@ -35,7 +34,7 @@ function runInTurn(job: Job, semaphore: Semaphore): Promise<void> | undefined {
   const { call } = job
   try {
     if (!call.isSettled) {
-      const result = within(call, job.run)
+      const result = call.run(job.run)
       if (mayTakeTime(result)) return finish(job, semaphore, result)
       answer(job, result)
     }
@@ -73,7 +72,7 @@ async function finish(job: Job, semaphore: Semaphore, result: unknown): Promise<
       if (call.isCancelled) return
       // A generator that throws has ended by itself.
       isEnded = true
-      const { done, value: item } = await within(call, () => iterator!.next())
+      const { done, value: item } = await call.run(() => iterator!.next())
       if (done) break
       isEnded = false
       call.item(item, subject.replace('the result', 'an item'))
@@ -82,7 +81,7 @@ async function finish(job: Job, semaphore: Semaphore, result: unknown): Promise<
   } catch (error) {
     call.fail(error)
   } finally {
-    if (iterator && !isEnded) await within(call, () => leaveEarly(iterator!))
+    if (iterator && !isEnded) await call.run(() => leaveEarly(iterator!))
     semaphore.holders.delete(call)
     if (hasTurn) semaphore.leave()
   }

@@ -51,6 +51,6 @@ export const networkOfHost: Network = {
       }
       parentPort!.on('message', take)
     })
-    return { endpoint: bound, close: () => ask({ unlisten: number }), wake() {} }
+    return { endpoint: bound, close: () => ask({ unlisten: number }), ref() {} }
   },
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { registeredClass } from '../api/actor.js'
 import { ChannelTable } from '../channel/channel-table.js'
 import { collectGarbage } from '../common/collect-garbage.js'
@@ -7,9 +8,9 @@ import { GraphParts } from '../graph/parts.js'
 import { type ActorRecord, type ActorSpec, STOP, TASK, TASK_OF_SEVERAL, type WorkerFolders } from '../protocol/actor.js'
 import type { WorkerSettings } from '../protocol/boot.js'
 import type { CallerService, ConstructionService, WorkerService } from '../protocol/services.js'
-import { takeHeldBytes } from '../runtime/held-result.js'
 import type { ObjectRef } from '../runtime/ref.js'
 import { fetchArguments } from '../runtime/remote-argument.js'
+import { takeRetainedBytes } from '../runtime/remote-result-ref.js'
 import { type ActorIdentity, Runtime } from '../runtime/runtime.js'
 import { localUrl, WorkingDirectory } from '../runtime/working-directory.js'
 import { type ConnectionManager, ipcEndpoint } from '../transport/connection-manager.js'
@@ -78,7 +79,7 @@ export class Worker {
     this.#settings = settings
     this.#connections = connections
     this.#workerHost = workerHost
-    const duties: WorkerService = {
+    const service: WorkerService = {
       become: (actor) => this.#become(actor),
       equip: (gpus, folders, method) => {
         this.#equip(gpus, folders)
@@ -108,7 +109,7 @@ export class Worker {
       place,
       {
         kind: 'worker',
-        service: duties,
+        service,
         cluster: { clusterId, head, store },
         network: { host, listens },
         actor: () => this.#actor,
@@ -131,9 +132,9 @@ export class Worker {
       const holder = peer.identity.processId
       const requests: ConstructionService = {
         construct: (args) => this.#construct(args),
-        circleOf: async (request, way) => {
+        circleOf: async (request, path) => {
           const call = peer.serving(request)
-          return call && circleOf(call, this.#labelOf(call), way)
+          return call && circleOf(call, this.#labelOf(call), path)
         },
       }
       const served = {
@@ -169,7 +170,7 @@ export class Worker {
   /** Others have let go of all that they held of this process. */
   #heldNoMore(): void {
     // A worker that waits for work allocates nothing, so the results that others have let go of would never be collected.
-    if (takeHeldBytes() > 0) setTimeout(collectGarbage, COLLECT_AFTER).unref()
+    if (takeRetainedBytes() > 0) setTimeout(collectGarbage, COLLECT_AFTER).unref()
     if (this.#isAskedFor) void this.runtime.workerSession.spare().catch(() => {})
     this.#isAskedFor = false
   }
@@ -216,7 +217,7 @@ export class Worker {
   /** Tells the head that a module has been imported, before its code may keep this thread busy. */
   async #imported(what: string): Promise<void> {
     void this.runtime.workerSession.imported(what).catch(() => {})
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
   }
 
   /** Modules register codecs, so that arguments can only be decoded once those of the actor or the task are loaded. */

@@ -1,5 +1,4 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
-import type { IncomingCall } from '../transport/incoming-call.js'
+import { IncomingCall } from '../transport/incoming-call.js'
 
 /** The call that the code asking is part of. */
 export interface CurrentCall {
@@ -7,8 +6,6 @@ export interface CurrentCall {
   /** Aborted when the caller cancelled the call, its deadline passed, or the caller has gone. */
   readonly signal: AbortSignal
 }
-
-const calls = new AsyncLocalStorage<IncomingCall>()
 
 /**
  * The call that this code runs in; undefined outside of one.
@@ -22,7 +19,7 @@ const calls = new AsyncLocalStorage<IncomingCall>()
  * ```
  */
 export function currentCall(): CurrentCall | undefined {
-  const call = calls.getStore()
+  const call = IncomingCall.running
   return (
     call && {
       method: call.method,
@@ -31,14 +28,4 @@ export function currentCall(): CurrentCall | undefined {
       },
     }
   )
-}
-
-/** The request that this code serves; undefined outside of one. */
-export function runningCall(): IncomingCall | undefined {
-  return calls.getStore()
-}
-
-/** Runs a function as part of a call. */
-export function within<T>(call: IncomingCall, run: () => T): T {
-  return calls.run(call, run)
 }

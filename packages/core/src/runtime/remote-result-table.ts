@@ -5,9 +5,9 @@ import type { OwnerService } from '../protocol/services.js'
 import { control } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import type { Peer } from '../transport/peer.js'
-import { HeldResult } from './held-result.js'
 import type { ObjectRef } from './ref.js'
 import type { RemoteValue } from './remote-ref-state.js'
+import { RemoteResultRef } from './remote-result-ref.js'
 import type { Runtime } from './runtime.js'
 
 /** After this many bytes of new results in other processes, garbage is collected: their refs weigh nothing here. */
@@ -22,9 +22,9 @@ export interface Origin {
 }
 
 /** The results of this process's calls that stay with the processes which computed them. */
-export class HeldResults {
+export class RemoteResultTable {
   readonly #refs = new Map<string, WeakRef<ObjectRef<unknown>>>()
-  readonly #collected = new FinalizationRegistry<HeldValue>((value) => value.free())
+  readonly #collected = new FinalizationRegistry<RemoteResultEntry>((value) => value.free())
   readonly #runtime: Runtime
   #newBytes = 0
 
@@ -38,9 +38,9 @@ export class HeldResults {
   }
 
   /** Takes a result as the value of a ref. */
-  adopt(ref: ObjectRef<unknown>, held: HeldResult, origin: Origin): RemoteValue {
+  adopt(ref: ObjectRef<unknown>, held: RemoteResultRef, origin: Origin): RemoteValue {
     const weak = new WeakRef(ref)
-    const value: HeldValue = new HeldValue(held, origin, {
+    const value: RemoteResultEntry = new RemoteResultEntry(held, origin, {
       connect: (location) => this.#runtime.reach(location.holder),
       moved: ({ id }, bytes) => this.#added(id, weak, bytes),
       left: ({ id }) => this.#refs.delete(id),
@@ -72,15 +72,15 @@ interface Keeper {
   freed(): void
 }
 
-class HeldValue implements RemoteValue {
-  #held!: HeldResult
+class RemoteResultEntry implements RemoteValue {
+  #held!: RemoteResultRef
   #peer!: Peer
   #location!: Location
   #isFreed = false
   readonly #origin: Origin
   readonly #keeper: Keeper
 
-  constructor(held: HeldResult, origin: Origin, keeper: Keeper) {
+  constructor(held: RemoteResultRef, origin: Origin, keeper: Keeper) {
     this.#origin = origin
     this.#keeper = keeper
     this.#move(held)
@@ -105,7 +105,7 @@ class HeldValue implements RemoteValue {
   async recover(): Promise<{ readonly value: unknown } | undefined> {
     if (this.#isFreed) throw new ObjectLostError(`the value of the ref ${this.#location.id} was released`)
     const found = await this.#origin.again(this.#location)
-    if (!(found instanceof HeldResult)) return { value: found }
+    if (!(found instanceof RemoteResultRef)) return { value: found }
     if (this.#isFreed) {
       found.ref.release()
       throw new ObjectLostError(`the value of the ref ${this.#location.id} was released`)
@@ -127,7 +127,7 @@ class HeldValue implements RemoteValue {
     this.#origin.done()
   }
 
-  #move(held: HeldResult): void {
+  #move(held: RemoteResultRef): void {
     this.#held = held
     this.#location = held.location
     this.#peer = this.#keeper.connect(this.#location)

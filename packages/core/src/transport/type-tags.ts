@@ -1,10 +1,10 @@
 /**
- * What msgpack has no type for travels as a marked array, `[MARK, kind, ...]`. An array of the user's that begins with
- * the mark's string travels marked itself, so nothing the user sends can be taken for a mark.
+ * What msgpack has no type for travels as a tagged array, `[TYPE_TAG, kind, ...]`. An array of the user's that begins with
+ * the tag's string travels tagged itself, so nothing the user sends can be taken for a tag.
  */
-export const MARK = '\u0000'
+export const TYPE_TAG = '\u0000'
 
-/** The kinds of marked values. */
+/** The kinds of tagged values. */
 export const kinds = {
   reference: 0,
   array: 1,

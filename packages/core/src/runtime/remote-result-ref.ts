@@ -1,8 +1,8 @@
 import type { Location } from '../protocol/location.js'
 import { decode, type Encoded, encode, registerCodec } from '../transport/codec.js'
 import type { ProcessAddress } from '../transport/connection-manager.js'
+import { packedBytes, snapshot } from '../transport/encoded.js'
 import type { IncomingCall } from '../transport/incoming-call.js'
-import { packedBytes, snapshot } from '../transport/wire.js'
 import type { BorrowedRef } from './borrowed-ref.js'
 import { currentRuntime } from './current.js'
 import { ObjectRef } from './ref.js'
@@ -12,7 +12,7 @@ import type { OwnerData } from './ref-codec.js'
 export const LARGE_RESULT = 2 ** 20
 
 /** What is sent in place of a large result: a ref that the process owns which computed it. */
-export class HeldResult {
+export class RemoteResultRef {
   constructor(
     readonly ref: ObjectRef<unknown>,
     readonly bytes: number,
@@ -25,20 +25,20 @@ export class HeldResult {
   }
 }
 
-registerCodec<HeldResult, { ref: ObjectRef<unknown>; bytes: number }>({
-  name: 'troupe.held-result',
-  matches: (value): value is HeldResult => value instanceof HeldResult,
+registerCodec<RemoteResultRef, { ref: ObjectRef<unknown>; bytes: number }>({
+  name: 'troupe.remote-result',
+  matches: (value): value is RemoteResultRef => value instanceof RemoteResultRef,
   encode: ({ ref, bytes }) => ({ ref, bytes }),
-  decode: ({ ref, bytes }) => new HeldResult(ref, bytes),
+  decode: ({ ref, bytes }) => new RemoteResultRef(ref, bytes),
 })
 
 let results = 0
-let heldBytes = 0
+let retainedBytes = 0
 
 /** Bytes of the results that this process has begun to hold since this was asked last. */
-export function takeHeldBytes(): number {
-  const bytes = heldBytes
-  heldBytes = 0
+export function takeRetainedBytes(): number {
+  const bytes = retainedBytes
+  retainedBytes = 0
   return bytes
 }
 
@@ -51,7 +51,7 @@ export function replyAcrossNodes(call: IncomingCall, result: unknown, subject: s
   if (call.isCancelled) return
   if (parts && Array.isArray(result)) {
     call.reply(
-      result.map((item) => heldIfLarge(item, subject)),
+      result.map((item) => retainIfLarge(item, subject)),
       subject,
     )
     return
@@ -59,32 +59,32 @@ export function replyAcrossNodes(call: IncomingCall, result: unknown, subject: s
   const encoded = encode(result, subject, false)
   const bytes = packedBytes(encoded, LARGE_RESULT)
   if (bytes < LARGE_RESULT) call.send(encoded)
-  else call.reply(hold(encoded, bytes), subject)
+  else call.reply(retain(encoded, bytes), subject)
 }
 
-function heldIfLarge(item: unknown, subject: string): unknown {
+function retainIfLarge(item: unknown, subject: string): unknown {
   const encoded = encode(item, subject, false)
   const bytes = packedBytes(encoded, LARGE_RESULT)
-  if (bytes >= LARGE_RESULT) return hold(encoded, bytes)
+  if (bytes >= LARGE_RESULT) return retain(encoded, bytes)
   for (const release of encoded.pins) release()
   return item
 }
 
 /** Keeps a copy of the result: what it was made of may change after the answer. */
-function hold(encoded: Encoded, bytes: number): HeldResult {
+function retain(encoded: Encoded, bytes: number): RemoteResultRef {
   const value = copyOf(encoded)
-  heldBytes += bytes
+  retainedBytes += bytes
   const id = `${currentRuntime().self.processId}:result:${++results}`
-  return new HeldResult(new ObjectRef<unknown>((resolve) => resolve(value), id), bytes)
+  return new RemoteResultRef(new ObjectRef<unknown>((resolve) => resolve(value), id), bytes)
 }
 
 /** A deep copy of what was encoded for another node; lets go of what it pinned. */
 export function copyOf(encoded: Encoded): unknown {
-  const { tree, marked, attachments, pins } = snapshot(encoded)
+  const { tree, tagged, attachments, pins } = snapshot(encoded)
   const kept: Promise<unknown>[] = []
   const own = attachments.map((bytes) => Uint8Array.from(bytes))
   try {
-    return decode(tree, marked, own, false, (until) => kept.push(until))
+    return decode(tree, tagged, own, false, (until) => kept.push(until))
   } finally {
     void Promise.allSettled(kept).then(() => {
       for (const release of pins) release()

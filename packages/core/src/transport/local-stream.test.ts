@@ -1,6 +1,6 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { FrameReader, frameMessage } from './frames.js'
+import { FrameReader, frameMessage } from './local-stream.js'
 
 const frame = fc.uint8Array({ maxLength: 300 })
 const message = fc.record({ bytes: frame, attachments: fc.array(frame, { maxLength: 4 }) })
