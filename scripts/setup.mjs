@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -28,7 +29,13 @@ const steps = [
     says: 'compiling the native addon',
     inputs: () => [...filesUnder(join(root, 'native', 'src')), join(root, 'native', 'CMakeLists.txt')],
     result: 'native/build/Release/troupe.node',
-    command: [join(root, 'native', 'node_modules', '.bin', 'cmake-js'), 'compile', '--directory', join(root, 'native')],
+    command: [
+      join(root, 'native', 'node_modules', '.bin', 'cmake-js'),
+      'compile',
+      ...['--directory', join(root, 'native')],
+      ...['--target', 'troupe'],
+      ...['--parallel', String(availableParallelism())],
+    ],
     needs: ['cmake', 'c++'],
   },
   {
