@@ -31,8 +31,8 @@ export interface Step {
   settings: number[]
   /** The messages with sampled tokens that the first stage takes in before it begins, by their lengths, and the rows that
    * the tokens belong to. */
-  feedCounts: number[]
-  feedRows: number[]
+  feedbackCounts: number[]
+  feedbackRows: number[]
   /** Outputs whose logits are wanted. */
   logits?: number[]
   /** For each output, the token that follows, whose probability is wanted. */
@@ -93,8 +93,8 @@ export function greedyStep(segments: readonly Segment[], window?: number): Step 
     ...layout,
     outputRows: outputs.map(({ segment }) => segments[segment]!.cached.row),
     settings: outputs.flatMap(() => samplingRow({ temperature: 0, topK: 0, topP: 1 }, 0)),
-    feedCounts: [],
-    feedRows: [],
+    feedbackCounts: [],
+    feedbackRows: [],
   }
 }
 

@@ -50,7 +50,8 @@ export interface ShardShape {
   rows: number
 }
 
-const FLOAT_BYTES = 4
+/** Bytes of a number of activations. */
+export const FLOAT_BYTES = 4
 
 /**
  * The shape of a model on disk. Of a Hugging Face directory only config.json is needed if `weights` says what its matrices
@@ -113,11 +114,11 @@ function storedFormats(model: string, config: ModelConfig): FormatOf {
 /** The largest shard of a model that is cut as the layers cut it. */
 export function largestShard(model: ModelShape, tensor: number): ShardShape {
   const ranks = Array.from({ length: tensor }, (_, rank) => partition(model.heads, tensor, rank))
-  const most = (sizes: number[]) => Math.max(...sizes)
+  const largest = (sizes: number[]) => Math.max(...sizes)
   return {
-    heads: most(ranks.map(length)),
-    keyValueHeads: most(ranks.map((heads) => length(keyHeadsOf(heads, model)))),
-    columns: most(
+    heads: largest(ranks.map(length)),
+    keyValueHeads: largest(ranks.map((heads) => length(keyHeadsOf(heads, model)))),
+    columns: largest(
       ranks.map((_, rank) => length(partition(model.intermediateSize, tensor, rank, model.feedForward.block))),
     ),
     rows: Math.ceil(model.vocabularySize / tensor),

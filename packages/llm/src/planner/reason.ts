@@ -4,7 +4,7 @@ import type { Prediction } from './simulate.js'
 import type { Workload } from './workload.js'
 
 /** What parts of a cost are called where it is said what a plan is bound by. */
-const BOUNDS: Record<Exclude<keyof Cost, 'way'>, string> = {
+const BOUNDS: Record<Exclude<keyof Cost, 'scheme'>, string> = {
   compute: 'arithmetic',
   memory: 'reading memory',
   overhead: 'starting operations',
