@@ -147,12 +147,16 @@ export class RemoteClass<C extends Constructor> {
     const places = placesOf(dimensions)
     const { nodeIds } = this.#options
     if (nodeIds && nodeIds.length !== places.length) {
-      throw new InvalidInputError(`nodeIds must name a node for each of ${places.length} members, found ${nodeIds.length}`)
+      throw new InvalidInputError(
+        `nodeIds must name a node for each of ${places.length} members, found ${nodeIds.length}`,
+      )
     }
     const [first] = args
     const argsOf = (typeof first === 'function' ? first : () => args) as (place: MemberPlace) => unknown[]
     const members = places.map((place, index) => (nodeIds ? { ...place, nodeId: nodeIds[index]! } : place))
-    const clients = await this.#start(members, dimensions, (index) => argsOf({ ...places[index]!, size: places.length }))
+    const clients = await this.#start(members, dimensions, (index) =>
+      argsOf({ ...places[index]!, size: places.length }),
+    )
     return new Mesh(
       dimensions,
       places.map((place, index) => ({ ...place, handle: handleOf<InstanceType<C>>(clients[index]!) })),

@@ -34,7 +34,7 @@ export interface EngineOptions {
   deployment?: Deployment
   /** Copies of the model, each on workers of its own, among which requests are divided. Default 1. */
   replicas?: number
-  /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
+  /** The format that matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
   /**
    * How tensor shards send each other what they sum: `float32` by default. `bfloat16` halves the bytes and `int8` quarters
@@ -52,7 +52,7 @@ export interface EngineOptions {
    */
   cacheTokens?: number
   /**
-   * What keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
+   * The type that keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
    * `int8`, in groups of 32 with a scale, little more than a quarter, at a cost to accuracy.
    */
   cacheType?: CacheType

@@ -28,7 +28,12 @@ export class Replica {
   ) {}
 
   /** @param mesh its workers, which have loaded the model */
-  static async start(mesh: Mesh<ModelWorker>, plan: ParallelPlan, scheduler: Scheduler, stepsAhead: number): Promise<Replica> {
+  static async start(
+    mesh: Mesh<ModelWorker>,
+    plan: ParallelPlan,
+    scheduler: Scheduler,
+    stepsAhead: number,
+  ): Promise<Replica> {
     const steps = await graph(
       (step: ObjectRef<Step>) => {
         const results = mesh.members.map(({ handle }) => handle.step(step))
@@ -64,7 +69,7 @@ export class Replica {
     return this.#elapsed + (this.#underWay > 0 ? performance.now() - this.#began : 0)
   }
 
-  /** What the workers of each stage, on average, have spent their time on. */
+  /** The times of each stage's workers, on average. */
   async stageTimes(): Promise<StageTimes[]> {
     const times = await Promise.all(this.mesh.members.map(({ handle }) => handle.statistics()))
     return Array.from({ length: this.plan.pipeline }, (_, stage) => {

@@ -3,7 +3,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import type { Sampling } from './sampler.js'
 
-/** What a request is told of its progress. */
+/** The listener that is told of a request's progress. */
 export interface Listener {
   token(token: number, logits: Float32Array | undefined): void
   /** The log-probabilities of the tokens at some positions of the text. */

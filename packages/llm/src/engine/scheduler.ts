@@ -4,7 +4,7 @@ import { LogitsError, NO_DRAW, NOT_A_NUMBER, samplingRow } from './sampler.js'
 import { CachedSequence } from './sequence.js'
 import { layOut, type Segment, type Step, type StepOutput } from './step.js'
 
-/** What a scheduler has to know of the workers it makes steps for. */
+/** The limits of the workers it makes steps for. */
 export interface SchedulerOptions {
   /** Stages of the pipeline, among which the sequences that decode are divided. */
   stages: number
@@ -16,7 +16,7 @@ export interface SchedulerOptions {
   window?: number | undefined
 }
 
-/** What the workers found in a step, by its outputs. */
+/** The findings of the workers in a step, by its outputs. */
 export interface StepResult {
   /** -1 where none was sampled, and NOT_A_NUMBER where none could be. */
   tokens: number[]

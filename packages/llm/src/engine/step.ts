@@ -1,7 +1,7 @@
 import { samplingRow } from './sampler.js'
 import type { CachedSequence } from './sequence.js'
 
-/** What one step gives the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
+/** The part of a step for the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
 export interface RankStep {
   /** This rank's tokens: ids, positions in the text, and where in the cache their keys and values go. An id of -1 - row is
    * the token that was last sampled for the sequence of that row. */
@@ -12,13 +12,13 @@ export interface RankStep {
   begin: number[]
   end: number[]
   windowBegin: number[]
-  /** What is new in this rank's block tables: row, index, block; row, index, block; … */
+  /** The new entries of this rank's block tables: row, index, block; row, index, block; … */
   blocks: number[]
   /** Indices among this rank's tokens whose logits are wanted. */
   outputs: number[]
 }
 
-/** What one step gives all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
+/** One step of all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
 export interface Step {
   ranks: RankStep[]
   /** For each query, the row of the block tables to look in. */

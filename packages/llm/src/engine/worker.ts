@@ -23,11 +23,11 @@ import type { StepResult } from './scheduler.js'
 import { compileStage, type StepLimits } from './stage-program.js'
 import type { Step } from './step.js'
 
-/** What a worker needs to know about its part in a plan. */
+/** A worker's part in a plan. */
 export interface WorkerSpec {
   /** The model's directory or GGUF file, on every node. */
   model: string
-  /** What weights stored as floats are quantized to. */
+  /** The format that weights stored as floats are quantized to. */
   loadFormat?: LoadFormat
   /** How tensor shards send each other what they sum. */
   communication: Precision
@@ -48,7 +48,7 @@ export interface WorkerSpec {
 /** The groups that workers are in, by the dimensions that have more than one. */
 export type Invitations = Partial<Record<keyof ParallelPlan, Invitation>>
 
-/** What a worker says of itself once it is ready. */
+/** A worker's report of itself once it is ready. */
 export interface WorkerInfo {
   layers: Range
   heads: Range
@@ -57,7 +57,7 @@ export interface WorkerInfo {
 }
 
 /**
- * What a worker of one of several pipeline stages needs to know, for callers that put stages together by themselves and work
+ * The spec of a worker of one of several pipeline stages, for callers that put stages together by themselves and work
  * on one text at a time.
  * @param limits The most tokens of a step, and of the text.
  */
@@ -186,7 +186,7 @@ export class ModelWorker {
     return Tensor.from('float32', [rows, columns], data.subarray(0, rows * columns))
   }
 
-  /** What its runs so far have spent their time on. */
+  /** The time that its runs so far have spent, by what they spent it on. */
   statistics(): ProgramStatistics {
     return this.#program?.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
   }

@@ -10,7 +10,7 @@ import type {
 import type { Groups } from '../parallel/groups.js'
 import type { Weights } from '../weights/weights.js'
 
-/** What a layer needs while it is built: the weights, its worker's place in the plan, and the size of the KV cache. */
+/** The surroundings of a layer while it is built: the weights, its worker's place in the plan, and the size of the KV cache. */
 export interface LayerContext {
   weights: Weights
   groups: Groups

@@ -40,7 +40,7 @@ export function chunkTokensOf({ pipeline }: Pick<ParallelPlan, 'pipeline'>): num
   return pipeline > 1 ? 128 : 256
 }
 
-/** What of a model limits how it can be split. */
+/** The sizes of a model that limit how it can be split. */
 export interface Divisible {
   layers: number
   heads: number

@@ -80,10 +80,12 @@ export function choosePlanOn(
         ...(mapping ? { mapping } : {}),
       },
     )
-  const cacheTokens = request.cacheTokens ?? defaultCacheTokens(cluster, shape, { contextLength, maxSequences, replicas })
+  const cacheTokens =
+    request.cacheTokens ?? defaultCacheTokens(cluster, shape, { contextLength, maxSequences, replicas })
   let found: SearchResult = searchWith(cacheTokens)
   // Where not even a share of the memory is left, one text at a time may still fit.
-  if (!found.chosen && request.cacheTokens === undefined && cacheTokens > contextLength) found = searchWith(contextLength)
+  if (!found.chosen && request.cacheTokens === undefined && cacheTokens > contextLength)
+    found = searchWith(contextLength)
   const { chosen: prediction, infeasible } = found
   if (prediction) {
     const { plan, deployment } = prediction

@@ -8,7 +8,7 @@ import { DEFAULT_MAPPING, type Dimension, withThreads } from './placement.js'
 import { ReplicaSimulation } from './replica-simulation.js'
 import { Simulator } from './simulate.js'
 
-/** What one core reaches where nobody has measured: products of many tokens, and reading the weights of one. */
+/** The rates that one core reaches where nobody has measured: products of many tokens, and reading the weights of one. */
 const CORE = { flops: 1e11, bandwidth: 2e10 }
 const TYPICAL = { promptTokens: 512, outputTokens: 128, cachedTokens: 0 }
 
@@ -41,7 +41,7 @@ export function unmeasuredCluster(nodes: readonly DeclaredNode[]): ClusterSpec {
   }
 }
 
-/** What is asked of a deployment whose plan is given. */
+/** A request for a deployment whose plan is given. */
 export interface DefaultDeploymentRequest extends DeploymentSizes {
   plan: ParallelPlan
   /** 1 by default. */
@@ -64,7 +64,8 @@ export function defaultDeployment(
   request: DefaultDeploymentRequest,
 ): Deployment {
   const { plan, replicas = 1, mapping = DEFAULT_MAPPING, layers, threads, contextLength, maxSequences } = request
-  const cacheTokens = request.cacheTokens ?? defaultCacheTokens(cluster, model, { contextLength, maxSequences, replicas })
+  const cacheTokens =
+    request.cacheTokens ?? defaultCacheTokens(cluster, model, { contextLength, maxSequences, replicas })
   const sizes = { plan, mapping, ...sizesOf(plan, { ...request, cacheTokens }) }
   const simulator = new Simulator(cluster, model, {
     ...TYPICAL,

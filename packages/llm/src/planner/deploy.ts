@@ -9,7 +9,7 @@ import type { Dimension } from './placement.js'
 
 const DIMENSIONS: readonly Dimension[] = ['tensor', 'sequence', 'pipeline']
 
-/** What is asked of a deployment on a cluster that runs. */
+/** A request for a deployment on a cluster that runs. */
 export interface DeploymentRequest extends PlanRequest {
   /** How the model is split; `auto` has the planner choose. One worker by default. */
   plan?: Partial<ParallelPlan> | 'auto'
@@ -35,12 +35,16 @@ export async function deploymentFor(cluster: Cluster, request: DeploymentRequest
   const nodes = (await cluster.nodes()).map(({ host, cpus, resources }) => {
     return { name: host, cpus, memory: resources.memory ?? 0 }
   })
-  return defaultDeployment(unmeasuredCluster(nodes), modelShape(config, () => weightFormat(weights), cacheType), {
-    ...others,
-    ...{ plan, layers, mapping, cacheType },
-    contextLength: Math.min(request.contextLength ?? config.contextLength, config.contextLength),
-    maxSequences: request.maxSequences ?? DEFAULT_SEQUENCES,
-  })
+  return defaultDeployment(
+    unmeasuredCluster(nodes),
+    modelShape(config, () => weightFormat(weights), cacheType),
+    {
+      ...others,
+      ...{ plan, layers, mapping, cacheType },
+      contextLength: Math.min(request.contextLength ?? config.contextLength, config.contextLength),
+      maxSequences: request.maxSequences ?? DEFAULT_SEQUENCES,
+    },
+  )
 }
 
 function checkMapping(mapping: readonly Dimension[]): void {

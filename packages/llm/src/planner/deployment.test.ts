@@ -89,7 +89,8 @@ function checkSpans(cluster: ClusterSpec, deployment: Deployment, order?: readon
           })
           return from!.node !== to.node
         })
-        if (crosses && !sendsBetween) throw new Error(`stage ${stage} sends to another node: ${JSON.stringify(deployment)}`)
+        if (crosses && !sendsBetween)
+          throw new Error(`stage ${stage} sends to another node: ${JSON.stringify(deployment)}`)
       }
     }
   }

@@ -59,7 +59,7 @@ export interface CacheSizes {
   blocks: number
 }
 
-/** What users may ask of the sizes of a deployment. */
+/** The sizes of a deployment that users may ask for. */
 export interface DeploymentSizes {
   /** The most tokens of a prompt and its answer. */
   contextLength: number

@@ -3,7 +3,7 @@ import { allGather, allReduce, allToAll, type Links, message, type Span, slowest
 import type { ModelShape, ShardShape, WeightFormat } from './model-shape.js'
 import type { StagePlace } from './placement.js'
 
-/** What one step gives the ranks of a stage, over all of its sequences. */
+/** The work that one step gives the ranks of a stage, over all of its sequences. */
 export interface StepShape {
   tokens: number
   /** Tokens that the next token is wanted after. */

@@ -20,7 +20,7 @@ export interface WeightFormat {
   block: number
 }
 
-/** What of a model decides how long it computes, and how much memory it takes. */
+/** The sizes of a model that decide how long it computes, and how much memory it takes. */
 export interface ModelShape {
   layers: number
   hiddenSize: number
@@ -42,7 +42,7 @@ export interface ModelShape {
   cacheBytes: number
 }
 
-/** What one of `tensor` shards has at most: of heads, feed-forward columns and vocabulary rows. */
+/** The largest part that one of `tensor` shards has: of heads, feed-forward columns and vocabulary rows. */
 export interface ShardShape {
   heads: number
   keyValueHeads: number

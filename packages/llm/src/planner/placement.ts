@@ -115,7 +115,7 @@ function hostOf(group: NodeGroup, workersPerNode: number, first: number): Host {
   return { group, first, slots: workersPerNode, coresPerWorker: cores > 1 ? Math.floor(cores) : cores }
 }
 
-/** What is still free: whole nodes of the groups, in order, and slots of one begun. */
+/** The places that are still free: whole nodes of the groups, in order, and slots of one begun. */
 class Cursor {
   index = 0
   /** Free nodes of the current group, the begun one not counted. */
@@ -215,7 +215,9 @@ function take(
     cursor.nodes -= whole.nodes * count
     cursor.slots = 0
     const unit = workersByNode(found, sizes)
-    return joined(Array.from({ length: count * unit.length }, (_, i) => shareOf(host, node + i, unit[i % unit.length]!)))
+    return joined(
+      Array.from({ length: count * unit.length }, (_, i) => shareOf(host, node + i, unit[i % unit.length]!)),
+    )
   }
   const fromBegun = Math.min(begun, count)
   const shares = fromBegun > 0 ? [shareOf(host, node - 1, workers * fromBegun)] : []

@@ -128,7 +128,7 @@ export class ReplicaSimulation {
     return balance(layers, this.#loads(1 / prefill, 1 / decode, room))
   }
 
-  /** What stages cost of so many prompts and of so many steps that decode. */
+  /** The costs of stages for so many prompts and of so many steps that decode. */
   #loads(prefills: number, decodes: number, room: readonly number[]): StageLoad[] {
     return this.stages.map((stage, index) => {
       const unit = this.#unit(stage)
@@ -198,7 +198,7 @@ export class ReplicaSimulation {
     return kind === 'decode' ? decodeStep(this.context.workload, this.#batch) : this.#chunks[kind]
   }
 
-  /** What a stage has besides layers: the embedding, the head. */
+  /** The cost of what a stage has besides layers: the embedding, the head. */
   #extra(unit: UnitCosts, index: number, kind: StepKind): Cost {
     const embedding = { first: unit.embedFirst, rest: unit.embedRest, decode: unit.embedDecode }[kind]
     const cost = index === 0 ? embedding : FREE

@@ -1,7 +1,7 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { grandTeton, llama405B } from '../testing/context-parallelism-paper.js'
 import { clusters, models, workloads } from '../testing/clusters.js'
+import { grandTeton, llama405B } from '../testing/context-parallelism-paper.js'
 import { type ClusterSpec, countDevices } from './cluster.js'
 import type { ModelShape } from './model-shape.js'
 import { score, searchPlans } from './search.js'

@@ -12,7 +12,7 @@ import {
 } from './simulate.js'
 import type { Workload } from './workload.js'
 
-/** What the search may choose. */
+/** The choices that a search has. */
 export interface SearchOptions extends Pick<SimulatorOptions, 'sizes' | 'threads'> {
   /** The dimension whose ranks are closest together first; tensor, sequence, pipeline by default. */
   mapping?: readonly Dimension[]
@@ -24,7 +24,7 @@ export interface SearchOptions extends Pick<SimulatorOptions, 'sizes' | 'threads
   reorders?: boolean
 }
 
-/** What a search found. */
+/** The plans that a search found. */
 export interface SearchResult {
   /** The plan to use; undefined if none fits. */
   chosen: Prediction | undefined
@@ -70,7 +70,7 @@ export function searchPlans(
   return { chosen: choose(fitting, workload), fitting, infeasible }
 }
 
-/** What is to be as small as can be: seconds a request, or seconds an output token. */
+/** The figure that is to be as small as can be: seconds a request, or seconds an output token. */
 export function score(prediction: Prediction, { objective }: Workload): number {
   return objective === 'latency' ? prediction.requestSeconds : 1 / prediction.throughput
 }

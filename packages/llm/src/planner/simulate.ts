@@ -25,7 +25,7 @@ export interface Prediction {
   replicas: number
   mapping: readonly Dimension[]
   workers: number
-  /** What is predicted, as an engine executes it. */
+  /** The deployment that is predicted, as an engine executes it. */
   deployment: Deployment
   /** Stages of the slowest replica. */
   stages: StagePrediction[]
@@ -58,7 +58,7 @@ export function isInfeasible(outcome: Prediction | InfeasiblePlan): outcome is I
   return 'reason' in outcome
 }
 
-/** What of a simulated deployment is not left to the workload. */
+/** The parts of a simulated deployment that are not left to the workload. */
 export interface SimulatorOptions {
   /** By default, room for as many requests as are in progress at a time. */
   sizes?: Partial<DeploymentSizes> | undefined
@@ -116,7 +116,8 @@ export class Simulator {
     const found = this.place(plan, countReplicas(deployment), mapping)
     const threads = replicas[0]?.shares[0]?.threads ?? 1
     const places = [found, found && withThreads(found, threads)].find((places) => isPlaced(replicas, places))
-    if (!places) throw new InvalidInputError('the deployment places its workers in another way than a plan is placed here')
+    if (!places)
+      throw new InvalidInputError('the deployment places its workers in another way than a plan is placed here')
     const prediction = this.#predict(deployment, places, (group) => replicas[group]!.layers)
     if (typeof prediction !== 'string') return prediction
     throw new InvalidInputError(`the deployment does not fit this cluster: ${prediction}`)
