@@ -105,10 +105,12 @@ export class Engine {
     private readonly replicas: readonly Replica[],
   ) {}
 
+  /** How the model is split. */
   get plan(): ParallelPlan {
     return this.deployment.plan
   }
 
+  /** The most tokens of a prompt and its answer. */
   get contextLength(): number {
     return this.deployment.contextLength
   }

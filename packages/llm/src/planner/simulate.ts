@@ -85,7 +85,7 @@ export class Simulator {
     return this.options.order?.map((index) => nodes[index]!) ?? nodes
   }
 
-  /** Where the workers of so many replicas are; undefined if there are not enough devices. */
+  /** Where the workers of so many replicas are; undefined if there are not enough devices. @internal */
   place(plan: ParallelPlan, replicas: number, mapping: readonly Dimension[]): ReplicaPlace[] | undefined {
     return place(this.cluster, plan, replicas, mapping, this.options.order)
   }
