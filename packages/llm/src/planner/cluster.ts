@@ -20,7 +20,7 @@ export interface Device {
   operation: number
 }
 
-/** What connects two devices. */
+/** The connection of two devices. */
 export interface Link {
   /** Seconds that a message takes beyond what its bytes do. */
   latency: number

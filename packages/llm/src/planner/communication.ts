@@ -6,7 +6,7 @@ export interface Span {
   perNode: number
 }
 
-/** What connects the ranks of a group. */
+/** The links that connect the ranks of a group. */
 export interface Links {
   /** Between ranks of one node. */
   inside: Link
@@ -49,7 +49,7 @@ export function message(bytes: number, link: Link): number {
   return link.latency + bytes / link.bandwidth
 }
 
-/** What a rank has of the links that its group's slowest messages take, when all ranks send. */
+/** A rank's share of the links that its group's slowest messages take, when all ranks send. */
 export function slowest(span: Span, links: Links): Link {
   return span.nodes > 1 ? among(links, span.perNode) : links.inside
 }
