@@ -1,6 +1,6 @@
 export { type Calibration, calibrate } from './calibration/calibrate.js'
 export { type ChosenPlan, choosePlan, type PlanRequest } from './choose-plan.js'
-export { type ClusterSpec, countDevices, type Device, type Link, type NodeGroup, type Rate } from './cluster.js'
+export { type ClusterSpec, countDevices, type DeviceSpec, type LinkSpec, type NodeGroup, type Rate } from './cluster.js'
 export { checkFormats, readClusterFile } from './cluster-file.js'
 export { type DeploymentRequest, deploymentFor } from './deploy.js'
 export {
