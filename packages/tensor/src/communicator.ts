@@ -5,11 +5,12 @@ import {
   type RankAddress,
 } from '@troupe/native'
 import { collective } from './collective-error.js'
+import { CollectiveShapes, type Rows } from './collective-shapes.js'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
 import { shown } from './elements.js'
-import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
+import { type Device, gpuOf, Tensor } from './tensor.js'
 
-export type { RankAddress }
+export type { RankAddress, Rows }
 
 /** Which rank of which group a communicator is. */
 export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
@@ -34,9 +35,6 @@ export interface Registration {
   /** Ends the registration. */
   release(): Promise<void>
 }
-
-/** The ranks' shares of a tensor, as the first dimension of each. */
-export type Rows = readonly number[]
 
 /**
  * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once
@@ -64,6 +62,7 @@ export class Communicator {
   readonly size: number
   readonly name: string
   readonly #options: CommunicatorOptions
+  readonly #shapes: CollectiveShapes
   #batch: CollectiveRequest[] | undefined
   #splits = 0
   #registrations = 0
@@ -74,6 +73,7 @@ export class Communicator {
     this.size = options.size
     this.name = options.name
     this.#options = options
+    this.#shapes = new CollectiveShapes(options)
   }
 
   /** Where the other ranks reach this one. */
@@ -88,7 +88,7 @@ export class Communicator {
 
   /** Reduces a tensor over all ranks: in place, or into `output`. */
   allReduce(tensor: Reducible, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
-    this.#expectAlike('all-reduce', tensor, output)
+    this.#shapes.expectAlike('all-reduce', tensor, output)
     return this.#run({
       kind: 'allReduce',
       type: tensor.dtype,
@@ -100,8 +100,8 @@ export class Communicator {
 
   /** Reduces a tensor over all ranks into the root's `output`, by default the root's tensor itself. */
   reduce(tensor: Reducible, root: number, { reduction = 'sum', output = tensor }: ReduceOptions = {}): Promise<void> {
-    this.#expectAlike('reduce', tensor, output)
-    const common = { kind: 'reduce', type: tensor.dtype, reduction, root: this.#known(root) } as const
+    this.#shapes.expectAlike('reduce', tensor, output)
+    const common = { kind: 'reduce', type: tensor.dtype, reduction, root: this.#shapes.known(root) } as const
     return this.#run({ ...common, input: tensor.operand, output: this.rank === root ? output.operand : undefined })
   }
 
@@ -114,7 +114,7 @@ export class Communicator {
     own: Reducible,
     { reduction = 'sum', rows }: { reduction?: Reduction; rows?: Rows } = {},
   ): Promise<void> {
-    const sizes = this.#shares('reduce-scatter', own, rows ?? this.#evenRows('reduce-scatter', all), all)
+    const sizes = this.#shapes.shares('reduce-scatter', own, rows ?? this.#shapes.evenRows('reduce-scatter', all), all)
     return this.#run({
       kind: 'reduceScatter',
       type: all.dtype,
@@ -128,7 +128,7 @@ export class Communicator {
   /** Gives every rank the root's elements, in place. */
   broadcast(tensor: Tensor, root: number): Promise<void> {
     const { operand } = tensor
-    const common = { kind: 'broadcast', type: elementType(tensor), root: this.#known(root) } as const
+    const common = { kind: 'broadcast', type: elementType(tensor), root: this.#shapes.known(root) } as const
     return this.#run({ ...common, input: operand, output: operand })
   }
 
@@ -138,19 +138,19 @@ export class Communicator {
    * @param rows The first dimension of each rank's.
    */
   allGather(own: Tensor, rows: Rows, all: Tensor): Promise<void> {
-    const sizes = this.#shares('all-gather', own, rows, all)
+    const sizes = this.#shapes.shares('all-gather', own, rows, all)
     return this.#run({ kind: 'allGather', type: elementType(own), sizes, input: own.operand, output: all.operand })
   }
 
   /** Collects the ranks' tensors as allGather does, at the root alone, which gives `all`. */
   gather(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
-    const sizes = this.#shares('gather', own, rows, this.#atRoot('gather', root, all))
+    const sizes = this.#shapes.shares('gather', own, rows, this.#shapes.atRoot('gather', root, all))
     return this.#run({ kind: 'gather', type: elementType(own), sizes, root, input: own.operand, output: all?.operand })
   }
 
   /** Gives each rank, in `own`, its rows of what the root holds in `all`. */
   scatter(own: Tensor, rows: Rows, root: number, all?: Tensor): Promise<void> {
-    const sizes = this.#shares('scatter', own, rows, this.#atRoot('scatter', root, all))
+    const sizes = this.#shapes.shares('scatter', own, rows, this.#shapes.atRoot('scatter', root, all))
     return this.#run({ kind: 'scatter', type: elementType(own), sizes, root, input: all?.operand, output: own.operand })
   }
 
@@ -163,10 +163,10 @@ export class Communicator {
     received: Tensor,
     { rows, receivedRows }: { rows?: Rows; receivedRows?: Rows } = {},
   ): Promise<void> {
-    this.#expectDtype('all-to-all', sent, received)
-    const sizes = this.#rowBytes('all-to-all', rows ?? this.#evenRows('all-to-all', sent), sent)
-    const even = receivedRows ?? this.#evenRows('all-to-all', received)
-    const receiveSizes = this.#rowBytes('all-to-all', even, received)
+    this.#shapes.expectDtype('all-to-all', sent, received)
+    const sizes = this.#shapes.rowBytes('all-to-all', rows ?? this.#shapes.evenRows('all-to-all', sent), sent)
+    const even = receivedRows ?? this.#shapes.evenRows('all-to-all', received)
+    const receiveSizes = this.#shapes.rowBytes('all-to-all', even, received)
     const kind = 'allToAll'
     return this.#run({
       kind,
@@ -180,12 +180,17 @@ export class Communicator {
 
   /** Sends a tensor's elements to a rank, which must be receiving as many of the same dtype. */
   send(to: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'send', type: elementType(tensor), peer: this.#other(to), input: tensor.operand })
+    return this.#run({ kind: 'send', type: elementType(tensor), peer: this.#shapes.other(to), input: tensor.operand })
   }
 
   /** Receives a tensor's elements, in place, from a rank. */
   receive(from: number, tensor: Tensor): Promise<void> {
-    return this.#run({ kind: 'receive', type: elementType(tensor), peer: this.#other(from), output: tensor.operand })
+    return this.#run({
+      kind: 'receive',
+      type: elementType(tensor),
+      peer: this.#shapes.other(from),
+      output: tensor.operand,
+    })
   }
 
   /** Settles once every rank has called it. */
@@ -278,7 +283,7 @@ export class Communicator {
     return Promise.resolve()
   }
 
-  /** What every rank gives, in rank order. */
+  /** Gives the values of every rank, in rank order. */
   async #exchange<T>(own: T): Promise<T[]> {
     const bytes = Buffer.from(JSON.stringify(own))
     const lengths = Tensor.zeros('int32', [this.size, 1], { memory: 'private' })
@@ -297,71 +302,6 @@ export class Communicator {
   #ones(): number[] {
     return Array(this.size).fill(1)
   }
-
-  #evenRows(operation: string, all: Tensor): Rows {
-    const rows = all.shape[0] ?? 1
-    if (rows % this.size !== 0) {
-      throw new RangeError(
-        `${operation} in group '${this.name}': ${rows} rows do not divide evenly among ${this.size} ranks`,
-      )
-    }
-    return Array(this.size).fill(rows / this.size)
-  }
-
-  /** The bytes of each rank's share of `all`, this rank's being `own`; where there is no `all`, `own` tells a row's bytes. */
-  #shares(operation: string, own: Tensor, rows: Rows, all: Tensor | undefined): number[] {
-    if (all) this.#expectDtype(operation, own, all)
-    const sizes = this.#rowBytes(operation, rows, all ?? own, all ? undefined : rows[this.rank])
-    if (sizes[this.rank] === own.byteLength) return sizes
-    const expected = `expected ${rows[this.rank]} rows of ${sizes[this.rank]} bytes together`
-    throw new RangeError(`${operation} in group '${this.name}': ${expected}, found a tensor of [${own.shape}]`)
-  }
-
-  /** The bytes of each rank's rows of a tensor that has `total` rows. */
-  #rowBytes(operation: string, rows: Rows, tensor: Tensor, total = rows.reduce((a, b) => a + b, 0)): number[] {
-    const found = tensor.shape[0] ?? 1
-    if (
-      rows.length !== this.size ||
-      !rows.every((count) => Number.isSafeInteger(count) && count >= 0) ||
-      total !== found
-    ) {
-      const expected = `expected ${found} rows divided among ${this.size} ranks`
-      throw new RangeError(`${operation} in group '${this.name}': ${expected}, found [${rows}]`)
-    }
-    // A rank without rows and without `all` cannot tell a row's bytes, and need not: nothing of it moves.
-    const rowBytes = found === 0 ? rowBytesOf(tensor) : tensor.byteLength / found
-    return rows.map((count) => count * rowBytes)
-  }
-
-  #expectAlike(operation: string, input: Tensor, output: Tensor): void {
-    this.#expectDtype(operation, input, output)
-    if (input.size === output.size) return
-    const found = `found [${output.shape}] for [${input.shape}]`
-    throw new RangeError(`${operation} in group '${this.name}': expected an output of the input's size, ${found}`)
-  }
-
-  #expectDtype(operation: string, input: Tensor, output: Tensor): void {
-    if (input.dtype === output.dtype) return
-    const found = `found ${input.dtype} and ${output.dtype}`
-    throw new RangeError(`${operation} in group '${this.name}': expected tensors of one dtype, ${found}`)
-  }
-
-  #atRoot(operation: string, root: number, all: Tensor | undefined): Tensor | undefined {
-    if (this.#known(root) === this.rank && !all) {
-      throw new RangeError(`${operation} in group '${this.name}': the root, rank ${root}, must give the whole tensor`)
-    }
-    return all
-  }
-
-  #other(rank: number): number {
-    if (this.#known(rank) !== this.rank) return rank
-    throw new RangeError(`group '${this.name}': rank ${rank} cannot send to itself or receive from itself`)
-  }
-
-  #known(rank: number): number {
-    if (Number.isInteger(rank) && rank >= 0 && rank < this.size) return rank
-    throw new RangeError(`group '${this.name}' has ranks 0 to ${this.size - 1}; found ${rank}`)
-  }
 }
 
 /** How a reduction is done. */
@@ -374,9 +314,4 @@ export interface ReduceOptions {
 /** Blocks of quantized numbers are carried as their bytes. */
 function elementType({ dtype }: Tensor): CollectiveRequest['type'] {
   return isQuantized(dtype) ? 'uint8' : dtype
-}
-
-/** Bytes of one entry of the first dimension. */
-function rowBytesOf(tensor: Tensor): number {
-  return bytesOf(tensor.dtype, [1, ...tensor.shape.slice(1)])
 }

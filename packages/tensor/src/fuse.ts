@@ -102,7 +102,7 @@ function groupByInput(steps: readonly Step[]): Step[] {
   return grouped
 }
 
-/** What a product reads. */
+/** The inputs of a product. */
 function readsOf({ x, products }: FusedLinear): Value[] {
   const values = products.flatMap(({ matrix, up, residual }) => {
     return [matrix.weight, matrix.bias, up?.weight, up?.bias, residual]

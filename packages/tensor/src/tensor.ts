@@ -23,7 +23,7 @@ const mapped = new WeakSet<Storage>()
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
 
-/** What another process of the host needs to map a tensor. */
+/** The handle by which another process of the host maps a tensor. */
 export interface TensorHandle {
   dtype: DataType
   shape: number[]
@@ -233,7 +233,7 @@ export class Tensor<T extends DataType = DataType> {
     return this.memory
   }
 
-  /** What another process of this host can map this tensor by; undefined for private memory. */
+  /** The handle by which another process of this host can map this tensor; undefined for private memory. */
   get handle(): TensorHandle | undefined {
     const memory = this.memory.handle
     return memory && { dtype: this.dtype, shape: [...this.shape], offset: this.offset, memory }

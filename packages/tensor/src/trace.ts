@@ -74,11 +74,11 @@ export interface CompileOptions {
 
 /** The same where the tokens of each sequence, and their queries, are divided among the ranks of a group. */
 export interface SharedAttentionBatch {
-  /** What the queries of all ranks see on this one. */
+  /** The cached tokens that the queries of all ranks attend to on this one. */
   own: AttentionBatch
   /** [ranks] How many of the queries each rank gives; queries are listed rank by rank. */
   counts: Value
-  /** What each query sees on every rank, as gatherSpans() gives it. */
+  /** The spans that each query attends to on every rank, as gatherSpans() gives it. */
   spans: Value
 }
 

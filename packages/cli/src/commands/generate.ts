@@ -100,31 +100,22 @@ export const generate = command({
     else if (layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
     const tokenizer = await tokenizerOf(model, options.tokens !== undefined)
     const sent = communication(options.communication)
-    const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
+    const stored = loadFormat(options.weights)
     const prompt = await promptOf(options, tokenizer)
     checkPrompt(prompt, config.contextLength, config.vocabularySize)
     const contextLength = Math.min(config.contextLength, prompt.length + options['max-tokens'])
 
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
-      const request = {
-        model,
-        contextLength,
-        promptTokens: prompt.length,
-        outputTokens: options['max-tokens'],
-        ...stored,
+      const sizes = {
+        ...{ contextLength, maxSequences: 1, ...cacheType(options['cache-type']) },
+        ...(options.threads === undefined ? {} : { threads: options.threads }),
       }
-      const split = isAuto ? await choosePlan(cluster, request) : { plan: given, ...(layers ? { layers } : {}) }
-      const threads = options.threads === undefined ? {} : { threads: options.threads }
-      const engine = await Engine.start(cluster, {
-        model,
-        ...split,
-        ...sent,
-        contextLength,
-        maxSequences: 1,
-        ...stored,
-        ...threads,
-      })
+      const expected = { promptTokens: prompt.length, outputTokens: options['max-tokens'] }
+      const split = isAuto
+        ? { deployment: (await choosePlan(cluster, { model, ...stored, ...sizes, ...expected })).deployment }
+        : { plan: given, ...(layers ? { layers } : {}), ...sizes }
+      const engine = await Engine.start(cluster, { model, ...split, ...sent, ...stored })
       const asked: GenerateOptions = {
         maxTokens: options['max-tokens'],
         temperature: options.temperature,

@@ -60,7 +60,8 @@ export const plan = command({
     if (options.cluster !== undefined && (options.address !== undefined || options.recalibrate)) {
       throw new InvalidInputError('--cluster takes a file in place of a cluster that runs; leave --address out')
     }
-    const shape = readModelShape(model, loadFormat(options.weights).weights, cacheType(options['cache-type']).cacheType)
+    const cache = cacheType(options['cache-type'])
+    const shape = readModelShape(model, loadFormat(options.weights).weights, cache.cacheType)
     const workload: Workload = {
       promptTokens: options.prompt,
       outputTokens: options.output,
@@ -75,7 +76,7 @@ export const plan = command({
         ? await measured(options.address, shape, options.recalibrate)
         : { cluster: readClusterFile(options.cluster), path: options.cluster }
     checkFormats(cluster, shape, path)
-    const result = searchPlans(cluster, shape, workload, { mapping })
+    const result = searchPlans(cluster, shape, workload, { mapping, sizes: cache })
     show(options.json, planJson(shape, workload, result), () => planReport(result, workload))
     if (!result.chosen) process.exitCode = 1
   },

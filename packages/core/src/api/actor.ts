@@ -112,6 +112,7 @@ export class RemoteClass<C extends Constructor> {
    * @throws ActorDiedError if its process does not start; what the constructor throws otherwise
    */
   async spawn(...args: RemoteArguments<ConstructorParameters<C>>): Promise<Handle<InstanceType<C>>> {
+    if (this.#options.nodeIds) throw new InvalidInputError('nodeIds are for the members of a mesh; give nodeId')
     const [client] = await this.#start([{}], undefined, () => args)
     return handleOf(client!)
   }
@@ -144,13 +145,22 @@ export class RemoteClass<C extends Constructor> {
       | [(place: MemberPlace) => RemoteArguments<ConstructorParameters<C>>]
   ): Promise<Mesh<InstanceType<C>>> {
     const places = placesOf(dimensions)
+    const { nodeIds } = this.#options
+    if (nodeIds && nodeIds.length !== places.length) {
+      throw new InvalidInputError(
+        `nodeIds must name a node for each of ${places.length} members, found ${nodeIds.length}`,
+      )
+    }
     const [first] = args
     const argsOf = (typeof first === 'function' ? first : () => args) as (place: MemberPlace) => unknown[]
-    const clients = await this.#start(places, dimensions, (index) => argsOf({ ...places[index]!, size: places.length }))
-    const members = places.map(({ coordinates, rank }, index) => {
-      return { coordinates, rank, handle: handleOf<InstanceType<C>>(clients[index]!) }
-    })
-    return new Mesh(dimensions, members)
+    const members = places.map((place, index) => (nodeIds ? { ...place, nodeId: nodeIds[index]! } : place))
+    const clients = await this.#start(members, dimensions, (index) =>
+      argsOf({ ...places[index]!, size: places.length }),
+    )
+    return new Mesh(
+      dimensions,
+      places.map((place, index) => ({ ...place, handle: handleOf<InstanceType<C>>(clients[index]!) })),
+    )
   }
 
   async #start(

@@ -23,6 +23,8 @@ export interface MethodGroup<T> {
 /** How an actor is spawned. */
 // biome-ignore lint/suspicious/noExplicitAny: without a class, methods of any name
 export interface SpawnOptions<T = any> extends PlaceOptions {
+  /** The node of each member of a mesh, in the order of their ranks, in place of a `nodeId` for all of them. */
+  readonly nodeIds?: readonly string[]
   /** Names the actor and its process; no two living actors of a namespace may be given the same name. */
   readonly name?: string
   /** Where the name is looked up; by default the namespace that the driver connected with. */
@@ -80,6 +82,7 @@ const ownOfProcess = [
   'logPrefix',
   'resources',
   'nodeId',
+  'nodeIds',
   'labels',
   'placementGroup',
 ] as const satisfies (keyof SpawnOptions)[]

@@ -157,10 +157,11 @@ export class ActorLauncher {
     this.actors.onNode(actor, grant?.node.id)
   }
 
-  #demandOf({ id, name, driver, owner, member, preferred, request: { place } }: Actor): Demand {
+  #demandOf({ id, name, driver, owner, member, preferred, request: { place, members } }: Actor): Demand {
     const { bundle, bundles = 1, ...where } = place
     const own = bundle && { group: bundle.group, index: bundle.index + (member % bundles) }
-    return { what: name, actor: id, driver, owner, preferred, ...where, bundle: own }
+    const nodeId = members[member]?.nodeId ?? where.nodeId
+    return { what: name, actor: id, driver, owner, preferred, ...where, nodeId, bundle: own }
   }
 
   /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */

@@ -122,6 +122,17 @@ test.serial('actors spread over two nodes, and call each other over TCP', async 
   const mesh = await RemoteCounter.spawnMesh({ pipeline: 2, tensor: 2 })
   const places = (await mesh.call('where')).map(({ value }) => value?.nodeId)
   t.deepEqual(places, [nodes[0]?.id, nodes[0]?.id, nodes[1]?.id, nodes[1]?.id])
+  const chosen = [1, 0, 1].map((index) => nodes[index]!.id)
+  const placed = await RemoteCounter.options({ nodeIds: chosen }).spawnMesh({ member: 3 })
+  t.deepEqual(
+    (await placed.call('where')).map(({ value }) => value?.nodeId),
+    chosen,
+    'a mesh is where its members were asked for',
+  )
+  await placed.stop()
+  const few = RemoteCounter.options({ nodeIds: chosen })
+  await t.throwsAsync(() => few.spawnMesh({ member: 2 }), { message: /nodeIds must name a node for each of 2 members/ })
+  await t.throwsAsync(() => few.spawn(), { message: /nodeIds are for the members of a mesh/ })
   const probe = await RemoteProbe.options({ nodeId: nodes[0]!.id }).spawn()
   t.is(await probe.addThrough(mesh.at({ pipeline: 1, tensor: 1 }), 5), 5)
   t.deepEqual(await probe.echo(new Float32Array(50_000).fill(2)), new Float32Array(50_000).fill(2))

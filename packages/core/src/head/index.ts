@@ -1,11 +1,11 @@
-import { JoinedNode, type NodeOptions } from '../node/node.js'
+import type { JoinedNode, NodeOptions } from '../node/node.js'
 import { listenAddress, parseAddress } from '../protocol/address.js'
 import { checkResources } from '../protocol/resources.js'
 import { programName } from '../protocol/running-clusters.js'
 import { HEAD_TITLE, NODE_TITLE } from '../protocol/title.js'
 import { headSecret } from '../protocol/token.js'
 import { randomId } from '../transport/connection-manager.js'
-import { Head } from './head.js'
+import type { Head } from './head.js'
 
 export { memoryOfHost } from '../common/host-memory.js'
 export { type RunningCluster, runningClusters } from '../protocol/running-clusters.js'
@@ -31,6 +31,8 @@ export async function startHead(
   const ids = { clusterId: randomId(), nodeId: randomId(), processId: randomId() }
   const program = { name: programName(), pid: process.pid }
   const { host, port } = listen
+  // Most who import this only ask which clusters run.
+  const { Head } = await import('./head.js')
   return Head.start({ ...ids, secret, program, listen: { host: await listenAddress(host), port }, ...node })
 }
 
@@ -45,5 +47,6 @@ export async function startHead(
  */
 export async function joinHead(address: string, host: string, options: NodeOptions = {}): Promise<JoinedNode> {
   process.title = NODE_TITLE
+  const { JoinedNode } = await import('../node/node.js')
   return JoinedNode.join(parseAddress(address), await listenAddress(host), options)
 }

@@ -1,5 +1,5 @@
 import type { ChildProcess } from 'node:child_process'
-import { WebSocket } from 'ws'
+import { createRequire } from 'node:module'
 import type { Stack } from '../protocol/listing.js'
 
 /**
@@ -10,6 +10,8 @@ export const STACK_FLAGS = ['--inspect-port=127.0.0.1:0', '--inspect-publish-uid
 
 /** Milliseconds that the main thread has to let the inspector in; one that is short of CPU needs some. */
 const PATIENCE = 10_000
+
+const require = createRequire(import.meta.url)
 
 const URL_NAME = 'troupe-stack'
 const READ = `(() => {
@@ -90,6 +92,8 @@ export class StackProbe {
   }
 
   #visit(url: string): void {
+    // Few processes are ever asked.
+    const { WebSocket } = require('ws') as typeof import('ws')
     const socket = new WebSocket(url)
     const evaluate = (id: number, expression: string) => {
       socket.send(JSON.stringify({ id, method: 'Runtime.evaluate', params: { expression } }))
@@ -99,7 +103,7 @@ export class StackProbe {
       evaluate(1, READ)
       evaluate(2, CLOSE)
     })
-    socket.on('message', (data) => {
+    socket.on('message', (data: unknown) => {
       const { id, result } = JSON.parse(String(data))
       if (id === 1) this.#found = stackOf(String(result?.result?.value))
     })

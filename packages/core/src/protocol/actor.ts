@@ -83,6 +83,8 @@ export interface ProcessSettings {
 export interface MemberRequest {
   readonly coordinates?: Coordinates
   readonly rank?: number
+  /** The node it must run on; left out, where its spawn's place says. */
+  readonly nodeId?: string
 }
 
 /** What a spawn asks the head for. */

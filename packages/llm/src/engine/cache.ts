@@ -1,3 +1,5 @@
+import { blocksFor } from '../planner/deployment.js'
+
 /**
  * Hands out the blocks of the KV cache that each sequence rank holds. Blocks are reserved before they are taken, so that a
  * sequence that has begun can always go on.
@@ -23,8 +25,7 @@ export class BlockPool {
 
   /** Blocks that a sequence of so many tokens may need on a rank. Ranks hold as many tokens each, give or take one. */
   blocksFor(tokens: number): number {
-    const most = this.ranks === 1 ? tokens : Math.ceil(tokens / this.ranks) + 1
-    return Math.ceil(most / this.blockTokens)
+    return blocksFor(tokens, this.ranks, this.blockTokens)
   }
 
   /** Reserves blocks on every rank; false if there are too few. */

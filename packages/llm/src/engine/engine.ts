@@ -1,41 +1,40 @@
 import { resolve } from 'node:path'
-import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
-import { type CacheType, cacheBytes, type Precision } from '@troupe/tensor'
+import type { Cluster } from '@troupe/core'
+import type { CacheType, Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
-import { checkPlan, chunkTokensOf, type Plan } from '../parallel/plan.js'
-import { choosePlan } from '../planner/choose-plan.js'
-import { DEFAULT_CACHE_TYPE } from '../planner/model-shape.js'
-import { stageLayers } from '../planner/stage-layers.js'
+import type { ParallelPlan } from '../parallel/plan.js'
+import { deploymentFor } from '../planner/deploy.js'
+import type { Deployment } from '../planner/deployment.js'
+import type { Dimension } from '../planner/placement.js'
 import type { LoadFormat } from '../weights/quantize.js'
-import { BlockPool } from './cache.js'
+import { type EngineWorker, launch } from './launch.js'
 import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
-import { Replica } from './replica.js'
+import type { Replica } from './replica.js'
 import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
-import { Scheduler } from './scheduler.js'
 import { type EngineStatistics, statisticsOf } from './statistics.js'
 import { type GeneratedToken, type TokenSource, TokenStream } from './token-stream.js'
-import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
 
-const BLOCK_TOKENS = 16
-/** From the one whose workers are furthest apart on: pipeline between nodes, tensor inside of one. */
-const DIMENSIONS = ['pipeline', 'sequence', 'tensor'] as const
-/** Tokens of a step that keeps the logits after all of them. */
-const SCORED_TOKENS = 128
-/** The share of a node's memory that the KV cache may have by default. */
-const CACHE_SHARE = 0.25
-
-/** Which model is run, and how it is split and stored. */
+/** The model that an engine runs, and how it is split and stored. */
 export interface EngineOptions {
   /** A Hugging Face model directory or a GGUF file; on a cluster of several nodes, at the same path on each. */
   model: string
   /** How it is split; `auto` has the planner choose, which measures the nodes if it has not before. One worker by default. */
-  plan?: Partial<Plan> | 'auto'
+  plan?: Partial<ParallelPlan> | 'auto'
   /** How many layers each pipeline stage has; by default such that the stages take equally long. */
   layers?: readonly number[]
+  /**
+   * Which ranks are close together: the dimension whose ranks share a node first. Tensor, sequence, pipeline by default.
+   */
+  mapping?: readonly Dimension[]
+  /**
+   * A deployment to execute as it is, such as {@link choosePlan} gives, in place of a plan and of all sizes. By default the
+   * one that {@link deploymentFor} gives for these options.
+   */
+  deployment?: Deployment
   /** Copies of the model, each on workers of its own, among which requests are divided. Default 1. */
   replicas?: number
-  /** What matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
+  /** The format that matrices that are stored as floats are quantized to when they are loaded; by default they stay floats. */
   weights?: LoadFormat
   /**
    * How tensor shards send each other what they sum: `float32` by default. `bfloat16` halves the bytes and `int8` quarters
@@ -53,7 +52,7 @@ export interface EngineOptions {
    */
   cacheTokens?: number
   /**
-   * What keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
+   * The type that keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
    * `int8`, in groups of 32 with a scale, little more than a quarter, at a cost to accuracy.
    */
   cacheType?: CacheType
@@ -66,15 +65,6 @@ export interface EngineOptions {
   scoring?: boolean
   /** CPU threads a worker; by default the node's cores divided among its workers. */
   threads?: number
-}
-
-/** A running worker, as reported by the engine. */
-export interface EngineWorker extends WorkerInfo {
-  replica: number
-  coordinates: Plan
-  name: string
-  pid: number
-  nodeId: string
 }
 
 /** How a text is continued. */
@@ -109,12 +99,21 @@ export interface GenerateOptions extends Partial<Sampling> {
 export class Engine {
   private constructor(
     readonly config: ModelConfig,
-    readonly plan: Plan,
-    readonly contextLength: number,
+    /** How it was built: what was predicted where the planner chose it. */
+    readonly deployment: Deployment,
     readonly workers: readonly EngineWorker[],
     private readonly replicas: readonly Replica[],
-    private readonly scoring: boolean,
   ) {}
+
+  /** How the model is split. */
+  get plan(): ParallelPlan {
+    return this.deployment.plan
+  }
+
+  /** The most tokens of a prompt and its answer. */
+  get contextLength(): number {
+    return this.deployment.contextLength
+  }
 
   /**
    * Starts the workers of a plan and loads each one's part of the model.
@@ -124,84 +123,15 @@ export class Engine {
     checkEngineOptions(options)
     const model = resolve(options.model)
     const config = readConfig(model)
-    const { replicas: replicaCount = 1, maxSequences = 16, scoring = false } = options
-    const mostTokens = options.chunkTokens ?? (scoring ? SCORED_TOKENS : undefined)
-    const chosen = await planOf(cluster, { ...options, model, ...(mostTokens ? { chunkTokens: mostTokens } : {}) })
-    const plan: Plan = { pipeline: 1, tensor: 1, sequence: 1, ...chosen.plan }
-    checkPlan(plan, config)
-    const cacheType = options.cacheType ?? DEFAULT_CACHE_TYPE
-    const contextLength = Math.min(options.contextLength ?? config.contextLength, config.contextLength)
-    const chunkTokens = Math.min(mostTokens ?? chunkTokensOf(plan), contextLength)
-    const stepTokens = Math.max(chunkTokens, maxSequences)
-    // A rank may get a token more of each sequence than its even share.
-    const rankTokens =
-      plan.sequence === 1 ? stepTokens : Math.min(stepTokens, Math.ceil(stepTokens / plan.sequence) + maxSequences)
-    const outputs = scoring ? rankTokens : Math.min(rankTokens, maxSequences)
-    const nodes = await cluster.nodes()
-    const cacheTokens = cacheTokensOf(options, {
-      config,
-      cacheType,
-      contextLength,
-      maxSequences,
-      replicas: replicaCount,
-      nodes,
+    const { weights, communication = 'float32' } = options
+    const deployment = options.deployment ?? (await deploymentFor(cluster, { ...options, model }))
+    const { workers, replicas } = await launch(cluster, deployment, {
+      model,
+      ...(weights ? { loadFormat: weights } : {}),
+      communication,
+      window: config.slidingWindow,
     })
-    const cacheBlocks = new BlockPool(plan.sequence, 0, BLOCK_TOKENS).blocksFor(cacheTokens)
-    // One step for each stage, and some that wait for the first.
-    const stepsAhead = plan.pipeline + 2
-
-    const size = replicaCount * plan.pipeline * plan.tensor * plan.sequence
-    const cores = Math.min(...nodes.map((node) => node.cpus))
-    const perNode = Math.ceil(size / nodes.length)
-    const threads = options.threads ?? Math.max(1, Math.floor(cores / perNode))
-    const layers = stageLayers(config, plan.pipeline, chosen.layers)
-
-    const sizes = Object.fromEntries(DIMENSIONS.map((dimension) => [dimension, plan[dimension]]))
-    const dimensions = replicaCount > 1 ? { replica: replicaCount, ...sizes } : sizes
-    const mesh = await RemoteModelWorker.spawnMesh(dimensions, ({ coordinates }): [WorkerSpec] => [
-      {
-        model,
-        ...(options.weights ? { loadFormat: options.weights } : {}),
-        communication: options.communication ?? 'float32',
-        plan,
-        coordinates: placeOf(coordinates as unknown as Plan),
-        layers: layers[coordinates.pipeline!]!,
-        threads,
-        spin: perNode * threads <= cores,
-        cacheType,
-        cacheBlocks,
-        blockTokens: BLOCK_TOKENS,
-        limits: {
-          tokens: rankTokens,
-          queries: stepTokens,
-          sequences: maxSequences,
-          outputs,
-          allOutputs: Math.min(stepTokens, outputs * plan.sequence),
-          feeds: stepsAhead + plan.pipeline,
-          blocksPerSequence: new BlockPool(plan.sequence, 0, BLOCK_TOKENS).blocksFor(contextLength),
-        },
-      },
-    ])
-    try {
-      const workers = await connectWorkers(mesh, plan, perNode * threads <= cores ? threads : undefined)
-      const replicas = await Promise.all(
-        Array.from({ length: replicaCount }, (_, replica) => {
-          const pool = new BlockPool(plan.sequence, cacheBlocks, BLOCK_TOKENS)
-          const scheduler = new Scheduler(pool, {
-            stages: plan.pipeline,
-            sequences: maxSequences,
-            tokens: stepTokens,
-            window: config.slidingWindow,
-          })
-          const own = replicaCount > 1 ? mesh.slice({ replica }) : mesh
-          return Replica.start(own, plan, scheduler, stepsAhead)
-        }),
-      )
-      return new Engine(config, plan, contextLength, workers, replicas, scoring)
-    } catch (error) {
-      await kill(mesh)
-      throw error
-    }
+    return new Engine(config, deployment, workers, replicas)
   }
 
   /**
@@ -221,7 +151,7 @@ export class Engine {
         end: () => stream.end(),
         fail: (error) => stream.end(error),
       })
-      if (samplingParams.most >= 1) return this.#begin(request)
+      if (samplingParams.maxTokens >= 1) return this.#begin(request)
       stream.end()
       return { cancel: () => {} }
     })
@@ -232,7 +162,7 @@ export class Engine {
    * @throws InvalidInputError as generate() does for a prompt; Error if the engine was started without `scoring`.
    */
   async score(text: readonly number[]): Promise<number[]> {
-    if (!this.scoring) throw new Error('an engine scores texts if it is started with scoring: true')
+    if (!this.deployment.scoring) throw new Error('an engine scores texts if it is started with scoring: true')
     const prompt = text.slice(0, -1)
     const last = text.slice(-1)
     checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
@@ -252,7 +182,7 @@ export class Engine {
     return found
   }
 
-  /** What the workers have spent their time on since they started. */
+  /** The time that the workers have spent on computing, moving data and waiting since they started. */
   async statistics(): Promise<EngineStatistics> {
     return statisticsOf(
       await Promise.all(
@@ -275,74 +205,4 @@ export class Engine {
     chosen.add(request)
     return { cancel: () => chosen.cancel(request) }
   }
-}
-
-/** The plan, and the layers of its stages, that are asked for or that the planner chooses. */
-async function planOf(
-  cluster: Cluster,
-  options: EngineOptions,
-): Promise<Pick<EngineOptions, 'layers'> & { plan?: Partial<Plan> }> {
-  const { plan, layers } = options
-  if (plan !== 'auto') return { ...(plan ? { plan } : {}), ...(layers ? { layers } : {}) }
-  if (!layers) return choosePlan(cluster, options)
-  throw new InvalidInputError("plan: 'auto' chooses how many layers each stage has; leave layers out")
-}
-
-async function kill(mesh: Mesh<ModelWorker>): Promise<void> {
-  await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
-}
-
-/**
- * Lets the workers meet along each dimension, and waits until all have loaded their part.
- * @param coresEach The cores that each worker has to itself, if it has.
- */
-async function connectWorkers(
-  mesh: Mesh<ModelWorker>,
-  plan: Plan,
-  coresEach: number | undefined,
-): Promise<EngineWorker[]> {
-  const invitations: Invitations = {}
-  for (const dimension of DIMENSIONS) {
-    if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
-  }
-  const nodes = mesh.members.map(({ handle }) => describeActor(handle).nodeId)
-  return Promise.all(
-    mesh.members.map(async ({ handle, coordinates }, index) => {
-      const place = coordinates as unknown as Plan & { replica?: number }
-      const description = describeActor(handle)
-      const countUpTo = (end: number) => nodes.slice(0, end).filter((node) => node === description.nodeId).length
-      const cores = coresEach && { first: coresEach * countUpTo(index), all: coresEach * countUpTo(nodes.length) }
-      const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
-      return { ...info, replica: place.replica ?? 0, coordinates: placeOf(place), ...description }
-    }),
-  )
-}
-
-function placeOf({ pipeline, tensor, sequence }: Plan): Plan {
-  return { pipeline, tensor, sequence }
-}
-
-function cacheTokensOf(
-  { cacheTokens }: EngineOptions,
-  size: {
-    config: ModelConfig
-    cacheType: CacheType
-    contextLength: number
-    maxSequences: number
-    replicas: number
-    nodes: readonly NodeInfo[]
-  },
-): number {
-  const { config, cacheType, contextLength, maxSequences, replicas, nodes } = size
-  if (cacheTokens !== undefined) {
-    if (Number.isInteger(cacheTokens) && cacheTokens >= contextLength) return cacheTokens
-    throw new InvalidInputError(
-      `cacheTokens must be a whole number of at least the context of ${contextLength} tokens; found ${cacheTokens}`,
-    )
-  }
-  const { layers, keyValueHeads, headSize } = config
-  const tokenBytes = 2 * layers * keyValueHeads * cacheBytes(cacheType, headSize)
-  const memory = nodes.length * Math.min(...nodes.map(({ resources }) => resources.memory ?? 0))
-  const affordable = Math.floor((CACHE_SHARE * memory) / (tokenBytes * replicas))
-  return Math.max(contextLength, Math.min(maxSequences * contextLength, affordable))
 }

@@ -1,19 +1,23 @@
 import { InvalidInputError } from '@troupe/core'
 import { CACHE_TYPES, PRECISIONS } from '@troupe/tensor'
 import type { ModelConfig } from '../models/config.js'
-import type { Plan } from '../parallel/plan.js'
+import type { ParallelPlan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
 import type { EngineOptions, GenerateOptions } from './engine.js'
 import type { SamplingParams } from './request.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
-  ...{ model: true, plan: true, layers: true, replicas: true, weights: true, communication: true, contextLength: true },
+  ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
+  ...{ communication: true, contextLength: true },
   ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
 }
 const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
   ...{ maxTokens: true, seed: true, stopAtEnd: true, wantLogits: true, temperature: true, topK: true, topP: true },
 }
-const DIMENSIONS: Record<keyof Plan, true> = { pipeline: true, tensor: true, sequence: true }
+const DIMENSIONS: Record<keyof ParallelPlan, true> = { pipeline: true, tensor: true, sequence: true }
+
+/** Options beside which a deployment may be given: it says all others. */
+const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'deployment']
 
 /**
  * Checks what does not depend on the model.
@@ -23,6 +27,10 @@ export function checkEngineOptions(options: EngineOptions): void {
   checkNames('option', options, ENGINE_OPTIONS)
   const { model, plan, replicas, maxSequences, contextLength, chunkTokens, threads, cacheType, weights } = options
   const { communication } = options
+  const decided = Object.keys(options).find((name) => !OUTSIDE_DEPLOYMENT.includes(name))
+  if (options.deployment !== undefined && decided !== undefined) {
+    throw new InvalidInputError(`a deployment says what ${decided} is; leave ${decided} out`)
+  }
   if (typeof model !== 'string') throw expected('model', 'the path of a model', model)
   if (plan !== undefined && plan !== 'auto') {
     if (typeof plan !== 'object' || plan === null) throw expected('plan', "'auto' or sizes of its dimensions", plan)
@@ -53,7 +61,7 @@ export function samplingParamsOf(options: GenerateOptions, config: ModelConfig, 
   return {
     sampling: { temperature, topK: Math.min(topK, config.vocabularySize), topP },
     seed,
-    most: Math.min(maxTokens, room),
+    maxTokens: Math.min(maxTokens, room),
     endTokens: stopAtEnd ? config.endTokens : [],
     wantLogits,
   }

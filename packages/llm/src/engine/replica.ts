@@ -1,5 +1,5 @@
 import { ActorDiedError, type Graph, graph, killActor, type Mesh, type ObjectRef } from '@troupe/core'
-import type { Plan } from '../parallel/plan.js'
+import type { ParallelPlan } from '../parallel/plan.js'
 import type { Request } from './request.js'
 import type { ScheduledStep, Scheduler, StepResult } from './scheduler.js'
 import type { StageTimes } from './statistics.js'
@@ -21,18 +21,23 @@ export class Replica {
 
   private constructor(
     private readonly mesh: Mesh<ModelWorker>,
-    private readonly plan: Plan,
+    private readonly plan: ParallelPlan,
     private readonly scheduler: Scheduler,
     private readonly steps: StepGraph,
     private readonly stepsAhead: number,
   ) {}
 
   /** @param mesh its workers, which have loaded the model */
-  static async start(mesh: Mesh<ModelWorker>, plan: Plan, scheduler: Scheduler, stepsAhead: number): Promise<Replica> {
+  static async start(
+    mesh: Mesh<ModelWorker>,
+    plan: ParallelPlan,
+    scheduler: Scheduler,
+    stepsAhead: number,
+  ): Promise<Replica> {
     const steps = await graph(
       (step: ObjectRef<Step>) => {
         const results = mesh.members.map(({ handle }) => handle.step(step))
-        return results.filter((_, index) => answers(mesh.members[index]!.coordinates as unknown as Plan, plan))
+        return results.filter((_, index) => answers(mesh.members[index]!.coordinates as unknown as ParallelPlan, plan))
       },
       { maxInFlight: stepsAhead },
     )
@@ -64,7 +69,7 @@ export class Replica {
     return this.#elapsed + (this.#underWay > 0 ? performance.now() - this.#began : 0)
   }
 
-  /** What the workers of each stage, on average, have spent their time on. */
+  /** The times of each stage's workers, on average. */
   async stageTimes(): Promise<StageTimes[]> {
     const times = await Promise.all(this.mesh.members.map(({ handle }) => handle.statistics()))
     return Array.from({ length: this.plan.pipeline }, (_, stage) => {
@@ -120,7 +125,7 @@ export class Replica {
 }
 
 /** Whether a worker says what was found in a step. */
-function answers({ pipeline, tensor }: Plan, plan: Plan): boolean {
+function answers({ pipeline, tensor }: ParallelPlan, plan: ParallelPlan): boolean {
   return pipeline === plan.pipeline - 1 && tensor === 0
 }
 

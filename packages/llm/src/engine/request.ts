@@ -3,7 +3,7 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import type { Sampling } from './sampler.js'
 
-/** What a request is told of its progress. */
+/** The listener that is told of a request's progress. */
 export interface Listener {
   token(token: number, logits: Float32Array | undefined): void
   /** The log-probabilities of the tokens at some positions of the text. */
@@ -18,7 +18,7 @@ export interface SamplingParams {
   /** Random by default. */
   seed?: number | undefined
   /** The most tokens to sample. */
-  most: number
+  maxTokens: number
   /** The tokens at which the text ends. */
   endTokens: readonly number[]
   wantLogits: boolean
@@ -42,7 +42,7 @@ export class Request {
 
   /** Tokens that it may have in the cache. The last that is sampled is never computed on. */
   get cacheTokens(): number {
-    return this.prompt.length + Math.max(0, (this.samplingParams?.most ?? 0) - 1)
+    return this.prompt.length + Math.max(0, (this.samplingParams?.maxTokens ?? 0) - 1)
   }
 
   /** The number, in [0, 1), that decides the next draw. */

@@ -8,10 +8,10 @@ import { type ScheduledStep, Scheduler } from './scheduler.js'
 const END = 99
 
 /** A request that notes what becomes of it. */
-function requestOf(prompt: number, most: number) {
+function requestOf(prompt: number, maxTokens: number) {
   const seen = { tokens: [] as number[], ended: false, error: undefined as Error | undefined }
   const sampling = { temperature: 0, topK: 0, topP: 1 }
-  const samplingParams = { sampling, seed: 1, most, endTokens: [END], wantLogits: false }
+  const samplingParams = { sampling, seed: 1, maxTokens, endTokens: [END], wantLogits: false }
   const request = new Request(Array(prompt).fill(7), samplingParams, {
     token: (token) => seen.tokens.push(token),
     scores: () => {},
@@ -36,7 +36,7 @@ function complete(
 
 test('over any requests, stages and cache sizes each gets its tokens in order, in the order of arrival, within all limits', (t) => {
   const requests = fc.array(
-    fc.record({ prompt: fc.integer({ min: 1, max: 90 }), most: fc.integer({ min: 1, max: 12 }) }),
+    fc.record({ prompt: fc.integer({ min: 1, max: 90 }), maxTokens: fc.integer({ min: 1, max: 12 }) }),
     {
       minLength: 1,
       maxLength: 12,
@@ -52,11 +52,11 @@ test('over any requests, stages and cache sizes each gets its tokens in order, i
       (requests, stages, sequences, tokens, blocks) => {
         const pool = new BlockPool(1, blocks, 16)
         const scheduler = new Scheduler(pool, { stages, sequences, tokens })
-        const asked = requests.map(({ prompt, most }) => ({ ...requestOf(prompt, most), prompt, most }))
+        const asked = requests.map(({ prompt, maxTokens }) => ({ ...requestOf(prompt, maxTokens), prompt, maxTokens }))
         for (const { request } of asked) scheduler.add(request)
         const underWay: ScheduledStep[] = []
         const sampledBy: number[] = []
-        let fed = 0
+        let taken = 0
         for (let turn = 0; ; turn++) {
           t.true(turn < 10_000)
           for (let next = scheduler.next(); next; next = underWay.length < stages + 2 ? scheduler.next() : undefined) {
@@ -64,19 +64,19 @@ test('over any requests, stages and cache sizes each gets its tokens in order, i
             const { step } = next
             t.true(step.sequence.length > 0 && step.sequence.length <= Math.max(tokens, sequences))
             t.true(new Set(next.sequences).size === next.sequences.length && next.sequences.length <= sequences)
-            // The first stage is fed the tokens of earlier steps once each, in order.
-            for (const count of step.feedCounts) t.is(count, sampledBy[fed++]!)
+            // The first stage takes in the tokens of earlier steps once each, in order.
+            for (const count of step.feedbackCounts) t.is(count, sampledBy[taken++]!)
             if (step.outputRows.length > 0) sampledBy.push(step.outputRows.length)
           }
           const first = underWay.shift()
           if (!first) break
           complete(scheduler, first)
         }
-        for (const { seen, prompt, most } of asked) {
+        for (const { seen, prompt, maxTokens } of asked) {
           t.true(seen.ended)
           t.deepEqual(
             seen.tokens,
-            Array.from({ length: most }, (_, i) => (prompt - 1 + i) % END),
+            Array.from({ length: maxTokens }, (_, i) => (prompt - 1 + i) % END),
           )
         }
         t.is(pool.unreserved, blocks)

@@ -4,7 +4,7 @@ import { LogitsError, NO_DRAW, NOT_A_NUMBER, samplingRow } from './sampler.js'
 import { CachedSequence } from './sequence.js'
 import { layOut, type Segment, type Step, type StepOutput } from './step.js'
 
-/** What a scheduler has to know of the workers it makes steps for. */
+/** The limits of the workers it makes steps for. */
 export interface SchedulerOptions {
   /** Stages of the pipeline, among which the sequences that decode are divided. */
   stages: number
@@ -16,7 +16,7 @@ export interface SchedulerOptions {
   window?: number | undefined
 }
 
-/** What the workers found in a step, by its outputs. */
+/** The findings of the workers in a step, by its outputs. */
 export interface StepResult {
   /** -1 where none was sampled, and NOT_A_NUMBER where none could be. */
   tokens: number[]
@@ -65,8 +65,8 @@ export class Scheduler {
   readonly #rows: number[]
   #number = 0
   #completed = -1
-  /** The rows of the tokens that steps sample, from the first step on whose tokens the first stage has not been fed. */
-  readonly #unfed: { number: number; rows: number[] }[] = []
+  /** The rows of the tokens that steps sample, from the first step on whose tokens have not gone back to the first stage. */
+  readonly #awaitingFeedback: { number: number; rows: number[] }[] = []
 
   constructor(
     private readonly pool: BlockPool,
@@ -167,10 +167,10 @@ export class Scheduler {
   /** The sequences whose turn it is to decode: those whose tokens the first stage has, or will have without waiting. */
   #due(decoding: readonly RunningSequence[], isIdle: boolean): RunningSequence[] {
     const { stages } = this.options
-    const most = Math.ceil(decoding.length / stages)
+    const share = Math.ceil(decoding.length / stages)
     const ready = decoding.filter(({ lastStep }) => lastStep <= this.#number - stages || lastStep <= this.#completed)
     const candidates = ready.length > 0 || !isIdle ? ready : [...decoding]
-    return candidates.sort((a, b) => a.lastStep - b.lastStep).slice(0, most)
+    return candidates.sort((a, b) => a.lastStep - b.lastStep).slice(0, share)
   }
 
   #pieces(prompts: readonly RunningSequence[], room: number): { sequence: RunningSequence; segment: Segment }[] {
@@ -202,9 +202,9 @@ export class Scheduler {
     due: readonly RunningSequence[],
   ): ScheduledStep {
     const number = this.#number++
-    const feed = this.#feed(Math.max(this.#completed, ...due.map(({ lastStep }) => lastStep)))
+    const feedback = this.#feedback(Math.max(this.#completed, ...due.map(({ lastStep }) => lastStep)))
     const { layout, outputs } = layOut(segments, this.options.window)
-    const step: Step = { ...layout, outputRows: [], settings: [], ...feed }
+    const step: Step = { ...layout, outputRows: [], settings: [], ...feedback }
     outputs.forEach(({ segment, position }, index) => {
       const sequence = sequences[segment]!
       const { request, cached } = sequence
@@ -219,15 +219,15 @@ export class Scheduler {
       if (samplingParams) sequence.requested++
     })
     for (const sequence of sequences) sequence.lastStep = number
-    if (this.options.stages > 1 && outputs.length > 0) this.#unfed.push({ number, rows: step.outputRows })
+    if (this.options.stages > 1 && outputs.length > 0) this.#awaitingFeedback.push({ number, rows: step.outputRows })
     return { number, step, outputs, sequences }
   }
 
-  /** What the first stage is fed: the tokens of all steps up to one. */
-  #feed(last: number): Pick<Step, 'feedCounts' | 'feedRows'> {
-    const index = this.#unfed.findIndex(({ number }) => number > last)
-    const fed = this.#unfed.splice(0, index < 0 ? this.#unfed.length : index)
-    return { feedCounts: fed.map(({ rows }) => rows.length), feedRows: fed.flatMap(({ rows }) => rows) }
+  /** The token feedback that the first stage takes in: the tokens of all steps up to one. */
+  #feedback(last: number): Pick<Step, 'feedbackCounts' | 'feedbackRows'> {
+    const index = this.#awaitingFeedback.findIndex(({ number }) => number > last)
+    const taken = this.#awaitingFeedback.splice(0, index < 0 ? this.#awaitingFeedback.length : index)
+    return { feedbackCounts: taken.map(({ rows }) => rows.length), feedbackRows: taken.flatMap(({ rows }) => rows) }
   }
 
   #receive(sequence: RunningSequence, token: number, logits: Float32Array | undefined): void {
@@ -238,7 +238,7 @@ export class Scheduler {
       return
     }
     listener.token(token, logits)
-    if (++sequence.received < samplingParams!.most || sequence.isDone) return
+    if (++sequence.received < samplingParams!.maxTokens || sequence.isDone) return
     this.#finish(sequence)
     listener.end()
   }
@@ -269,7 +269,7 @@ function isPrefilling({ request, cached }: RunningSequence): boolean {
 
 function isDecoding(sequence: RunningSequence): boolean {
   const { samplingParams } = sequence.request
-  return samplingParams !== undefined && !isPrefilling(sequence) && sequence.requested < samplingParams.most
+  return samplingParams !== undefined && !isPrefilling(sequence) && sequence.requested < samplingParams.maxTokens
 }
 
 function decode({ cached }: RunningSequence): Segment {

@@ -16,7 +16,7 @@ export interface StepLimits {
   outputs: number
   allOutputs: number
   /** Steps whose sampled tokens the first stage takes in at once. */
-  feeds: number
+  feedbackSteps: number
   /** Cache blocks of one sequence. */
   blocksPerSequence: number
 }
@@ -46,10 +46,10 @@ export function compileStage(
   /** The token that was last sampled for each sequence. */
   const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private' })
   if (isFirst && !isLast && isLinked) {
-    const fed = trace.symbol('fed', limits.feeds * limits.allOutputs)
-    const counts = trace.input('feedCounts', trace.symbol('feeds', limits.feeds))
-    const tokens = trace.receiveParts(counts, fed, 1, pipeline.size - 1, communicatorOf(pipeline))
-    trace.scatterRows(tokens, trace.input('feedRows', fed), trace.constant(latest))
+    const feedback = trace.symbol('feedbackTokens', limits.feedbackSteps * limits.allOutputs)
+    const counts = trace.input('feedbackCounts', trace.symbol('feedbackSteps', limits.feedbackSteps))
+    const tokens = trace.receiveParts(counts, feedback, 1, pipeline.size - 1, communicatorOf(pipeline))
+    trace.scatterRows(tokens, trace.input('feedbackRows', feedback), trace.constant(latest))
   }
   let x: Value = isFirst
     ? decoder.embedding().forward(trace, trace.resolve(step.ids, trace.constant(latest)))
@@ -86,19 +86,19 @@ function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, li
   const end = trace.input('end', queries)
   const blockTables = trace.input('blockTables', limits.sequences, limits.blocksPerSequence)
   const counts = trace.input('counts', group.size)
-  const seenFrom = (begin: Value): StepValues['seen'] => {
+  const spanFrom = (begin: Value): StepValues['attentionSpan'] => {
     const own = { sequence, begin, end, blockTables }
     return group.size > 1 ? { own, counts, spans: trace.gatherSpans(begin, end, communicatorOf(group)) } : own
   }
-  const seen = seenFrom(trace.input('begin', queries))
+  const attentionSpan = spanFrom(trace.input('begin', queries))
   const windowBegin = trace.input('windowBegin', queries)
   return {
     tokens,
     ids: trace.input('ids', tokens),
     rotaryTable: trace.rotaryTable(positions, turns, scale),
     slots: trace.input('slots', tokens),
-    seen,
-    seenInWindow: config.slidingLayers.includes(true) ? seenFrom(windowBegin) : seen,
+    attentionSpan,
+    windowSpan: config.slidingLayers.includes(true) ? spanFrom(windowBegin) : attentionSpan,
     outputs: trace.input('outputs', trace.symbol('outputs', limits.outputs)),
   }
 }

@@ -1,4 +1,4 @@
-/** What the workers of a stage have spent their time on, on average, in milliseconds. */
+/** The times of a stage's workers, on average, in milliseconds. */
 export interface StageTimes {
   /** Computing. */
   busy: number
@@ -13,7 +13,7 @@ export interface StageStatistics extends StageTimes {
   waiting: number
 }
 
-/** What an engine has done so far. */
+/** The times of an engine so far. */
 export interface EngineStatistics {
   /** Milliseconds in which there was something to do, of each replica. */
   elapsed: number[]
@@ -41,7 +41,7 @@ export function statisticsOf(
   }
 }
 
-/** What was done between two looks at an engine's statistics. */
+/** The difference between two looks at an engine's statistics. */
 export function statisticsBetween(before: EngineStatistics, after: EngineStatistics): EngineStatistics {
   return statisticsOf(
     after.elapsed.map((elapsed, replica) => {

@@ -1,7 +1,7 @@
 import { samplingRow } from './sampler.js'
 import type { CachedSequence } from './sequence.js'
 
-/** What one step gives the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
+/** The part of a step for the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
 export interface RankStep {
   /** This rank's tokens: ids, positions in the text, and where in the cache their keys and values go. An id of -1 - row is
    * the token that was last sampled for the sequence of that row. */
@@ -12,13 +12,13 @@ export interface RankStep {
   begin: number[]
   end: number[]
   windowBegin: number[]
-  /** What is new in this rank's block tables: row, index, block; row, index, block; … */
+  /** The new entries of this rank's block tables: row, index, block; row, index, block; … */
   blocks: number[]
   /** Indices among this rank's tokens whose logits are wanted. */
   outputs: number[]
 }
 
-/** What one step gives all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
+/** One step of all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
 export interface Step {
   ranks: RankStep[]
   /** For each query, the row of the block tables to look in. */
@@ -31,8 +31,8 @@ export interface Step {
   settings: number[]
   /** The messages with sampled tokens that the first stage takes in before it begins, by their lengths, and the rows that
    * the tokens belong to. */
-  feedCounts: number[]
-  feedRows: number[]
+  feedbackCounts: number[]
+  feedbackRows: number[]
   /** Outputs whose logits are wanted. */
   logits?: number[]
   /** For each output, the token that follows, whose probability is wanted. */
@@ -93,8 +93,8 @@ export function greedyStep(segments: readonly Segment[], window?: number): Step 
     ...layout,
     outputRows: outputs.map(({ segment }) => segments[segment]!.cached.row),
     settings: outputs.flatMap(() => samplingRow({ temperature: 0, topK: 0, topP: 1 }, 0)),
-    feedCounts: [],
-    feedRows: [],
+    feedbackCounts: [],
+    feedbackRows: [],
   }
 }
 

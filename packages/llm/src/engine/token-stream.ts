@@ -4,7 +4,7 @@ export interface GeneratedToken {
   logits?: Float32Array
 }
 
-/** What feeds a stream; made when its first token is asked for. */
+/** The source of a stream's tokens; made when its first token is asked for. */
 export interface TokenSource {
   /** Nobody reads any more. */
   cancel(): void

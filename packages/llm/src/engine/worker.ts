@@ -13,7 +13,7 @@ import { type ModelConfig, readConfig } from '../models/config.js'
 import { makeDecoder } from '../models/decoder.js'
 import { openCheckpoint } from '../models/open-checkpoint.js'
 import type { Groups, RankGroup } from '../parallel/groups.js'
-import { type Plan, partition, type Range } from '../parallel/plan.js'
+import { type ParallelPlan, partition, type Range } from '../parallel/plan.js'
 import { DEFAULT_CACHE_TYPE } from '../planner/model-shape.js'
 import { stageLayers } from '../planner/stage-layers.js'
 import type { LoadFormat } from '../weights/quantize.js'
@@ -23,17 +23,17 @@ import type { StepResult } from './scheduler.js'
 import { compileStage, type StepLimits } from './stage-program.js'
 import type { Step } from './step.js'
 
-/** What a worker needs to know about its part in a plan. */
+/** A worker's part in a plan. */
 export interface WorkerSpec {
   /** The model's directory or GGUF file, on every node. */
   model: string
-  /** What weights stored as floats are quantized to. */
+  /** The format that weights stored as floats are quantized to. */
   loadFormat?: LoadFormat
   /** How tensor shards send each other what they sum. */
   communication: Precision
-  plan: Plan
+  plan: ParallelPlan
   /** This worker's place in the plan. */
-  coordinates: Plan
+  coordinates: ParallelPlan
   /** The layers of its stage. */
   layers: Range
   /** CPU threads for this worker, and whether every thread has a core of its own. */
@@ -46,9 +46,9 @@ export interface WorkerSpec {
 }
 
 /** The groups that workers are in, by the dimensions that have more than one. */
-export type Invitations = Partial<Record<keyof Plan, Invitation>>
+export type Invitations = Partial<Record<keyof ParallelPlan, Invitation>>
 
-/** What a worker says of itself once it is ready. */
+/** A worker's report of itself once it is ready. */
 export interface WorkerInfo {
   layers: Range
   heads: Range
@@ -57,7 +57,7 @@ export interface WorkerInfo {
 }
 
 /**
- * What a worker of one of several pipeline stages needs to know, for callers that put stages together by themselves and work
+ * The spec of a worker of one of several pipeline stages, for callers that put stages together by themselves and work
  * on one text at a time.
  * @param limits The most tokens of a step, and of the text.
  */
@@ -70,7 +70,7 @@ export function stageSpec(
   const { tokens, contextLength } = limits
   const blockTokens = 16
   const cacheBlocks = Math.ceil(contextLength / blockTokens)
-  const steps = { tokens, queries: tokens, sequences: 1, outputs: tokens, allOutputs: tokens, feeds: 1 }
+  const steps = { tokens, queries: tokens, sequences: 1, outputs: tokens, allOutputs: tokens, feedbackSteps: 1 }
   return {
     model,
     ...(loadFormat ? { loadFormat } : {}),
@@ -100,7 +100,7 @@ export class ModelWorker {
 
   constructor(private readonly spec: WorkerSpec) {
     this.#config = readConfig(spec.model)
-    const groupOf = (dimension: keyof Plan): RankGroup => ({
+    const groupOf = (dimension: keyof ParallelPlan): RankGroup => ({
       rank: spec.coordinates[dimension],
       size: spec.plan[dimension],
     })
@@ -117,7 +117,7 @@ export class ModelWorker {
     await Promise.all(
       Object.entries(invitations).map(async ([dimension, invitation]) => {
         const options = { spin, timeout: GROUP_TIMEOUT, ...(dimension === 'pipeline' ? { messageBytes } : {}) }
-        this.#groups[dimension as keyof Plan].communicator = await invitation.join(options)
+        this.#groups[dimension as keyof ParallelPlan].communicator = await invitation.join(options)
       }),
     )
     const checkpoint = openCheckpoint(this.spec.model)
@@ -186,7 +186,7 @@ export class ModelWorker {
     return Tensor.from('float32', [rows, columns], data.subarray(0, rows * columns))
   }
 
-  /** What its runs so far have spent their time on. */
+  /** The time that its runs so far have spent, by what they spent it on. */
   statistics(): ProgramStatistics {
     return this.#program?.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
   }
@@ -202,8 +202,8 @@ export class ModelWorker {
       queries: step.sequence.length,
       outputs: own.outputs.length,
       allOutputs: step.outputRows.length,
-      feeds: step.feedCounts.length,
-      fed: step.feedRows.length,
+      feedbackSteps: step.feedbackCounts.length,
+      feedbackTokens: step.feedbackRows.length,
     })
     return program
   }
@@ -211,9 +211,9 @@ export class ModelWorker {
   #fill(program: Program, step: Step, firstOutput: number): void {
     const { inputs } = program
     const { blocks, ...own } = step.ranks[this.#groups.sequence.rank]!
-    const { sequence, counts, outputCounts, outputRows, feedCounts, feedRows } = step
+    const { sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows } = step
     const settings = step.settings.slice(4 * firstOutput, 4 * (firstOutput + own.outputs.length))
-    const values = { ...own, sequence, counts, outputCounts, outputRows, feedCounts, feedRows, settings }
+    const values = { ...own, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows, settings }
     // A stage has the inputs that it needs.
     for (const [name, numbers] of Object.entries(values)) inputs[name]?.set(numbers)
     for (let i = 0; i < blocks.length; i += 3) {

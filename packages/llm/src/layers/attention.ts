@@ -88,21 +88,21 @@ export class Attention {
 
     const query = normalized(trace, this.#query.forward(trace, x), this.#queryNorm)
     const rotated = trace.rotate(query, step.rotaryTable)
-    const seen: StepValues['seen'] = this.shape.sliding ? step.seenInWindow : step.seen
+    const span: StepValues['attentionSpan'] = this.shape.sliding ? step.windowSpan : step.attentionSpan
     const keyHeadOf = trace.constant(this.#keyHeadOf)
     const options = { ...cacheShape, scale: 1 / Math.sqrt(headSize) }
     const attended =
-      'spans' in seen
+      'spans' in span
         ? trace.sequenceAttention(
             rotated,
             keyCache,
             valueCache,
-            seen,
+            span,
             keyHeadOf,
             options,
             communicatorOf(this.context.groups.sequence),
           )
-        : trace.attention(rotated, keyCache, valueCache, seen, keyHeadOf, options)
+        : trace.attention(rotated, keyCache, valueCache, span, keyHeadOf, options)
     return this.#output.forward(trace, attended)
   }
 

@@ -10,7 +10,7 @@ import type {
 import type { Groups } from '../parallel/groups.js'
 import type { Weights } from '../weights/weights.js'
 
-/** What a layer needs while it is built: the weights, its worker's place in the plan, and the size of the KV cache. */
+/** The surroundings of a layer while it is built: the weights, its worker's place in the plan, and the size of the KV cache. */
 export interface LayerContext {
   weights: Weights
   groups: Groups
@@ -34,9 +34,9 @@ export interface StepValues {
   rotaryTable: Value
   /** [tokens] Where in the cache each token's key and value go. */
   slots: Value
-  /** What each query sees, and the same in layers that attend over a sliding window. */
-  seen: SharedAttentionBatch | AttentionBatch
-  seenInWindow: SharedAttentionBatch | AttentionBatch
+  /** The cached tokens that each query attends to, and the same in layers that attend over a sliding window. */
+  attentionSpan: SharedAttentionBatch | AttentionBatch
+  windowSpan: SharedAttentionBatch | AttentionBatch
   /** [outputs] The tokens whose logits are wanted. */
   outputs: Value
 }

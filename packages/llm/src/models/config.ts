@@ -37,7 +37,7 @@ export interface ModelConfig {
   endTokens: number[]
 }
 
-/** What a family's config.json says beyond the fields that all families have. */
+/** The fields of a family's config.json beyond the fields that all families have. */
 export type FamilyConfig = Partial<
   Pick<ModelConfig, 'attentionBias' | 'feedForwardBias' | 'slidingWindow' | 'slidingLayers'>
 >

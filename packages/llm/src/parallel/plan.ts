@@ -1,7 +1,7 @@
 import { InvalidInputError } from '@troupe/core'
 
 /** How a model is split over workers: the size of each dimension of their mesh. */
-export interface Plan {
+export interface ParallelPlan {
   /** Stages: contiguous layers each. */
   pipeline: number
   /** Shards: some of the heads, feed-forward columns and vocabulary rows each. */
@@ -9,6 +9,9 @@ export interface Plan {
   /** Chunks: some of the tokens and their keys and values each. */
   sequence: number
 }
+
+/** @deprecated The former name of {@link ParallelPlan}. */
+export type Plan = ParallelPlan
 
 /** A half-open range of whole numbers. */
 export interface Range {
@@ -33,11 +36,11 @@ export function partition(count: number, parts: number, index: number, block = 1
 }
 
 /** Prompt tokens that a step takes at most unless it is said otherwise: fewer where stages are to overlap. */
-export function chunkTokensOf({ pipeline }: Pick<Plan, 'pipeline'>): number {
+export function chunkTokensOf({ pipeline }: Pick<ParallelPlan, 'pipeline'>): number {
   return pipeline > 1 ? 128 : 256
 }
 
-/** What of a model limits how it can be split. */
+/** The sizes of a model that limit how it can be split. */
 export interface Divisible {
   layers: number
   heads: number
@@ -47,7 +50,7 @@ export interface Divisible {
  * Checks that a plan fits a model.
  * @throws InvalidInputError naming the part that does not.
  */
-export function checkPlan(plan: Plan, model: Divisible): void {
+export function checkPlan(plan: ParallelPlan, model: Divisible): void {
   for (const [name, size] of Object.entries(plan)) {
     if (!Number.isInteger(size) || size < 1) {
       throw new InvalidInputError(`plan: ${name} must be a whole number of at least 1; found ${size}`)

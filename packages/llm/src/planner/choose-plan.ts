@@ -1,23 +1,27 @@
 import { type Cluster, InvalidInputError } from '@troupe/core'
-import type { CacheType } from '@troupe/tensor'
 import { readConfig } from '../models/config.js'
-import type { Plan } from '../parallel/plan.js'
+import type { ParallelPlan } from '../parallel/plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { calibrate } from './calibration/calibrate.js'
-import { readModelShape } from './model-shape.js'
-import { searchPlans } from './search.js'
+import type { ClusterSpec } from './cluster.js'
+import { DEFAULT_SEQUENCES, type Deployment, type DeploymentSizes, defaultCacheTokens } from './deployment.js'
+import { type ModelShape, readModelShape } from './model-shape.js'
+import type { Dimension } from './placement.js'
+import { type SearchResult, searchPlans } from './search.js'
+import type { Prediction } from './simulate.js'
 import type { Objective } from './workload.js'
 
-/** What a plan is chosen for. */
-export interface PlanRequest {
+/** A model and its workload that a deployment is chosen for, and what of it is given. */
+export interface PlanRequest extends Partial<DeploymentSizes> {
   /** A Hugging Face model directory or a GGUF file. */
   model: string
   weights?: LoadFormat
-  cacheType?: CacheType
-  /** Tokens that each request may have, prompt and answer together; the model's own limit by default. */
-  contextLength?: number
-  /** The most prompt tokens that a step takes; by default as many as the engine gives it. */
-  chunkTokens?: number
+  /** Copies of the model; 1 by default. */
+  replicas?: number
+  /** The dimension whose ranks are closest together first. */
+  mapping?: readonly Dimension[]
+  /** Threads of each worker; by default the node's cores divided among its workers. */
+  threads?: number
   /** Tokens of a prompt and of its answer; by default 512 and 128, or less in a shorter context. */
   promptTokens?: number
   outputTokens?: number
@@ -29,10 +33,12 @@ export interface PlanRequest {
 
 const TYPICAL = { prompt: 512, output: 128 }
 
-/** A plan, and the layers of its stages. */
+/** A plan, the layers of its stages, and the deployment that was predicted to do best. */
 export interface ChosenPlan {
-  plan: Plan
-  layers: number[]
+  plan: ParallelPlan
+  layers: readonly number[]
+  deployment: Deployment
+  prediction: Prediction
 }
 
 /**
@@ -40,23 +46,51 @@ export interface ChosenPlan {
  * @throws InvalidInputError if the model cannot be used, or no plan fits the cluster's memory.
  */
 export async function choosePlan(cluster: Cluster, request: PlanRequest): Promise<ChosenPlan> {
-  const { model, weights, cacheType, concurrency = 1, objective = 'latency', chunkTokens } = request
-  const limit = readConfig(model).contextLength
-  const reservedTokens = Math.min(request.contextLength ?? limit, limit)
-  const outputTokens = request.outputTokens ?? Math.min(TYPICAL.output, Math.max(1, reservedTokens >> 1))
-  const promptTokens = request.promptTokens ?? Math.max(1, Math.min(TYPICAL.prompt, reservedTokens - outputTokens))
-  const shape = readModelShape(model, weights, cacheType)
+  const shape = readModelShape(request.model, request.weights, request.cacheType)
   const calibration = await calibrate(cluster, shape)
-  const { chosen, infeasible } = searchPlans(
-    calibration.cluster,
-    shape,
-    {
-      ...{ promptTokens, outputTokens, reservedTokens, concurrency, objective, cachedTokens: 0 },
-      ...(chunkTokens === undefined ? {} : { chunkTokens }),
-    },
-    { maxReplicas: 1, reorders: false },
-  )
-  if (chosen) return { plan: chosen.plan, layers: chosen.stages.map(({ layers }) => layers) }
+  return choosePlanOn(calibration.cluster, shape, { ...request, ...sizesOfRequest(request) })
+}
+
+function sizesOfRequest(request: PlanRequest): { contextLength: number } {
+  const limit = readConfig(request.model).contextLength
+  return { contextLength: Math.min(request.contextLength ?? limit, limit) }
+}
+
+/**
+ * The plan that a cluster is predicted to do best with.
+ * @throws InvalidInputError if no plan fits the cluster's memory.
+ */
+export function choosePlanOn(
+  cluster: ClusterSpec,
+  shape: ModelShape,
+  request: PlanRequest & { contextLength: number },
+): ChosenPlan {
+  const { model, contextLength, replicas = 1, maxSequences = DEFAULT_SEQUENCES, concurrency = 1 } = request
+  const outputTokens = request.outputTokens ?? Math.min(TYPICAL.output, Math.max(1, contextLength >> 1))
+  const promptTokens = request.promptTokens ?? Math.max(1, Math.min(TYPICAL.prompt, contextLength - outputTokens))
+  const { cacheType, chunkTokens, scoring, threads, mapping, objective = 'latency' } = request
+  const searchWith = (cacheTokens: number) =>
+    searchPlans(
+      cluster,
+      shape,
+      { promptTokens, outputTokens, concurrency: Math.max(concurrency, replicas), objective, cachedTokens: 0 },
+      {
+        sizes: { contextLength, maxSequences, cacheTokens, cacheType, chunkTokens, scoring },
+        ...{ threads, replicas, reorders: false },
+        ...(mapping ? { mapping } : {}),
+      },
+    )
+  const cacheTokens =
+    request.cacheTokens ?? defaultCacheTokens(cluster, shape, { contextLength, maxSequences, replicas })
+  let found: SearchResult = searchWith(cacheTokens)
+  // Where not even a share of the memory is left, one text at a time may still fit.
+  if (!found.chosen && request.cacheTokens === undefined && cacheTokens > contextLength)
+    found = searchWith(contextLength)
+  const { chosen: prediction, infeasible } = found
+  if (prediction) {
+    const { plan, deployment } = prediction
+    return { plan, layers: deployment.replicas[0]!.layers, deployment, prediction }
+  }
   throw new InvalidInputError(
     `${model} does not fit this cluster in any plan: ${infeasible[0]?.reason ?? 'it has no devices'}; add nodes, or take a smaller context or quantized weights`,
   )

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { InvalidInputError } from '@troupe/core'
-import { z } from 'zod'
+import type { z } from 'zod'
 import type { ClusterSpec, NodeGroup } from './cluster.js'
 import type { ModelShape } from './model-shape.js'
 
@@ -8,37 +9,46 @@ const GIGA = 1e9
 const TERA = 1e12
 const MICRO = 1e6
 
-const positive = z.number().positive()
-const count = z.number().int().positive()
-const microseconds = z.number().nonnegative()
+const require = createRequire(import.meta.url)
 
-const link = z.strictObject({ latencyUs: microseconds, bandwidthGBps: positive })
+/** The schema of a cluster file. Zod takes longer to load than the rest of this package, which rarely reads such a file. */
+function makeSchema() {
+  const { z } = require('zod') as typeof import('zod')
+  const positive = z.number().positive()
+  const count = z.number().int().positive()
+  const microseconds = z.number().nonnegative()
 
-const nodes = z.strictObject({
-  name: z.string().optional(),
-  count: count.default(1),
-  devices: count,
-  cores: z.boolean().default(false),
-  memoryGB: positive,
-  bandwidthGBps: positive,
-  nodeBandwidthGBps: positive.optional(),
-  formats: z
-    .record(z.string(), z.strictObject({ tflops: positive, bandwidthGBps: positive.optional() }))
-    .refine((formats) => Object.keys(formats).length > 0, 'names no format'),
-  attention: z.strictObject({ tflops: positive, bandwidthGBps: positive.optional() }).optional(),
-  operationUs: microseconds.default(2),
-  link: link.optional(),
-})
+  const link = z.strictObject({ latencyUs: microseconds, bandwidthGBps: positive })
 
-const schema = z.strictObject({
-  nodes: z.array(nodes).min(1),
-  link: link.extend({ nodeBandwidthGBps: positive.optional() }).optional(),
-  dispatchUs: microseconds.default(0),
-  stepUs: microseconds.default(0),
-})
+  const nodes = z.strictObject({
+    name: z.string().optional(),
+    count: count.default(1),
+    devices: count,
+    cores: z.boolean().default(false),
+    memoryGB: positive,
+    bandwidthGBps: positive,
+    nodeBandwidthGBps: positive.optional(),
+    formats: z
+      .record(z.string(), z.strictObject({ tflops: positive, bandwidthGBps: positive.optional() }))
+      .refine((formats) => Object.keys(formats).length > 0, 'names no format'),
+    attention: z.strictObject({ tflops: positive, bandwidthGBps: positive.optional() }).optional(),
+    operationUs: microseconds.default(2),
+    link: link.optional(),
+  })
+
+  return z.strictObject({
+    nodes: z.array(nodes).min(1),
+    link: link.extend({ nodeBandwidthGBps: positive.optional() }).optional(),
+    dispatchUs: microseconds.default(0),
+    stepUs: microseconds.default(0),
+  })
+}
+
+type Schema = ReturnType<typeof makeSchema>
+let schema: Schema | undefined
 
 /** A cluster file: its units are in the names of its fields. */
-export type ClusterFile = z.input<typeof schema>
+export type ClusterFile = z.input<Schema>
 
 /**
  * Reads the description of a cluster, which need not exist.
@@ -65,6 +75,7 @@ export function readClusterFile(path: string): ClusterSpec {
  * @throws InvalidInputError naming the file and the field if it is not one.
  */
 export function parseCluster(path: string, json: unknown): ClusterSpec {
+  schema ??= makeSchema()
   const { data: file, error } = schema.safeParse(json)
   if (error) {
     const [issue] = error.issues
@@ -88,7 +99,7 @@ export function parseCluster(path: string, json: unknown): ClusterSpec {
   }
 }
 
-function nodeGroup(group: z.output<typeof nodes>, index: number, path: string): NodeGroup {
+function nodeGroup(group: z.output<Schema>['nodes'][number], index: number, path: string): NodeGroup {
   if (group.devices > 1 && !group.link) {
     throw new InvalidInputError(`${path}: nodes[${index}].link: is missing, which says what connects a node's devices`)
   }

@@ -7,7 +7,7 @@ export interface Rate {
 }
 
 /** A GPU, or one core of a CPU. Rates are what is reached, not what is on the data sheet. */
-export interface Device {
+export interface DeviceSpec {
   /** Bytes for weights, cache and activations. */
   memory: number
   /** Bytes a second that it reads while others of its node are idle. */
@@ -20,8 +20,8 @@ export interface Device {
   operation: number
 }
 
-/** What connects two devices. */
-export interface Link {
+/** The connection of two devices. */
+export interface LinkSpec {
   /** Seconds that a message takes beyond what its bytes do. */
   latency: number
   /** Bytes a second from one device to another. */
@@ -34,20 +34,20 @@ export interface NodeGroup {
   count: number
   /** Devices of each node. */
   devices: number
-  device: Device
+  device: DeviceSpec
   /** Whether devices are cores of one CPU, of which a worker can have several, with the memory of all of them. */
   cores: boolean
   /** Bytes a second that all devices of a node read together; as many as they read alone, if left out. */
   nodeBandwidth?: number
   /** Between devices of a node. */
-  link: Link
+  link: LinkSpec
 }
 
 /** A cluster as the planner sees it. */
 export interface ClusterSpec {
   nodes: readonly NodeGroup[]
   /** Between devices of different nodes; `nodeBandwidth` is what all devices of a node send together. */
-  link: Link & { nodeBandwidth?: number }
+  link: LinkSpec & { nodeBandwidth?: number }
   /** Seconds that the host adds to an exchange of a prefill whose operations it starts one by one; 0 for programs. */
   dispatch: number
   /** Seconds between a step's result and the next step that builds on it. */

@@ -1,4 +1,4 @@
-import type { Link } from './cluster.js'
+import type { LinkSpec } from './cluster.js'
 
 /** Ranks of one group: on how many nodes, and the most of them on one. */
 export interface Span {
@@ -6,12 +6,12 @@ export interface Span {
   perNode: number
 }
 
-/** What connects the ranks of a group. */
+/** The links that connect the ranks of a group. */
 export interface Links {
   /** Between ranks of one node. */
-  inside: Link
+  inside: LinkSpec
   /** Between ranks of different nodes while one rank a node sends. */
-  between: Link & { nodeBandwidth?: number }
+  between: LinkSpec & { nodeBandwidth?: number }
 }
 
 const log2 = (ranks: number) => Math.ceil(Math.log2(ranks))
@@ -45,25 +45,25 @@ export function allToAll(bytes: number, span: Span, links: Links): number {
 }
 
 /** Seconds of a message: α + bytes/β. */
-export function message(bytes: number, link: Link): number {
+export function message(bytes: number, link: LinkSpec): number {
   return link.latency + bytes / link.bandwidth
 }
 
-/** What a rank has of the links that its group's slowest messages take, when all ranks send. */
-export function slowest(span: Span, links: Links): Link {
+/** A rank's share of the links that its group's slowest messages take, when all ranks send. */
+export function slowest(span: Span, links: Links): LinkSpec {
   return span.nodes > 1 ? among(links, span.perNode) : links.inside
 }
 
 /** The link between nodes as each of `senders` ranks of a node has it. */
-export function among({ between }: Links, senders: number): Link {
+export function among({ between }: Links, senders: number): LinkSpec {
   const { latency, bandwidth, nodeBandwidth = Number.POSITIVE_INFINITY } = between
   return { latency, bandwidth: Math.min(bandwidth, nodeBandwidth / senders) }
 }
 
-function exchange(bytes: number, ranks: number, { latency, bandwidth }: Link): number {
+function exchange(bytes: number, ranks: number, { latency, bandwidth }: LinkSpec): number {
   return log2(ranks) * latency + (((ranks - 1) / ranks) * bytes) / bandwidth
 }
 
-function doubling(bytes: number, ranks: number, link: Link): number {
+function doubling(bytes: number, ranks: number, link: LinkSpec): number {
   return log2(ranks) * message(bytes, link)
 }

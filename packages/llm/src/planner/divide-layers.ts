@@ -1,4 +1,4 @@
-/** What a stage costs: each layer, and what it has besides; and how many layers fit. */
+/** The cost of a stage: each layer, and what it has besides; and how many layers fit. */
 export interface StageLoad {
   perLayer: number
   extra: number

@@ -3,7 +3,7 @@ import { allGather, allReduce, allToAll, type Links, message, type Span, slowest
 import type { ModelShape, ShardShape, WeightFormat } from './model-shape.js'
 import type { StagePlace } from './placement.js'
 
-/** What one step gives the ranks of a stage, over all of its sequences. */
+/** The work that one step gives the ranks of a stage, over all of its sequences. */
 export interface StepShape {
   tokens: number
   /** Tokens that the next token is wanted after. */
@@ -16,7 +16,7 @@ export interface StepShape {
 }
 
 /** How attention goes over sequence ranks: keys and values travel, queries do, or heads are exchanged. */
-export type SequenceWay = 'pass-KV' | 'pass-Q' | 'all-to-all'
+export type SequenceScheme = 'pass-KV' | 'pass-Q' | 'all-to-all'
 
 /** Seconds of a step on the rank with the most to do. */
 export interface Cost {
@@ -26,7 +26,7 @@ export interface Cost {
   overhead: number
   tensor: number
   sequence: number
-  way?: SequenceWay | undefined
+  scheme?: SequenceScheme | undefined
 }
 
 export const FREE: Cost = { compute: 0, memory: 0, overhead: 0, tensor: 0, sequence: 0 }
@@ -42,7 +42,7 @@ export function plus(a: Cost, b: Cost, times = 1): Cost {
     overhead: a.overhead + b.overhead * times,
     tensor: a.tensor + b.tensor * times,
     sequence: a.sequence + b.sequence * times,
-    way: b.way ?? a.way,
+    scheme: b.scheme ?? a.scheme,
   }
 }
 
@@ -69,9 +69,9 @@ export class StageCosts {
     ranks: { tensor: number; sequence: number },
     active: number,
   ) {
-    const { group, coresPerWorker } = place
+    const { group, coresPerWorker, threads = coresPerWorker } = place
     this.#links = { inside: group.link, between: cluster.link }
-    this.#cores = coresPerWorker
+    this.#cores = group.cores ? Math.min(coresPerWorker, threads) : coresPerWorker
     this.#bandwidth = (group.nodeBandwidth ?? Number.POSITIVE_INFINITY) / active
     this.#tensorRanks = ranks.tensor
     this.#sequenceRanks = ranks.sequence
@@ -151,18 +151,18 @@ export class StageCosts {
     return ranks === 1 ? own : plus(own, this.#exchange(step, seconds(own)))
   }
 
-  /** The cheapest way for `attending` seconds of attention a rank; decoding always passes queries. */
+  /** The cheapest scheme for `attending` seconds of attention a rank; decoding always passes queries. */
   #exchange(step: StepShape, attending: number): Cost {
     const queries = this.#passQueries(step, attending)
-    if (!step.isPrefill) return { ...FREE, sequence: queries, way: 'pass-Q' }
-    const ways: [SequenceWay, number][] = [
+    if (!step.isPrefill) return { ...FREE, sequence: queries, scheme: 'pass-Q' }
+    const schemes: [SequenceScheme, number][] = [
       ['pass-KV', this.#passKeys(step, attending)],
       ['pass-Q', queries],
     ]
-    if (this.shard.heads >= this.#sequenceRanks) ways.push(['all-to-all', this.#exchangeHeads(step)])
-    const [way, sequence] = ways.reduce((best, other) => (other[1] < best[1] ? other : best))
+    if (this.shard.heads >= this.#sequenceRanks) schemes.push(['all-to-all', this.#exchangeHeads(step)])
+    const [scheme, sequence] = schemes.reduce((best, other) => (other[1] < best[1] ? other : best))
     const rounds = EXCHANGE_DISPATCHES + this.#sequenceRanks - 1
-    return { ...FREE, sequence, overhead: this.cluster.dispatch * rounds, way }
+    return { ...FREE, sequence, overhead: this.cluster.dispatch * rounds, scheme }
   }
 
   /** Ring attention: what of a round's transfer its attention does not hide, in all rounds but the first. */

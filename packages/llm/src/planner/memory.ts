@@ -1,5 +1,5 @@
+import type { Deployment } from './deployment.js'
 import type { ModelShape, ShardShape } from './model-shape.js'
-import type { Workload } from './workload.js'
 
 /** Bytes of a worker. */
 export interface WorkerMemory {
@@ -13,40 +13,33 @@ export function total({ weights, cache, working }: WorkerMemory): number {
   return weights + cache + working
 }
 
-/** What a worker's process has before it loads anything. */
+/** Bytes of a worker's process before it loads anything. */
 const PROCESS_BYTES = 96 * 2 ** 20
-/** Tokens in which the cache is given out. */
-const BLOCK_TOKENS = 16
 
-/** What a stage's workers need at most: for each layer, and for the embedding, the head and the rest. */
+/** The most that workers of a deployment need: for each layer, and for the embedding, the head and the rest. */
 export class MemoryNeeds {
   readonly layer: { weights: number; cache: number }
   readonly embedding: number
   readonly head: number
   readonly working: number
 
-  /** @param sequences How many a replica has at a time. */
   constructor(
     model: ModelShape,
     shard: ShardShape,
-    ranks: number,
-    workload: Workload,
-    { sequences, chunkTokens }: { sequences: number; chunkTokens: number },
+    { plan, cache, chunkTokens, sequences }: Pick<Deployment, 'plan' | 'cache' | 'chunkTokens' | 'sequences'>,
   ) {
     const { hiddenSize, headSize, activationBytes } = model
     const projected = 2 * (shard.heads + shard.keyValueHeads) * headSize
     const ofToken = 2 * shard.keyValueHeads * headSize * model.cacheBytes
-    const reserved = workload.reservedTokens ?? workload.promptTokens + workload.outputTokens
-    const tokens = Math.ceil(reserved / ranks) + BLOCK_TOKENS
     this.layer = {
       weights:
         hiddenSize *
         (projected * model.attention.bytesPerWeight + 3 * shard.columns * model.feedForward.bytesPerWeight),
-      cache: sequences * tokens * ofToken,
+      cache: cache.blocks * cache.blockTokens * ofToken,
     }
     this.embedding = hiddenSize * shard.rows * model.embedding.bytesPerWeight
     this.head = hiddenSize * shard.rows * model.head.bytesPerWeight
-    const chunk = Math.ceil(Math.min(chunkTokens, workload.promptTokens) / ranks)
+    const chunk = Math.ceil(Math.max(chunkTokens, sequences) / plan.sequence)
     const perToken = 4 * hiddenSize + projected + 3 * shard.columns
     this.working =
       PROCESS_BYTES + activationBytes * (chunk * perToken + sequences * (model.vocabularySize + shard.rows))

@@ -20,7 +20,7 @@ export interface WeightFormat {
   block: number
 }
 
-/** What of a model decides how long it computes, and how much memory it takes. */
+/** The sizes of a model that decide how long it computes, and how much memory it takes. */
 export interface ModelShape {
   layers: number
   hiddenSize: number
@@ -42,7 +42,7 @@ export interface ModelShape {
   cacheBytes: number
 }
 
-/** What one of `tensor` shards has at most: of heads, feed-forward columns and vocabulary rows. */
+/** The largest part that one of `tensor` shards has: of heads, feed-forward columns and vocabulary rows. */
 export interface ShardShape {
   heads: number
   keyValueHeads: number
@@ -50,7 +50,8 @@ export interface ShardShape {
   rows: number
 }
 
-const FLOAT_BYTES = 4
+/** Bytes of a number of activations. */
+export const FLOAT_BYTES = 4
 
 /**
  * The shape of a model on disk. Of a Hugging Face directory only config.json is needed if `weights` says what its matrices
@@ -113,11 +114,11 @@ function storedFormats(model: string, config: ModelConfig): FormatOf {
 /** The largest shard of a model that is cut as the layers cut it. */
 export function largestShard(model: ModelShape, tensor: number): ShardShape {
   const ranks = Array.from({ length: tensor }, (_, rank) => partition(model.heads, tensor, rank))
-  const most = (sizes: number[]) => Math.max(...sizes)
+  const largest = (sizes: number[]) => Math.max(...sizes)
   return {
-    heads: most(ranks.map(length)),
-    keyValueHeads: most(ranks.map((heads) => length(keyHeadsOf(heads, model)))),
-    columns: most(
+    heads: largest(ranks.map(length)),
+    keyValueHeads: largest(ranks.map((heads) => length(keyHeadsOf(heads, model)))),
+    columns: largest(
       ranks.map((_, rank) => length(partition(model.intermediateSize, tensor, rank, model.feedForward.block))),
     ),
     rows: Math.ceil(model.vocabularySize / tensor),

@@ -3,8 +3,8 @@ import { type SearchResult, score } from './search.js'
 import type { Prediction } from './simulate.js'
 import type { Workload } from './workload.js'
 
-/** What parts of a cost are called where it is said what a plan is bound by. */
-const BOUNDS: Record<Exclude<keyof Cost, 'way'>, string> = {
+/** The names of the parts of a cost where it is said what a plan is bound by. */
+const BOUNDS: Record<Exclude<keyof Cost, 'scheme'>, string> = {
   compute: 'arithmetic',
   memory: 'reading memory',
   overhead: 'starting operations',
@@ -40,7 +40,7 @@ export function explain({ chosen, fitting }: SearchResult, workload: Workload): 
   return `${planName(chosen)}: ${figure}, ${compared}; ${prefill}${decoding}`
 }
 
-/** What most of the time goes to, and its share. */
+/** The part that most of the time goes to, and its share. */
 function bound({ stages }: Prediction, phase: 'prefill' | 'decode'): string {
   const parts = Object.entries(BOUNDS).map(([part, name]): [string, number] => [
     name,

@@ -1,21 +1,30 @@
-import type { Plan } from '../parallel/plan.js'
+import type { ParallelPlan } from '../parallel/plan.js'
 import { type ClusterSpec, countDevices, countNodes, type NodeGroup } from './cluster.js'
 import type { ModelShape } from './model-shape.js'
-import { DEFAULT_MAPPING, type Dimension, place } from './placement.js'
-import { type Candidate, type InfeasiblePlan, isInfeasible, type Prediction, Simulator } from './simulate.js'
+import { DEFAULT_MAPPING, type Dimension } from './placement.js'
+import {
+  type Candidate,
+  type InfeasiblePlan,
+  isInfeasible,
+  type Prediction,
+  Simulator,
+  type SimulatorOptions,
+} from './simulate.js'
 import type { Workload } from './workload.js'
 
-/** What the search may choose. */
-export interface SearchOptions {
+/** The choices that a search has. */
+export interface SearchOptions extends Pick<SimulatorOptions, 'sizes' | 'threads'> {
   /** The dimension whose ranks are closest together first; tensor, sequence, pipeline by default. */
   mapping?: readonly Dimension[]
   /** The most replicas; as many as there is room and work for by default. */
   maxReplicas?: number
-  /** Whether nodes may be taken in another order than they are listed in, as a mesh is not. Default true. */
+  /** So many replicas, and no other number. */
+  replicas?: number
+  /** Whether nodes may be taken in another order than they are listed in. Default true. */
   reorders?: boolean
 }
 
-/** What a search found. */
+/** The plans that a search found. */
 export interface SearchResult {
   /** The plan to use; undefined if none fits. */
   chosen: Prediction | undefined
@@ -29,9 +38,9 @@ const TOLERANCE = 0.01
 /** Plans of the coarse search from which the fine one goes on. */
 const STARTS = 8
 /** Sizes up to which the coarse search leaves none out. */
-const MOST_SMALL = 8
+const MAX_SMALL = 8
 /** Groups of nodes whose every order is tried. */
-const MOST_ORDERED_GROUPS = 3
+const MAX_ORDERED_GROUPS = 3
 
 /**
  * Searches the plans of a cluster for the best by the workload's objective: first those whose dimensions are small, powers
@@ -44,9 +53,9 @@ export function searchPlans(
   workload: Workload,
   options: SearchOptions = {},
 ): SearchResult {
-  const { reorders = true } = options
-  const searches = (reorders ? orders(cluster.nodes) : [cluster.nodes]).map((nodes) => {
-    const search = new Search(new Simulator({ ...cluster, nodes }, model, workload), options)
+  const { reorders = true, sizes, threads } = options
+  const searches = (reorders ? orders(cluster.nodes) : [[...cluster.nodes.keys()]]).map((order) => {
+    const search = new Search(new Simulator(cluster, model, workload, { sizes, threads, order }), options)
     search.run()
     return search
   })
@@ -61,7 +70,7 @@ export function searchPlans(
   return { chosen: choose(fitting, workload), fitting, infeasible }
 }
 
-/** What is to be as small as can be: seconds a request, or seconds an output token. */
+/** The figure that is to be as small as can be: seconds a request, or seconds an output token. */
 export function score(prediction: Prediction, { objective }: Workload): number {
   return objective === 'latency' ? prediction.requestSeconds : 1 / prediction.throughput
 }
@@ -75,14 +84,14 @@ function choose(fitting: readonly Prediction[], workload: Workload): Prediction 
     .reduce((a, b) => (b.workers < a.workers ? b : a))
 }
 
-function keyOf({ plan, replicas }: { plan: Plan; replicas: number }): string {
+function keyOf({ plan, replicas }: { plan: ParallelPlan; replicas: number }): string {
   return [replicas, plan.pipeline, plan.tensor, plan.sequence].join()
 }
 
 class Search {
   readonly fitting: Prediction[] = []
   readonly infeasible: InfeasiblePlan[] = []
-  readonly #seen = new Map<string, Prediction | undefined>()
+  readonly #tried = new Map<string, Prediction | undefined>()
   readonly #devices: number
   readonly #mapping: readonly Dimension[]
 
@@ -118,7 +127,7 @@ class Search {
   }
 
   /** With numbers of copies that may be best. */
-  #tryReplicas(plan: Plan): Prediction | undefined {
+  #tryReplicas(plan: ParallelPlan): Prediction | undefined {
     const tried = this.#replicaCounts(plan).flatMap((replicas) => this.#try({ plan, replicas }) ?? [])
     return tried.sort((a, b) => this.#score(a) - this.#score(b))[0]
   }
@@ -127,30 +136,31 @@ class Search {
    * One; where there is room for a few only, any number; as many as there is room and work for, or fewer with the same requests each; as many as fill the groups of
    * nodes up to one of them; the same number on every node.
    */
-  #replicaCounts(plan: Plan): number[] {
-    const { cluster, workload } = this.simulator
-    const most = this.#mostReplicas(plan)
-    const alike = Math.ceil(workload.concurrency / Math.ceil(workload.concurrency / Math.max(1, most)))
+  #replicaCounts(plan: ParallelPlan): number[] {
+    const { cluster, workload, groups } = this.simulator
+    if (this.options.replicas !== undefined) return [this.options.replicas]
+    const maxReplicas = this.#maxReplicas(plan)
+    const alike = Math.ceil(workload.concurrency / Math.ceil(workload.concurrency / Math.max(1, maxReplicas)))
     const workers = plan.pipeline * plan.tensor * plan.sequence
     let devices = 0
-    const filling = cluster.nodes.map((group) => {
+    const filling = groups.map((group) => {
       devices += group.count * group.devices
       return Math.floor(devices / workers)
     })
     const nodes = countNodes(cluster)
-    const few = most > MOST_SMALL ? [1] : Array.from({ length: most }, (_, i) => i + 1)
-    const counts = [...few, most, alike, ...filling, nodes, Math.floor(most / nodes) * nodes]
-    return [...new Set(counts)].filter((count) => count >= 1 && count <= Math.max(1, most))
+    const few = maxReplicas > MAX_SMALL ? [1] : Array.from({ length: maxReplicas }, (_, i) => i + 1)
+    const counts = [...few, maxReplicas, alike, ...filling, nodes, Math.floor(maxReplicas / nodes) * nodes]
+    return [...new Set(counts)].filter((count) => count >= 1 && count <= Math.max(1, maxReplicas))
   }
 
-  #mostReplicas(plan: Plan): number {
+  #maxReplicas(plan: ParallelPlan): number {
     const { concurrency } = this.simulator.workload
     const workers = plan.pipeline * plan.tensor * plan.sequence
     let high = Math.min(concurrency, this.options.maxReplicas ?? concurrency, Math.floor(this.#devices / workers))
     let low = 0
     while (low < high) {
       const middle = Math.ceil((low + high) / 2)
-      if (place(this.simulator.cluster, plan, middle, this.#mapping)) low = middle
+      if (this.simulator.place(plan, middle, this.#mapping)) low = middle
       else high = middle - 1
     }
     return low
@@ -158,12 +168,12 @@ class Search {
 
   #try(candidate: Candidate): Prediction | undefined {
     const key = keyOf(candidate)
-    if (this.#seen.has(key)) return this.#seen.get(key)
+    if (this.#tried.has(key)) return this.#tried.get(key)
     const outcome = this.simulator.simulate({ ...candidate, mapping: this.#mapping })
     if (isInfeasible(outcome)) this.infeasible.push(outcome)
     else this.fitting.push(outcome)
     const found = isInfeasible(outcome) ? undefined : outcome
-    this.#seen.set(key, found)
+    this.#tried.set(key, found)
     return found
   }
 
@@ -180,13 +190,14 @@ class Search {
   }
 
   #otherReplicas({ plan, replicas }: Prediction): Prediction[] {
-    const most = this.#mostReplicas(plan)
+    if (this.options.replicas !== undefined) return []
+    const maxReplicas = this.#maxReplicas(plan)
     return [replicas - 1, replicas + 1, Math.ceil(replicas / 2), replicas * 2].flatMap((other) =>
-      other >= 1 && other <= most ? (this.#try({ plan, replicas: other }) ?? []) : [],
+      other >= 1 && other <= maxReplicas ? (this.#try({ plan, replicas: other }) ?? []) : [],
     )
   }
 
-  #isPossible({ pipeline, tensor, sequence }: Plan): boolean {
+  #isPossible({ pipeline, tensor, sequence }: ParallelPlan): boolean {
     const { model, workload } = this.simulator
     const isWhole = pipeline >= 1 && tensor >= 1 && sequence >= 1
     const isModel = pipeline <= model.layers && tensor <= model.heads && sequence <= workload.promptTokens
@@ -197,12 +208,12 @@ class Search {
 /** Small numbers and powers of two up to a limit, the limit, and what of `natural` lies below. */
 function sizes(limit: number, natural: readonly number[]): number[] {
   const all = new Set([limit, ...natural.filter((size) => size <= limit)])
-  for (let size = 1; size <= limit; size = size < MOST_SMALL ? size + 1 : size * 2) all.add(size)
+  for (let size = 1; size <= limit; size = size < MAX_SMALL ? size + 1 : size * 2) all.add(size)
   return [...all].sort((a, b) => a - b)
 }
 
 /** Plans that differ in one dimension a little, or have moved a factor from one to another. */
-function neighbours(plan: Plan): Plan[] {
+function neighbours(plan: ParallelPlan): ParallelPlan[] {
   const dimensions = Object.keys(plan) as Dimension[]
   const changed = dimensions.flatMap((dimension) => {
     const size = plan[dimension]
@@ -222,12 +233,13 @@ function neighbours(plan: Plan): Plan[] {
   return [...changed, ...moved]
 }
 
-/** Orders in which nodes may be taken: all of a few groups; of many the fastest and the largest first. */
-function orders(groups: readonly NodeGroup[]): NodeGroup[][] {
-  if (groups.length <= MOST_ORDERED_GROUPS) return permutations(groups)
-  const by = (size: (group: NodeGroup) => number) => [...groups].sort((a, b) => size(b) - size(a))
+/** Orders in which groups of nodes may be taken, by index: all of a few; of many the fastest and the largest first. */
+function orders(groups: readonly NodeGroup[]): number[][] {
+  const listed = [...groups.keys()]
+  if (groups.length <= MAX_ORDERED_GROUPS) return permutations(listed)
+  const by = (size: (group: NodeGroup) => number) => listed.toSorted((a, b) => size(groups[b]!) - size(groups[a]!))
   return [
-    [...groups],
+    listed,
     by(({ device }) => device.bandwidth),
     by(({ device }) => Math.max(...Object.values(device.formats).map(({ flops }) => flops))),
     by(({ device, devices }) => device.memory * devices),

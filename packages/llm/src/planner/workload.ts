@@ -1,7 +1,7 @@
 import type { StepShape } from './layer-cost.js'
 import type { ModelShape } from './model-shape.js'
 
-/** What a plan is chosen for: so many requests at a time, each of so many tokens. */
+/** The work that a plan is chosen for: so many requests at a time, each of so many tokens. */
 export interface Workload {
   promptTokens: number
   outputTokens: number

@@ -1,7 +1,7 @@
 import { InvalidInputError } from '@troupe/core'
 import { type AddedToken, addedTokens } from './added-tokens.js'
 
-/** What a tokenizer is made from: the contents of Hugging Face's files. */
+/** The source of a tokenizer: the contents of Hugging Face's files. */
 export interface TokenizerFiles {
   /** The text of tokenizer.json. */
   tokenizer: string
@@ -9,11 +9,11 @@ export interface TokenizerFiles {
   config: Record<string, unknown>
   /** added_tokens.json of older models: ids by text. */
   addedTokens?: Record<string, unknown>
-  /** What each token says, by id, where several say the same and tokenizer.json therefore has but one of them. */
+  /** The text of each token, by id, where several say the same and tokenizer.json therefore has but one of them. */
   pieces?: readonly string[]
 }
 
-/** What decoding needs to know of a tokenizer. */
+/** The part of a tokenizer that decoding needs. */
 export interface TokenizerDescription {
   /** The ids that the vocabulary gives. */
   ids: Uint32Array

@@ -4,7 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { type Cluster, communicator, InvalidInputError, killActor, type NodeInfo } from '@troupe/core'
 import { FORMATS, type FormatName } from '../../weights/formats.js'
-import type { ClusterSpec, Link, NodeGroup } from '../cluster.js'
+import type { ClusterSpec, LinkSpec, NodeGroup } from '../cluster.js'
 import { clusterFile, readClusterFile } from '../cluster-file.js'
 import type { ModelShape } from '../model-shape.js'
 import { type Measured, RemoteCalibrator } from './calibrator.js'
@@ -79,7 +79,7 @@ async function measureCluster(nodes: readonly NodeInfo[], model: ModelShape): Pr
 
 type Handle = Awaited<ReturnType<typeof RemoteCalibrator.spawn>>
 
-async function linkOf(first: Handle, other: Handle): Promise<Link> {
+async function linkOf(first: Handle, other: Handle): Promise<LinkSpec> {
   const invitation = communicator([first, other], { name: 'calibration' })
   const [link] = await Promise.all([first.link(invitation), other.link(invitation)])
   return link
@@ -95,7 +95,7 @@ async function roundTrip(calibrator: Handle): Promise<number> {
   return times.sort((a, b) => a - b)[ROUND_TRIPS >> 1]!
 }
 
-function groupOf({ host, cpus }: NodeInfo, measured: Measured, link: Link): NodeGroup {
+function groupOf({ host, cpus }: NodeInfo, measured: Measured, link: LinkSpec): NodeGroup {
   const { alone, together, attention, operation, memory, cores } = measured
   const all = Object.entries(together)
   const fastest = Math.max(...Object.values(alone).map(({ bandwidth }) => bandwidth))

@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os'
 import { actor, type Invitation } from '@troupe/core'
 import { memoryOfHost } from '@troupe/core/cluster'
 import type { FormatName } from '../../weights/formats.js'
-import type { Link, Rate } from '../cluster.js'
+import type { LinkSpec, Rate } from '../cluster.js'
 import { type MeasuredShape, measureAttention, measureLink, measureOperation, measureProducts } from './measure.js'
 
 /** Rates of one thread, and of all threads of a node together. */
@@ -34,7 +34,7 @@ export class Calibrator {
   }
 
   /** Measures the link to the other member of a group; both are called. */
-  async link(invitation: Invitation): Promise<Link> {
+  async link(invitation: Invitation): Promise<LinkSpec> {
     const group = await invitation.join()
     try {
       return await measureLink(group)

@@ -2,9 +2,9 @@ import { randomFillSync } from 'node:crypto'
 import { type Communicator, type DataType, type Program, Tensor, Trace, type Value } from '@troupe/tensor'
 import { DATA_TYPES, type FormatName } from '../../weights/formats.js'
 import { type LoadFormat, quantize } from '../../weights/quantize.js'
-import type { Link, Rate } from '../cluster.js'
+import type { LinkSpec, Rate } from '../cluster.js'
 
-/** What of a model decides which products and which attention are measured. */
+/** The sizes of a model that decide which products and which attention are measured. */
 export interface MeasuredShape {
   layers: number
   hiddenSize: number
@@ -103,8 +103,8 @@ export async function measureOperation(threads: number): Promise<number> {
   return (await fastest(trace.compile({ x }, { threads }), {})) / REPEATED_OPERATIONS
 }
 
-/** What an all-reduce between two ranks shows of their link. All ranks call it. */
-export async function measureLink(group: Communicator): Promise<Link> {
+/** Measures a link by all-reduces between its two ranks. All ranks call it. */
+export async function measureLink(group: Communicator): Promise<LinkSpec> {
   const small = await timeAllReduce(group, SMALL_MESSAGE, 200)
   const large = await timeAllReduce(group, LARGE_MESSAGE, 12)
   const bandwidth = (LARGE_MESSAGE - SMALL_MESSAGE) / Math.max(large - small, 1e-9)

@@ -1,0 +1,122 @@
+import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
+import type { Precision } from '@troupe/tensor'
+import type { ParallelPlan } from '../parallel/plan.js'
+import {
+  countReplicas,
+  type Deployment,
+  layersOf,
+  meshDimensions,
+  type WorkerPlacement,
+  workersOf,
+} from '../planner/deployment.js'
+import { rangesOf } from '../planner/stage-layers.js'
+import type { LoadFormat } from '../weights/quantize.js'
+import { BlockPool } from './cache.js'
+import { stepLimits, stepTokens } from './capacity.js'
+import { Replica } from './replica.js'
+import { Scheduler } from './scheduler.js'
+import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
+
+/** A running worker, as reported by the engine. */
+export interface EngineWorker extends WorkerInfo {
+  replica: number
+  coordinates: ParallelPlan
+  name: string
+  pid: number
+  nodeId: string
+}
+
+/** A model, and how its weights are loaded and its sums are sent. */
+export interface LoadedModel {
+  /** Its path, on every node. */
+  model: string
+  loadFormat?: LoadFormat
+  communication: Precision
+  /** Tokens that a token attends to, itself included, in layers whose attention slides. */
+  window: number | undefined
+}
+
+/**
+ * Starts the workers of a deployment, each on its node, and loads each one's part of the model.
+ * @throws InvalidInputError if the deployment is not of the cluster; what a worker throws that cannot load its part.
+ */
+export async function launch(
+  cluster: Cluster,
+  deployment: Deployment,
+  loaded: LoadedModel,
+): Promise<{ workers: EngineWorker[]; replicas: Replica[] }> {
+  const placements = workersOf(deployment)
+  const nodes = await cluster.nodes()
+  const mesh = await RemoteModelWorker.options({
+    nodeIds: placements.map(({ node }) => nodeOf(nodes, node).id),
+  }).spawnMesh(meshDimensions(deployment), ({ rank }): [WorkerSpec] => [
+    workerSpec(deployment, placements[rank]!, loaded),
+  ])
+  try {
+    const workers = await connectWorkers(mesh, deployment.plan, placements)
+    return { workers, replicas: await startReplicas(mesh, deployment, loaded.window) }
+  } catch (error) {
+    await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
+    throw error
+  }
+}
+
+/** A description of more nodes than there are, which may have been edited, is run on those there are, one after the other. */
+function nodeOf(nodes: readonly NodeInfo[], node: number): NodeInfo {
+  const found = nodes[node % nodes.length]
+  if (found) return found
+  throw new InvalidInputError(`the deployment has workers on node ${node}; the cluster has ${nodes.length}`)
+}
+
+function workerSpec(deployment: Deployment, placement: WorkerPlacement, loaded: LoadedModel): WorkerSpec {
+  const { plan, cache } = deployment
+  const { replica, coordinates, threads, cores } = placement
+  const { model, loadFormat, communication } = loaded
+  return {
+    model,
+    ...(loadFormat ? { loadFormat } : {}),
+    ...{ communication, plan, coordinates, threads },
+    layers: rangesOf(layersOf(deployment, replica))[coordinates.pipeline]!,
+    spin: cores !== undefined,
+    cacheType: cache.type,
+    cacheBlocks: cache.blocks,
+    blockTokens: cache.blockTokens,
+    limits: stepLimits(deployment),
+  }
+}
+
+/** Lets the workers meet along each dimension, and waits until all have loaded their part. */
+async function connectWorkers(
+  mesh: Mesh<ModelWorker>,
+  plan: ParallelPlan,
+  placements: readonly WorkerPlacement[],
+): Promise<EngineWorker[]> {
+  const invitations: Invitations = {}
+  for (const dimension of ['pipeline', 'sequence', 'tensor'] as const) {
+    if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
+  }
+  return Promise.all(
+    mesh.members.map(async ({ handle }, index) => {
+      const { replica, coordinates, cores } = placements[index]!
+      const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
+      return { ...info, replica, coordinates, ...describeActor(handle) }
+    }),
+  )
+}
+
+function startReplicas(
+  mesh: Mesh<ModelWorker>,
+  deployment: Deployment,
+  window: number | undefined,
+): Promise<Replica[]> {
+  const { plan, cache, sequences, stepsAhead } = deployment
+  const count = countReplicas(deployment)
+  return Promise.all(
+    Array.from({ length: count }, (_, replica) => {
+      const pool = new BlockPool(plan.sequence, cache.blocks, cache.blockTokens)
+      const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window }
+      const own = count > 1 ? mesh.slice({ replica }) : mesh
+      return Replica.start(own, plan, new Scheduler(pool, limits), stepsAhead)
+    }),
+  )
+}
