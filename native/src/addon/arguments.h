@@ -7,7 +7,7 @@
 
 namespace troupe::addon {
 
-/// What JavaScript passed, where it is what was expected; else these throw a TypeError or RangeError that calls it `what`.
+/// Arguments from JavaScript, where they are as expected; else these throw a TypeError or RangeError that calls it `what`.
 
 inline Napi::Object objectFrom(const Napi::Value& value, const char* what) {
   if (value.IsObject()) return value.As<Napi::Object>();

@@ -14,7 +14,7 @@ Napi::Value boolean(const Napi::CallbackInfo& info, bool value) { return Napi::B
 
 Napi::Value number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
 
-/// What messages and rings may have: their places are told by 32 bits.
+/// The most bytes of messages and rings: their places are told by 32 bits.
 constexpr int64_t kMostRingBytes = int64_t{1} << 30;
 
 size_t size(const Napi::Value& value) { return bytesFrom(value, "bytes"); }

@@ -93,7 +93,7 @@ Program::Description descriptionFrom(const Napi::Object& object) {
   return description;
 }
 
-/// What a description, or an index in a run, lacks is said as the class of error that JavaScript has for it.
+/// Says a fault of a description, or of an index in a run, as the class of error that JavaScript has for it.
 template <class Body>
 auto asTypeError(Napi::Env env, Body&& body) {
   try {

@@ -15,7 +15,7 @@ struct WorkerThread::Job {
   Napi::ObjectReference owner;
   std::function<void()> work;
   std::string error;
-  /// What tells failures of a kind from others, or empty.
+  /// The code of failures of a kind, or empty.
   std::string code;
   bool isOutOfRange = false;
   bool failed = false;

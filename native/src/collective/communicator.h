@@ -54,7 +54,7 @@ class CollectiveError : public std::runtime_error {
 class Communicator : public Group {
  public:
   struct Options {
-    /// What errors call the group, e.g. "tensor".
+    /// The group's name in errors, e.g. "tensor".
     std::string name;
     /// Ranks with the same node id share memory.
     std::string node;
@@ -64,7 +64,7 @@ class Communicator : public Group {
     std::string token;
     /// Whether what travels between nodes is encrypted, with keys that the secret is part of.
     bool encrypt = false;
-    /// What errors call each rank, e.g. the actor's name; by rank, or empty.
+    /// The ranks' names in errors, e.g. the actor's name; by rank, or empty.
     std::vector<std::string> labels;
     /// Whether to wait a moment awake before sleeping: right while ranks have a core each, wasteful when they share.
     bool spin = false;
@@ -81,7 +81,7 @@ class Communicator : public Group {
   ~Communicator() override;
 
   const std::string& name() const { return options_.name; }
-  /// What errors call a rank.
+  /// A rank's name in errors.
   std::string label(int rank) const;
   RankAddress address() const;
 
@@ -170,7 +170,7 @@ class Communicator : public Group {
   void checkPresent(int rank, const std::function<bool()>& arrived);
   /// Whether another rank has died or left. What it sent before may still be on its way.
   bool gone(int rank) const;
-  /// What became of a rank that has gone.
+  /// The end of a rank that has gone.
   std::string goneText(int rank);
   [[noreturn]] void failGone(int rank);
   [[noreturn]] void fail(const std::string& reason);

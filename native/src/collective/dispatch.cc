@@ -65,7 +65,7 @@ void check(const Communicator& group, const Request& r) {
     expect(static_cast<size_t>(r.peer) < ranks && static_cast<size_t>(r.peer) != rank, "another rank of the group");
 }
 
-/// What the ranks compare before they meet over NCCL for a request.
+/// The signature that the ranks compare before they meet over NCCL for a request.
 Signature signatureOf(const Request& r) {
   const OperationKind kind = r.kind == OperationKind::Barrier ? OperationKind::PointToPoint : r.kind;
   const bool rooted =

@@ -10,7 +10,7 @@ namespace troupe::collective {
 
 /// A collective, or a message, on memory of this rank, wherever that is. Sizes are in bytes.
 struct Request {
-  /// What errors call it.
+  /// Its name in errors.
   std::string name;
   OperationKind kind = OperationKind::Barrier;
   DataType type = DataType::UInt8;
@@ -19,7 +19,7 @@ struct Request {
   /// The other rank of a message, and whether it is sent or received.
   int peer = 0;
   bool isSent = false;
-  /// What each rank gives, or, in an all-to-all, what each is sent.
+  /// The tensor that each rank gives, or, in an all-to-all, that each is sent.
   std::vector<size_t> sizes;
   /// In an all-to-all, what each rank sends here.
   std::vector<size_t> receiveSizes;

@@ -1,4 +1,4 @@
-// What ends a communicator's operations, and what errors say of it.
+// Failures that end a communicator's operations, and their texts.
 #include "collective/communicator.h"
 
 namespace troupe::collective {

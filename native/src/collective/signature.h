@@ -41,7 +41,7 @@ inline size_t bytesOf(DataType type) {
   return 1;
 }
 
-/// What all ranks of an operation must agree on. It travels with the data, so that ranks that disagree find out.
+/// The parts of an operation that all ranks must agree on. It travels with the data, so that ranks that disagree find out.
 struct Signature {
   OperationKind kind = OperationKind::Barrier;
   DataType type = DataType::UInt8;

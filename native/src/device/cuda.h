@@ -10,7 +10,7 @@
 
 namespace troupe::cuda {
 
-/// What the CUDA driver could not do, in its own words.
+/// A failure of the CUDA driver, in its own words.
 class CudaError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -158,7 +158,7 @@ static inline void widenRows(const uint8_t* cache, const Tokens& tokens, size_t 
   }
 }
 
-/// What a head of `headSize` numbers that are not whole vectors needs: keys, then values, that are widened first.
+/// The scratch memory of a head of `headSize` numbers that are not whole vectors needs: keys, then values, that are widened first.
 template <class Row>
 static inline void attendTokens(const Attention& op, const Tokens& tokens, const QueryMemory& memory, size_t heads) {
   const size_t rowBytes = roundedBytes(op.cacheType, op.headSize);

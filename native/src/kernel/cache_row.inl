@@ -1,4 +1,4 @@
-// What the KV cache keeps of one token and head, as fromFloat() has rounded it: its elements from `i` on, as floats.
+// The row that the KV cache keeps of one token and head, as fromFloat() has rounded it: its elements from `i` on, as floats.
 
 template <class Type>
 struct PlainRow {

@@ -83,7 +83,7 @@ struct Kernels {
   /// Adds to `to` what groups of Int8 hold.
   void (*addInt8Groups)(const uint8_t* from, float* to, size_t count);
 
-  /// What the hardware can do at best, for benchmarks to be held against: the sum of `count` floats, and `rounds` times
+  /// The best that the hardware can do, for benchmarks to be held against: the sum of `count` floats, and `rounds` times
   /// multiplyAddsPerRound independent multiply-adds.
   float (*sum)(const float* from, size_t count);
   size_t multiplyAddsPerRound;

@@ -1,4 +1,4 @@
-// What the hardware can do at best, which benchmarks hold their figures against.
+// The best that the hardware can do, which benchmarks hold their figures against.
 
 static float sum(const float* from, size_t count) {
   constexpr size_t kStreams = 8;

@@ -9,7 +9,7 @@
 namespace troupe {
 namespace {
 
-/// What a thread copies at least, which takes some ten times as long as starting it.
+/// The least bytes that a thread copies, which takes some ten times as long as starting it.
 constexpr size_t kShare = size_t{8} << 20;
 /// More threads than this do not copy faster.
 constexpr size_t kMostThreads = 4;

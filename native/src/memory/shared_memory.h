@@ -8,7 +8,7 @@
 
 namespace troupe {
 
-/// What another process of this host needs to map a SharedMemory: the owner's open file, and its name as a check that
+/// The handle by which another process of this host maps a SharedMemory: the owner's open file, and its name as a check that
 /// the number still means that file.
 struct SharedMemoryHandle {
   pid_t pid = 0;

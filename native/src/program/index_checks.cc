@@ -121,7 +121,7 @@ std::string keyOf(const Value& value) {
   return std::to_string(value.symbol) + "," + std::to_string(value.rows) + "," + std::to_string(value.columns);
 }
 
-/// What the queries see on every rank, whose own part is looked up here and whose others' on other ranks.
+/// The tokens that the queries see on every rank, whose own part is looked up here and whose others' on other ranks.
 IndexCheck spansOf(const Node& node, size_t ranks, size_t rank) {
   return {{3, 6, 9}, "shared " + attentionKey(node), [node, ranks, rank](const Symbols& symbols) {
             const Value &sequence = *node.inputs[3], &tables = *node.inputs[6], &spans = *node.inputs[9];

@@ -51,7 +51,7 @@ class Workspace {
   std::vector<std::shared_ptr<Storage>> buffers_;
 };
 
-/// What one run gives its operations.
+/// The inputs and the memory that one run gives its operations.
 struct Step {
   const std::vector<size_t>& symbols;
   ThreadPool& threads;

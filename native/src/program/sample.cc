@@ -16,7 +16,7 @@ struct Settings {
   uint32_t random;  // of 2^32
 };
 
-/// What stands for a token where there is none: the settings ask for none, or a logit is no number.
+/// The value in place of a token where there is none: the settings ask for none, or a logit is no number.
 constexpr int32_t kNone = -1, kNotANumber = -2;
 
 /// Whether a row has what no token can be chosen from: NaN, or plus infinity. x - x is 0 for every number.

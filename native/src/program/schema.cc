@@ -228,7 +228,7 @@ void cacheStore(const Operands& o) {
   o.blocks(cache, keyHeads);
 }
 
-/// What both forms of attention take.
+/// The inputs that both forms of attention take.
 void attended(const Operands& o, const Operand& query) {
   const auto keys = o.input(1, "keys", kCaches), values = o.input(2, "values", kCaches), sequence = o.input(3, "sequence", kInts);
   if (values.value.type != keys.value.type) o.fail("values", "the type of the keys", o.shape(values));

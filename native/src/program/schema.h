@@ -27,7 +27,7 @@ void checkFixedInput(const Node& node);
 struct IndexCheck {
   /// The inputs that it reads.
   std::vector<size_t> inputs;
-  /// What its outcome depends on beside them: of checks of the same values with the same key one is enough.
+  /// The key of what its outcome depends on beside them: of checks of the same values with the same key one is enough.
   std::string key;
   std::function<void(const std::vector<size_t>& symbols)> check;
 };

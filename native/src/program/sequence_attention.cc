@@ -78,7 +78,7 @@ class SequenceAttention : public Operation {
     size_t keyHeads() const { return keyEnd - keyBegin; }
   };
 
-  /// What a rank computes of exchanged heads: every rank has as many key/value heads, with the heads that read them.
+  /// A rank's share of exchanged heads: every rank has as many key/value heads, with the heads that read them.
   struct Exchanged {
     Exchanged(const kernel::Attention& all, size_t ranks, size_t rank, size_t mostQueries)
         : parts(partsOf(all, ranks)), keyHeadOf(keyHeadsOf(all, parts[rank])), op(shapeOf(all, parts[rank], keyHeadOf.data())),

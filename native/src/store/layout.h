@@ -1,6 +1,6 @@
 #pragma once
 
-// What a store's segment holds, as every process that maps it sees it, and the lock on it. Only the store's own files know.
+// The layout of a store's segment, as every process that maps it sees it, and the lock on it. Only the store's own files know.
 
 #include <algorithm>
 #include <array>

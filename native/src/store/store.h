@@ -23,7 +23,7 @@ struct ObjectId {
   uint32_t generation = 0;
 };
 
-/// What another process of the host opens a store by.
+/// The handle by which another process of the host opens a store.
 struct StoreHandle {
   SharedMemoryHandle memory;
   /// The owner's open spill file; -1 for a store that does not spill.
@@ -113,7 +113,7 @@ class Store {
 
   uint64_t freeBytes() const;
   uint64_t spilledBytes() const;
-  /// Who holds how much, the most first.
+  /// The holders and how much each holds, the most first.
   std::vector<Usage> usage() const;
 
  private:
@@ -145,7 +145,7 @@ class Store {
   Layout* layout_;
   SpillFile spillFile_;
   uint32_t slot_ = 0;
-  /// What this process holds of an object.
+  /// This process's hold of an object.
   struct Own {
     uint32_t holds = 0, maps = 0;
     uint8_t* data = nullptr;

@@ -1,4 +1,4 @@
-// What a store has room for, and who holds how much of it.
+// The room that a store has, and the holders of what is taken.
 #include <string>
 
 #include "store/layout.h"

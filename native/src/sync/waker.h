@@ -22,7 +22,7 @@ class Waker {
   Waker(const Waker&) = delete;
   Waker& operator=(const Waker&) = delete;
 
-  /// What the event loop watches. It belongs to who watches it, and is not closed here.
+  /// The end of the pipe that the event loop watches. It belongs to who watches it, and is not closed here.
   int readEnd() const { return readEnd_; }
   WakerAddress address() const { return address_; }
 

@@ -77,7 +77,7 @@ class Staging {
   /// Whether `rank` of the group has started an operation that this rank has not, and which.
   bool hasStarted(int rank, Signature* signature) const;
 
-  /// What `rank` staged in the round that is being read.
+  /// The bytes that `rank` staged in the round that is being read.
   const uint8_t* of(int rank) const { return inboxes_[static_cast<size_t>(rank)]->slot(round_) + Inbox::kSlotHeaderBytes; }
 
  private:

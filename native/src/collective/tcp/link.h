@@ -19,7 +19,7 @@ class Link {
  public:
   static constexpr size_t kConnections = Transfer::kStripes + 1;
 
-  /// What a rank waits for that has waited for a while, and how many messages it had sent to and received from this one.
+  /// The wait of a rank that has waited for a while, and how many messages it had sent to and received from this one.
   struct Stall {
     Signature awaited;
     uint64_t sent, received;

@@ -16,7 +16,7 @@ class Meeting {
   /// The caller's side. Throws std::runtime_error if the other end does not know the secret.
   Connection call(Descriptor socket, int rank, int index, const Check& check) const;
 
-  /// Who called, on which of their connections.
+  /// The rank that called, on which of their connections.
   struct Caller {
     int rank, index;
     Connection connection;

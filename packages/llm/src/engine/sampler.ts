@@ -11,7 +11,7 @@ export interface Sampling {
 /** The sampling of an output from which nothing is drawn. */
 export const NO_DRAW: Sampling = { temperature: -1, topK: 0, topP: 1 }
 
-/** What Trace.sample gives where logits are no numbers. */
+/** The token that Trace.sample gives where logits are no numbers. */
 export const NOT_A_NUMBER = -2
 
 /** A model has computed logits that are not numbers, from which no token can be chosen. */

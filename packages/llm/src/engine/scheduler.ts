@@ -253,7 +253,7 @@ export class Scheduler {
   }
 
   /**
-   * What steps under way still do for it harms nobody who gets its blocks and its row next, since workers run steps in order.
+   * Steps under way that still compute for it harm nobody who gets its blocks and its row next, since workers run steps in order.
    */
   #finish(sequence: RunningSequence): void {
     sequence.isDone = true

@@ -10,7 +10,7 @@ import { Qwen3 } from './qwen3.js'
 /** A model family: a decoder, and how its config.json is read. */
 export interface Architecture {
   new (context: LayerContext, config: ModelConfig): CausalDecoder
-  /** What transformers takes for fields that a config.json of this family leaves out, where families differ. */
+  /** The values that transformers takes for fields that a config.json of this family leaves out, where families differ. */
   readonly defaults: { keyValueHeads?: number; headSize?: number }
   /** Reads the fields that only some families have. */
   configure(fields: ConfigFields, layers: number): FamilyConfig

@@ -6,7 +6,7 @@ import type { ModelConfig } from './config.js'
 import { ConfigFields, MOST_HEAD_SIZE, MOST_LAYERS } from './config-fields.js'
 import { baseFrequencies, linearRotary, type Rotary, yarnFrequencies, yarnScale } from './rotary.js'
 
-/** What llama.cpp calls an architecture, and what Hugging Face calls it. Mistral is a `llama` there. */
+/** Names of architectures in llama.cpp and in Hugging Face. Mistral is a `llama` there. */
 const ARCHITECTURES: Record<string, string> = {
   llama: 'LlamaForCausalLM',
   mistral: 'MistralForCausalLM',

@@ -20,7 +20,7 @@ export type SequenceScheme = 'pass-KV' | 'pass-Q' | 'all-to-all'
 
 /** Seconds of a step on the rank with the most to do. */
 export interface Cost {
-  /** What the devices compute, by what bounds it. */
+  /** Time that the devices compute, by what bounds it. */
   compute: number
   memory: number
   overhead: number
@@ -49,7 +49,7 @@ export function plus(a: Cost, b: Cost, times = 1): Cost {
 /** Operations of a program that a layer is, and that embedding and head are. */
 const LAYER_OPERATIONS = 12
 const OUTER_OPERATIONS = 3
-/** What a layer does once for its exchanges between sequence ranks, in dispatches; each further rank adds one. */
+/** Dispatches of a layer for its exchanges between sequence ranks; each further rank adds one. */
 const EXCHANGE_DISPATCHES = 3
 
 /** Computes the cost of layers, embedding and head on the workers of one stage. */

@@ -5,7 +5,7 @@ export function cleanUp(text: string): string {
   return ENDINGS.reduce((tidied, ending) => tidied.replaceAll(ending, ending.trim()), text)
 }
 
-/** What may still become an ending that is tidied, or the part of one that tidying another one leaves. */
+/** A text that may still become an ending that is tidied, or the part of one that tidying another one leaves. */
 const UNFINISHED = /(?<! ) +n? *'? *[vr]?$/
 const LOOKED_AT = 256
 

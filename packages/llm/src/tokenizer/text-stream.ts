@@ -38,7 +38,7 @@ export class TextStream {
     return this.#tidy ? this.#tidy.push(text) : text
   }
 
-  /** What is left of the text when no more tokens come, such as the mark of an unfinished character. */
+  /** The rest of the text when no more tokens come, such as the mark of an unfinished character. */
   end(): string {
     const text = this.#vocabulary.decodePieces(this.#window).slice(this.#given)
     this.#given += text.length

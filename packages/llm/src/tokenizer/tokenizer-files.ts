@@ -94,7 +94,7 @@ const PARTS = {
   Model: 'model',
 }
 
-/** What the library says of a tokenizer.json, with the field and its kinds where it only says that none of its own fit. */
+/** The library's complaint about a tokenizer.json, with the field and its kinds where it only says that none of its own fit. */
 export function named(message: string, json: string): string {
   const part = Object.entries(PARTS).find(([name]) => message.includes(`untagged enum ${name}`))?.[1]
   if (!part) return message

@@ -17,7 +17,7 @@ class TokenizerProcess {
   #last: Promise<unknown> = Promise.resolve()
   #loaded = new Set<number>()
 
-  /** What a tokenizer answers; it is loaded first where this process does not have it yet. */
+  /** Asks a tokenizer; it is loaded first where this process does not have it yet. */
   ask<K extends keyof Answer>(tokenizer: number, json: string, request: Request<K>): Promise<Answer[K]> {
     return this.#inTurn(async () => {
       if (!this.#loaded.has(tokenizer)) {

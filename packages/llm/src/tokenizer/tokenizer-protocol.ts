@@ -1,11 +1,11 @@
-/** What the process of the Rust library is asked, by the kind of question. */
+/** Questions to the process of the Rust library, by their kind. */
 export interface Question {
   /** The tokens' texts by id, of a tokenizer whose ids and added tokens the caller has read. */
   pieces: { ids: Uint32Array; added: string[] }
   encode: { text: string }
 }
 
-/** What it answers. */
+/** Its answers, by the kind of question. */
 export interface Answer {
   pieces: { ids: Uint32Array; pieces: string[] }
   encode: Uint32Array

@@ -86,7 +86,7 @@ export class Tokenizer {
   }
 }
 
-/** What a tokenizer's tokens say, as the Rust library reads the file; that also shows whether it does. */
+/** The texts of a tokenizer's tokens, as the Rust library reads the file; that also shows whether it does. */
 async function vocabularyOf(
   key: number,
   json: string,

@@ -12,7 +12,7 @@ export class Vocabulary {
     readonly tidies: boolean,
   ) {}
 
-  /** What tokens say, without special ones and those that the vocabulary does not have. */
+  /** The text of tokens, without special ones and those that the vocabulary does not have. */
   shownPieces(tokens: readonly number[]): string[] {
     return tokens.flatMap((token) => {
       const piece = this.pieces.get(token)

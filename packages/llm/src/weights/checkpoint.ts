@@ -16,7 +16,7 @@ export interface StoredTensor {
 /** A model's weights on disk, by the names that Hugging Face gives them. */
 export interface Checkpoint {
   readonly path: string
-  /** What the shapes of the tensors come from, for errors. */
+  /** The source of the tensors' shapes, for errors. */
   readonly configName: string
   has(name: string): boolean
   /** @throws InvalidInputError if there is no such tensor, or its format cannot be computed on. */

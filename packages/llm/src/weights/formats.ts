@@ -31,7 +31,7 @@ export const FORMATS = {
 
 export type FormatName = keyof typeof FORMATS
 
-/** What tensors call each format. */
+/** The name that tensors give each format. */
 export const DATA_TYPES = {
   F32: 'float32',
   F16: 'float16',
