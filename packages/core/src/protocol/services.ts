@@ -19,7 +19,7 @@ import type { ActorInfo, ActorStack, Inventory, ObjectInfo, Stack, TaskInfo } fr
 import type { Outcome } from './location.js'
 import type { GroupInfo, GroupRequest, Lease, LeaseRequest, NodeDeclaration, NodeInfo } from './placement.js'
 
-/** How a cluster and its head are known to the processes that join. */
+/** The identity of a cluster and of its head, for processes that join. */
 export interface ClusterInfo {
   readonly clusterId: string
   readonly head: ProcessAddress
@@ -27,7 +27,7 @@ export interface ClusterInfo {
   readonly store: StoreHandle
 }
 
-/** What the head serves to who has just connected: one of these comes first. */
+/** Requests of the head, one of which comes first on every connection. */
 export interface JoinService {
   /** Must come first on a driver's connection. */
   joinDriver(driver: { namespace?: string | undefined }): ClusterInfo
@@ -37,7 +37,7 @@ export interface JoinService {
   joinWorker(worker: { pid: number; tcp?: string | undefined }): void
 }
 
-/** What the head serves about actors. */
+/** Requests of the head about actors. */
 export interface ActorService {
   spawn(request: SpawnRequest): Promise<Spawned[]>
   /** The living actor of a name; one that starts is waited for. */
@@ -56,7 +56,7 @@ export interface ActorService {
   broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
 }
 
-/** What the head serves to those who have tasks run. */
+/** Requests of the head about workers that run tasks. */
 export interface TaskService {
   /** Gives a worker to run tasks on. */
   lease(request: LeaseRequest): Promise<Lease>
@@ -66,7 +66,7 @@ export interface TaskService {
   prestart(): void
 }
 
-/** What the head serves to those who hold refs. */
+/** Requests of the head about refs that a process holds. */
 export interface RefService {
   /** Asks a driver that owns a ref, as {@link OwnerService} does a worker. */
   askDriver(driver: string, what: 'hold' | 'release', id: string): Promise<void>
@@ -80,7 +80,7 @@ export interface RefService {
   reclaim(pids: readonly number[]): Promise<void>
 }
 
-/** What the head serves about placement groups. */
+/** Requests of the head about placement groups. */
 export interface PlacementService {
   /** Reserves resources together; returns the node of each bundle. */
   reserve(request: GroupRequest): Promise<string[]>
@@ -88,7 +88,7 @@ export interface PlacementService {
   removeGroup(id: string): Promise<void>
 }
 
-/** Where members of a group find each other. */
+/** Requests of the head by which members of a group find each other. */
 export interface RendezvousService {
   /** Gives a value to the members of a meeting, and waits for theirs, in rank order. */
   meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]>
@@ -96,7 +96,7 @@ export interface RendezvousService {
   leaveMeeting(id: string, reason: string): void
 }
 
-/** What the head tells of the cluster. */
+/** Requests of the head for lists of the cluster's parts. */
 export interface ListingService {
   nodes(): NodeInfo[]
   actors(): ActorInfo[]
@@ -105,11 +105,11 @@ export interface ListingService {
   groups(): GroupInfo[]
   /** The latest lines that an actor, or the tasks of a function, wrote. */
   logs(name: string): string[]
-  /** What the process of an actor does; the actor goes by its name or its id. */
+  /** The stack of an actor's process; the actor goes by its name or its id. */
   stack(actor: string): Promise<ActorStack>
 }
 
-/** What the head serves to a driver about itself. */
+/** Requests that a driver makes of the head about itself. */
 export interface DriverSession {
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
@@ -121,7 +121,7 @@ export interface DriverSession {
   enterDirectory(id: DirectoryId): Promise<void>
 }
 
-/** What the head serves to a worker about itself. */
+/** Requests that a worker makes of the head about itself. */
 export interface WorkerSession {
   /** The actor of a worker has an onStop. */
   mustFinish(): void
@@ -141,7 +141,7 @@ export interface WorkerSession {
   unblocked(lease: string): void
 }
 
-/** What the head serves to a node agent. */
+/** Requests that a node agent makes of the head about itself. */
 export interface NodeSession {
   /** A node is about to leave; resolves when the actors on it have run their onStop. */
   finishNode(): Promise<void>
@@ -149,7 +149,7 @@ export interface NodeSession {
   readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
 }
 
-/** What the head serves to every driver and worker. */
+/** Requests that every driver and worker makes of the head. */
 export interface ClusterService
   extends ActorService,
     TaskService,
@@ -158,7 +158,7 @@ export interface ClusterService
     RendezvousService,
     ListingService {}
 
-/** What a node agent serves to the head. */
+/** Requests that the head makes of a node agent. */
 export interface NodeService {
   startWorker(spec: WorkerSpec): void
   /** Resolves when the process has ended. */
@@ -172,18 +172,18 @@ export interface NodeService {
   dropDirectory(id: DirectoryId): Promise<void>
 }
 
-/** What every process that can own something serves to the head. */
+/** Requests that the head makes of every process that can own something. */
 export interface InventoryService {
   inventory(): Promise<Inventory>
   /** Collects garbage; resolves when what was collected has been given back to the store. */
   collect(): Promise<void>
 }
 
-/** What a worker serves to the head, beside {@link InventoryService}. */
+/** Requests that the head makes of a worker, beside {@link InventoryService}. */
 export interface WorkerService {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
-  /** What its actor decides about one that it spawned; undefined if it decides on none. */
+  /** Decides, with its actor, about an actor that this one spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks of a function, on these GPUs; returns whether it has imported the module of that already. */
   equip(gpus: readonly number[], folders: WorkerFolders | undefined, method: string): boolean
@@ -201,7 +201,7 @@ export interface WorkerService {
   leave(): void
 }
 
-/** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
+/** Requests of a worker by processes that connect to it: the first by the one that spawned its actor. */
 export interface ConstructionService {
   construct(args: unknown[]): Promise<void>
   /** The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is one. */
@@ -215,7 +215,7 @@ export interface SealedOutcome {
   readonly pin: number | undefined
 }
 
-/** What the owner of refs serves to the processes that hold some of them. */
+/** Requests that processes which hold refs make of the refs' owner. */
 export interface OwnerService {
   hold(id: string): void
   release(id: string): void
@@ -229,7 +229,7 @@ export interface DriverService extends InventoryService {
   releaseFor(id: string, holder: string): void
   /** Gives the value, or where it is, sealed for a process. */
   fetchSealed(id: string, holder: PeerIdentity, lost?: string): Promise<SealedOutcome>
-  /** What was sealed has been opened. */
+  /** Drops what it has kept for a sealed outcome, which has been opened. */
   opened(pin: number): void
   holderGone(holder: string): void
   supervise(failure: ActorFailure): Promise<Decision | undefined>
@@ -237,18 +237,18 @@ export interface DriverService extends InventoryService {
   unhandled(failure: ActorFailure): void
 }
 
-/** What a process serves to those that it connected to. */
+/** Requests of a process by those that it connected to. */
 export interface CallerService extends Receipts {
   /** The process is about to end, and holds these results of calls. Resolves when they have been brought over. */
   bring(results: readonly string[]): Promise<void>
 }
 
-/** What every process serves to the head, for the actors that are to live in its own thread. */
+/** Requests that the head makes of every process, for the actors that are to live in its own thread. */
 export interface LocalActorService {
   startLocal(processId: string): Promise<void>
 }
 
-/** What the head tells without being asked. */
+/** Notices that the head sends without being asked. */
 export interface HeadEvents {
   actorChanged(actorId: string, state: ActorState): void
   /** Whether a call that is awaited in the process fails for the death of an actor; resolves when it does, or could have. */
@@ -257,7 +257,7 @@ export interface HeadEvents {
   log(line: string): void
 }
 
-/** What a node agent tells the head without being asked. */
+/** Notices that a node agent sends to the head without being asked. */
 export interface NodeEvents {
   exited(processId: string, death: Death): void
   log(processId: string, line: string): void
