@@ -18,7 +18,7 @@ import {
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
 
-/** What becomes of an actor that is launched, for who keeps it. */
+/** The fate of an actor that is launched, for who keeps it. */
 export interface LaunchEvents {
   /** The process of a living actor has ended. */
   exited(actor: Actor, death: Death): void
@@ -163,7 +163,7 @@ export class ActorLauncher {
     return { what: name, actor: id, driver, owner, preferred, ...where, bundle: own }
   }
 
-  /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */
+  /** The nodes for members of a mesh that need no resources in particular: blocks over the nodes. */
   preferredNodes({ members, dimensions, place }: SpawnRequest): (string | undefined)[] {
     const nodes = [...this.nodes.values()].map(({ id }) => ({ id, actors: this.actors.countOn(id) }))
     const isFree = !place.labels && place.nodeId === undefined

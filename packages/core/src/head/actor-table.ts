@@ -123,7 +123,7 @@ export class ActorTable {
   }
 
   /**
-   * How an actor is; the peer is told of every change.
+   * The state of an actor; the peer is told of every change.
    *
    * @param lost a process of the actor that the peer's connection with broke
    */

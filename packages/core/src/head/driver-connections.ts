@@ -43,7 +43,7 @@ export class DriverConnections {
     for (const peer of this.#peers.values()) peer.notify('holderGone' satisfies keyof DriverService, processId)
   }
 
-  /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */
+  /** Has an owner decide about an actor; undefined where it has no supervisor, or has gone. */
   async supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined> {
     const driver = this.#peers.get(processId)
     const supervisor = driver ? control<DriverService>(driver) : this.workers.of(processId)?.service
@@ -72,7 +72,7 @@ export class DriverConnections {
     return this.#with(driver, id, (service) => service.fetchSealed(id, holder, lost))
   }
 
-  /** What a driver had sealed has been opened. */
+  /** Tells a driver that what it had sealed has been opened. */
   opened(driver: string, pin: number): void {
     this.#peers.get(driver)?.notify('opened' satisfies keyof DriverService, pin)
   }

@@ -8,7 +8,7 @@ import { type Actor, failureOf, stateOf } from './records.js'
 import type { FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import { WorkerExit, type WorkerPool } from './worker-pool.js'
 
-/** Who is asked and told about the failures of actors. */
+/** Supervisors to ask, and owners to tell, about failures of actors. */
 export interface FailureHandlers extends FailureReports {
   /** Asks a process what becomes of an actor that it owns. */
   supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined>
@@ -16,7 +16,7 @@ export interface FailureHandlers extends FailureReports {
   driver(processId: string): Peer | undefined
 }
 
-/** What the death of an actor means to who keeps it. */
+/** Consequences of an actor's death, for who keeps it. */
 export interface DeathEvents {
   died(actor: Actor, death: Death): void
   endOwnedBy(owner: string, reason: string): Promise<void>
