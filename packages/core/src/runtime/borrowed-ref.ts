@@ -4,7 +4,7 @@ import { LinkLostError } from '../transport/link.js'
 import { ObjectRef } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
 
-/** What the owner of a ref does for this process. */
+/** Requests that this process makes of a ref's owner. */
 export interface RefOwner {
   hold(id: string): Promise<void>
   release(id: string): Promise<void>
@@ -24,7 +24,7 @@ const collected = new FinalizationRegistry<Held>(letGo)
 
 let borrowed = 0
 
-/** How many refs of others this process holds. */
+/** The number of refs of others that this process holds. */
 export function borrowedCount(): number {
   return borrowed
 }
@@ -87,7 +87,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
   }
 }
 
-/** What a borrower knows of a value that lives neither here nor with its owner. */
+/** A borrowed value that lives neither here nor with its owner. */
 class BorrowedValue implements RemoteValue {
   readonly isLost = false
 
