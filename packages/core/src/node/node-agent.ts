@@ -25,7 +25,7 @@ const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.me
 
 /** Milliseconds a worker has between the request to end and being killed. */
 const GRACE = 500
-/** What all workers of a node share. */
+/** Settings that all workers of a node share. */
 export type NodeSettings = { readonly store: Store } & Omit<WorkerSettings, 'processId' | 'store'>
 
 /** Starts and ends the workers of one node. */
@@ -33,13 +33,13 @@ export class NodeAgent implements NodeService {
   readonly #settings: NodeSettings
   readonly #notices: NodeEvents
   readonly #nodeFlags: readonly string[]
-  /** How each worker is ended. */
+  /** The function that ends each worker. */
   readonly #workers = new Map<string, () => Promise<void>>()
   readonly #threads = new Map<string, ThreadGroup>()
   /** The end of what each worker that has ended had started. */
   readonly #endings = new Map<string, Promise<void>>()
   readonly #probes = new Map<string, StackProbe>()
-  /** Of the processes that workers run in. */
+  /** The clocks of the processes that workers run in. */
   readonly #clocks = new Map<string, RunClock>()
 
   #isReaping = false

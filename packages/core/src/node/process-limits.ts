@@ -25,7 +25,7 @@ function userLimit(): InUse | undefined {
   return { used: threadsOf(uid), limit: Number(soft) }
 }
 
-/** How many threads the processes of a user have. */
+/** The number of threads that the processes of a user have. */
 function threadsOf(uid: number): number {
   let count = 0
   for (const name of readdirSync('/proc')) {

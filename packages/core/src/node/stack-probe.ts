@@ -21,8 +21,8 @@ const READ = `(() => {
 })()
 //# sourceURL=${URL_NAME}`
 /**
- * The signal opens the inspector twice: it interrupts what runs, and once that is over wakes the event loop. What the second
- * opens is closed in the same turn, or in the next.
+ * The signal opens the inspector twice: it interrupts what runs, and once that is over wakes the event loop. The inspector
+ * that the second opens is closed in the same turn, or in the next.
  */
 const CLOSE = `(() => {
   const { close } = process.getBuiltinModule('node:inspector')
@@ -62,7 +62,7 @@ export class StackProbe {
     return this.#reading
   }
 
-  /** What of a line of the process's stderr is its own, and not the inspector's; undefined if nothing is. */
+  /** The part of a line of the process's stderr that is its own, and not the inspector's; undefined if nothing is. */
   ownPart(line: string): string | undefined {
     if (!this.#isUsed || !OWN_LINES.test(line)) return line
     const [, url] = LISTENING.exec(line) ?? []

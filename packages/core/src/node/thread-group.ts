@@ -8,10 +8,10 @@ import type { NodeEvents } from '../protocol/services.js'
 import { explainAbort, explainStart } from './start-process.js'
 import { explainFatal, LastLines, readLines } from './worker-output.js'
 
-/** What a node tells a process of threads. */
+/** Message of a node to a process of threads. */
 export type ThreadOrder = { readonly start: WorkerSettings } | { readonly end: string }
 
-/** What a process of threads tells its node. */
+/** Message of a process of threads to its node. */
 export type ThreadReport =
   | { readonly line: string; readonly of: string; readonly isError: boolean }
   | { readonly ended: string; readonly code: number; readonly error?: string | undefined }
@@ -28,7 +28,7 @@ interface Thread {
 /** Workers that are threads of one process, which ends with the last of them. */
 export class ThreadGroup {
   readonly #child: ChildProcess
-  /** Of its process; undefined where that could not be started. */
+  /** The clock of its process; undefined where that could not be started. */
   readonly clock: RunClock | undefined
   readonly #notices: NodeEvents
   readonly #threads = new Map<string, Thread>()
@@ -73,7 +73,7 @@ export class ThreadGroup {
     this.#send({ start: settings })
   }
 
-  /** Ends a thread. One that is still in native code is given up: it ends there, or with the last of the others. */
+  /** Ends a thread. A thread that is still in native code is given up: it ends there, or with the last of the others. */
   async end(processId: string): Promise<void> {
     const thread = this.#threads.get(processId)
     if (!thread) return
