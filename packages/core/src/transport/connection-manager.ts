@@ -10,13 +10,13 @@ import { type Listening, network, type UnrefLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
 import type { Secret } from './secret.js'
 
-/** Where a process is reached: within its node by `ipc`, from other nodes by `tcp`. */
+/** The address of a process: within its node `ipc`, from other nodes `tcp`. */
 export interface ProcessAddress extends PeerIdentity {
   readonly ipc: string
   readonly tcp?: string | undefined
 }
 
-/** What every process serves to those it connected to. */
+/** Requests that every process serves to those it connected to. */
 export interface Receipts {
   /** Says that all messages before this one have come in. */
   receipt(): void
@@ -43,7 +43,7 @@ export class ConnectionManager implements KeepsAlive {
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
   readonly #keepAliveGroup: KeepAliveGroup
-  /** Whatever comes in is handled in the context that it was made in. */
+  /** The context that this was made in, in which all that comes in is handled. */
   readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
 

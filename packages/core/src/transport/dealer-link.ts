@@ -27,7 +27,7 @@ export class DealerLink extends OpenedLink {
   readonly #outbox: Outbox
   readonly #mayUnref: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
-  /** Who takes what comes in, once the other end has answered. */
+  /** Takes what comes in, once the other end has answered. */
   #receiver: LinkEvents | undefined
   #paused: Deferred | undefined
   #receiveTimeout: number | undefined

@@ -106,7 +106,7 @@ export class LocalLink extends OpenedLink {
   }
 }
 
-/** Where other processes of this host reach this one. Each of their connections becomes a link. */
+/** Listens for other processes of this host. Each of their connections becomes a link. */
 export class LocalListener {
   readonly #self: PeerIdentity
   readonly #secret: Secret
@@ -183,7 +183,7 @@ export class LocalListener {
 
 /** A connection that another process of this host opened. */
 class AcceptedLink implements Link {
-  /** Who is told of what happens; unknown until the other end has said who it is. */
+  /** Handlers of what happens; unknown until the other end has said who it is. */
   events: LinkEvents | undefined
   post: (packet: Packet) => void = () => {}
   #closed = false

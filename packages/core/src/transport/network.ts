@@ -13,7 +13,7 @@ export interface Listening {
   close(): void
 }
 
-/** How processes of other hosts are reached. */
+/** Connections to processes of other hosts. */
 export interface Network {
   /** @param expected who is expected at the endpoint */
   connect(

@@ -5,7 +5,7 @@ import { watchfulDealer } from './sockets.js'
 
 /** Milliseconds that a listener has to answer. */
 const TIMEOUT = 5000
-/** How often a listener must cut this process off: once, it may be that it has just ended. */
+/** Times that a listener must cut this process off: once, it may be that it has just ended. */
 const REFUSALS = 3
 
 /**

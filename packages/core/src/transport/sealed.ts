@@ -16,7 +16,7 @@ const packr = new Packr({ useRecords: false })
 const unpackr = new Unpackr({ useRecords: false })
 
 /**
- * Seals a value, by default for any node. What it pins is the caller's to release, once nobody will open it any more.
+ * Seals a value, by default for any node. The caller has to release what it pins, once nobody will open it any more.
  *
  * @throws InvalidInputError naming the path of what cannot be sent
  */

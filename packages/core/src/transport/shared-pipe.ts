@@ -10,7 +10,7 @@ const POLL = 0.2
 /** Microseconds of polling before the event loop has its turn. */
 const TURN = 40
 
-/** Where a ring's counters and flags are, as 32-bit integers: a cache line each. */
+/** Places of a ring's counters and flags, as 32-bit integers: a cache line each. */
 const WRITTEN = 0
 const READ = 16
 const ASLEEP = 32
@@ -21,7 +21,7 @@ const CONTROL_BYTES = 256
 const pipes = new Set<SharedPipe>()
 const lookout = new Lookout()
 let isPolling = false
-/** How long is polled: not at all after messages that were far between. */
+/** Milliseconds that are polled: none after messages that were far between. */
 let pollFor = 0
 let lastActivity = 0
 let pollUntil = 0
