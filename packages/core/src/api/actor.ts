@@ -18,7 +18,7 @@ import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions, START_TIMEOUT 
 // biome-ignore lint/suspicious/noExplicitAny: any constructor is accepted
 export type Constructor<T = object> = new (...args: any[]) => T
 
-/** Where a member of a mesh stands. */
+/** The place of a member in its mesh. */
 export interface MemberPlace {
   readonly coordinates: Coordinates
   readonly rank: number
@@ -88,7 +88,7 @@ export class RemoteClass<C extends Constructor> {
     this.#options = options
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     return `RemoteClass(${this.#class.className})`
   }
@@ -228,9 +228,9 @@ export class RemoteClass<C extends Constructor> {
   }
 }
 
-/** Where a name is looked up. */
+/** Options of a look-up by name. */
 export interface NameOptions {
-  /** By default the namespace of this process: the one that its driver connected with. */
+  /** The namespace to look in; by default that of this process: the one that its driver connected with. */
   readonly namespace?: string
 }
 

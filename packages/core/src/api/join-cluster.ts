@@ -31,7 +31,7 @@ const headMain = fileURLToPath(new URL('../head/head-main.js', import.meta.url))
 /** Milliseconds the head of another program's cluster on this machine may take to let this one in. */
 const JOIN_TIMEOUT = 10_000
 
-/** Where the lines of this driver's actors go that its head sends. */
+/** Writes the lines of this driver's actors that its head sends. */
 const output = new LineWriter(process.stderr)
 
 /** Milliseconds of running that the head of a local cluster may take to start. */
