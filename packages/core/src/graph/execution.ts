@@ -1,6 +1,6 @@
 import { ObjectRef } from '../runtime/ref.js'
 
-/** What an execution needs of its graph. */
+/** The part of a graph that its executions need. */
 export interface ExecutionOwner {
   /** Looks for results, for a little while if some may come soon. */
   poll(execution: Execution): void

@@ -17,13 +17,13 @@ const BUDGET = 0.25
 /** Takes a value that was computed here or has come from another process. */
 type Sink = (value: unknown) => void
 
-/** What one actor does of a graph: reads values from channels, runs its steps with them, and writes what others need. */
+/** One actor's part of a graph: reads values from channels, runs its steps with them, and writes what others need. */
 export class GraphPart {
   readonly prepared: Prepared
   /** Resolves when this part has ended. */
   readonly ended: Promise<void>
   readonly #runners: StepRunner[] = []
-  /** Who in this process needs each value. */
+  /** The functions in this process that take each value. */
   readonly #sinks = new Map<ValueId, Sink[]>()
   readonly #collectives = new Map<number, CollectivePart>()
   readonly #outlets: { readonly outlet: Outlet; readonly forget: () => void }[] = []

@@ -7,15 +7,15 @@ const WAIT = 100
 /** Milliseconds after which the event loop gets a turn although results come at once. */
 const TURN = 1
 
-/** Where the values of one output come from. */
+/** The channel that the values of one output come from. */
 export interface Source {
   readonly inlet: Inlet
   readonly output: number
-  /** How many executions it has given its value to. */
+  /** The number of executions that it has given its value to. */
   arrived: number
 }
 
-/** Who the results are for. */
+/** The recipient of the results. */
 export interface ResultTaker {
   /** Takes the next value of an output. */
   take(source: Source, value: unknown): void
