@@ -32,7 +32,7 @@ const COLLECT_AFTER = 500
 /** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost. */
 const HAND_OVER = 60_000
 
-/** What a worker does to the process or the thread it is, or to its place in one that it shares. */
+/** The process or the thread that a worker is, or its place in one that it shares. */
 export interface WorkerHost {
   exit(code: number): void
   /** Shows the name of its actor. */
@@ -53,7 +53,7 @@ interface LivingActor {
   readonly loaded: Promise<Class>
 }
 
-/** What runs actors and tasks: one actor, or one task at a time. */
+/** Runs actors and tasks: one actor, or one task at a time. */
 export class Worker {
   readonly runtime: Runtime
   readonly #settings: WorkerSettings
@@ -156,7 +156,7 @@ export class Worker {
     this.#hasJoined = true
   }
 
-  /** What a call is in messages. */
+  /** The call's name in messages. */
   #labelOf({ method }: IncomingCall): string {
     const { actor } = this.runtime
     return actor ? `${actor.identity.name}.${method}` : splitMethod(method)[1]
