@@ -4,7 +4,7 @@ import { Store, type StoreHandle } from '@troupe/native'
 import { InvalidInputError } from '../common/errors.js'
 import { memoryOfHost } from '../common/host-memory.js'
 
-/** How the store of a node is made. */
+/** Options of a node's store. */
 export interface StoreOptions {
   /** Bytes of shared memory that values may take; three tenths of the memory of the host, or of its container, by default. */
   readonly memory?: number
@@ -13,11 +13,11 @@ export interface StoreOptions {
    * memory where the folder is in memory itself.
    */
   readonly disk?: number
-  /** Where they are spilled to; by default the folder for temporary files, or nowhere if that cannot be written to. */
+  /** The folder they are spilled to; by default that for temporary files, or none if that cannot be written to. */
   readonly folder?: string
 }
 
-/** What statfs(2) calls a file system that is in memory. */
+/** The type by which statfs(2) tells a file system that is in memory. */
 const TMPFS = 0x01021994
 
 let current: Store | undefined
