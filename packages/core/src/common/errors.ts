@@ -273,7 +273,7 @@ export const errorClasses = new Map<string, { prototype: Error }>(
   ].map((errorClass) => [errorClass.name, errorClass]),
 )
 
-/** Has every process know a class by its name. Those of programs are found without that. */
+/** Has every process know a class by its name. Classes of programs are found without that. */
 export function registerErrorClass(errorClass: { readonly name: string; readonly prototype: Error }): void {
   errorClasses.set(errorClass.name, errorClass)
 }

@@ -14,8 +14,9 @@ const HELD_UP = 'RDTt'
 const SETTLED = Symbol('settled')
 
 /**
- * How long a process has had to run. What it waits for by itself counts, as an endless loop does; the time in which it waits
- * for CPU, for a disk or to be continued does not. So a limit that is counted by this grows with the load of the machine.
+ * Measures how long a process has had to run. Time in which it waits by itself counts, as an endless loop does; the time in
+ * which it waits for CPU, for a disk or to be continued does not. So a limit that is counted by this grows with the load of
+ * the machine.
  */
 export class RunClock {
   readonly #pid: number
@@ -41,7 +42,7 @@ export class RunClock {
 }
 
 /**
- * What a promise resolves with, or LATE once a process has had so many milliseconds to run.
+ * Resolves as a promise does, or with LATE once a process has had so many milliseconds to run.
  *
  * @param look how many the process has had so far; where that is not known, what passes here counts
  * @param most milliseconds after which it is late in any case
@@ -90,7 +91,7 @@ function usageOf(pid: number): { used: number; isHeldUp: boolean } {
   }
 }
 
-/** Of a thread that has ended meanwhile, that it is dead. */
+/** The state of a thread: dead, if it has ended meanwhile. */
 function stateOf(file: string): string {
   try {
     return statusOf(file)[0]!
