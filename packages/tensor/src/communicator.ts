@@ -11,7 +11,7 @@ import { bytesOf, type Device, gpuOf, Tensor } from './tensor.js'
 
 export type { RankAddress }
 
-/** Which rank of which group a communicator is. */
+/** Options of a communicator: its group, and its rank there. */
 export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
   /**
    * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
@@ -21,8 +21,8 @@ export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
 }
 
 /**
- * How the ranks' elements become one: `sum` unless said otherwise. Sums and products of integers wrap around, an average of
- * integers is rounded towards zero. float16 and bfloat16 are computed in float32 and rounded once.
+ * The operation that makes one of the ranks' elements: `sum` unless said otherwise. Sums and products of integers wrap
+ * around, an average of integers is rounded towards zero. float16 and bfloat16 are computed in float32 and rounded once.
  */
 export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
 
@@ -76,7 +76,7 @@ export class Communicator {
     this.#options = options
   }
 
-  /** Where the other ranks reach this one. */
+  /** The address at which the other ranks reach this one. */
   get address(): RankAddress {
     return this.native.address
   }
@@ -278,7 +278,7 @@ export class Communicator {
     return Promise.resolve()
   }
 
-  /** What every rank gives, in rank order. */
+  /** Gives each rank the values of all, in rank order. */
   async #exchange<T>(own: T): Promise<T[]> {
     const bytes = Buffer.from(JSON.stringify(own))
     const lengths = Tensor.zeros('int32', [this.size, 1], { memory: 'private' })
@@ -364,10 +364,10 @@ export class Communicator {
   }
 }
 
-/** How a reduction is done. */
+/** Options of a reduction. */
 export interface ReduceOptions {
   reduction?: Reduction
-  /** Where the result goes; the tensor itself by default. */
+  /** The tensor that the result goes to; by default the one that is reduced. */
   output?: Reducible
 }
 

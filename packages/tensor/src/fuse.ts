@@ -25,9 +25,9 @@ type Step = TracedOperation | FusedLinear
 
 /**
  * Joins traced operations where that saves a pass over memory or a meeting of the threads: the gate and up products of a
- * feed-forward layer with the activation between them, a sum with the product that gives one of its terms, and all
- * products of one x, which is then prepared once. What operations write to between is heeded: every product is of the elements
- * that it had where it was traced.
+ * feed-forward layer with the activation between them, a sum with the product that gives one of its terms, and all products
+ * of one x, which is then prepared once. Heeds the operations that write between: every product is of the elements that its
+ * operands had where it was traced.
  * @param kept Values that must exist after a run.
  */
 export function fuse(operations: readonly TracedOperation[], kept: ReadonlySet<Value>): TracedOperation[] {
@@ -102,7 +102,7 @@ function groupByInput(steps: readonly Step[]): Step[] {
   return grouped
 }
 
-/** What a product reads. */
+/** The values that a product reads. */
 function readsOf({ x, products }: FusedLinear): Value[] {
   const values = products.flatMap(({ matrix, up, residual }) => {
     return [matrix.weight, matrix.bias, up?.weight, up?.bias, residual]

@@ -10,7 +10,7 @@ export interface Output {
   columns: number
 }
 
-/** What the runs of a program have spent their time on, in milliseconds. */
+/** The time that the runs of a program have spent, in milliseconds. */
 export interface ProgramStatistics {
   busy: number
   /** Until other ranks came to a collective, the first byte of a message came, or there was room for one. */
