@@ -39,13 +39,14 @@ export interface Registration {
 export type Rows = readonly number[]
 
 /**
- * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once
- * all addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
+ * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once all
+ * addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
  * Operations run one after the other, off the JavaScript thread; their tensors are in use until the promise settles.
  *
- * An operation fails with a CollectiveError, and the group with it, when a rank dies or leaves, when the ranks disagree on the operation, its dtype
- * or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in rank order, so that all
- * ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is given do not fit.
+ * An operation fails with a CollectiveError, and the group with it, when a rank dies or leaves, when the ranks disagree on
+ * the operation, its dtype or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in
+ * rank order, so that all ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is
+ * given do not fit.
  *
  * Where the ranks and their tensors are decides how the data goes: in shared memory between ranks of one node, over TCP
  * between nodes (where several ranks share a node, through one of them), over NCCL between tensors on GPUs.

@@ -137,7 +137,7 @@ function overlap(a: Value, b: Value): boolean {
   return isOneMemory && a.tensor.offset < endOfB && b.tensor.offset < endOfA
 }
 
-/** As native/src/program/linear.cc reads it. */
+/** The operation of a product, as native/src/program/linear.cc reads it. */
 function toOperation({ x, products }: FusedLinear): TracedOperation {
   const inputs = [x]
   const numbers: Record<string, number> = {}

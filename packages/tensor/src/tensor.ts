@@ -57,7 +57,8 @@ export class Tensor<T extends DataType = DataType> {
   /**
    * A tensor of zeros.
    * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks;
-   * TypeError for what is no dtype, no shape or no kind of memory; Error if there is no such GPU, no driver for it, or no memory left.
+   * TypeError for what is no dtype, no shape or no kind of memory; Error if there is no such GPU, no driver for it, or no
+   * memory left.
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
     const bytes = bytesOf(dtype, shape)

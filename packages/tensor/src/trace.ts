@@ -76,7 +76,7 @@ export interface CompileOptions {
 export interface SharedAttentionBatch {
   /** The cached tokens on this rank that the queries of all ranks see. */
   own: AttentionBatch
-  /** [ranks] How many of the queries each rank gives; queries are listed rank by rank. */
+  /** [ranks] The number of queries that each rank gives; queries are listed rank by rank. */
   counts: Value
   /** The tokens that each query sees on every rank, as gatherSpans() gives them. */
   spans: Value
@@ -216,7 +216,7 @@ export class Trace {
   }
 
   /**
-   * [queries], [queries] → [queries, 2 · ranks]: what each query sees of the tokens that each rank caches, from what it sees
+   * [queries], [queries] → [queries, 2 · ranks]: the tokens that each query sees of those each rank caches, from those it sees
    * on this one: the cached tokens [begin, end) of its sequence. To be gathered once for all attention over the same spans.
    */
   gatherSpans(begin: Value, end: Value, group: Communicator): Value {
@@ -294,7 +294,7 @@ export class Trace {
     this.#record('send', [x], [], { to }, group)
   }
 
-  /** → [rows, columns]: what a rank sends. */
+  /** → [rows, columns]: the matrix that a rank sends. */
   receive(rows: RowSymbol | number, columns: number, from: number, group: Communicator): Value {
     return this.#operation('receive', [], rows, columns, { from }, group)
   }

@@ -59,7 +59,10 @@ export interface ConnectOptions {
   readonly store?: StoreOptions
 }
 
-/** Milliseconds that the head of a local cluster may take to end. Each thing that it waits for has a limit of its own. */
+/**
+ * Milliseconds that the head of a local cluster may take to end: more than it gives itself, so that it can say why it has
+ * not.
+ */
 const END_TIMEOUT = 120_000
 
 /**

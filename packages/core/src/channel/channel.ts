@@ -14,7 +14,7 @@ import { RemoteInlet, type RemoteMessage } from './remote-inlet.js'
 
 /** Microseconds that this thread waits for the next message of a channel that has just had one, before its event loop does. */
 const WAIT = 50
-/** Milliseconds after which an end that waits looks whether the other one still lives. */
+/** Milliseconds after which an end that waits looks whether the other one still lives: nothing wakes it when that dies. */
 const LIVENESS_INTERVAL = 100
 
 /** Options of a channel. */

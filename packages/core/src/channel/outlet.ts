@@ -19,7 +19,7 @@ export class Outlet {
   #releasing: NodeJS.Timeout | undefined
   readonly #sleeper = new Sleeper()
 
-  /** @param messages how many the slowest reader may be behind, each of any size */
+  /** @param messages the number that the slowest reader may be behind, each of any size */
   constructor(messages: number, readers: number) {
     const bytes = messages * (MOST_INLINE + 16)
     this.#writer = new ChannelWriter({ messages, bytes, readers }, processWaker())

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { statusOf } from './process-status.js'
 import { LATE } from './timer.js'
 
-/** Milliseconds between two looks at how long a process has had to run. */
+/** Milliseconds between two looks at how long a process has had to run: few, as it counts as what each look finds. */
 const LOOK_INTERVAL = 500
 /** The most that counts between two looks: who looks late may have been short of CPU itself, or stopped. */
 const MOST_BETWEEN = 2 * LOOK_INTERVAL
@@ -44,7 +44,7 @@ export class RunClock {
 /**
  * Resolves as a promise does, or with LATE once a process has had so many milliseconds to run.
  *
- * @param look how many the process has had so far; where that is not known, what passes here counts
+ * @param look gives the milliseconds that the process has had so far; if they are not known, those that pass here count
  * @param most milliseconds after which it is late in any case
  */
 export async function whileRunning<T>(

@@ -40,8 +40,8 @@ export class Execution {
   #reject!: (error: unknown) => void
 
   /**
-   * @param outputs how many values it waits for
-   * @param compose makes the result of them
+   * @param outputs the number of values that it waits for
+   * @param compose makes the result of those
    */
   constructor(
     readonly owner: ExecutionOwner,

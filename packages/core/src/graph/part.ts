@@ -114,7 +114,7 @@ export class GraphPart {
     return sinks
   }
 
-  /** Works while values come. When none does for a while, the event loop wakes this part. */
+  /** Works while values come. After a while without any it waits for the event loop to wake this part. */
   #turn(): void {
     if (this.#isEnded || this.#isScheduled) return
     for (const { inlet } of this.#inlets) inlet.disarm()

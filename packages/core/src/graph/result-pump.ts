@@ -32,7 +32,7 @@ export interface ResultTaker {
  * loop, which is woken where none comes soon.
  */
 export class ResultPump {
-  /** `turning`: the event loop looks in its next turn; `armed`: it is woken by what comes. */
+  /** `turning`: the event loop looks in its next turn; `armed`: the next value wakes it. */
   #state: 'idle' | 'turning' | 'armed' | 'ended' = 'idle'
   /** Whether something has come just now, so that more may come soon. */
   #isBusy = true
@@ -55,7 +55,9 @@ export class ResultPump {
     if (natives.length > 1) this.#set = new ChannelSet(natives)
   }
 
-  /** Looks for results until one is there that is awaited. The event loop gets its turn now and then, however fast they come. */
+  /**
+   * Looks for results until one is there that is awaited. The event loop gets its turn now and then, however fast they come.
+   */
   poll(awaited: { readonly isSettled: boolean }): void {
     if (performance.now() - this.#lastTurn > TURN) return
     this.#disarm()

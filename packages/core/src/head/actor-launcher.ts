@@ -105,7 +105,7 @@ export class ActorLauncher {
     this.actors.inProcess(actor, worker.processId)
   }
 
-  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  /** Ends a worker whose import does not end, by an endless loop or what it awaits: nobody would ever hear of it. */
   async #limitImport(actor: Actor, worker: WorkerProcess, become: Promise<void>): Promise<void> {
     const { actorClass, startTimeout } = actor.request
     const imported = worker.untilImported(

@@ -76,7 +76,7 @@ export class ActorRegistry extends ActorIndex<Actor> {
     return true
   }
 
-  /** Nobody is told of an actor any more. */
+  /** Has nobody told of an actor any more. */
   dropWatchers(actor: Actor): void {
     for (const peer of actor.watchers) this.#watched.get(peer)?.delete(actor)
   }

@@ -23,7 +23,7 @@ export class ActorTable {
   readonly #launcher: ActorLauncher
   readonly #unhandled: UnhandledFailures
 
-  /** @param registry where the actors are entered; who only asks about them asks it */
+  /** @param registry keeps the actors, and answers questions about them */
   constructor(
     nodes: ReadonlyMap<string, Node>,
     registry: ActorRegistry,

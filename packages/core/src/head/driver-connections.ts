@@ -33,12 +33,12 @@ export class DriverConnections {
     return peer !== undefined
   }
 
-  /** Nobody has handled the failure of an actor that belongs to a driver. */
+  /** Tells a driver of the failure of an actor of its that nobody has handled. */
   unhandled(processId: string, failure: ActorFailure): void {
     this.#peers.get(processId)?.notify('unhandled' satisfies keyof DriverService, failure)
   }
 
-  /** A process has gone that may hold refs of theirs. */
+  /** Tells the drivers that a process has gone which may hold refs of theirs. */
   holderGone(processId: string): void {
     for (const peer of this.#peers.values()) peer.notify('holderGone' satisfies keyof DriverService, processId)
   }

@@ -39,7 +39,7 @@ export async function startHead(
  *
  * @param address `HOST:PORT` of the head
  * @param host the address of this machine that other hosts reach it at
- * @param options what the node has
+ * @param options the resources of the node, and the cluster's token
  * @throws InvalidInputError if the address is malformed, the host has none, or there is no token
  * @throws NodeUnreachableError if no head answers; AccessDeniedError if it has another token
  */

@@ -75,7 +75,7 @@ export class LeaseTable {
    * Takes a lease back.
    *
    * @param how `busy` if a cancelled task may still run there; `lost` if the connection broke
-   * @returns why the worker ended, if it was lost
+   * @returns the worker's death, if it was lost
    */
   async end(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined> {
     const held = this.#held.get(id)
@@ -201,7 +201,7 @@ export class LeaseTable {
     }
   }
 
-  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  /** Ends a worker whose import does not end, by an endless loop or what it awaits: nobody would ever hear of it. */
   async #limitImport(
     what: string,
     { method, startTimeout }: Task,

@@ -58,7 +58,7 @@ export class Scheduler {
   readonly #line: PendingQueue
   readonly #load: (nodeId: string) => number
 
-  /** @param load what tells how busy a node is, where several fit */
+  /** @param load tells how busy a node is, where several fit */
   constructor(
     nodes: ReadonlyMap<string, Node>,
     load: (nodeId: string) => number,
@@ -91,7 +91,7 @@ export class Scheduler {
   /**
    * Takes resources if they are free now; throws as {@link acquire}.
    *
-   * @param place where the demand stands in line, if it waits
+   * @param place the demand's place in the line, if it waits
    */
   take(demand: Demand, place?: number): Grant | undefined {
     const pools = this.#candidates(demand)
@@ -250,7 +250,7 @@ export class Scheduler {
     return nodes.map((node) => ({ node, pool: node.pool }))
   }
 
-  /** None where the demand names what has gone since it was made. */
+  /** The same, but none if the demand names a node or a group that has gone since it was made. */
   #candidatesOrNone(demand: Demand): { node: Node; pool: ResourcePool }[] {
     try {
       return this.#candidates(demand)

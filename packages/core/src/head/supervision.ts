@@ -46,7 +46,7 @@ export class Supervision {
     else this.events.died(actor, { reason: actor.ending })
   }
 
-  /** In a mesh whose strategy is all-for-one, the others are restarted with a member that is. */
+  /** Restarts the others of a mesh with a member, if its strategy is all-for-one. */
   #restartSiblings({ request, id }: Actor): void {
     if (request.strategy === 'one-for-one') return
     for (const sibling of this.actors.values()) {

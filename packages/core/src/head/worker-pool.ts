@@ -19,7 +19,9 @@ const EXIT_REPORT = 30_000
 /** Workers that may start at the same time on a node of fewer CPUs. */
 const LEAST_STARTS = 2
 
-/** Milliseconds that a start keeps its turn: one that takes longer, as of a process that is stopped, goes on beside the next. */
+/**
+ * Milliseconds that a start keeps its turn: one that takes longer, as of a process that is stopped, goes on beside the next.
+ */
 const TURN = 10_000
 
 /** Workers without work that a node keeps beyond its CPUs. */

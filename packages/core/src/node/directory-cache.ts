@@ -38,7 +38,7 @@ export class DirectoryCache {
     return root
   }
 
-  /** Nobody uses a directory any more. */
+  /** Removes a directory that nobody uses any more. */
   async drop(id: DirectoryId): Promise<void> {
     const root = this.#roots.get(id)
     this.#roots.delete(id)

@@ -23,7 +23,7 @@ import { LastLines, lastOutput, readLines } from './worker-output.js'
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
 const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.meta.url))
 
-/** Milliseconds a worker has between the request to end and being killed. */
+/** Milliseconds that a worker has to end after SIGTERM, which its code may handle, before it is killed. */
 const GRACE = 500
 /** Settings that all workers of a node share. */
 export type NodeSettings = { readonly store: Store } & Omit<WorkerSettings, 'processId' | 'store'>

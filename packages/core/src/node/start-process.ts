@@ -3,7 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { Death } from '../protocol/actor.js'
 import { usedUp } from './process-limits.js'
 
-/** Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it takes. */
+/**
+ * Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it
+ * takes.
+ */
 const FILES_PER_WORKER = 8
 /** Descriptors that are left for everything else that the process has to open meanwhile. */
 const SPARE_FILES = 8

@@ -36,7 +36,7 @@ export class ThreadGroup {
 
   /**
    * @param child runs `threads-main.js`, with a channel to this process
-   * @param folders where it is to work
+   * @param folders the folder that it is to work in
    * @param emptied called when the last thread has ended
    */
   constructor(child: ChildProcess, folders: Pick<ProcessSettings, 'cwd'>, notices: NodeEvents, emptied: () => void) {

@@ -44,7 +44,10 @@ export interface Death {
   readonly lines?: readonly string[] | undefined
   /** The error that it threw outside of a call, or that its constructor threw in a restart. */
   readonly cause?: unknown
-  /** Whether trying at once again would not change it: its node could start no process at all, or a module does not get imported. */
+  /**
+   * Whether trying at once again would not change it: its node could start no process at all, or a module does not get
+   * imported.
+   */
   readonly isRefused?: boolean | undefined
 }
 

@@ -42,7 +42,10 @@ export interface HeadOptions {
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** The driver that the cluster ends with, where it stays within this host. */
   readonly driver?: string | undefined
-  /** Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they share. */
+  /**
+   * Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they
+   * share.
+   */
   readonly relaysLines?: boolean | undefined
   /** The script that started the cluster, as other programs of the user are told. */
   readonly program: { readonly name: string; readonly pid: number }

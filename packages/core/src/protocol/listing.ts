@@ -23,7 +23,7 @@ export interface ActorInfo {
 export interface ProcessInfo {
   /** The name of its actor or of the function of its task; `driver` for a driver. */
   readonly name: string
-  /** 0 where it is not known. */
+  /** The process id; 0 if it is not known. */
   readonly pid: number
   readonly nodeId: string
 }

@@ -137,7 +137,7 @@ function sweep(folder: string): string[] {
   return running
 }
 
-/** One, or none where it has gone meanwhile, is not this user's alone, or has something else in it. */
+/** The cluster of a file, or none if the file has gone meanwhile, is not this user's alone, or has something else in it. */
 function readCluster(file: string): RunningCluster[] {
   try {
     const found = lstatSync(file)

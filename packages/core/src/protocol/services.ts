@@ -50,9 +50,9 @@ export interface ActorService {
   watch(actorId: string, lost?: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
-  /** Somebody has learned that an actor died: a call that was awaited failed for that. */
+  /** Tells that an actor's death is known to somebody: a call that was awaited failed for that. */
   noticed(actorId: string): void
-  /** A call of an actor failed that its caller does not wait for. */
+  /** Tells of the failure of a call that its caller does not wait for. */
   broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
 }
 
@@ -115,37 +115,39 @@ export interface DriverSession {
   leave(): Promise<void>
   /** Whether a driver is to send its working directory, because the head does not have it. */
   offerDirectory(id: DirectoryId): Promise<boolean>
-  /** A part of it; the parts are appended in the order they come. */
+  /** Sends a part of its archive; the parts are appended in the order they come. */
   sendDirectory(id: DirectoryId, bytes: Uint8Array): Promise<void>
-  /** From here on the actors and tasks of the driver run in it. */
+  /** Has the actors and tasks of the driver run in it from here on. */
   enterDirectory(id: DirectoryId): Promise<void>
 }
 
 /** Requests that a worker makes of the head about itself. */
 export interface WorkerSession {
-  /** The actor of a worker has an onStop. */
+  /** Tells that the worker's actor has an onStop. */
   mustFinish(): void
-  /** A worker is about to end by request, when its actor's onStop has run. */
+  /** Tells that the worker is about to end by request, when its actor's onStop has run. */
   stopping(): void
-  /** That has run. */
+  /** Tells that the onStop has run. */
   finished(): void
-  /** A worker that could not be spared holds nothing any more that others need. */
+  /** Tells that the worker, which could not be spared, holds nothing any more that others need. */
   spare(): void
-  /** A worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to. */
+  /**
+   * Tells that the worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to.
+   */
   imported(what: string): void
-  /** A worker is about to end because of an error that no call can report. */
+  /** Tells that the worker is about to end because of an error that no call can report. */
   failing(error: unknown): void
-  /** The task that the asking worker runs waits for others, and lends its resources; returns the id of its lease. */
+  /** Lends the resources of the worker's task, which waits for others; returns the id of its lease. */
   blocked(): string | undefined
-  /** It goes on. */
+  /** Takes the resources back for the task, which goes on. */
   unblocked(lease: string): void
 }
 
 /** Requests that a node agent makes of the head about itself. */
 export interface NodeSession {
-  /** A node is about to leave; resolves when the actors on it have run their onStop. */
+  /** Tells that the node is about to leave; resolves when the actors on it have run their onStop. */
   finishNode(): Promise<void>
-  /** A part of its archive for a node; empty at its end. */
+  /** Reads a part of a working directory's archive; empty at its end. */
   readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
 }
 
@@ -168,7 +170,7 @@ export interface NodeService {
   hadToRun(processId: string): number | undefined
   /** Gets a working directory, if the node does not have it, and tells where it is. */
   prepareDirectory(id: DirectoryId): Promise<string>
-  /** Nobody uses a working directory any more. */
+  /** Removes a working directory that nobody uses any more. */
   dropDirectory(id: DirectoryId): Promise<void>
 }
 
@@ -204,14 +206,17 @@ export interface WorkerService {
 /** Requests of a worker by processes that connect to it: the first by the one that spawned its actor. */
 export interface ConstructionService {
   construct(args: unknown[]): Promise<void>
-  /** The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is one. */
+  /**
+   * The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is
+   * one.
+   */
   circleOf(request: number, path: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 
 /** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */
 export interface SealedOutcome {
   readonly sealed: Sealed
-  /** Undefined where nothing has to be kept. */
+  /** The number to give back when the value has been opened; undefined if nothing has to be kept. */
   readonly pin: number | undefined
 }
 
@@ -223,7 +228,7 @@ export interface OwnerService {
   fetch(id: string, lost?: string): Promise<Outcome>
 }
 
-/** The same for a driver, which others cannot connect to: the head asks it for them. */
+/** Requests that the head makes of a driver, also for others, which cannot connect to it. */
 export interface DriverService extends InventoryService {
   holdFor(id: string, holder: string): void
   releaseFor(id: string, holder: string): void
@@ -233,13 +238,13 @@ export interface DriverService extends InventoryService {
   opened(pin: number): void
   holderGone(holder: string): void
   supervise(failure: ActorFailure): Promise<Decision | undefined>
-  /** Nobody has handled the failure of an actor that the driver, or one that it spawned, owned. */
+  /** Tells of a failure that nobody has handled, of an actor that the driver, or one that it spawned, owned. */
   unhandled(failure: ActorFailure): void
 }
 
 /** Requests of a process by those that it connected to. */
 export interface CallerService extends Receipts {
-  /** The process is about to end, and holds these results of calls. Resolves when they have been brought over. */
+  /** Brings over results of calls that the process holds, which is about to end. Resolves when they have come. */
   bring(results: readonly string[]): Promise<void>
 }
 

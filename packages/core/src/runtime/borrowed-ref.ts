@@ -40,7 +40,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
   readonly #ownerData: unknown
   readonly #start: () => void
 
-  /** @param ownerData what stands for the owner when the ref is passed on */
+  /** @param ownerData the owner, as it is sent when the ref is passed on */
   constructor(id: string, owner: RefOwner, ownerData: unknown, fetchAt: FetchAt) {
     let settle!: { resolve: (value: unknown) => void; reject: (error: unknown) => void }
     super(
@@ -75,7 +75,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
 
   #isAsked = false
 
-  /** @internal What stands for the owner when the ref is passed on. */
+  /** @internal The owner, as it is sent when the ref is passed on. */
   get ownerData(): unknown {
     return this.#ownerData
   }

@@ -73,7 +73,7 @@ export class Call implements AnswerHandler, RefSource, NestedCall {
   #isAwaited = false
 
   /**
-   * @param label what the call is in messages: `Counter#1.add`
+   * @param label the call's name in messages: `Counter#1.add`
    * @param origin carries the caller's stack, where it was noted
    */
   constructor(

@@ -27,7 +27,7 @@ export class Outgoing {
   #isDone = false
 
   /**
-   * @param retries how often it may be sent again
+   * @param retries the number of times that it may be sent again
    * @param settled called when the call has an outcome
    * @throws InvalidInputError if an argument cannot be sent
    */
@@ -58,7 +58,7 @@ export class Outgoing {
     return this.#values.some((value) => value instanceof RemoteArgument)
   }
 
-  /** About how many bytes it keeps. */
+  /** The bytes that it keeps, about. */
   get bytes(): number {
     const encoded = [this.#encoded, ...this.#late]
     return encoded.reduce((sum, one) => sum + packedBytes(one, 2 ** 16), 0)

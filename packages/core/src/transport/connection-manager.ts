@@ -48,7 +48,7 @@ export class ConnectionManager implements KeepsAlive {
   #awaited = 0
 
   /**
-   * @param secret what the processes of the cluster know each other by
+   * @param secret the secret by which the processes of the cluster know each other
    * @param mayUnref whether this process may end while connections are open on which nothing is awaited
    * @param host the connections that this process has already
    */
@@ -121,7 +121,7 @@ export class ConnectionManager implements KeepsAlive {
   /**
    * Opens a connection to an endpoint.
    *
-   * @param identity who is expected there
+   * @param identity the process that is expected there
    * @param options `timeout`: milliseconds the other end has to answer; `hasListened`: whether it is known to have listened
    */
   open(

@@ -75,7 +75,7 @@ export class ErrorClassIndex {
   #counted: number
 
   /**
-   * @param find what makes a search
+   * @param find makes a search
    * @param now a clock, in milliseconds
    */
   constructor(find: () => ErrorClass[] = loadedErrorClasses, now: () => number = () => performance.now()) {

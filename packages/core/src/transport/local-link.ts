@@ -13,7 +13,7 @@ const debug = debuglog('troupe')
 const RETRY_INTERVAL = 5
 /** A link on which nothing is awaited finds out within these milliseconds, and then no longer keeps the process alive. */
 const UNREF_INTERVAL = 250
-/** Milliseconds that who connects may take to say who it is. */
+/** Milliseconds that a process which connects has to say who it is: so many that none is dropped for being short of CPU. */
 const IDENTITY_TIMEOUT = 600_000
 
 /** The abstract socket, which leaves no file behind, of an endpoint `ipc://@NAME`. */

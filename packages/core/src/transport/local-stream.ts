@@ -25,9 +25,9 @@ const LENGTH_BYTES = 6
 
 /** Events of a stream, for its user. */
 export interface LocalStreamEvents {
-  /** The other end has said who it is; throws what is wrong with that. */
+  /** The other end has said who it is; throws if it is not believed. */
   greeted(greeting: Uint8Array): void
-  /** From now on packets can be posted. Returns who takes what comes in. */
+  /** Packets can be posted from now on. Returns the receiver of what comes in. */
   opened(post: (packet: Packet) => void): Pick<LinkEvents, 'received'>
   /** The other end has sent something that no process of this version sends. */
   failed(error: unknown): void
@@ -50,7 +50,7 @@ export class LocalStream {
   #receiver: Pick<LinkEvents, 'received'> | undefined
   #isClosed = false
 
-  /** @param answer what to answer the greeting of who connected with; undefined for the end that connects */
+  /** @param answer the answer to the greeting of the end that connects; undefined for that end */
   constructor(
     private readonly socket: Socket,
     private readonly events: LocalStreamEvents,

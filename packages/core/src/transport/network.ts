@@ -15,7 +15,7 @@ export interface Listening {
 
 /** Connections to processes of other hosts. */
 export interface Network {
-  /** @param expected who is expected at the endpoint */
+  /** @param expected the process that is expected at the endpoint */
   connect(
     endpoint: string,
     self: PeerIdentity,

@@ -64,7 +64,7 @@ export abstract class OpenedLink implements Link {
     }
   }
 
-  /** From now on what is posted is sent. Returns who takes what comes in. */
+  /** Sends packets from now on, those first that were posted before. Returns the receiver of what comes in. */
   protected opened(peer: PeerIdentity, post: (packet: Packet) => void): LinkEvents {
     this.#events.opened(peer)
     clearTimeout(this.#deadline)

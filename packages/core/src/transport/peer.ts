@@ -85,7 +85,8 @@ export class Peer implements LinkEvents {
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
-   * @param keepAlive what must keep the process alive when something is sent, for a connection that need not by itself
+   * @param keepAlive the group that must keep the process alive when something is sent, for a connection that need not by
+   * itself
    */
   constructor(
     private readonly self: PeerIdentity,

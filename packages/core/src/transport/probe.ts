@@ -3,7 +3,7 @@ import { LinkLostError, LinkRefusedError } from './link.js'
 import type { Secret } from './secret.js'
 import { watchfulDealer } from './sockets.js'
 
-/** Milliseconds that a listener has to answer. */
+/** Milliseconds that a listener has to answer: libzmq itself tries for ever. */
 const TIMEOUT = 5000
 /** Times that a listener must cut this process off: once, it may be that it has just ended. */
 const REFUSALS = 3

@@ -89,9 +89,10 @@ export class DeadlockWatch {
 }
 
 /**
- * The path from a call to one that waits for a turn in a semaphore which is on the path already; undefined if the call may go on.
+ * The path from a call to one that waits for a turn in a semaphore which is on the path already; undefined if the call may
+ * go on.
  *
- * @param label what the call is in messages
+ * @param label the call's name in messages
  */
 export async function circleOf(
   call: IncomingCall,

@@ -40,7 +40,7 @@ export class TaskRunner {
   #collecting: NodeJS.Timeout | undefined
 
   /**
-   * @param localUrl what this process knows a module by
+   * @param localUrl gives the URL that this process knows a module by
    * @param imported called when the module of a task has been imported, or has failed to be
    */
   constructor(localUrl: (url: string) => string, imported: (method: string) => Promise<void>) {

@@ -25,11 +25,15 @@ import { splitMethod, TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
-/** Milliseconds that the head has to answer a worker that starts, however busy both are: it ends a start that takes too long. */
+/**
+ * Milliseconds that the head has to answer a worker that starts, however busy both are: it ends a start that takes too long.
+ */
 const JOIN_TIMEOUT = 600_000
 /** Milliseconds after others have let go of the last result that its memory is given back. */
 const COLLECT_AFTER = 500
-/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost. */
+/**
+ * Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost.
+ */
 const HAND_OVER = 60_000
 
 /** The process or the thread that a worker is, or its place in one that it shares. */
