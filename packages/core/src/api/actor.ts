@@ -165,7 +165,7 @@ export class RemoteClass<C extends Constructor> {
     const unused = given.flat().flatMap((arg) => (arg instanceof ObjectRef ? [arg.use(), pinRef(arg)] : []))
     const sealed: ReturnType<typeof seal>[] = []
     try {
-      // What may be needed for a restart must not depend on the process that computed it.
+      // Arguments that a restart may need must not depend on the process that computed them.
       const resolved = (arg: unknown) => (arg instanceof ObjectRef && !isKept ? argumentOf(arg, false) : arg)
       const args = await Promise.all(given.map((list) => Promise.all(list.map(resolved))))
       if (isKept) for (const list of args) sealed.push(seal(list, 'arguments'))

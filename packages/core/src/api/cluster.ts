@@ -100,7 +100,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
     await import('../runtime/tuning.js')
     setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
-    // What only drivers need is not loaded by workers, which import this module too.
+    // Workers import this module too, and do not load what only drivers need.
     const { joinCluster, startCluster } = await import('./join-cluster.js')
     const { runtime, head } = await (address ? joinCluster(address, options) : startCluster(options))
     return new Cluster(runtime, head)

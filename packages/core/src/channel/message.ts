@@ -161,7 +161,7 @@ export class MessageReader {
       return part
     })
     const [tree, ...attached] = parts
-    // What lies in the ring is overwritten by later messages.
+    // Bytes in the ring are overwritten by later messages.
     const attachments = tag & ELSEWHERE ? attached : attached.map((part) => Uint8Array.from(part))
     return decode(unpackr.unpack(tree!), (tag & MARKED) !== 0, attachments, true, keep)
   }

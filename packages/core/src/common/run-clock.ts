@@ -4,7 +4,7 @@ import { LATE } from './timer.js'
 
 /** Milliseconds between two looks at how long a process has had to run: few, as it counts as what each look finds. */
 const LOOK_INTERVAL = 500
-/** The most that counts between two looks: who looks late may have been short of CPU itself, or stopped. */
+/** The most that counts between two looks: a process that looks late may have been short of CPU itself, or stopped. */
 const MOST_BETWEEN = 2 * LOOK_INTERVAL
 /** Milliseconds of the kernel's unit of processor time. */
 const TICK = 10
@@ -60,7 +60,7 @@ export async function whileRunning<T>(
   for (;;) {
     let timer: NodeJS.Timeout | undefined
     const pause = new Promise<typeof LATE>((resolve) => {
-      // What has come in meanwhile goes first.
+      // Messages that have come in meanwhile go first.
       timer = setTimeout(() => setImmediate(resolve, LATE), interval)
     })
     const outcome = await Promise.race([promise, pause]).finally(() => clearTimeout(timer))

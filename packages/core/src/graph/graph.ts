@@ -342,7 +342,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
 
   #end(state: 'failed' | 'closed', error: Error): void {
     if (this.state !== 'running') return
-    // What was computed before still counts.
+    // Results that were computed before still count.
     this.#pump.takeAll()
     this.state = state
     if (state === 'failed') this.failure = error

@@ -18,7 +18,7 @@ import {
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
 
-/** The fate of an actor that is launched, for who keeps it. */
+/** The fate of an actor that is launched, for the table that keeps it. */
 export interface LaunchEvents {
   /** The process of a living actor has ended. */
   exited(actor: Actor, death: Death): void

@@ -91,7 +91,7 @@ export class ActorTable {
       this.#actors.add(actor)
       return actor
     })
-    // Those that fit at once are all placed before any of them starts.
+    // All that fit at once are placed before any of them starts.
     for (const actor of actors.filter(({ local }) => !local)) {
       try {
         this.#launcher.placeAtOnce(actor)

@@ -14,7 +14,7 @@ const MOST_RESERVED = 16
 
 /** The demand that waits. */
 export interface Waiter {
-  /** The name of who asks, in messages. */
+  /** The name of the actor, task or group that asks, in messages. */
   readonly what: string
   readonly resources: Resources
   readonly owner?: string | undefined

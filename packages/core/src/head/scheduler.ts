@@ -7,7 +7,7 @@ import { ResourcePool, type Taken } from './resource-pool.js'
 
 /** Demand of an actor, a task or a placement group for resources, and where. */
 export interface Demand {
-  /** The name of who asks, in messages. */
+  /** The name of the actor, task or group that asks, in messages. */
   readonly what: string
   readonly resources: Resources
   readonly nodeId?: string | undefined
@@ -207,7 +207,7 @@ export class Scheduler {
     const replaced = this.#take(free, wanted, request.strategy)
     if (!replaced) return false
     for (const [place, index] of lost.entries()) bundles[index] = replaced[place]!
-    // Those who wait for these bundles may stand before them in line.
+    // Actors and tasks that wait for these bundles may stand before them in line.
     setImmediate(() => this.#line.attempt())
     return true
   }

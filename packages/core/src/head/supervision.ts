@@ -16,7 +16,7 @@ export interface FailureHandlers extends FailureReports {
   driver(processId: string): Peer | undefined
 }
 
-/** Consequences of an actor's death, for who keeps it. */
+/** Consequences of an actor's death, for the table that keeps it. */
 export interface DeathEvents {
   died(actor: Actor, death: Death): void
   endOwnedBy(owner: string, reason: string): Promise<void>
@@ -57,7 +57,7 @@ export class Supervision {
     }
   }
 
-  /** Asks those who own the actor, from the nearest one up, whether it shall live again. */
+  /** Asks the owners of the actor, from the nearest one up, whether it shall live again. */
   async #supervise(actor: Actor, death: Death): Promise<void> {
     if (!actor.request.isSupervised) {
       this.#fail(actor, death)

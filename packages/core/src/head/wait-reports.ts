@@ -7,7 +7,7 @@ const PATIENCE = 1000
 
 /** A demand that waits. */
 export interface WaitingDemand {
-  /** The name of who asks. */
+  /** The name of the actor, task or group that asks. */
   readonly what: string
   readonly driver?: string | undefined
   /** The time when it came, in milliseconds on a clock. */

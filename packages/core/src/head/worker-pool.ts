@@ -215,7 +215,7 @@ const IDLE: WorkerHolder = { name: 'idle', driver: '', namespace: '', exited() {
 /** The worker processes of the cluster. */
 export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
-  /** Workers without work, with who has used them; those that have run no tasks are anybody's. */
+  /** Workers without work, with their last users; workers that have run no tasks are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
   /** The turns in which the workers of each node start: more at a time than its CPUs would all be late. */
   readonly #turns = new WeakMap<WorkerPlace, Semaphore>()
@@ -235,7 +235,7 @@ export class WorkerPool {
     holder: WorkerHolder,
     { thread, timeout = START_TIMEOUT }: { thread?: ThreadPlace | undefined; timeout?: number | undefined } = {},
   ): Promise<WorkerProcess> {
-    // What starts in a thread that runs already needs no CPU of its own.
+    // A worker in a thread that runs already needs no CPU of its own to start.
     if (node.cpus === 0) return this.#start(node, settings, holder, thread, timeout)
     let turns = this.#turns.get(node)
     if (!turns) {

@@ -138,7 +138,7 @@ export class NodeAgent implements NodeService {
     }
     child.on('error', (error) => report(explainStart(error, settings)))
     child.on('exit', (code, signal) => {
-      // What it has started may keep its output open.
+      // Processes that it has started may keep its output open.
       this.#ended(processId, child.pid)
       const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
       void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))

@@ -76,7 +76,7 @@ export class StackProbe {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, PATIENCE)
       this.#visited = () => {
-        // What opened may have been closed after the last reading, before it could be visited.
+        // The inspector may have been closed after the last reading, before it could be visited.
         if (!this.#found) this.#child.kill('SIGUSR1')
         else {
           clearTimeout(timer)

@@ -45,7 +45,7 @@ export class ThreadGroup {
     if (child.pid !== undefined) this.clock = new RunClock(child.pid)
     this.#notices = notices
     child.on('message', (report: ThreadReport) => this.#take(report))
-    // What native code writes is no thread's in particular.
+    // Output of native code is no thread's in particular.
     const ownLines = new LastLines()
     for (const stream of [child.stdout!, child.stderr!]) {
       readLines(stream, (line) => {

@@ -127,7 +127,7 @@ function sweep(folder: string): string[] {
   const running: string[] = []
   for (const file of readdirSync(folder)) {
     const owner = readName(file)
-    // What another machine has written, or a container with process ids of its own, only that can tell.
+    // Only the machine that has written a file, or the container with process ids of its own, can tell whether it holds.
     if (!owner || owner.host !== here.host) continue
     if (owner.boot !== here.boot) removeFile(join(folder, file))
     else if (owner.processes !== here.processes) continue

@@ -191,7 +191,7 @@ export class ObjectRef<T> extends Promise<T> {
     return at ? { at } : { value: await this }
   }
 
-  /** @internal What makes the ref of a generator method iterable; its type is AsyncIterable then. */
+  /** @internal Makes the ref of a generator method iterable; its type is AsyncIterable then. */
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
     if (!this.#source.iterate) throw new TypeError('this ref is not iterable')
     return this.#source.iterate()

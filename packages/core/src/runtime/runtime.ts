@@ -332,7 +332,7 @@ export class Runtime {
   async #noticesDeath(actorId: string): Promise<boolean> {
     for (let turns = 0; turns < NOTICE.turns && !this.#noticed.has(actorId); turns++) {
       await delay(NOTICE.milliseconds, undefined, { ref: false })
-      // What has come in meanwhile goes first.
+      // Messages that have come in meanwhile go first.
       await nextTurn()
     }
     return this.#noticed.has(actorId)

@@ -53,7 +53,7 @@ export function makeStore({ memory = Math.floor(memoryOfHost() * 0.3), disk, fol
       const advice = 'set TMPDIR or store.folder to a folder that can be written to, or store.disk to 0'
       throw new InvalidInputError(`the object store cannot be made: ${why}; ${advice}`)
     }
-    // Who has not asked for a disk goes without one.
+    // A user that has not asked for a disk goes without one.
     return make(0)
   }
 }
@@ -63,7 +63,7 @@ function roomOf(folder: string, memory: number): number {
     const { type, bavail, bsize } = statfsSync(folder)
     if (type !== TMPFS) return Math.floor((bavail * bsize) / 2)
   } catch {
-    // What is wrong with the folder is told when the file is made there.
+    // An error of the folder is told when the file is made there.
   }
   return 2 * memory
 }

@@ -37,7 +37,7 @@ export function storeBytes(bytes: Uint8Array, mustBeStored: boolean): StoredByte
   }
   storage.write(bytes)
   const made = stored(storage, 0)
-  // What is on its way need not stay in memory.
+  // Bytes on their way need not stay in memory.
   storage.release()
   return made
 }

@@ -20,7 +20,7 @@ export class KeepAliveGroup {
     this.#members.delete(member)
   }
 
-  /** Whether nothing is awaited, so that who asks need not keep the process alive until {@link ref} is called. */
+  /** Whether nothing is awaited, so that the member that asks need not keep the process alive until {@link ref} is called. */
   mayUnref(): boolean {
     for (const member of this.#members) if (!member.isIdle) return false
     this.someUnref = true

@@ -10,7 +10,10 @@ const debug = debuglog('troupe')
 
 /** Bytes that a greeting may have. */
 const MOST_GREETING_BYTES = 1024
-/** Packets that leave before the turn of the event loop has ended: who is awake begins on the first of many meanwhile. */
+/**
+ * Packets that leave before the turn of the event loop has ended: a receiver that is awake begins on the first of many
+ * meanwhile.
+ */
 const MOST_AT_ONCE = 16
 /** Wakes the other end; the value of the byte does not matter. */
 const DOORBELL = Buffer.from([1])

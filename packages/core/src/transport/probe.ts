@@ -25,7 +25,7 @@ export async function probeListener(endpoint: string, secret: Secret): Promise<v
   for await (const { type } of events) {
     if (outcome !== 'none') continue
     if (type === 'handshake:error:other') refusals += 1
-    // What does not speak CURVE at all is not tried again.
+    // A listener that does not speak CURVE at all is not tried again.
     if (type === 'handshake:error:protocol' || refusals === REFUSALS) outcome = 'refused'
     else if (type === 'handshake') outcome = 'accepted'
     if (outcome !== 'none') socket.close()

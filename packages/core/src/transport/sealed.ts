@@ -34,7 +34,7 @@ export function unseal(
   { bytes, tagged, attachments, sameNode }: Sealed,
   keep: (until: Promise<unknown>) => void = () => {},
 ): unknown {
-  // What a codec makes of an attachment may keep it, so each opening has its own.
+  // A codec's value may keep an attachment, so each opening has its own.
   const own = attachments.map((attachment) => Uint8Array.from(attachment))
   return decode(unpackr.unpack(bytes), tagged, own, sameNode, keep)
 }

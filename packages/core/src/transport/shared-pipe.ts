@@ -38,7 +38,7 @@ export function openPipe(handle: SharedMemoryHandle): Storage {
 
 /**
  * Two byte streams, one in each direction, through memory that two processes of a host map. While both are awake a message
- * costs no system call; who sleeps is woken through `wake`, which a socket between the two carries.
+ * costs no system call; an end that sleeps is woken through `wake`, which a socket between the two carries.
  */
 export class SharedPipe {
   readonly #incoming: ByteRing

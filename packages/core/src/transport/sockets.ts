@@ -103,7 +103,7 @@ export class Outbox {
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    // What is posted in the same turn goes out together.
+    // Packets of the same turn go out together.
     await undefined
     while (this.#waiting.size > 0) {
       const batch = this.#waiting

@@ -56,7 +56,7 @@ const MOST_BATCH_BYTES = 2 ** 20
 const CHECKSUM_AT = 21
 
 const packr = new Packr({ useRecords: false })
-// What is unpacked may lie in memory that is soon written over.
+// Packed values may lie in memory that is soon written over.
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
 
 /**

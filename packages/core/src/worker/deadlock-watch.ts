@@ -111,7 +111,7 @@ export async function circleOf(
   for (const { isAwaited, sentTo } of call.nested) {
     if (!isAwaited || !sentTo) continue
     const { peer, request } = sentTo
-    // Who cannot be asked will be known to be lost.
+    // A process that cannot be asked will be known to be lost.
     const circle = await control<ConstructionService>(peer)
       .circleOf(request, [...path, { label }])
       .catch(() => undefined)

@@ -284,7 +284,7 @@ export class Worker {
     this.#workerHost.exit(0)
   }
 
-  /** Has those who own results that are held here bring them over. */
+  /** Has the owners of results that are held here bring them over. */
   async #handOver(): Promise<void> {
     const brought = this.#connections.accepted.map(async (peer) => {
       const results = this.runtime.objects.heldBy(peer.identity.processId)
