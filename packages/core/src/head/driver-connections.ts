@@ -33,7 +33,7 @@ export class DriverConnections {
     return peer !== undefined
   }
 
-  /** Tells a driver of the failure of an actor of its that nobody has handled. */
+  /** Tells a driver of a failure that nobody has handled, of an actor that belongs to it. */
   unhandled(processId: string, failure: ActorFailure): void {
     this.#peers.get(processId)?.notify('unhandled' satisfies keyof DriverService, failure)
   }

@@ -58,7 +58,7 @@ export class Outgoing {
     return this.#values.some((value) => value instanceof RemoteArgument)
   }
 
-  /** The bytes that it keeps, about. */
+  /** The number of bytes that it keeps, about. */
   get bytes(): number {
     const encoded = [this.#encoded, ...this.#late]
     return encoded.reduce((sum, one) => sum + packedBytes(one, 2 ** 16), 0)

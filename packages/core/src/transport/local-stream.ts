@@ -208,7 +208,7 @@ export class FrameReader {
   #head: Buffer | undefined
   #lengths: number[] = []
   #frames: Uint8Array[] = []
-  /** The bytes that have come of the frame that is coming. */
+  /** The number of bytes that have come of the frame under way. */
   #filled = 0
   #isSkipping = false
 
