@@ -48,7 +48,7 @@ export type Rows = readonly number[]
  * rank order, so that all ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is
  * given do not fit.
  *
- * Where the ranks and their tensors are decides how the data goes: in shared memory between ranks of one node, over TCP
+ * Data goes by where the ranks and their tensors are: in shared memory between ranks of one node, over TCP
  * between nodes (where several ranks share a node, through one of them), over NCCL between tensors on GPUs.
  *
  * @example
