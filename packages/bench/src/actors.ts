@@ -65,7 +65,7 @@ async function* measure(around: Around): AsyncIterable<Figure> {
   yield* measureHops(a, b, EXECUTIONS)
 }
 
-/** How often a second something is done, one after the other. */
+/** The number of calls that are made in a second, one after the other. */
 async function rate(call: () => unknown, count: number): Promise<number> {
   for (let i = 0; i < WARM_UP; i++) await call()
   const begun = performance.now()

@@ -19,5 +19,5 @@ export interface Benchmark {
   run(values: Readonly<Record<string, unknown>>): AsyncIterable<Figure>
 }
 
-/** What the user can correct, in one line. */
+/** A mistake that the user can correct, in one line. */
 export class BenchmarkError extends Error {}

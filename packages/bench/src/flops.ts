@@ -2,7 +2,7 @@ import { multiplyAddRate } from '@troupe/native'
 import type { Benchmark } from './benchmark.js'
 import { countOf } from './numbers.js'
 
-/** How many float32 operations threads together do in independent multiply-adds, two each: what bounds prefill. */
+/** The rate of float32 operations of threads together in independent multiply-adds, two each: the bound of prefill. */
 export const flops: Benchmark = {
   name: 'flops',
   summary: 'float32 multiply-add rate of --threads threads',

@@ -11,7 +11,9 @@ import { parallel } from './parallel/parallel.js'
 /** Every benchmark; a new one is a file of its own and a line here. */
 const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory, parallel]
 
-/** How figures are printed: as lines of JSON, as a table in Markdown, or as plain lines. */
+/**
+ * Options that say how figures are printed: as lines of JSON, as a table in Markdown, or, without either, as plain lines.
+ */
 const formats = {
   json: { type: 'boolean', default: false },
   markdown: { type: 'boolean', default: false },
@@ -19,8 +21,7 @@ const formats = {
 
 /**
  * Runs the benchmark that the arguments name and prints its figures, with `--json` as a line of JSON each and with
- * `--markdown` as a table. Sets the exit
- * status: 2 with one line on stderr for what the user can correct.
+ * `--markdown` as a table. Sets the exit status: 2 with one line on stderr for a mistake that the user can correct.
  */
 export async function main([name, ...args]: string[]): Promise<void> {
   // A reader that has seen enough, such as `head`, closes the pipe; that is no failure.

@@ -2,7 +2,7 @@ import { readRate } from '@troupe/native'
 import type { Benchmark } from './benchmark.js'
 import { countOf } from './numbers.js'
 
-/** How fast threads together read memory that no cache holds: what bounds decoding. */
+/** The rate at which threads together read memory that no cache holds: the bound of decoding. */
 export const memory: Benchmark = {
   name: 'memory',
   summary: 'read bandwidth of --threads threads',

@@ -21,7 +21,7 @@ export type Values<O extends Options> = { readonly [K in keyof O]: ValueOf<O[K]>
 /** A command of `troupe`. */
 export interface Command<O extends Options = Options> {
   readonly name: string
-  /** What the one argument that is no option stands for, if the command takes one. */
+  /** The name of the one argument that is no option, if the command takes one. */
   readonly argument?: string
   readonly summary: string
   /** Lines that `--help` shows below the summary. */

@@ -1,6 +1,6 @@
 import type { Command, Option } from './command.js'
 
-/** What `troupe --help` prints. */
+/** The text of `troupe --help`. */
 export function generalHelp(commands: readonly Command[]): string {
   const rows = commands.map(({ name, argument, summary }): [string, string] => [usage(name, argument), summary])
   return [
@@ -12,7 +12,7 @@ export function generalHelp(commands: readonly Command[]): string {
   ].join('\n')
 }
 
-/** What `troupe COMMAND --help` prints. */
+/** The text of `troupe COMMAND --help`. */
 export function commandHelp({ name, argument, summary, description, options }: Command): string {
   const rows = Object.entries(options).map(([option, details]): [string, string] => [
     `--${option}${valueName(details)}`,

@@ -14,7 +14,7 @@ import { table } from './table.js'
 const LISTED = 16
 const GIGABYTE = 1e9
 
-/** What `troupe plan` prints: plans by how good they are, the workers of the chosen one, and why others do not fit. */
+/** The text of `troupe plan`: plans by how good they are, the workers of the chosen one, and why others do not fit. */
 export function planReport(result: SearchResult, workload: Workload): string {
   const { chosen, fitting, infeasible } = result
   if (!chosen) return `No plan fits.\n\n${infeasibleTable(infeasible)}`
@@ -59,7 +59,7 @@ function stageTable({ stages }: Prediction): string {
   return table(heading, rows)
 }
 
-/** Why plans do not fit, once for each reason. */
+/** The reasons why plans do not fit, each once. */
 function infeasibleTable(infeasible: readonly InfeasiblePlan[]): string {
   const byReason = new Map<string, InfeasiblePlan[]>()
   for (const plan of infeasible) byReason.set(plan.reason, [...(byReason.get(plan.reason) ?? []), plan])
@@ -78,7 +78,7 @@ function figure(value: number): number {
   return Number(value.toPrecision(3))
 }
 
-/** What `troupe plan --json` prints. */
+/** The value that `troupe plan --json` prints. */
 export function planJson(model: ModelShape, workload: Workload, result: SearchResult): unknown {
   return { model, workload, ...result, reason: explain(result, workload) }
 }

@@ -9,8 +9,8 @@ export async function untilSignal(): Promise<void> {
 }
 
 /**
- * Ends this process when nobody reads its output any more: a reader that has seen enough, such as `head`, closes the pipe, and
- * that is no failure. What runs until a signal ends as with one.
+ * Ends this process when nobody reads its output any more: a reader that has seen enough, such as `head`, closes the pipe,
+ * and that is no failure. A command that runs until a signal ends as with one.
  */
 export function endWithReader(): void {
   let isGone = false

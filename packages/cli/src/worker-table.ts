@@ -2,7 +2,7 @@ import type { EngineWorker, ModelConfig } from '@troupe/llm'
 
 const MEGABYTE = 1e6
 
-/** Who holds what: a line a worker with its place in the plan, process, layers, heads and memory. */
+/** A table of the workers: a line each with its place in the plan, process, layers, heads and memory. */
 export function workerTable(workers: readonly EngineWorker[], config: ModelConfig): string {
   const rows = workers.map(({ coordinates, pid, layers, heads, weightBytes, kvBytes }) => [
     ...Object.values(coordinates).map(String),

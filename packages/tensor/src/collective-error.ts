@@ -15,7 +15,7 @@ export class CollectiveError extends Error {
   }
 }
 
-/** What a native operation gives, with failures of groups as their class. */
+/** Settles as a native operation does, with failures of groups as their class. */
 export async function collective<T>(operation: Promise<T>): Promise<T> {
   try {
     return await operation

@@ -12,7 +12,7 @@ import { type Device, gpuOf, Tensor } from './tensor.js'
 
 export type { RankAddress, Rows }
 
-/** Which rank of which group a communicator is. */
+/** Options of a communicator: its group, and its rank there. */
 export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
   /**
    * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
@@ -22,8 +22,8 @@ export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
 }
 
 /**
- * How the ranks' elements become one: `sum` unless said otherwise. Sums and products of integers wrap around, an average of
- * integers is rounded towards zero. float16 and bfloat16 are computed in float32 and rounded once.
+ * The operation that makes one of the ranks' elements: `sum` unless said otherwise. Sums and products of integers wrap
+ * around, an average of integers is rounded towards zero. float16 and bfloat16 are computed in float32 and rounded once.
  */
 export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
 
@@ -37,15 +37,16 @@ export interface Registration {
 }
 
 /**
- * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once
- * all addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
+ * One rank's end of a group of processes that run collectives. Every rank makes one and publishes its `address`; once all
+ * addresses are known, every rank calls `connect`. All ranks must then start the same operations in the same order.
  * Operations run one after the other, off the JavaScript thread; their tensors are in use until the promise settles.
  *
- * An operation fails with a CollectiveError, and the group with it, when a rank dies or leaves, when the ranks disagree on the operation, its dtype
- * or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in rank order, so that all
- * ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is given do not fit.
+ * An operation fails with a CollectiveError, and the group with it, when a rank dies or leaves, when the ranks disagree on
+ * the operation, its dtype or its sizes, or when nothing moves for the group's timeout. Reductions join the ranks' values in
+ * rank order, so that all ranks get the same bits on every run. A method throws a RangeError at once if the sizes it is
+ * given do not fit.
  *
- * Where the ranks and their tensors are decides how the data goes: in shared memory between ranks of one node, over TCP
+ * Data goes by where the ranks and their tensors are: in shared memory between ranks of one node, over TCP
  * between nodes (where several ranks share a node, through one of them), over NCCL between tensors on GPUs.
  *
  * @example
@@ -76,7 +77,7 @@ export class Communicator {
     this.#shapes = new CollectiveShapes(options)
   }
 
-  /** Where the other ranks reach this one. */
+  /** The address at which the other ranks reach this one. */
   get address(): RankAddress {
     return this.native.address
   }
@@ -283,7 +284,7 @@ export class Communicator {
     return Promise.resolve()
   }
 
-  /** Gives the values of every rank, in rank order. */
+  /** Gives each rank the values of all, in rank order. */
   async #exchange<T>(own: T): Promise<T[]> {
     const bytes = Buffer.from(JSON.stringify(own))
     const lengths = Tensor.zeros('int32', [this.size, 1], { memory: 'private' })
@@ -304,10 +305,10 @@ export class Communicator {
   }
 }
 
-/** How a reduction is done. */
+/** Options of a reduction. */
 export interface ReduceOptions {
   reduction?: Reduction
-  /** Where the result goes; the tensor itself by default. */
+  /** The tensor that the result goes to; by default the one that is reduced. */
   output?: Reducible
 }
 

@@ -8,8 +8,9 @@ export type QuantizedType = 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q4_k' 
 export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | QuantizedType
 
 /**
- * The types that the numbers of a KV cache are rounded to. Float16 keeps 11 bits of each number below 65,520, bfloat16 8 bits of any;
- * int8 keeps groups of 32 numbers, each group with a float32 scale, off by 1/254 of the largest in the group at most.
+ * The types that the numbers of a KV cache may be rounded to. Float16 keeps 11 bits of each number below 65,520, bfloat16 8
+ * bits of any; int8 keeps groups of 32 numbers, each group with a float32 scale, off by 1/254 of the largest in the group at
+ * most.
  */
 export const CACHE_TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const
 /** One of {@link CACHE_TYPES}. */

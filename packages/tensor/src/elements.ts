@@ -42,7 +42,7 @@ export function shown(value: unknown): string {
 /**
  * Copies numbers into elements from `offset` on, once all of them are known to fit. Numbers become float32 by rounding; all
  * other elements take whole numbers of their range only.
- * @param what What errors call the elements.
+ * @param what The name of the elements in errors.
  * @throws TypeError for what is no list, or a list of other things than numbers (bigints for int64); RangeError for numbers
  * that the type cannot hold, and for more of them than there is room for.
  */

@@ -25,9 +25,9 @@ type Step = TracedOperation | FusedLinear
 
 /**
  * Joins traced operations where that saves a pass over memory or a meeting of the threads: the gate and up products of a
- * feed-forward layer with the activation between them, a sum with the product that gives one of its terms, and all
- * products of one x, which is then prepared once. What operations write to between is heeded: every product is of the elements
- * that it had where it was traced.
+ * feed-forward layer with the activation between them, a sum with the product that gives one of its terms, and all products
+ * of one x, which is then prepared once. Heeds the operations that write between: every product is of the elements that its
+ * operands had where it was traced.
  * @param kept Values that must exist after a run.
  */
 export function fuse(operations: readonly TracedOperation[], kept: ReadonlySet<Value>): TracedOperation[] {
@@ -102,7 +102,7 @@ function groupByInput(steps: readonly Step[]): Step[] {
   return grouped
 }
 
-/** The inputs of a product. */
+/** The values that a product reads. */
 function readsOf({ x, products }: FusedLinear): Value[] {
   const values = products.flatMap(({ matrix, up, residual }) => {
     return [matrix.weight, matrix.bias, up?.weight, up?.bias, residual]
@@ -137,7 +137,7 @@ function overlap(a: Value, b: Value): boolean {
   return isOneMemory && a.tensor.offset < endOfB && b.tensor.offset < endOfA
 }
 
-/** As native/src/program/linear.cc reads it. */
+/** The operation of a product, as native/src/program/linear.cc reads it. */
 function toOperation({ x, products }: FusedLinear): TracedOperation {
   const inputs = [x]
   const numbers: Record<string, number> = {}

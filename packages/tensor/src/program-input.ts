@@ -2,8 +2,8 @@ import { viewElements } from './data-type.js'
 import { expectElement, expectPlace, setElements } from './elements.js'
 
 /**
- * A matrix that JavaScript fills before a program's runs, row by row, as long as its limits say. What is filled in stays until
- * it is filled in anew.
+ * A matrix that JavaScript fills before a program's runs, row by row, as long as its limits say. Numbers stay until they are
+ * filled in anew.
  *
  * @example
  * ```ts
@@ -13,7 +13,7 @@ import { expectElement, expectPlace, setElements } from './elements.js'
  */
 export class ProgramInput {
   readonly #elements: Int32Array | Float32Array
-  /** How many numbers it holds. */
+  /** The number of its elements. */
   readonly length: number
 
   /** @internal */

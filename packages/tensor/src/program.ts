@@ -13,7 +13,7 @@ export interface Output {
 /** The time that the runs of a program have spent, in milliseconds. */
 export interface ProgramStatistics {
   busy: number
-  /** Until other ranks came to a collective, the first byte of a message came, or there was room for one. */
+  /** The time until other ranks came to a collective, the first byte of a message came, or there was room for one. */
   waiting: number
   transfer: number
 }
@@ -32,11 +32,11 @@ export class Program {
   ) {}
 
   /**
-   * Runs every operation once. Row counts and indices are checked first: a run that is refused has done nothing, its groups stay
-   * usable, and it can be repeated with others, on which the other ranks wait until their timeout.
+   * Runs every operation once. Row counts and indices are checked first: a run that is refused has done nothing, its groups
+   * stay usable, and it can be repeated with others, on which the other ranks wait until their timeout.
    * @param rows The value of every row symbol, by name.
-   * @throws RangeError if one is missing, no whole number, negative or above its limit, or if an index is outside of its bounds,
-   * which names the operation; CollectiveError if a rank of a group fails.
+   * @throws RangeError if one is missing, no whole number, negative or above its limit, or if an index is outside of its
+   * bounds, which names the operation; CollectiveError if a rank of a group fails.
    */
   run(rows: Record<string, number>): Promise<void> {
     const counts = this.symbols.map(({ name, limit }) => {

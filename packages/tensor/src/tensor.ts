@@ -3,10 +3,10 @@ import { copyBytes, gpuCount, type Region, type SharedMemoryHandle, Storage } fr
 import { bytesOfRows, type DataType, type ElementArray, isQuantized, numberOf, viewElements } from './data-type.js'
 import { expectDataType, expectList, setElements, shown } from './elements.js'
 
-/** Where a tensor's elements are: in host memory, or on a GPU by its number among those that this process may use. */
+/** The place of a tensor's elements: host memory, or a GPU by its number among those that this process may use. */
 export type Device = 'cpu' | `cuda:${number}`
 
-/** Where a tensor's memory is taken from. */
+/** Options of a tensor's memory. */
 export interface TensorOptions {
   /** `shared` memory (the default) can be mapped by the other processes of the host; `private` memory cannot. */
   memory?: 'shared' | 'private'
@@ -23,7 +23,7 @@ const mapped = new WeakSet<Storage>()
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
 
-/** The handle by which another process of the host maps a tensor. */
+/** A handle by which another process of the host can map a tensor. */
 export interface TensorHandle {
   dtype: DataType
   shape: number[]
@@ -57,7 +57,8 @@ export class Tensor<T extends DataType = DataType> {
   /**
    * A tensor of zeros.
    * @throws RangeError if a dimension is not a whole number of at least 0, or a row of a quantized type is not whole blocks;
-   * TypeError for what is no dtype, no shape or no kind of memory; Error if there is no such GPU, no driver for it, or no memory left.
+   * TypeError for what is no dtype, no shape or no kind of memory; Error if there is no such GPU, no driver for it, or no
+   * memory left.
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
     const bytes = bytesOf(dtype, shape)
@@ -118,7 +119,7 @@ export class Tensor<T extends DataType = DataType> {
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
-  /** Where the elements are. */
+  /** The place of the elements. */
   get device(): Device {
     return this.memory.device as Device
   }
@@ -151,7 +152,7 @@ export class Tensor<T extends DataType = DataType> {
     return bytesOf(this.dtype, this.shape)
   }
 
-  /** How many elements apart two neighbours along each dimension are. */
+  /** The number of elements between two neighbours along each dimension. */
   get strides(): number[] {
     const strides: number[] = []
     let step = 1
@@ -183,15 +184,15 @@ export class Tensor<T extends DataType = DataType> {
   }
 
   /**
-   * Checks that the file that the elements lie in, if {@link map} made the tensor, is what it was. What has been read of them
-   * before is sound if this does not throw afterwards.
+   * Checks that the file that the elements lie in, if {@link map} made the tensor, is what it was. Elements that were read
+   * before are sound if this does not throw afterwards.
    * @throws Error that names the file, and says how long it was and is.
    */
   verify(): void {
     if (mapped.has(this.memory)) this.memory.verify()
   }
 
-  /** What native operations take, which keep the memory while they use it. @internal */
+  /** The memory that native operations take, which they keep while they use it. @internal */
   get operand(): Region {
     return { storage: this.memory, offset: this.offset, bytes: this.byteLength }
   }
@@ -282,7 +283,9 @@ export class Tensor<T extends DataType = DataType> {
   }
 }
 
-/** How many GPUs this process may use; 0 if there is no driver for any. CUDA_VISIBLE_DEVICES chooses among them. */
+/**
+ * The number of GPUs that this process may use; 0 if there is no driver for any. CUDA_VISIBLE_DEVICES chooses among them.
+ */
 export function countGpus(): number {
   try {
     return gpuCount()

@@ -43,15 +43,15 @@ export interface CacheShape {
 }
 
 /**
- * How ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at most; or as
- * int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
+ * The forms in which ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at
+ * most; or as int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
  */
 export const PRECISIONS = ['float32', 'bfloat16', 'int8'] as const
 /** One of {@link PRECISIONS}. */
 export type Precision = (typeof PRECISIONS)[number]
 const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
 
-/** Which cached tokens each query attends to, and where they are. */
+/** The cached tokens that each query attends to, and where they are. */
 export interface AttentionBatch {
   /** [queries] The row of `blockTables` that a query's tokens are found through. */
   sequence: Value
@@ -62,7 +62,7 @@ export interface AttentionBatch {
   blockTables: Value
 }
 
-/** How a program runs. */
+/** Options of a program. */
 export interface CompileOptions {
   threads: number
   /**
@@ -74,11 +74,11 @@ export interface CompileOptions {
 
 /** The same where the tokens of each sequence, and their queries, are divided among the ranks of a group. */
 export interface SharedAttentionBatch {
-  /** The cached tokens that the queries of all ranks attend to on this one. */
+  /** The cached tokens on this rank that the queries of all ranks see. */
   own: AttentionBatch
-  /** [ranks] How many of the queries each rank gives; queries are listed rank by rank. */
+  /** [ranks] The number of queries that each rank gives; queries are listed rank by rank. */
   counts: Value
-  /** The spans that each query attends to on every rank, as gatherSpans() gives it. */
+  /** The tokens that each query sees on every rank, as gatherSpans() gives them. */
   spans: Value
 }
 
@@ -86,8 +86,8 @@ export interface SharedAttentionBatch {
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
  * symbol. Everything is float32 but for weights, which may be float16, bfloat16 or quantized, and indices, which are int32.
  *
- * A method throws a TypeError for operands that its operation does not take. What indices an operation is given is checked in
- * every run, before anything is done.
+ * A method throws a TypeError for operands that its operation does not take. The indices that an operation is given are
+ * checked in every run, before anything is done.
  *
  * @example
  * ```ts
@@ -216,7 +216,7 @@ export class Trace {
   }
 
   /**
-   * [queries], [queries] → [queries, 2 · ranks]: what each query sees of the tokens that each rank caches, from what it sees
+   * [queries], [queries] → [queries, 2 · ranks]: the tokens that each query sees of those each rank caches, from those it sees
    * on this one: the cached tokens [begin, end) of its sequence. To be gathered once for all attention over the same spans.
    */
   gatherSpans(begin: Value, end: Value, group: Communicator): Value {
@@ -262,9 +262,9 @@ export class Trace {
 
   /**
    * logits [n, vocabulary], settings [n, 4] → tokens [n, 1], drawn from the softmax of the logits. Settings are the bits of
-   * the float32 temperature (0 takes the likeliest token, below 0 nothing is drawn and the token is -1), topK (draw from this
-   * many likeliest; 0 for all), the bits of the float32 topP (draw from the likeliest tokens that together reach this
-   * probability; arXiv 1904.09751), and a random uint32. Where a logit is NaN or plus infinity, or all are minus infinity, the
+   * the float32 temperature (0 takes the likeliest token, below 0 nothing is drawn and the token is -1), topK (draw from
+   * this many likeliest; 0 for all), the bits of the float32 topP (draw from the likeliest tokens that together reach this
+   * probability; arXiv 1904.09751), and a random uint32. If a logit is NaN or plus infinity, or all are minus infinity, the
    * token is -2.
    */
   sample(logits: Value, settings: Value): Value {
@@ -294,7 +294,7 @@ export class Trace {
     this.#record('send', [x], [], { to }, group)
   }
 
-  /** → [rows, columns]: what a rank sends. */
+  /** → [rows, columns]: the matrix that a rank sends. */
   receive(rows: RowSymbol | number, columns: number, from: number, group: Communicator): Value {
     return this.#operation('receive', [], rows, columns, { from }, group)
   }

@@ -7,7 +7,7 @@ import { sequenceDecode } from './sequence-decode.js'
 import { sequencePrefill } from './sequence-prefill.js'
 import { tensor } from './tensor.js'
 
-/** What the comparisons measure with. */
+/** The model and the amounts that the comparisons measure with. */
 export interface Sizes {
   model: string
   /** Runs of each plan, of which the median counts. */

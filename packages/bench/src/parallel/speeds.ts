@@ -6,7 +6,10 @@ export interface Speeds {
   decode: number
 }
 
-/** How fast an engine takes a prompt of `prefill` tokens and then generates `decode`; without a second one, no decode. */
+/**
+ * The speeds at which an engine takes a prompt of `prefill` tokens and then generates `decode`; with a single one, no
+ * decode.
+ */
 export async function speedsOf(engine: Engine, prefill: number, decode: number): Promise<Speeds> {
   const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % engine.config.vocabularySize)
   const started = performance.now()

@@ -69,7 +69,7 @@ function formatProcess({ name, pid }: ProcessInfo): string {
   return `${name} (${pid})`
 }
 
-/** `troupe list`: what lives in a cluster. */
+/** `troupe list`: the nodes, actors, tasks, objects and groups of a cluster. */
 export const list = command({
   name: 'list',
   argument: 'actors|nodes|tasks|objects|placement-groups',

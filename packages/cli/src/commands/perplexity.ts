@@ -9,7 +9,7 @@ import { isAutomatic, planOption } from '../plan-option.js'
 
 const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
 
-/** `troupe perplexity`: how well a model predicts a text, to compare formats of its weights. */
+/** `troupe perplexity`: measures how well a model predicts a text, to compare formats of its weights. */
 export const perplexity = command({
   name: 'perplexity',
   summary: 'Measure how well a language model predicts a text',

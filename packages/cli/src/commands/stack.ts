@@ -2,7 +2,7 @@ import { type ActorStack, InvalidInputError } from '@troupe/core'
 import { command } from '../command.js'
 import { observe, observing, show } from '../observe.js'
 
-/** `troupe stack`: what the process of an actor does. */
+/** `troupe stack`: the stack of an actor's process. */
 export const stack = command({
   name: 'stack',
   argument: 'ACTOR',

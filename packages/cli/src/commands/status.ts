@@ -2,7 +2,7 @@ import { command } from '../command.js'
 import { observe, observing, show } from '../observe.js'
 import { formatFree, table } from '../table.js'
 
-/** `troupe status`: the nodes of a cluster, what is free on them, and how much runs. */
+/** `troupe status`: the nodes of a cluster, their free resources, and the numbers of actors and tasks. */
 export const status = command({
   name: 'status',
   summary: 'Show the nodes of a cluster, what is free on them, and how much runs there',

@@ -18,7 +18,7 @@ import { checkSpawnOptions, MAX_PENDING_CALLS, type SpawnOptions, START_TIMEOUT 
 // biome-ignore lint/suspicious/noExplicitAny: any constructor is accepted
 export type Constructor<T = object> = new (...args: any[]) => T
 
-/** Where a member of a mesh stands. */
+/** The place of a member in its mesh. */
 export interface MemberPlace {
   readonly coordinates: Coordinates
   readonly rank: number
@@ -88,7 +88,7 @@ export class RemoteClass<C extends Constructor> {
     this.#options = options
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     return `RemoteClass(${this.#class.className})`
   }
@@ -175,7 +175,7 @@ export class RemoteClass<C extends Constructor> {
     const unused = given.flat().flatMap((arg) => (arg instanceof ObjectRef ? [arg.use(), pinRef(arg)] : []))
     const sealed: ReturnType<typeof seal>[] = []
     try {
-      // What may be needed for a restart must not depend on the process that computed it.
+      // Arguments that a restart may need must not depend on the process that computed them.
       const resolved = (arg: unknown) => (arg instanceof ObjectRef && !isKept ? argumentOf(arg, false) : arg)
       const args = await Promise.all(given.map((list) => Promise.all(list.map(resolved))))
       if (isKept) for (const list of args) sealed.push(seal(list, 'arguments'))
@@ -238,9 +238,9 @@ export class RemoteClass<C extends Constructor> {
   }
 }
 
-/** Where a name is looked up. */
+/** Options of a look-up by name. */
 export interface NameOptions {
-  /** By default the namespace of this process: the one that its driver connected with. */
+  /** The namespace to look in; by default that of this process: the one that its driver connected with. */
   readonly namespace?: string
 }
 

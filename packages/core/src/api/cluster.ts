@@ -14,7 +14,7 @@ import { currentActor } from './current-actor.js'
 
 export type { NodeInfo }
 
-/** How a driver finds its cluster. */
+/** Options of a driver's connection to its cluster. */
 export interface ConnectOptions {
   /**
    * `HOST:PORT` of a head, or `ipc://@NAME` of a cluster that another program of the same user has started on this machine, as
@@ -22,11 +22,11 @@ export interface ConnectOptions {
    */
   readonly address?: string
   /**
-   * What the head at the address lets in; by default TROUPE_TOKEN, or that of the cluster of the same user on this machine, or
-   * what the file ~/.troupe/token has.
+   * The token that the head at the address lets in; by default TROUPE_TOKEN, or that of the cluster of the same user on this
+   * machine, or that in the file ~/.troupe/token.
    */
   readonly token?: string
-  /** Where the names of this driver's actors are looked up; by default a namespace of its own. */
+  /** The namespace that the names of this driver's actors are looked up in; by default one of its own. */
   readonly namespace?: string
   /** Decides what becomes of an actor that failed and has no restarts left, if no actor that owns it has decided. */
   readonly supervise?: (failure: ActorFailure) => Decision | Promise<Decision>
@@ -41,12 +41,12 @@ export interface ConnectOptions {
    */
   readonly onLog?: (line: string) => void
   /**
-   * What becomes of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
+   * Treatment of the failure of a call whose ref is collected, or is left when this process ends, and which nobody has
    * awaited, waited for, passed on or released: a warning by default; `throw` makes it an UnawaitedFailureError that nothing
    * catches. In actors it is always a warning, in their logs.
    */
   readonly unawaitedFailures?: 'warn' | 'throw' | 'ignore'
-  /** What a cluster that is started has beside or instead of what this host has. */
+  /** Resources of a cluster that is started, beside or instead of those of this host. */
   readonly resources?: Resources
   /**
    * The directory with the code of this driver. Its files are sent to each node that actors or tasks of the driver run on,
@@ -55,11 +55,14 @@ export interface ConnectOptions {
    * was started, unless `!node_modules` in that file has them sent.
    */
   readonly workingDirectory?: string | URL
-  /** Where the processes of a cluster that is started keep what they share. */
+  /** The store that the processes of a cluster that is started share. */
   readonly store?: StoreOptions
 }
 
-/** Milliseconds that the head of a local cluster may take to end. Each thing that it waits for has a limit of its own. */
+/**
+ * Milliseconds that the head of a local cluster may take to end: more than it gives itself, so that it can say why it has
+ * not.
+ */
 const END_TIMEOUT = 120_000
 
 /**
@@ -97,7 +100,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
     await import('../runtime/tuning.js')
     setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
-    // What only drivers need is not loaded by workers, which import this module too.
+    // Workers import this module too, and do not load what only drivers need.
     const { joinCluster, startCluster } = await import('./join-cluster.js')
     const { runtime, head } = await (address ? joinCluster(address, options) : startCluster(options))
     return new Cluster(runtime, head)
@@ -124,7 +127,7 @@ export class Cluster {
     return this.#runtime.cluster.clusterId
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     return `Cluster(${this.id})`
   }
@@ -140,23 +143,23 @@ export class Cluster {
   }
 
   /**
-   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. One that has had a second to answer and
-   * does not tells only of those that run.
+   * The tasks that run, or wait to, of all drivers and actors: 10,000 of each at most. Of an owner that does not answer
+   * within a second of running, only those that run are known.
    */
   async tasks(): Promise<TaskInfo[]> {
     return this.#runtime.head.tasks()
   }
 
   /**
-   * The values that were put, and those whose refs are shared between processes: 10,000 of each owner at most. Those of an
-   * owner that is too busy to answer within a second are left out.
+   * The values that were put, and those whose refs are shared between processes: 10,000 of each owner at most. Leaves out
+   * the values of an owner that is too busy to answer within a second.
    */
   async objects(): Promise<ObjectInfo[]> {
     return this.#runtime.head.objects()
   }
 
   /**
-   * What the process of an actor does at this moment, also when it is stuck in a loop. The process runs on; its inspector
+   * The stack of an actor's process at this moment, also when it is stuck in a loop. The process runs on; its inspector
    * (`node --inspect`) is open meanwhile, on an address of this host that only the cluster knows.
    *
    * @param actor its name, or its id

@@ -8,12 +8,12 @@ import { currentRuntime } from '../runtime/current.js'
 import { registerCodec } from '../transport/codec.js'
 import { clientOf } from './handle.js'
 
-/** What a rank may decide for itself when it joins. */
+/** Options that a rank may choose for itself when it joins. */
 export type JoinOptions = Pick<CommunicatorOptions, 'spin' | 'timeout' | 'device' | 'messageBytes'>
 
-/** What all ranks of a communicator have in common. */
+/** Options that all ranks of a communicator have in common. */
 export interface GroupOptions {
-  /** What errors call the group; a mesh's by default its dimensions. */
+  /** The name of the group in errors; a mesh's by default its dimensions. */
   readonly name?: string
   /** Whether what travels between nodes is encrypted; the key comes with the invitation. */
   readonly encrypt?: boolean
@@ -32,7 +32,7 @@ const joined = new Map<string, Promise<Communicator>>()
 
 /**
  * The right to join a communicator, which is passed to the actors that it was made for. Each of them joins once; they meet
- * through the head of the cluster. Where ranks and their tensors are decides by itself how data goes between them.
+ * through the head of the cluster. Data goes between them by the way that suits where the ranks and their tensors are.
  *
  * @example
  * ```ts
@@ -54,7 +54,7 @@ export class Invitation {
     this.#invited = invited
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     return `Invitation(${this.#invited.name})`
   }

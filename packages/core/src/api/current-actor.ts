@@ -2,7 +2,7 @@ import { runtimeOrNone } from '../runtime/current.js'
 import type { ActorIdentity } from '../runtime/runtime.js'
 import { type Handle, handleOf } from './handle.js'
 
-/** What a worker's code can learn about the actor it is part of. */
+/** The actor that a worker's code is part of, as that code can learn it. */
 export interface CurrentActor<T = unknown> extends ActorIdentity {
   /** The actor's own handle, for others to call it by; it does not show in what prints or sends this object. */
   readonly handle: Handle<T>

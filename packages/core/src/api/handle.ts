@@ -10,7 +10,7 @@ import type { ObjectRef } from '../runtime/ref.js'
 import { registerCodec } from '../transport/codec.js'
 import type { IsAny, Sendable } from './sendable.js'
 
-/** What a remote call of a method gives: items for one that yields, else a ref of what it returns or resolves to. */
+/** The result of a remote call of a method: items for one that yields, else a ref of what it returns or resolves to. */
 export type RemoteResult<R> =
   IsAny<R> extends true
     ? ObjectRef<R>
@@ -22,7 +22,10 @@ export type RemoteResult<R> =
           ? AsyncIterable<T>
           : ObjectRef<Awaited<R>>
 
-/** The arguments of a remote call: each may be given as a ref, and arrives as its value. What cannot be sent is refused. */
+/**
+ * The arguments of a remote call: each may be given as a ref, and arrives as its value. Types that cannot be sent are
+ * refused.
+ */
 export type RemoteArguments<A extends unknown[]> = { [I in keyof A]: Sendable<A[I]> | ObjectRef<A[I]> }
 
 /** The names of a class's methods, without its hooks and what every object has by itself. */
@@ -64,7 +67,7 @@ export interface CallInterceptor {
   call(actor: ActorClient, method: string, args: unknown[]): unknown
 }
 
-/** What {@link describeActor} tells of an actor. */
+/** Description of an actor, as {@link describeActor} gives it. */
 export interface ActorDescription {
   readonly id: string
   readonly name: string
@@ -94,13 +97,13 @@ const asked: ReadonlySet<string> = new Set([
   'toPOJO',
 ])
 
-/** Which actor a handle stands for, for comparisons: handles of one actor are equal. */
+/** The actor that a handle stands for, for comparisons: handles of one actor are equal. */
 const actorId = Symbol('actor')
 
 /** The functions that give a value as text. */
 const texts = [inspect.custom, Symbol.toPrimitive, 'toString', 'toLocaleString', 'toJSON'] as const
 
-/** What a handle's proxy stands before: all that is seen of a handle without calling the actor. */
+/** The target of a handle's proxy: all that is seen of a handle without calling the actor. */
 class HandleTarget {
   static {
     Object.defineProperty(HandleTarget, 'name', { value: 'Handle' })
@@ -140,7 +143,7 @@ function isRemote({ methods }: ActorRecord, property: PropertyKey): property is 
 
 let interceptor: CallInterceptor | undefined
 
-/** Who takes the calls that are made now, if anybody does. */
+/** The interceptor that takes the calls which are made now, if there is one. */
 export function callInterceptor(): CallInterceptor | undefined {
   return interceptor
 }

@@ -28,15 +28,15 @@ import type { ConnectOptions } from './cluster.js'
 
 const headMain = fileURLToPath(new URL('../head/head-main.js', import.meta.url))
 
-/** Milliseconds the head of another program's cluster on this machine may take to let this one in. */
+/** Milliseconds that the head of another program's cluster here has to let this one in: it may be stopped, and never do so. */
 const JOIN_TIMEOUT = 10_000
 
-/** Where the lines of this driver's actors go that its head sends. */
+/** Writes the lines of this driver's actors that its head sends. */
 const output = new LineWriter(process.stderr)
 
 /** Milliseconds of running that the head of a local cluster may take to start. */
 const START_TIMEOUT = 60_000
-/** It is its process that is waited for, and not its answer to a connection. */
+/** Milliseconds that a connection to that head waits: without an end, as its process is waited for. */
 const LONGEST = 2 ** 31 - 1
 
 function writeLine(line: string): void {

@@ -22,7 +22,7 @@ export interface MeshMember<T> {
   readonly handle: Handle<T>
 }
 
-/** What one member answered. */
+/** The answer of one member. */
 export interface MeshAnswer<V> {
   readonly coordinates: Coordinates
   readonly value: V

@@ -7,7 +7,7 @@ import type { ObjectRef } from '../runtime/ref.js'
 
 let puts = 0
 
-/** How a value is put. */
+/** Options of {@link put}. */
 export interface PutOptions {
   /**
    * Milliseconds that the ref waits for room in the store; 30,000 by default. However few, the processes of the node first have
@@ -38,9 +38,9 @@ export function put<T>(value: T, { deadline = 30_000 }: PutOptions = {}): Object
   return ref
 }
 
-/** What {@link wait} found, both in the order they were given. */
+/** The result of {@link wait}, both lists in the order that the refs were given. */
 export interface Waited<T> {
-  /** Those with an outcome, be it a value or a failure; `count` at most. */
+  /** The refs with an outcome, be it a value or a failure; `count` at most. */
   readonly ready: ObjectRef<T>[]
   readonly pending: ObjectRef<T>[]
 }

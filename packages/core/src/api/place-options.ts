@@ -3,12 +3,15 @@ import type { PlaceRequest } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import type { PlacementGroup } from './placement-group.js'
 
-/** What an actor or a task needs, and where it may run. Without any of these the cluster spreads evenly. */
+/**
+ * Options that say which resources an actor or a task needs, and where it may run. Without any of these the cluster spreads
+ * evenly.
+ */
 export interface PlaceOptions {
   /**
-   * What it holds of its node while it lives: `cpu`, `gpu` (a part below 1, or whole ones), `memory` in bytes, and what
-   * nodes declare beside. Actors need nothing by default, tasks one CPU. An actor or task with GPUs sees only its own
-   * (CUDA_VISIBLE_DEVICES).
+   * Resources that it holds of its node while it lives: `cpu`, `gpu` (a part below 1, or whole ones), `memory` in bytes, and
+   * those that nodes declare beside. Actors need nothing by default, tasks one CPU. An actor or task with GPUs sees only its
+   * own (CUDA_VISIBLE_DEVICES).
    */
   readonly resources?: Resources
   /** The node it must run on, one of `cluster.nodes()`. */
@@ -17,7 +20,7 @@ export interface PlaceOptions {
   readonly labels?: Readonly<Record<string, string>>
   /** The placement group that its resources come out of. The members of a mesh go to its bundles one after the other. */
   readonly placementGroup?: PlacementGroup
-  /** Which bundle of the placement group; by default the first. */
+  /** The index of the bundle in the placement group; 0 by default, and for a mesh each in turn. */
   readonly bundle?: number
 }
 
@@ -32,7 +35,7 @@ export function checkPlaceOptions({ resources, placementGroup, bundle }: PlaceOp
   }
 }
 
-/** What the options ask the head for. */
+/** The head's request for what the options say. */
 export function placeRequest(
   { resources, nodeId, labels, placementGroup, bundle }: PlaceOptions,
   needed: Resources,

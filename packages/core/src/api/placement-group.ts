@@ -9,7 +9,9 @@ export class PlacementGroup {
   /** @internal */
   constructor(
     readonly id: string,
-    /** The node of each bundle when they were reserved. A bundle whose node is lost is reserved on another one that has room. */
+    /**
+     * The node of each bundle when they were reserved. A bundle whose node is lost is reserved on another one that has room.
+     */
     readonly nodeIds: readonly string[],
   ) {}
 
@@ -27,7 +29,7 @@ export class PlacementGroup {
 /**
  * Reserves resources together, once all of them are free. They belong to this process until the group is removed.
  *
- * @param bundles what each bundle holds; all of a bundle is on one node
+ * @param bundles the resources of each bundle, which are on one node
  * @param strategy `PACK`: on few nodes; `SPREAD`: over many; `STRICT_PACK`: all on one; `STRICT_SPREAD`: each on its own
  * @throws InvalidInputError if a bundle is malformed, or they could never be reserved on the nodes of the cluster
  * @example

@@ -12,9 +12,9 @@ import { checkStartTimeout, START_TIMEOUT } from './spawn-options.js'
 // biome-ignore lint/suspicious/noExplicitAny: any function is accepted
 export type AnyFunction = (...args: any[]) => any
 
-/** How a task runs. */
+/** Options of a task. */
 export interface TaskOptions extends CallOptions, PlaceOptions {
-  /** How often it is run again when its process dies; 3 by default. */
+  /** The number of times that it is run again when its process dies; 3 by default. */
   readonly maxRetries?: number
   /** Whether it is also run again when it throws, always or for some errors. */
   readonly retryExceptions?: boolean | ((error: unknown) => boolean)
@@ -33,7 +33,7 @@ export type RefsOf<R> = R extends readonly unknown[] ? { -readonly [I in keyof R
 /** A function whose calls run as tasks; made by {@link remote}. */
 export type RemoteFunction<F extends AnyFunction> = RemoteMethod<F> & TaskVariants<F>
 
-/** What makes other forms of a function whose calls run as tasks. */
+/** Other forms of a function whose calls run as tasks. */
 export interface TaskVariants<F extends AnyFunction> {
   /**
    * The same function with other options for its calls.

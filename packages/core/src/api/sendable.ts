@@ -5,12 +5,12 @@ import type { MessagePort } from 'node:worker_threads'
 /** Whether a type is `any`. */
 export type IsAny<T> = 0 extends 1 & T ? true : false
 
-/** What stands where a parameter's type is of values that live in one process: no argument has this type. */
+/** Stands for a parameter's type whose values live in one process: no argument has this type. */
 export interface CannotBeSent {
   readonly 'this cannot be sent to another process': never
 }
 
-/** Types whose values are never sent. Of others the types do not tell: a class may have a codec, or none. */
+/** Types whose values are never sent. Other types do not tell: a class may have a codec, or none. */
 type Bound =
   | ((...args: never[]) => unknown)
   | (abstract new (

@@ -14,30 +14,31 @@ const MAX_TIMEOUT = 2 ** 31 - 1
 
 /** Methods of an actor that have a limit of their own on how many of their calls run at a time. */
 export interface MethodGroup<T> {
-  /** How many calls of them may run at a time. */
+  /** The number of calls of them that may run at a time. */
   readonly limit: number
   /** Their names; each method is in one group at most. */
   readonly methods: readonly MethodName<T>[]
 }
 
-/** How an actor is spawned. */
+/** Options of a spawn. */
 // biome-ignore lint/suspicious/noExplicitAny: without a class, methods of any name
 export interface SpawnOptions<T = any> extends PlaceOptions {
   /** The node of each member of a mesh, in the order of their ranks, in place of a `nodeId` for all of them. */
   readonly nodeIds?: readonly string[]
   /** Names the actor and its process; no two living actors of a namespace may be given the same name. */
   readonly name?: string
-  /** Where the name is looked up; by default the namespace that the driver connected with. */
+  /** The namespace that the name is looked up in; by default the one that the driver connected with. */
   readonly namespace?: string
   /** Gives the living actor of that name where there is one, whatever it was constructed with. */
   readonly getIfExists?: boolean
   /** Whether the actor lives on after its driver, until it is stopped or killed or the cluster ends. */
   readonly detached?: boolean
   /**
-   * What the actor shares with others. `process`, the default: nothing. `thread`: a process with the other threads that its
-   * driver started alike (env, Node flags, folder and GPUs) on the node; threads take less memory, but die together when
-   * their process does. `local`: the thread of the process that spawns it, which costs no process and no copy between two;
-   * it is where that process is, has what that one has, writes where that one writes, and runs only while it is idle.
+   * The process or thread that the actor shares with others. `process`, the default: nothing. `thread`: a process with the
+   * other threads that its driver started alike (env, Node flags, folder and GPUs) on the node; threads take less memory,
+   * but die together when their process does. `local`: the thread of the process that spawns it, which costs no process and
+   * no copy between two; it is where that process is, has what that one has, writes where that one writes, and runs only
+   * while it is idle.
    */
   readonly isolation?: Isolation
   /** Environment variables of its process, beside those of its node. */
@@ -52,20 +53,23 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
    * constructor may take as long as it likes.
    */
   readonly startTimeout?: number
-  /** What stands before each line that its process writes, where the driver shows it; by default its name in brackets. */
+  /** The prefix of each line that its process writes, where the driver shows it; by default its name in brackets. */
   readonly logPrefix?: string
-  /** How many calls may run at a time, interleaving where they await; 1 by default. */
+  /** The number of calls that may run at a time, interleaving where they await; 1 by default. */
   readonly maxConcurrency?: number
   /** Groups of methods whose calls are counted apart from the others. */
   readonly concurrencyGroups?: Readonly<Record<string, MethodGroup<T>>>
   /**
-   * How often it is constructed anew, from the same arguments, when its process dies; 0 by default. Calls that it had not
-   * answered fail unless `maxTaskRetries` says otherwise; calls made meanwhile wait.
+   * The number of times that it is constructed anew, from the same arguments, when its process dies; 0 by default. Calls
+   * that it had not answered fail unless `maxTaskRetries` says otherwise; calls made meanwhile wait.
    */
   readonly maxRestarts?: number
   /** Whether the restart of one member of a mesh restarts the others too; `one-for-one`, which does not, by default. */
   readonly strategy?: 'one-for-one' | 'all-for-one'
-  /** How often a call that was lost with the process is made again; 0 by default. A call may then run more than once. */
+  /**
+   * The number of times that a call which was lost with the process is made again; 0 by default. A call may then run more
+   * than once.
+   */
   readonly maxTaskRetries?: number
   /** Unanswered calls that one process may have; further ones fail with a QueueFullError. 100,000 by default. */
   readonly maxPendingCalls?: number
@@ -73,7 +77,7 @@ export interface SpawnOptions<T = any> extends PlaceOptions {
 
 const isolations: readonly Isolation[] = ['process', 'thread', 'local']
 
-/** What a local actor cannot have of its own. */
+/** Options that a local actor cannot have: they are those of its process. */
 const ownOfProcess = [
   'detached',
   'env',

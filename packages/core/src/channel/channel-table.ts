@@ -1,13 +1,13 @@
 import { ChannelClosedError } from '../common/errors.js'
 import type { RuntimeService } from '../runtime/runtime.js'
 
-/** What a process serves to readers of other nodes. */
+/** Requests that readers of other nodes make of a process. */
 export interface ChannelService {
   /** The messages for one reader of a channel. */
   readChannel(id: string, index: number): AsyncIterable<unknown>
 }
 
-/** What a channel gives to its table. */
+/** A channel, as its table reads it for processes of other nodes. */
 export interface Readable {
   /** The messages for a reader that this process reads for another. */
   messagesFor(index: number): AsyncIterable<unknown>
@@ -40,7 +40,7 @@ export class ChannelTable implements RuntimeService {
     for (const act of [...this.#endings]) act(reason)
   }
 
-  /** What readers of other nodes are served with. */
+  /** The requests that readers of other nodes may make. */
   readonly served: ChannelService = {
     readChannel: (id, index) => {
       const channel = this.#channels.get(id)

@@ -14,18 +14,18 @@ import { RemoteInlet, type RemoteMessage } from './remote-inlet.js'
 
 /** Microseconds that this thread waits for the next message of a channel that has just had one, before its event loop does. */
 const WAIT = 50
-/** Milliseconds after which an end that waits looks whether the other one still lives. */
+/** Milliseconds after which an end that waits looks whether the other one still lives: nothing wakes it when that dies. */
 const LIVENESS_INTERVAL = 100
 
-/** How a channel is made. */
+/** Options of a channel. */
 export interface ChannelOptions {
-  /** How many readers there are, which each get every message; 1 by default. */
+  /** The number of readers, which each get every message; 1 by default. */
   readonly readers?: number
   /** Messages that the slowest reader may be behind before the writer waits; 16 by default. */
   readonly capacity?: number
 }
 
-/** Where a reader finds its channel. */
+/** The place where a reader finds its channel. */
 interface ChannelAddress {
   readonly id: string
   readonly nodeId: string
@@ -55,7 +55,7 @@ export class Channel<T> {
   /** Messages that wait for room, with who waits for them. */
   readonly #waiting: { message: Message; resolve: () => void; reject: (error: Error) => void }[] = []
   #liveness: NodeJS.Timeout | undefined
-  /** Why it is closed, once it is. */
+  /** The reason why it is closed, once it is. */
   #ending: string | undefined
 
   /** @throws InvalidInputError if an option is out of range */
@@ -161,7 +161,7 @@ export class ChannelReader<T> implements AsyncIterable<T> {
   /** @internal */
   readonly index: number
   #inlet: Inlet | undefined
-  /** Why it takes no more, once it does not. */
+  /** The reason why it takes no more, once it does not. */
   #ending: string | undefined
   #isBusy = false
   #wake: (() => void) | undefined
@@ -173,7 +173,7 @@ export class ChannelReader<T> implements AsyncIterable<T> {
     this.index = index
   }
 
-  /** What `console.log` shows. */
+  /** The text that `console.log` shows. */
   [inspect.custom](): string {
     return `ChannelReader(${this.address.id}#${this.index})`
   }
@@ -323,7 +323,7 @@ function openShared(memory: SharedMemoryHandle, index: number): Inlet {
   }
 }
 
-/** What a reader of another node is sent. */
+/** The messages for a reader of another node. */
 async function* messagesOf(reader: ChannelReader<unknown>): AsyncGenerator<RemoteMessage> {
   const inlet = reader.open()
   for (;;) {

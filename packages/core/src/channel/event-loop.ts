@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import { Waker } from '@troupe/native'
 
-/** What Node.js takes and its types leave out: one buffer for all that is read. */
+/** Options that Node.js takes and its types leave out: one buffer for all that is read. */
 interface ReadingOptions {
   readonly fd: number
   readonly readable: true
@@ -13,7 +13,7 @@ let waker: Waker | undefined
 let socket: Socket | undefined
 const sleepers = new Map<Sleeper, () => void>()
 
-/** What the ends of channels in this process name as the way to wake its event loop. */
+/** The waker of this process's event loop, which the ends of channels here name as the way to wake it. */
 export function processWaker(): Waker {
   if (waker) return waker
   waker = new Waker()

@@ -5,7 +5,7 @@ import { MessageReader } from './message.js'
 
 /** A reading end of a channel, wherever its writer is. */
 export interface Inlet {
-  /** Whether a message has come. Where that can be, this thread waits for one, at most for some microseconds. */
+  /** Whether a message has come. If the channel allows it, this thread waits for one, at most for some microseconds. */
   poll(microseconds: number): boolean
   /** Takes the next message, or what failed in reading it; `NOTHING` if none has come. Waits as `poll` does. */
   next(microseconds: number): unknown
@@ -14,7 +14,7 @@ export interface Inlet {
   /** Has a function called once at the next news: a message, or the end. False when there is some already. */
   arm(woken: () => void): boolean
   disarm(): void
-  /** Why no message will come after those that have: the writer's own word, or its death. */
+  /** The reason why no message will come after those that have: the writer's own word, or its death. */
   readonly ending: ChannelClosedError | undefined
   /** Whether that was the writer's own word. */
   readonly isClosed: boolean

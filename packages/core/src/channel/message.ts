@@ -2,7 +2,7 @@ import { type ChannelReader, type ChannelWriter, type SharedMemoryHandle, Storag
 import { Packr, Unpackr } from 'msgpackr/pack'
 import { decode, encode, type Subject } from '../transport/codec.js'
 
-/** What the tag of a message says of it. */
+/** Flags in the tag of a message. This one: the message holds type tags. */
 const MARKED = 1
 const FAILURE = 2
 /** The message begins with a table of its parts. */
@@ -22,7 +22,7 @@ export interface Message {
   readonly tag: number
   readonly pieces: readonly Uint8Array[]
   readonly bytes: number
-  /** What to release once all readers have taken it. */
+  /** Functions to call once all readers have taken it. */
   readonly pins: readonly (() => void)[]
 }
 
@@ -102,8 +102,8 @@ export class MessageReader {
   }
 
   /**
-   * Takes the next message; {@link NOTHING} if none has come. Where that can be, this thread waits for one, at most for
-   * some microseconds. What cannot be read is a failure too.
+   * Takes the next message; {@link NOTHING} if none has come. If the channel allows it, this thread waits for one, at most
+   * for some microseconds. A message that cannot be read is a failure too.
    */
   next(microseconds: number): unknown {
     let scalar: unknown = this.native
@@ -161,7 +161,7 @@ export class MessageReader {
       return part
     })
     const [tree, ...attached] = parts
-    // What lies in the ring is overwritten by later messages.
+    // Bytes in the ring are overwritten by later messages.
     const attachments = tag & ELSEWHERE ? attached : attached.map((part) => Uint8Array.from(part))
     return decode(unpackr.unpack(tree!), (tag & MARKED) !== 0, attachments, true, keep)
   }

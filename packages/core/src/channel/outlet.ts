@@ -19,7 +19,7 @@ export class Outlet {
   #releasing: NodeJS.Timeout | undefined
   readonly #sleeper = new Sleeper()
 
-  /** @param messages how many the slowest reader may be behind, each of any size */
+  /** @param messages the number that the slowest reader may be behind, each of any size */
   constructor(messages: number, readers: number) {
     const bytes = messages * (MOST_INLINE + 16)
     this.#writer = new ChannelWriter({ messages, bytes, readers }, processWaker())
@@ -46,7 +46,7 @@ export class Outlet {
     return this.write(messageOf(value, subject))
   }
 
-  /** Writes a message; false when the channel is full. What it pins is held until all readers have taken it. */
+  /** Writes a message; false when the channel is full. Holds what it pins until all readers have taken it. */
   write(message: Message): boolean {
     if (!writeMessage(this.#writer, message)) return false
     if (message.pins.length > 0) this.#hold(message)
@@ -80,7 +80,7 @@ export class Outlet {
     this.#releasing = undefined
   }
 
-  /** Says that nothing more will come. What readers still have to take stays until they have. */
+  /** Says that nothing more will come. Messages that readers still have to take stay until they have. */
   close(): void {
     this.disarm()
     this.#writer.close()
@@ -97,7 +97,7 @@ export class Outlet {
   }
 }
 
-/** What a writer without readers is told. */
+/** The error of a writer without readers. */
 export function noReaders(): ChannelClosedError {
   return new ChannelClosedError('all readers of the channel have gone')
 }

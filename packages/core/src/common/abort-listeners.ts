@@ -1,7 +1,7 @@
-/** What is to be done when a signal is aborted. A signal has one listener however many calls are made with it. */
+/** Functions to call when a signal is aborted. A signal has one listener however many calls are made with it. */
 const listeners = new WeakMap<AbortSignal, Set<() => void>>()
 
-/** Calls a function when a signal is aborted. Returns what calls that off. */
+/** Calls a function when a signal is aborted. Returns a function that calls that off. */
 export function onAbort(signal: AbortSignal, act: () => void): () => void {
   let acts = listeners.get(signal)
   if (!acts) {

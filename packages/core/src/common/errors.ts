@@ -56,8 +56,8 @@ export class ActorDiedError extends TroupeError {
 
   /**
    * @param actor the actor's name
-   * @param reason what ended it: an exit code with its last lines on stderr, a signal, the loss of its node, a stop
-   * @param details `cause` is what the actor threw outside of a call
+   * @param reason the end of its process: an exit code with its last lines on stderr, a signal, the loss of its node, a stop
+   * @param details `cause` is the error that the actor threw outside of a call
    */
   constructor(
     readonly actor: string,
@@ -77,7 +77,7 @@ export class UnhandledFailureError extends TroupeError {
 
   /**
    * @param actor the actor's name
-   * @param reason what ended it
+   * @param reason the end of its process
    * @param lines the last lines that its process wrote to stderr
    */
   constructor(
@@ -103,8 +103,8 @@ export class UnawaitedFailureError extends TroupeError {
 
   /**
    * @param call the actor and the method, or the task
-   * @param cause what it failed with
-   * @param more how many further calls of it failed as well
+   * @param cause the error it failed with
+   * @param more the number of its further calls that failed as well
    * @param others further methods of which calls have failed
    */
   constructor(
@@ -132,7 +132,7 @@ export class WorkerDiedError extends TroupeError {
 
   /**
    * @param task the name of the task's function
-   * @param reason what ended the process
+   * @param reason the end of the process
    */
   constructor(
     readonly task: string,
@@ -209,9 +209,9 @@ export class DeadlockError extends TroupeError {
   }
 
   /**
-   * @param calls those that wait, each for the next one, and the last one for an actor that runs one of them
+   * @param calls the calls that wait, each for the next one, and the last one for an actor that runs one of them
    * @param actor that actor's name
-   * @param limit how many calls it runs at a time
+   * @param limit the number of calls that it runs at a time
    */
   constructor(
     readonly calls: readonly string[],
@@ -273,7 +273,7 @@ export const errorClasses = new Map<string, { prototype: Error }>(
   ].map((errorClass) => [errorClass.name, errorClass]),
 )
 
-/** Has every process know a class by its name. Those of programs are found without that. */
+/** Has every process know a class by its name. Classes of programs are found without that. */
 export function registerErrorClass(errorClass: { readonly name: string; readonly prototype: Error }): void {
   errorClasses.set(errorClass.name, errorClass)
 }

@@ -1,5 +1,5 @@
 /**
- * What an actor's class may define to learn of its own life. The runtime calls these, and handles do not have them.
+ * Methods that an actor's class may define to learn of its own life. The runtime calls them, and handles do not have them.
  *
  * @example
  * ```ts
@@ -12,7 +12,7 @@
 export interface ActorHooks {
   /** Runs after the constructor and before any call, in each process that the actor lives in. */
   onStart?(): void | Promise<void>
-  /** Runs after `onStart` when the actor has come back from a death. What it kept in its fields is lost. */
+  /** Runs after `onStart` when the actor has come back from a death. The state that it kept in its fields is lost. */
   onRestart?(restart: Restart): void | Promise<void>
   /**
    * Decides what becomes of an actor that this one spawned, when it failed and has no restarts left. Runs at once, also while
@@ -31,16 +31,16 @@ export interface ActorHooks {
 }
 
 /**
- * What a supervisor decides about an actor that failed: `restart` starts it again on its node, `replace` wherever there is
- * room, `stop` leaves it dead and the matter settled, and `escalate` leaves the decision to the next owner up the tree.
+ * The decision of a supervisor about an actor that failed: `restart` starts it again on its node, `replace` wherever there
+ * is room, `stop` leaves it dead and the matter settled, and `escalate` leaves the decision to the next owner up the tree.
  *
  * An actor fails when its process ends without having been asked to and it has no restarts left, or when it cannot be
- * constructed anew. It does not fail when it is ended on purpose: by `stopActor` or `killActor`, with its owner, its placement
- * group or the cluster, or because its constructor threw, which the spawn reports.
+ * constructed anew. It does not fail when it is ended on purpose: by `stopActor` or `killActor`, with its owner, its
+ * placement group or the cluster, or because its constructor threw, which the spawn reports.
  *
  * A failure is handled when a supervisor up the tree has decided on it, or when a caller has learned of it: when a call that
- * is awaited, in any process, has failed with the ActorDiedError within two seconds. One that nobody has handled by then ends
- * the driver, unless its `onFailure` says otherwise. Detached actors, which have no driver, stay dead.
+ * is awaited, in any process, has failed with the ActorDiedError within two seconds. A failure that nobody has handled by
+ * then ends the driver, unless its `onFailure` says otherwise. Detached actors, which have no driver, stay dead.
  */
 export type Decision = 'restart' | 'replace' | 'stop' | 'escalate'
 
@@ -49,18 +49,18 @@ export interface ActorFailure {
   readonly id: string
   readonly name: string
   readonly className: string
-  /** How often it has been restarted already. */
+  /** The number of its restarts so far. */
   readonly restarts: number
   readonly reason: string
   /** The last lines that its process wrote to stderr. */
   readonly lines: readonly string[]
 }
 
-/** What `onRestart` is told. */
+/** The restart that `onRestart` runs after. */
 export interface Restart {
-  /** How often the actor has been restarted, this time included. */
+  /** The number of restarts of the actor, this one included. */
   readonly restarts: number
-  /** Why it died. */
+  /** The reason why it died. */
   readonly reason: string
 }
 

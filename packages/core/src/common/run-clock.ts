@@ -2,9 +2,9 @@ import { readdirSync } from 'node:fs'
 import { statusOf } from './process-status.js'
 import { LATE } from './timer.js'
 
-/** Milliseconds between two looks at how long a process has had to run. */
+/** Milliseconds between two looks at how long a process has had to run: few, as it counts as what each look finds. */
 const LOOK_INTERVAL = 500
-/** The most that counts between two looks: who looks late may have been short of CPU itself, or stopped. */
+/** The most that counts between two looks: a process that looks late may have been short of CPU itself, or stopped. */
 const MOST_BETWEEN = 2 * LOOK_INTERVAL
 /** Milliseconds of the kernel's unit of processor time. */
 const TICK = 10
@@ -14,8 +14,9 @@ const HELD_UP = 'RDTt'
 const SETTLED = Symbol('settled')
 
 /**
- * How long a process has had to run. What it waits for by itself counts, as an endless loop does; the time in which it waits
- * for CPU, for a disk or to be continued does not. So a limit that is counted by this grows with the load of the machine.
+ * Measures how long a process has had to run. Time in which it waits by itself counts, as an endless loop does; the time in
+ * which it waits for CPU, for a disk or to be continued does not. So a limit that is counted by this grows with the load of
+ * the machine.
  */
 export class RunClock {
   readonly #pid: number
@@ -41,9 +42,9 @@ export class RunClock {
 }
 
 /**
- * What a promise resolves with, or LATE once a process has had so many milliseconds to run.
+ * Resolves as a promise does, or with LATE once a process has had so many milliseconds to run.
  *
- * @param look how many the process has had so far; where that is not known, what passes here counts
+ * @param look gives the milliseconds that the process has had so far; if they are not known, those that pass here count
  * @param most milliseconds after which it is late in any case
  */
 export async function whileRunning<T>(
@@ -59,7 +60,7 @@ export async function whileRunning<T>(
   for (;;) {
     let timer: NodeJS.Timeout | undefined
     const pause = new Promise<typeof LATE>((resolve) => {
-      // What has come in meanwhile goes first.
+      // Messages that have come in meanwhile go first.
       timer = setTimeout(() => setImmediate(resolve, LATE), interval)
     })
     const outcome = await Promise.race([promise, pause]).finally(() => clearTimeout(timer))
@@ -90,7 +91,7 @@ function usageOf(pid: number): { used: number; isHeldUp: boolean } {
   }
 }
 
-/** Of a thread that has ended meanwhile, that it is dead. */
+/** The state of a thread: dead, if it has ended meanwhile. */
 function stateOf(file: string): string {
   try {
     return statusOf(file)[0]!

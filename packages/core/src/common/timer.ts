@@ -52,12 +52,12 @@ export function after(milliseconds: number, act: () => void): () => void {
   return () => clearTimeout(timer)
 }
 
-/** What {@link within} gives for a promise that took too long. */
+/** The result of {@link within} for a promise that took too long. */
 export const LATE = Symbol('late')
 
 /**
- * What a promise resolves with, or LATE after some milliseconds, which pass only while this process can run and take in what
- * others send. It keeps no process alive.
+ * Resolves as a promise does, or with LATE after some milliseconds, which pass only while this process can run and take in
+ * what others send. It keeps no process alive.
  */
 export async function within<T>(promise: PromiseLike<T>, milliseconds: number): Promise<T | typeof LATE> {
   const late = new Deferred<typeof LATE>()

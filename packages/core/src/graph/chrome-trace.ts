@@ -16,7 +16,7 @@ export interface ChromeEvent {
   readonly args: Readonly<Record<string, unknown>>
 }
 
-/** What one process has recorded. */
+/** The records of one process. */
 interface ProcessRecords {
   readonly name: string
   readonly pid: number

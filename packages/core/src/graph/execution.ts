@@ -1,6 +1,6 @@
 import { ObjectRef } from '../runtime/ref.js'
 
-/** What an execution needs of its graph. */
+/** The part of a graph that its executions need. */
 export interface ExecutionOwner {
   /** Looks for results, for a little while if some may come soon. */
   poll(execution: Execution): void
@@ -40,8 +40,8 @@ export class Execution {
   #reject!: (error: unknown) => void
 
   /**
-   * @param outputs how many values it waits for
-   * @param compose makes the result of them
+   * @param outputs the number of values that it waits for
+   * @param compose makes the result of those
    */
   constructor(
     readonly owner: ExecutionOwner,

@@ -17,13 +17,13 @@ import { ResultPump, type ResultTaker, type Source } from './result-pump.js'
 import { GraphTrace } from './trace.js'
 import { drawSvg, drawText } from './visualize.js'
 
-/** How a graph is compiled. */
+/** Options of compiling a graph. */
 export interface GraphOptions {
   /** Executions that are under way at a time; further ones wait in this process. 16 by default. */
   readonly maxInFlight?: number
 }
 
-/** What an execution of a function's graph gives: the values in place of the refs. */
+/** The result of an execution of a function's graph: the values in place of the refs. */
 export type GraphResult<R> =
   R extends ObjectRef<infer T>
     ? T
@@ -82,9 +82,9 @@ export async function graph<I extends readonly ObjectRef<never>[] | readonly Obj
 
 /** A compiled graph; made by {@link graph}. */
 export interface Graph<I extends readonly unknown[], R> {
-  /** How it is: an actor that dies makes it `failed`. */
+  /** The state of the graph: an actor that dies makes it `failed`. */
   readonly state: 'running' | 'failed' | 'closed'
-  /** Why it has failed. */
+  /** The reason why it has failed. */
   readonly failure: Error | undefined
   /**
    * Runs the graph once. Executions go through the actors in the order they are asked for, several at a time. One whose
@@ -342,7 +342,7 @@ class Compiled implements Graph<unknown[], unknown>, ExecutionOwner, ResultTaker
 
   #end(state: 'failed' | 'closed', error: Error): void {
     if (this.state !== 'running') return
-    // What was computed before still counts.
+    // Results that were computed before still count.
     this.#pump.takeAll()
     this.state = state
     if (state === 'failed') this.failure = error

@@ -18,7 +18,7 @@ export interface Part {
   readonly requests: Remote<GraphService>
 }
 
-/** Where one input goes in. */
+/** The channel that one input goes into. */
 export interface InputOutlet {
   readonly outlet: Outlet
   readonly input: number
@@ -75,7 +75,7 @@ export async function launch(runtime: Runtime, plan: GraphPlan, maxInFlight: num
   }
 }
 
-/** What one actor is told. */
+/** The specification of one actor's part. */
 function specOf(plan: GraphPlan, actor: number, graph: string, maxInFlight: number, token: string): PartSpec {
   const used = new Set(
     plan.steps.flatMap(({ step }) => step.args.flatMap((arg) => ('value' in arg ? [arg.value] : []))),

@@ -17,13 +17,13 @@ const BUDGET = 0.25
 /** Takes a value that was computed here or has come from another process. */
 type Sink = (value: unknown) => void
 
-/** What one actor does of a graph: reads values from channels, runs its steps with them, and writes what others need. */
+/** One actor's part of a graph: reads values from channels, runs its steps with them, and writes what others need. */
 export class GraphPart {
   readonly prepared: Prepared
   /** Resolves when this part has ended. */
   readonly ended: Promise<void>
   readonly #runners: StepRunner[] = []
-  /** Who in this process needs each value. */
+  /** The functions in this process that take each value. */
   readonly #sinks = new Map<ValueId, Sink[]>()
   readonly #collectives = new Map<number, CollectivePart>()
   readonly #outlets: { readonly outlet: Outlet; readonly forget: () => void }[] = []
@@ -114,7 +114,7 @@ export class GraphPart {
     return sinks
   }
 
-  /** Works while values come. When none does for a while, the event loop wakes this part. */
+  /** Works while values come. After a while without any it waits for the event loop to wake this part. */
   #turn(): void {
     if (this.#isEnded || this.#isScheduled) return
     for (const { inlet } of this.#inlets) inlet.disarm()

@@ -13,7 +13,7 @@ export class GraphParts {
 
   constructor(private readonly bind: BindMethod) {}
 
-  /** What is served to a process that compiles graphs. */
+  /** The requests that a process which compiles graphs may make. */
   servedTo(driver: string): GraphService {
     return {
       prepareGraph: (spec) => {

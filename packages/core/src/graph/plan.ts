@@ -14,7 +14,7 @@ export interface Edge {
   readonly to: readonly number[]
 }
 
-/** What a graph does, and where. */
+/** The steps of a graph, and the actors and channels that they run on. */
 export interface GraphPlan {
   readonly inputs: number
   readonly actors: readonly ActorClient[]
@@ -23,7 +23,7 @@ export interface GraphPlan {
   readonly edges: readonly Edge[]
   /** The values that the driver gets: those of the result, then those of steps whose values nobody needs. */
   readonly outputs: readonly ValueId[]
-  /** How many of them are of the result. */
+  /** The number of them that are of the result. */
   readonly resultOutputs: number
   readonly groups: number
   /** Puts the result together from the values of the outputs. */

@@ -11,7 +11,7 @@ export type Argument = { readonly value: ValueId } | { readonly constant: unknow
 export interface CallStep {
   readonly kind: 'call'
   readonly value: ValueId
-  /** What errors and traces call it: `Encoder#1.encode`. */
+  /** Its name in errors and traces: `Encoder#1.encode`. */
   readonly label: string
   readonly method: string
   readonly args: readonly Argument[]
@@ -25,10 +25,10 @@ export interface CollectiveStep {
   readonly operation: 'allReduce' | 'allGather' | 'reduceScatter'
   readonly reduction: Reduction
   readonly args: readonly Argument[]
-  /** Which of the graph's groups runs it, and as which rank. */
+  /** The graph's group that runs it, and the rank there. */
   readonly group: number
   readonly rank: number
-  /** What errors call the ranks. */
+  /** The names of the ranks in errors. */
   readonly members: readonly string[]
 }
 
@@ -37,13 +37,13 @@ export type GraphStep = CallStep | CollectiveStep
 /** A value that other processes read. */
 export interface OutletSpec {
   readonly value: ValueId
-  /** How many processes. */
+  /** The number of those processes. */
   readonly readers: number
   /** Whether they need to know only that it was computed, or why not. */
   readonly isOutcome: boolean
 }
 
-/** What an actor's worker does of a graph. */
+/** The part of a graph that an actor's worker runs. */
 export interface PartSpec {
   readonly graph: string
   readonly maxInFlight: number
@@ -53,14 +53,14 @@ export interface PartSpec {
   readonly token: string
 }
 
-/** What a worker has made of its part. */
+/** The channels and ranks that a worker has made of its part. */
 export interface Prepared {
   readonly readers: readonly (readonly ChannelReader<unknown>[])[]
-  /** Where the other ranks of its collectives reach it, by group. */
+  /** The address at which the other ranks of its collectives reach it, by group. */
   readonly ranks: readonly { readonly group: number; readonly address: RankAddress }[]
 }
 
-/** What a worker needs of the others to start. */
+/** The channels and ranks of others that a worker needs to start. */
 export interface Wiring {
   readonly inlets: readonly { readonly value: ValueId; readonly reader: ChannelReader<unknown> }[]
   readonly groups: readonly { readonly group: number; readonly addresses: readonly RankAddress[] }[]
@@ -74,7 +74,7 @@ export interface StepRecord {
   readonly end: number
 }
 
-/** What a worker serves to the process that compiled a graph. */
+/** Requests that the process which compiled a graph makes of a worker. */
 export interface GraphService {
   prepareGraph(spec: PartSpec): Prepared
   startGraph(graph: string, wiring: Wiring): Promise<void>

@@ -7,15 +7,15 @@ const WAIT = 100
 /** Milliseconds after which the event loop gets a turn although results come at once. */
 const TURN = 1
 
-/** Where the values of one output come from. */
+/** The channel that the values of one output come from. */
 export interface Source {
   readonly inlet: Inlet
   readonly output: number
-  /** How many executions it has given its value to. */
+  /** The number of executions that it has given its value to. */
   arrived: number
 }
 
-/** Who the results are for. */
+/** The recipient of the results. */
 export interface ResultTaker {
   /** Takes the next value of an output. */
   take(source: Source, value: unknown): void
@@ -32,7 +32,7 @@ export interface ResultTaker {
  * loop, which is woken where none comes soon.
  */
 export class ResultPump {
-  /** `turning`: the event loop looks in its next turn; `armed`: it is woken by what comes. */
+  /** `turning`: the event loop looks in its next turn; `armed`: the next value wakes it. */
   #state: 'idle' | 'turning' | 'armed' | 'ended' = 'idle'
   /** Whether something has come just now, so that more may come soon. */
   #isBusy = true
@@ -55,7 +55,9 @@ export class ResultPump {
     if (natives.length > 1) this.#set = new ChannelSet(natives)
   }
 
-  /** Looks for results until one is there that is awaited. The event loop gets its turn now and then, however fast they come. */
+  /**
+   * Looks for results until one is there that is awaited. The event loop gets its turn now and then, however fast they come.
+   */
   poll(awaited: { readonly isSettled: boolean }): void {
     if (performance.now() - this.#lastTurn > TURN) return
     this.#disarm()

@@ -7,10 +7,10 @@ export class Failed {
   constructor(readonly error: unknown) {}
 }
 
-/** What a step does once its values are there. */
+/** The code of a step, which runs once its values are there. */
 export interface StepAction {
   readonly run: Method
-  /** Whose turns it takes; none for what does not run the actor's code. */
+  /** The semaphore whose turns it takes; none for a step that does not run the actor's code. */
   readonly semaphore: Semaphore | undefined
   /** Whether it also runs when a value has failed. */
   readonly takesFailures: boolean

@@ -41,7 +41,7 @@ export class TracedValue extends ObjectRef<unknown> {
     )
   }
 
-  /** What the codec of refs asks before it sends one. */
+  /** Keeps the ref out of messages: its codec asks this before it sends one. */
   override get isReleased(): never {
     throw new InvalidInputError('a value of a graph can be an argument itself, not be inside of one')
   }
@@ -50,7 +50,7 @@ export class TracedValue extends ObjectRef<unknown> {
 /** Takes down what a function does with actors. */
 export class GraphTrace implements CallInterceptor {
   readonly steps: TracedStep[] = []
-  /** How many values the collectives join, by group. */
+  /** The number of groups, one for each collective so far. */
   groups = 0
   #values = 0
 
@@ -187,7 +187,7 @@ export function reduceScatter<T extends Reducible>(
   return traced('reduceScatter', values, reduction)
 }
 
-/** What takes down the calls that are made now, if a graph is traced. */
+/** The trace that takes down the calls which are made now, if a graph is traced. */
 function currentTrace(): GraphTrace | undefined {
   const interceptor = callInterceptor()
   return interceptor instanceof GraphTrace ? interceptor : undefined

@@ -1,4 +1,4 @@
-/** What the index goes by. */
+/** The keys of the index. */
 interface Indexed {
   readonly id: string
   /** The process that owns it, and the driver at the root of that; empty where there is none. */
@@ -46,7 +46,7 @@ export class ActorIndex<A extends Indexed> {
     return this.#actors.values()
   }
 
-  /** Those that a process owns, or that have a driver at their root. */
+  /** The actors that a process owns, or that have a driver at their root. */
   ownedBy(owner: string): readonly A[] {
     return [...(this.#owned.get(owner) ?? [])]
   }

@@ -18,7 +18,7 @@ import {
 /** Milliseconds before the second restart of an actor, doubled for each further one up to the most. */
 const RESTART_DELAY = { least: 50, most: 5000 }
 
-/** What becomes of an actor that is launched, for who keeps it. */
+/** The fate of an actor that is launched, for the table that keeps it. */
 export interface LaunchEvents {
   /** The process of a living actor has ended. */
   exited(actor: Actor, death: Death): void
@@ -105,7 +105,7 @@ export class ActorLauncher {
     this.actors.inProcess(actor, worker.processId)
   }
 
-  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  /** Ends a worker whose import does not end, by an endless loop or what it awaits: nobody would ever hear of it. */
   async #limitImport(actor: Actor, worker: WorkerProcess, become: Promise<void>): Promise<void> {
     const { actorClass, startTimeout } = actor.request
     const imported = worker.untilImported(
@@ -164,7 +164,7 @@ export class ActorLauncher {
     return { what: name, actor: id, driver, owner, preferred, ...where, nodeId, bundle: own }
   }
 
-  /** Where the members of a mesh go that need no resources in particular: blocks over the nodes. */
+  /** The nodes for members of a mesh that need no resources in particular: blocks over the nodes. */
   preferredNodes({ members, dimensions, place }: SpawnRequest): (string | undefined)[] {
     const nodes = [...this.nodes.values()].map(({ id }) => ({ id, actors: this.actors.countOn(id) }))
     const isFree = !place.labels && place.nodeId === undefined

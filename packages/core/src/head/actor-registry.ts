@@ -9,13 +9,13 @@ import { ActorNames } from './actor-names.js'
 import { type Actor, recordOf } from './records.js'
 import type { WorkerProcess } from './worker-pool.js'
 
-/** How many dead actors are remembered, with why they died. */
+/** Dead actors that are remembered, with why they died. */
 const REMEMBERED_DEAD = 10_000
 
 /** The actors that live, with their names and those who watch them, and why the latest dead ones died. */
 export class ActorRegistry extends ActorIndex<Actor> {
   readonly #names = new ActorNames()
-  /** What each process watches. */
+  /** The actors that each process watches. */
   readonly #watched = new WeakMap<Peer, Set<Actor>>()
   readonly #dead = new Map<string, Death>()
 
@@ -33,7 +33,7 @@ export class ActorRegistry extends ActorIndex<Actor> {
     return this.#names.find(namespace, name) !== undefined
   }
 
-  /** Why an actor died, if that is remembered. */
+  /** The death of an actor, if that is remembered. */
   deathOf(actorId: string): Death | undefined {
     return this.#dead.get(actorId)
   }
@@ -76,7 +76,7 @@ export class ActorRegistry extends ActorIndex<Actor> {
     return true
   }
 
-  /** Nobody is told of an actor any more. */
+  /** Has nobody told of an actor any more. */
   dropWatchers(actor: Actor): void {
     for (const peer of actor.watchers) this.#watched.get(peer)?.delete(actor)
   }

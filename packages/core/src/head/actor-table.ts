@@ -23,7 +23,7 @@ export class ActorTable {
   readonly #launcher: ActorLauncher
   readonly #unhandled: UnhandledFailures
 
-  /** @param registry where the actors are entered; who only asks about them asks it */
+  /** @param registry keeps the actors, and answers questions about them */
   constructor(
     nodes: ReadonlyMap<string, Node>,
     registry: ActorRegistry,
@@ -91,7 +91,7 @@ export class ActorTable {
       this.#actors.add(actor)
       return actor
     })
-    // Those that fit at once are all placed before any of them starts.
+    // All that fit at once are placed before any of them starts.
     for (const actor of actors.filter(({ local }) => !local)) {
       try {
         this.#launcher.placeAtOnce(actor)
@@ -123,7 +123,7 @@ export class ActorTable {
   }
 
   /**
-   * How an actor is; the peer is told of every change.
+   * The state of an actor; the peer is told of every change.
    *
    * @param lost a process of the actor that the peer's connection with broke
    */

@@ -16,7 +16,10 @@ interface Answer {
   readonly inventory: Inventory
 }
 
-/** Asks the processes of the cluster what they own, and to give up what they use no more. One that does not answer, being busy, is left out. */
+/**
+ * Asks the processes of the cluster what they own, and to give up what they use no more. Leaves out a process that does not
+ * answer, being busy.
+ */
 export class ClusterState {
   readonly #drivers: ReadonlyMap<string, Peer>
   readonly #workers: WorkerPool
@@ -40,7 +43,7 @@ export class ClusterState {
     )
   }
 
-  /** Of a process that does not answer, the tasks are known that it has workers for. */
+  /** The tasks of all processes; of a process that does not answer, those that it has workers for. */
   async tasks(): Promise<TaskInfo[]> {
     const answers = await this.#ask()
     const told = answers.flatMap(({ process: owner, inventory }) =>

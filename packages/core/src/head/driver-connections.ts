@@ -33,17 +33,17 @@ export class DriverConnections {
     return peer !== undefined
   }
 
-  /** Nobody has handled the failure of an actor that belongs to a driver. */
+  /** Tells a driver of a failure that nobody has handled, of an actor that belongs to it. */
   unhandled(processId: string, failure: ActorFailure): void {
     this.#peers.get(processId)?.notify('unhandled' satisfies keyof DriverService, failure)
   }
 
-  /** A process has gone that may hold refs of theirs. */
+  /** Tells the drivers that a process has gone which may hold refs of theirs. */
   holderGone(processId: string): void {
     for (const peer of this.#peers.values()) peer.notify('holderGone' satisfies keyof DriverService, processId)
   }
 
-  /** What an owner decides about an actor; undefined where it has no supervisor, or has gone. */
+  /** Has an owner decide about an actor; undefined where it has no supervisor, or has gone. */
   async supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined> {
     const driver = this.#peers.get(processId)
     const supervisor = driver ? control<DriverService>(driver) : this.workers.of(processId)?.service
@@ -72,7 +72,7 @@ export class DriverConnections {
     return this.#with(driver, id, (service) => service.fetchSealed(id, holder, lost))
   }
 
-  /** What a driver had sealed has been opened. */
+  /** Tells a driver that what it had sealed has been opened. */
   opened(driver: string, pin: number): void {
     this.#peers.get(driver)?.notify('opened' satisfies keyof DriverService, pin)
   }

@@ -4,7 +4,10 @@ import { type HeadBoot, receiveBoot } from '../protocol/boot.js'
 import { HEAD_TITLE } from '../protocol/title.js'
 import { Head } from './head.js'
 
-/** Milliseconds that the end of a cluster may take, should one of the limits of what it waits for not hold. */
+/**
+ * Milliseconds that the end of a cluster may take, should a limit of something it waits for not hold: fewer than its driver
+ * waits.
+ */
 const END_TIMEOUT = 110_000
 
 const boot = receiveBoot<HeadBoot>()

@@ -139,7 +139,7 @@ export class Head {
     }
   }
 
-  /** Where other hosts reach this head: `HOST:PORT`. */
+  /** The address at which other hosts reach this head: `HOST:PORT`. */
   get address(): string {
     return this.#info.head.tcp?.replace('tcp://', '') ?? ''
   }

@@ -13,11 +13,11 @@ export { tokenFile } from '../protocol/token.js'
 export type { Head, JoinedNode, NodeOptions }
 
 /**
- * Makes this process the head of a cluster that other hosts can join. Where neither the options nor TROUPE_TOKEN nor the file
- * ~/.troupe/token has a token, it makes one up and keeps it in the file.
+ * Makes this process the head of a cluster that other hosts can join. Where neither the options nor TROUPE_TOKEN nor the
+ * file ~/.troupe/token has a token, it makes one up and keeps it in the file.
  *
- * @param listen where to listen; port 0 takes any free one
- * @param options what its node has
+ * @param listen the address to listen at; port 0 takes any free one
+ * @param options the resources of its node, and the cluster's token
  * @throws PortInUseError if something else listens there
  * @throws InvalidInputError if the host is none of this machine's, the token is too short or others can read its file
  */
@@ -41,7 +41,7 @@ export async function startHead(
  *
  * @param address `HOST:PORT` of the head
  * @param host the address of this machine that other hosts reach it at
- * @param options what the node has
+ * @param options the resources of the node, and the cluster's token
  * @throws InvalidInputError if the address is malformed, the host has none, or there is no token
  * @throws NodeUnreachableError if no head answers; AccessDeniedError if it has another token
  */

@@ -10,10 +10,10 @@ import { notImported, prepareFolders, WorkerExit, type WorkerPool, type WorkerPr
 /** Milliseconds of running that a worker has to finish a cancelled task. */
 const LAST_MOMENTS = 1000
 
-/** How often the start of a worker is tried. */
+/** Attempts to start a worker for a task. */
 const ATTEMPTS = 3
 
-/** How many lost leases are remembered. */
+/** Lost leases that are remembered. */
 const REMEMBERED_DEAD = 1000
 
 interface Held {
@@ -24,13 +24,13 @@ interface Held {
   readonly grant: Grant
   readonly worker: WorkerProcess
   readonly since: number
-  /** What the task waits for: leases of its own calls, and refs. While there is something, its resources are lent. */
+  /** The number of things that the task waits for: leases of its own calls, and refs. Above 0 its resources are lent. */
   children: number
   /** Resolves when the module of its function has been imported there. */
   readonly imported: Promise<void>
 }
 
-/** What runs on a worker that is leased. */
+/** The function that a leased worker runs, and the time for its import. */
 type Task = Pick<LeaseRequest, 'method' | 'startTimeout'>
 
 /** The workers that processes run tasks on. */
@@ -40,7 +40,7 @@ export class LeaseTable {
   readonly #held = new Map<string, Held>()
   /** The lease of the worker that each process is. */
   readonly #byProcess = new Map<string, Held>()
-  /** Why the workers of the latest lost leases ended. */
+  /** The deaths of the workers of the latest lost leases. */
   readonly #deaths = new Map<string, Death>()
 
   constructor(scheduler: Scheduler, workers: WorkerPool) {
@@ -75,7 +75,7 @@ export class LeaseTable {
    * Takes a lease back.
    *
    * @param how `busy` if a cancelled task may still run there; `lost` if the connection broke
-   * @returns why the worker ended, if it was lost
+   * @returns the worker's death, if it was lost
    */
   async end(id: string, how: 'idle' | 'busy' | 'lost'): Promise<Death | undefined> {
     const held = this.#held.get(id)
@@ -127,7 +127,7 @@ export class LeaseTable {
     return this.#held.get(id)?.worker
   }
 
-  /** What is held, with the processes that hold it and the seconds since they got it. */
+  /** The leases that are held, with the processes that hold them and the seconds since they got them. */
   list(): { name: string; age: number; pid: number; nodeId: string; owner: string }[] {
     return [...this.#held.values()].map(({ what, since, worker, owner }) => {
       return { name: what, age: (performance.now() - since) / 1000, pid: worker.pid, nodeId: worker.node.id, owner }
@@ -201,7 +201,7 @@ export class LeaseTable {
     }
   }
 
-  /** Nobody would ever hear of a module whose import does not end, by an endless loop or what it awaits. */
+  /** Ends a worker whose import does not end, by an endless loop or what it awaits: nobody would ever hear of it. */
   async #limitImport(
     what: string,
     { method, startTimeout }: Task,

@@ -44,7 +44,7 @@ export class LocalPlace implements WorkerPlace {
     if (!process) this.#report(worker)
   }
 
-  /** What keeps its thread busy cannot be interrupted, so a worker that does not leave in time is given up. */
+  /** Gives up a worker that does not leave in time: what keeps its thread busy cannot be interrupted. */
   async #end(processId: string): Promise<void> {
     const worker = this.#workers.of(processId)
     if (!worker) return

@@ -11,12 +11,12 @@ const MOST_SHARED = 1000
 /** Names that are told of those who repeated a line. */
 const MOST_TOLD = 3
 
-/** Whose a line is. */
+/** The actor or task that a line is of. */
 export interface LineSource {
   readonly name: string
-  /** Who sees it. */
+  /** The driver that sees it. */
   readonly driver: string | undefined
-  /** What stands before it. */
+  /** The text before it. */
   readonly prefix: string
 }
 
@@ -35,7 +35,7 @@ interface Shared {
 class Page {
   readonly lines: string[] = []
   last: string | undefined
-  /** What its last line was a repetition of, if that was another's. */
+  /** The line of another that its last line repeated, if it did. */
   shared: Shared | undefined
   repeats = 0
   passed = 0
@@ -96,7 +96,7 @@ export class LogBook {
     return page
   }
 
-  /** The line of another that this one repeats. Where it repeats none, others may repeat it for a moment. */
+  /** The line of another that this one repeats. If it repeats none, others may repeat it for a moment. */
   #repeated(source: LineSource, line: string): Shared | undefined {
     const key = `${source.driver} ${line}`
     const known = this.#shared.get(key)

@@ -12,9 +12,9 @@ const RESERVED_FOR = 10_000
 /** Demands at the front of the line that others may not pass. */
 const MOST_RESERVED = 16
 
-/** Who waits, and what for. */
+/** The demand that waits. */
 export interface Waiter {
-  /** Who asks, in messages. */
+  /** The name of the actor, task or group that asks, in messages. */
   readonly what: string
   readonly resources: Resources
   readonly owner?: string | undefined
@@ -23,13 +23,13 @@ export interface Waiter {
   readonly isNested?: boolean | undefined
 }
 
-/** How a demand is met. */
+/** The attempt to meet a demand. */
 export interface Attempt<T> {
   /** Demands of the same kind want the same of the same places: where one does not fit, later ones do not. */
   readonly kind?: string | undefined
   /** Takes what is demanded if it is free; `place` is that of the demand in the line. */
   attempt(place: number): T | undefined
-  /** What is missing, for a report. */
+  /** The resources that are missing, for a report. */
   missing(): string
   /** The pools to be kept for the demand. */
   wanted(): readonly ResourcePool[]

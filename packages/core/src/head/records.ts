@@ -27,7 +27,7 @@ export interface Owner {
   readonly namespace: string
   /** The working directory of that driver. */
   readonly directory?: DirectoryId | undefined
-  /** Where its local actors are. */
+  /** The place of its local actors. */
   readonly place: WorkerPlace
   /** Whether it has ended; what it had asked for by then is nobody's. */
   isGone: boolean
@@ -51,24 +51,24 @@ export interface Actor {
   /** The node it would best be on. */
   readonly preferred: string | undefined
   state: 'starting' | 'alive' | 'restarting'
-  /** What it holds of its node; undefined while it waits for that. */
+  /** Its part of its node; undefined while it waits for that. */
   grant: Grant | undefined
   worker: WorkerProcess | undefined
   restarts: number
-  /** How often it may be restarted. */
+  /** The number of restarts that it may have. */
   allowed: number
   /** Whether it is ended only to be restarted with the rest of its mesh. */
   isJoining: boolean
   /** Whether the head has constructed it, in a restart. */
   isConstructed: boolean
-  /** Why it died last. */
+  /** Its last death. */
   death: Death | undefined
-  /** Why it is about to end for good, when that is known before its process ends. */
+  /** The reason why it is about to end for good, when that is known before its process ends. */
   ending: string | undefined
   failedBroadcasts: number
 }
 
-/** What others may know about an actor that has a process. */
+/** The record by which others know an actor that has a process. */
 export function recordOf(actor: Actor): ActorRecord {
   const { id, name, worker, restarts, request } = actor
   const { maxRestarts, maxTaskRetries, maxPendingCalls } = request
@@ -87,12 +87,12 @@ export function recordOf(actor: Actor): ActorRecord {
   }
 }
 
-/** What is told of an actor's death. */
+/** The failure that others are told of when an actor dies. */
 export function failureOf({ id, name, request, restarts }: Actor, { reason, lines = [] }: Death): ActorFailure {
   return { id, name, className: request.actorClass.className, restarts, reason, lines }
 }
 
-/** How an actor is, as those that watch it are told. */
+/** The state of an actor, as those that watch it are told. */
 export function stateOf(actor: Actor): ActorState {
   if (actor.state === 'restarting' || !actor.worker) {
     return { state: 'restarting', death: actor.death ?? { reason: 'its process has not started yet' } }

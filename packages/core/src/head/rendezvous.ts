@@ -5,11 +5,11 @@ interface Meeting {
   readonly waiting: Map<number, { resolve(values: unknown[]): void; reject(error: Error): void }>
 }
 
-/** Where the members of a group tell each other of themselves: all wait until the last has come. */
+/** Exchange of values between the members of groups: all wait until the last has come. */
 export class Rendezvous {
   readonly #rendezvous = new Map<string, Meeting>()
 
-  /** What all members gave, in rank order, once all are there. */
+  /** Resolves with the values of all members, in rank order, once all are there. */
   meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]> {
     let meeting = this.#rendezvous.get(id)
     if (!meeting) {

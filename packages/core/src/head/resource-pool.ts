@@ -1,6 +1,6 @@
 import type { Resources } from '../protocol/resources.js'
 
-/** What was taken out of a pool. */
+/** Resources that were taken out of a pool. */
 export interface Taken {
   readonly resources: Resources
   /** The numbers of the GPUs on their node. */
@@ -31,7 +31,7 @@ export class ResourcePool {
     return Object.fromEntries(this.#free)
   }
 
-  /** What of a request is not free now, as `gpu: 2 (0.5 free)`; empty if it fits. */
+  /** The part of a request that is not free now, as `gpu: 2 (0.5 free)`; empty if it fits. */
   lacks(request: Resources, from: Resources = this.free): string[] {
     const missing = Object.entries(request)
       .filter(([name, amount]) => amount > (from[name] ?? 0) + ROUNDING)
@@ -43,7 +43,7 @@ export class ResourcePool {
     return missing
   }
 
-  /** What of a request the pool never has, as `gpu: 2 (of 1)`. */
+  /** The part of a request that the pool never has, as `gpu: 2 (of 1)`. */
   neverHas(request: Resources): string[] {
     return Object.entries(request)
       .filter(([name, amount]) => amount > (this.total[name] ?? 0) + ROUNDING)

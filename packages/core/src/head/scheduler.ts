@@ -5,9 +5,9 @@ import { PendingQueue, type Waiter } from './pending-queue.js'
 import type { Node, Owner } from './records.js'
 import { ResourcePool, type Taken } from './resource-pool.js'
 
-/** What an actor, a task or a placement group needs, and where. */
+/** Demand of an actor, a task or a placement group for resources, and where. */
 export interface Demand {
-  /** Who asks, in messages. */
+  /** The name of the actor, task or group that asks, in messages. */
   readonly what: string
   readonly resources: Resources
   readonly nodeId?: string | undefined
@@ -48,14 +48,17 @@ interface Group {
   isWaiting: boolean
 }
 
-/** Hands out the resources of the nodes. What does not fit yet waits; {@link PendingQueue} says who may go before it. */
+/**
+ * Hands out the resources of the nodes. A demand that does not fit yet waits; {@link PendingQueue} says which others may
+ * pass it.
+ */
 export class Scheduler {
   readonly #nodes: ReadonlyMap<string, Node>
   readonly #groups = new Map<string, Group>()
   readonly #line: PendingQueue
   readonly #load: (nodeId: string) => number
 
-  /** @param load what tells how busy a node is, where several fit */
+  /** @param load tells how busy a node is, where several fit */
   constructor(
     nodes: ReadonlyMap<string, Node>,
     load: (nodeId: string) => number,
@@ -88,7 +91,7 @@ export class Scheduler {
   /**
    * Takes resources if they are free now; throws as {@link acquire}.
    *
-   * @param place where the demand stands in line, if it waits
+   * @param place the demand's place in the line, if it waits
    */
   take(demand: Demand, place?: number): Grant | undefined {
     const pools = this.#candidates(demand)
@@ -150,7 +153,7 @@ export class Scheduler {
     return reserved.map(({ grant }) => grant.node.id)
   }
 
-  /** Gives the resources of a placement group back. Whoever holds some of them must have been ended before. */
+  /** Gives the resources of a placement group back. Their holders must have been ended before. */
   remove(group: string): void {
     const bundles = this.#groups.get(group)?.bundles ?? []
     this.#groups.delete(group)
@@ -204,7 +207,7 @@ export class Scheduler {
     const replaced = this.#take(free, wanted, request.strategy)
     if (!replaced) return false
     for (const [place, index] of lost.entries()) bundles[index] = replaced[place]!
-    // Those who wait for these bundles may stand before them in line.
+    // Actors and tasks that wait for these bundles may stand before them in line.
     setImmediate(() => this.#line.attempt())
     return true
   }
@@ -247,7 +250,7 @@ export class Scheduler {
     return nodes.map((node) => ({ node, pool: node.pool }))
   }
 
-  /** None where the demand names what has gone since it was made. */
+  /** The same, but none if the demand names a node or a group that has gone since it was made. */
   #candidatesOrNone(demand: Demand): { node: Node; pool: ResourcePool }[] {
     try {
       return this.#candidates(demand)
@@ -261,7 +264,7 @@ export class Scheduler {
     return lacks.sort((left, right) => left.length - right.length)[0]?.join(', ') ?? 'a node that has gone'
   }
 
-  /** Where a demand could be met soonest, by the number of resources that it lacks. */
+  /** The pools where a demand could be met soonest, by the number of resources that they lack. */
   #nearest(demand: Demand): ResourcePool[] {
     const able = this.#candidatesOrNone(demand).filter(({ pool }) => pool.neverHas(demand.resources).length === 0)
     const nearest = leastBy(able, ({ pool }) => pool.lacks(demand.resources).length)

@@ -26,7 +26,7 @@ import { ResourcePool } from './resource-pool.js'
 import type { Scheduler } from './scheduler.js'
 import type { WorkerPool } from './worker-pool.js'
 
-/** What the head is composed of. */
+/** The parts that the head is composed of. */
 export interface HeadParts {
   readonly info: ClusterInfo
   readonly nodes: Map<string, Node>
@@ -40,7 +40,7 @@ export interface HeadParts {
   readonly logs: LogBook
   readonly directories: DirectoryStore
   readonly rendezvous: Rendezvous
-  /** What node agents tell. */
+  /** Handlers of the notices that node agents send. */
   readonly nodeEvents: NodeEvents
   /** The driver that the cluster ends with, if it does with one. */
   readonly owner: string | undefined
@@ -50,7 +50,7 @@ export interface HeadParts {
   onLeft(): void
 }
 
-/** What drivers, workers and nodes are served over their connections, and what their loss means. */
+/** Serves drivers, workers and nodes over their connections, and acts on their loss. */
 export class Sessions {
   /** Placement groups by id, with the process and the driver that they belong to. */
   readonly #groups = new Map<string, Pick<Owner, 'processId' | 'driver'>>()

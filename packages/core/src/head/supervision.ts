@@ -8,7 +8,7 @@ import { type Actor, failureOf, stateOf } from './records.js'
 import type { FailureReports, UnhandledFailures } from './unhandled-failures.js'
 import { WorkerExit, type WorkerPool } from './worker-pool.js'
 
-/** Who is asked and told about the failures of actors. */
+/** Supervisors to ask, and owners to tell, about failures of actors. */
 export interface FailureHandlers extends FailureReports {
   /** Asks a process what becomes of an actor that it owns. */
   supervise(processId: string, failure: ActorFailure): Promise<Decision | undefined>
@@ -16,7 +16,7 @@ export interface FailureHandlers extends FailureReports {
   driver(processId: string): Peer | undefined
 }
 
-/** What the death of an actor means to who keeps it. */
+/** Consequences of an actor's death, for the table that keeps it. */
 export interface DeathEvents {
   died(actor: Actor, death: Death): void
   endOwnedBy(owner: string, reason: string): Promise<void>
@@ -46,7 +46,7 @@ export class Supervision {
     else this.events.died(actor, { reason: actor.ending })
   }
 
-  /** In a mesh whose strategy is all-for-one, the others are restarted with a member that is. */
+  /** Restarts the others of a mesh with a member, if its strategy is all-for-one. */
   #restartSiblings({ request, id }: Actor): void {
     if (request.strategy === 'one-for-one') return
     for (const sibling of this.actors.values()) {
@@ -57,7 +57,7 @@ export class Supervision {
     }
   }
 
-  /** Asks those who own the actor, from the nearest one up, whether it shall live again. */
+  /** Asks the owners of the actor, from the nearest one up, whether it shall live again. */
   async #supervise(actor: Actor, death: Death): Promise<void> {
     if (!actor.request.isSupervised) {
       this.#fail(actor, death)

@@ -14,7 +14,7 @@ interface Waiting {
   readonly timer: NodeJS.Timeout
 }
 
-/** Who is told about failures that nobody has handled. */
+/** Recipients of failures that nobody has handled. */
 export interface FailureReports {
   unhandled(driver: string, failure: ActorFailure): void
   /** It is not known yet whether they are handled, as these processes do not answer. */

@@ -7,12 +7,12 @@ const PATIENCE = 1000
 
 /** A demand that waits. */
 export interface WaitingDemand {
-  /** Who asks. */
+  /** The name of the actor, task or group that asks. */
   readonly what: string
   readonly driver?: string | undefined
-  /** When it came, in milliseconds on a clock. */
+  /** The time when it came, in milliseconds on a clock. */
   readonly since: number
-  /** What is missing. */
+  /** The resources that are missing. */
   missing(): string
 }
 

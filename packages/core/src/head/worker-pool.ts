@@ -19,27 +19,32 @@ const EXIT_REPORT = 30_000
 /** Workers that may start at the same time on a node of fewer CPUs. */
 const LEAST_STARTS = 2
 
-/** Milliseconds that a start keeps its turn: one that takes longer, as of a process that is stopped, goes on beside the next. */
+/**
+ * Milliseconds that a start keeps its turn: one that takes longer, as of a process that is stopped, goes on beside the next.
+ */
 const TURN = 10_000
 
 /** Workers without work that a node keeps beyond its CPUs. */
 const SPARE = 2
 
-/** Whose a worker is: under which name its lines are logged, for which driver, and where its names are looked up. */
+/**
+ * The user of a worker: the name that its lines are logged by, its driver, and the namespace that its names are looked up
+ * in.
+ */
 export interface WorkerHolder {
   readonly name: string
   readonly driver: string
   readonly namespace: string
   /** The working directory of that driver. */
   readonly directory?: DirectoryId | undefined
-  /** What stands before each line of its output; by default its name. */
+  /** The prefix of each line of its output; by default its name. */
   readonly logPrefix?: string | undefined
   /** Whether the worker is not needed any more, so that it need not be started. */
   isDropped?(): boolean
   exited(death: Death): void
 }
 
-/** Where workers are started and ended: a node, or the process that a local worker is in. */
+/** A place to start and end workers: a node, or the process that a local worker is in. */
 export interface WorkerPlace {
   /** The node's. */
   readonly id: string
@@ -54,11 +59,11 @@ export class WorkerProcess {
   holder: WorkerHolder | undefined
   /** Whether its actor is to be told before it ends. */
   mustFinish = false
-  /** What it threw outside of a call. */
+  /** The error that it threw outside of a call. */
   failure: unknown
-  /** Why it is being ended. */
+  /** The reason why it is being ended. */
   ending: Death | undefined
-  /** Why it ended, once it has. */
+  /** The reason why it ended, once it has. */
   death: Death | undefined
   #tcp: string | undefined
   #peer: Peer | undefined
@@ -96,7 +101,7 @@ export class WorkerProcess {
     await within(this.exited, EXIT_REPORT)
   }
 
-  /** What it serves to the head; only once it has joined. */
+  /** The requests that it serves to the head; only once it has joined. */
   get service(): Remote<WorkerService> {
     return control<WorkerService>(this.#peer!)
   }
@@ -145,7 +150,10 @@ export class WorkerProcess {
     this.#importing.get(what)?.resolve()
   }
 
-  /** What a promise resolves with, or LATE once the worker's process has had so many milliseconds to run, or `most` have passed. */
+  /**
+   * Resolves as a promise does, or with LATE once the worker's process has had so many milliseconds to run, or `most` have
+   * passed.
+   */
   within<T>(promise: Promise<T>, milliseconds: number, most?: number): Promise<T | typeof LATE> {
     return whileRunning(promise, milliseconds, () => this.node.agent.hadToRun(this.processId), most)
   }
@@ -172,7 +180,7 @@ export class WorkerExit extends Error {
   }
 }
 
-/** What it means that a node cannot be asked any more. */
+/** The error of a request of a node that cannot be asked any more. */
 function nodeLost(error: unknown): unknown {
   if (!(error instanceof LinkLostError)) return error
   return new WorkerExit({ reason: `its node was lost before it had started: ${error.message}` })
@@ -183,7 +191,7 @@ function userOf({ driver, directory = '' }: Pick<WorkerHolder, 'driver' | 'direc
   return `${driver} ${directory}`
 }
 
-/** Why a worker is ended whose module does not get imported: nobody would ever hear of it. */
+/** The reason to end a worker whose module does not get imported: nobody would ever hear of it. */
 export function notImported(module: string, timeout: number): string {
   const advice = 'see what it does or awaits at its top level, or raise startTimeout'
   return `module ${module} was not imported within ${timeout / 1000} s; ${advice}`
@@ -207,7 +215,7 @@ const IDLE: WorkerHolder = { name: 'idle', driver: '', namespace: '', exited() {
 /** The worker processes of the cluster. */
 export class WorkerPool {
   readonly #workers = new Map<string, WorkerProcess>()
-  /** Workers without work, with who has used them; those that have run no tasks are anybody's. */
+  /** Workers without work, with their last users; workers that have run no tasks are anybody's. */
   readonly #idle = new Map<WorkerProcess, string | undefined>()
   /** The turns in which the workers of each node start: more at a time than its CPUs would all be late. */
   readonly #turns = new WeakMap<WorkerPlace, Semaphore>()
@@ -227,7 +235,7 @@ export class WorkerPool {
     holder: WorkerHolder,
     { thread, timeout = START_TIMEOUT }: { thread?: ThreadPlace | undefined; timeout?: number | undefined } = {},
   ): Promise<WorkerProcess> {
-    // What starts in a thread that runs already needs no CPU of its own.
+    // A worker in a thread that runs already needs no CPU of its own to start.
     if (node.cpus === 0) return this.#start(node, settings, holder, thread, timeout)
     let turns = this.#turns.get(node)
     if (!turns) {
@@ -363,7 +371,7 @@ export class WorkerPool {
     worker.exit(worker.failure === undefined ? why : { ...why, cause: worker.failure })
   }
 
-  /** Those that have not ended: each with the process that it is. */
+  /** The workers that have not ended: each with the process that it is. */
   running(): string[] {
     return [...this.#workers.values()].map(({ holder, pid, ending }) => {
       return `${holder?.name} (process ${pid || 'that has not joined'}${ending ? `, being ended: ${ending.reason}` : ''})`

@@ -18,7 +18,7 @@ const WAIT = 10
 
 /**
  * Ends what the workers of a node have started, when they end and however: the mark is in the environment that they pass on.
- * What starts with another environment and in a session of its own is left alone.
+ * A process with another environment and in a session of its own is left alone.
  */
 export class Descendants {
   readonly #marks = new Set<string>()

@@ -15,8 +15,8 @@ export type ReadDirectory = (id: DirectoryId, offset: number) => Promise<Uint8Ar
 
 /**
  * The working directories that a node has unpacked, by what they hold. Each has beside it what it would find above it at
- * home: a package.json with the type of its modules, and packages. Those are the node's: of the folder that it was started in
- * and those above, and this package itself, of which a process must have only one.
+ * home: a package.json with the type of its modules, and packages. The packages are the node's: of the folder that it was
+ * started in and the folders above, and this package itself, of which a process must have only one.
  */
 export class DirectoryCache {
   readonly #folder: OwnFolder
@@ -38,7 +38,7 @@ export class DirectoryCache {
     return root
   }
 
-  /** Nobody uses a directory any more. */
+  /** Removes a directory that nobody uses any more. */
   async drop(id: DirectoryId): Promise<void> {
     const root = this.#roots.get(id)
     this.#roots.delete(id)

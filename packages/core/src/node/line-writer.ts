@@ -63,7 +63,7 @@ export class LineWriter {
     }
   }
 
-  /** That nobody reads any more is no failure of who writes, as it is none for the console. */
+  /** Writes a line. It is no failure if nobody reads any more, as it is none for the console. */
   #put(line: string): void {
     this.#stream.write(`${line}\n`, (error) => {
       if (error && this.#stream.listenerCount('error') === 0) this.#stream.once('error', () => {})

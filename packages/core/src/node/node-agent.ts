@@ -23,9 +23,9 @@ import { LastLines, lastOutput, readLines } from './worker-output.js'
 const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
 const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.meta.url))
 
-/** Milliseconds a worker has between the request to end and being killed. */
+/** Milliseconds that a worker has to end after SIGTERM, which its code may handle, before it is killed. */
 const GRACE = 500
-/** What all workers of a node share. */
+/** Settings that all workers of a node share. */
 export type NodeSettings = { readonly store: Store } & Omit<WorkerSettings, 'processId' | 'store'>
 
 /** Starts and ends the workers of one node. */
@@ -33,13 +33,13 @@ export class NodeAgent implements NodeService {
   readonly #settings: NodeSettings
   readonly #notices: NodeEvents
   readonly #nodeFlags: readonly string[]
-  /** How each worker is ended. */
+  /** The function that ends each worker. */
   readonly #workers = new Map<string, () => Promise<void>>()
   readonly #threads = new Map<string, ThreadGroup>()
   /** The end of what each worker that has ended had started. */
   readonly #endings = new Map<string, Promise<void>>()
   readonly #probes = new Map<string, StackProbe>()
-  /** Of the processes that workers run in. */
+  /** The clocks of the processes that workers run in. */
   readonly #clocks = new Map<string, RunClock>()
 
   #isReaping = false
@@ -138,7 +138,7 @@ export class NodeAgent implements NodeService {
     }
     child.on('error', (error) => report(explainStart(error, settings)))
     child.on('exit', (code, signal) => {
-      // What it has started may keep its output open.
+      // Processes that it has started may keep its output open.
       this.#ended(processId, child.pid)
       const aborted = signal === 'SIGABRT' ? explainAbort() : undefined
       void lastOutput(child).then(() => report({ ...lastLines.describe('process', code, signal), ...aborted }))

@@ -14,15 +14,15 @@ import { control, serve } from '../transport/control.js'
 import { LinkLostError } from '../transport/link.js'
 import { NodeAgent } from './node-agent.js'
 
-/** What a node is declared to have. */
+/** Options of a node. */
 export interface NodeOptions {
   /** Amounts beside or instead of what the host has: `{ cpu: 4, licence: 1 }`. */
   readonly resources?: Resources
-  /** What actors and tasks can ask for, such as `{ zone: 'a' }`. */
+  /** Labels that actors and tasks can ask for, such as `{ zone: 'a' }`. */
   readonly labels?: Readonly<Record<string, string>>
-  /** What lets processes into the cluster; by default TROUPE_TOKEN, or what the file ~/.troupe/token has. */
+  /** The secret that lets processes into the cluster; by default TROUPE_TOKEN, or the token in the file ~/.troupe/token. */
   readonly token?: string
-  /** Where its processes keep what they share. */
+  /** The store that its processes share. */
   readonly store?: StoreOptions
 }
 

@@ -13,7 +13,8 @@ export class OwnFolder {
   #path: string | undefined
 
   /**
-   * The folder, made when it is first asked for. Those that processes of this user and host have left behind are removed then.
+   * The folder, made when it is first asked for. Folders that processes of this user and host have left behind are removed
+   * then.
    *
    * @throws InvalidInputError if there is no folder for temporary files
    */
@@ -39,7 +40,7 @@ export class OwnFolder {
   }
 }
 
-/** What is another user's, or cannot be removed, is left alone. */
+/** Leaves alone what is another user's, or cannot be removed. */
 function removeLeftBehind(): void {
   for (const name of entriesOf(tmpdir())) {
     const [, pid, owner] = name.startsWith(prefix) ? (/^(\d+)-(\d+)-/.exec(name.slice(prefix.length)) ?? []) : []

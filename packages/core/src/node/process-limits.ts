@@ -17,7 +17,7 @@ export function usedUp(needed: number): InUse | undefined {
   return undefined
 }
 
-/** That of the user of this process, which the kernel does not hold root to. */
+/** The limit of the user of this process, which the kernel does not hold root to. */
 function userLimit(): InUse | undefined {
   const uid = process.getuid?.() ?? 0
   const [, soft] = /^Max processes +(\d+)/m.exec(readOrNone('/proc/self/limits')) ?? []
@@ -25,7 +25,7 @@ function userLimit(): InUse | undefined {
   return { used: threadsOf(uid), limit: Number(soft) }
 }
 
-/** How many threads the processes of a user have. */
+/** The number of threads that the processes of a user have. */
 function threadsOf(uid: number): number {
   let count = 0
   for (const name of readdirSync('/proc')) {
@@ -36,7 +36,7 @@ function threadsOf(uid: number): number {
   return count
 }
 
-/** That of the control groups that this process is in which leaves the fewest. */
+/** The limit of that control group of this process which leaves the fewest. */
 function containerLimit(): InUse | undefined {
   const groups = readOrNone('/proc/self/cgroup')
   const [, path] = /^\d+:pids:(.*)$/m.exec(groups) ?? /^0::(.*)$/m.exec(groups) ?? []

@@ -23,8 +23,8 @@ const READ = `(() => {
 })()
 //# sourceURL=${URL_NAME}`
 /**
- * The signal opens the inspector twice: it interrupts what runs, and once that is over wakes the event loop. What the second
- * opens is closed in the same turn, or in the next.
+ * The signal opens the inspector twice: it interrupts what runs, and once that is over wakes the event loop. The inspector
+ * that the second opens is closed in the same turn, or in the next.
  */
 const CLOSE = `(() => {
   const { close } = process.getBuiltinModule('node:inspector')
@@ -64,7 +64,7 @@ export class StackProbe {
     return this.#reading
   }
 
-  /** What of a line of the process's stderr is its own, and not the inspector's; undefined if nothing is. */
+  /** The part of a line of the process's stderr that is its own, and not the inspector's; undefined if nothing is. */
   ownPart(line: string): string | undefined {
     if (!this.#isUsed || !OWN_LINES.test(line)) return line
     const [, url] = LISTENING.exec(line) ?? []
@@ -78,7 +78,7 @@ export class StackProbe {
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, PATIENCE)
       this.#visited = () => {
-        // What opened may have been closed after the last reading, before it could be visited.
+        // The inspector may have been closed after the last reading, before it could be visited.
         if (!this.#found) this.#child.kill('SIGUSR1')
         else {
           clearTimeout(timer)

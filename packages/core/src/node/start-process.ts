@@ -3,7 +3,10 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import type { Death } from '../protocol/actor.js'
 import { usedUp } from './process-limits.js'
 
-/** Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it takes. */
+/**
+ * Descriptors that a node's own process needs for one of its workers: three pipes, its connection, and what starting it
+ * takes.
+ */
 const FILES_PER_WORKER = 8
 /** Descriptors that are left for everything else that the process has to open meanwhile. */
 const SPARE_FILES = 8
@@ -13,7 +16,7 @@ const THREADS_PER_PROCESS = 16
 const TOO_MANY =
   'the limit of processes and threads is reached; raise that of its user (ulimit -u) or of its container, or spawn fewer actors'
 
-/** Why no process can be started. */
+/** The reason why no process can be started. */
 export class StartRefusal extends Error {}
 
 /**
@@ -48,7 +51,7 @@ export function startProcess(
   throw refusal()
 }
 
-/** What the failure of a start means. */
+/** The death of a process that failed to start. */
 export function explainStart(error: NodeJS.ErrnoException, { cwd }: Pick<SpawnOptions, 'cwd'>): Death {
   const what = 'its process could not be started'
   if (error.code === 'ENOENT' && cwd !== undefined && !existsSync(cwd)) {
@@ -60,7 +63,7 @@ export function explainStart(error: NodeJS.ErrnoException, { cwd }: Pick<SpawnOp
 }
 
 /**
- * What it means that a process of Node.js aborted: it does so, often without a word, when it gets no thread. Undefined where
+ * The death of a process of Node.js that aborted: it does so, often without a word, when it gets no thread. Undefined where
  * there are enough left.
  */
 export function explainAbort(): Death | undefined {
@@ -77,7 +80,7 @@ export function isOutOfFiles(error: unknown): boolean {
   return code === 'EMFILE' || code === 'ENFILE'
 }
 
-/** How many files this process has open, and how many it may have. Without an end where that cannot be read. */
+/** The number of files that this process has open, and that it may have. Without an end where that cannot be read. */
 function openFiles(): { open: number; limit: number } {
   const limit = maxFiles()
   try {

@@ -8,10 +8,10 @@ import type { NodeEvents } from '../protocol/services.js'
 import { explainAbort, explainStart } from './start-process.js'
 import { explainFatal, LastLines, readLines } from './worker-output.js'
 
-/** What a node tells a process of threads. */
+/** Message of a node to a process of threads. */
 export type ThreadOrder = { readonly start: WorkerSettings } | { readonly end: string }
 
-/** What a process of threads tells its node. */
+/** Message of a process of threads to its node. */
 export type ThreadReport =
   | { readonly line: string; readonly of: string; readonly isError: boolean }
   | { readonly ended: string; readonly code: number; readonly error?: string | undefined }
@@ -28,7 +28,7 @@ interface Thread {
 /** Workers that are threads of one process, which ends with the last of them. */
 export class ThreadGroup {
   readonly #child: ChildProcess
-  /** Of its process; undefined where that could not be started. */
+  /** The clock of its process; undefined where that could not be started. */
   readonly clock: RunClock | undefined
   readonly #notices: NodeEvents
   readonly #threads = new Map<string, Thread>()
@@ -36,7 +36,7 @@ export class ThreadGroup {
 
   /**
    * @param child runs `threads-main.js`, with a channel to this process
-   * @param folders where it is to work
+   * @param folders the folder that it is to work in
    * @param emptied called when the last thread has ended
    */
   constructor(child: ChildProcess, folders: Pick<ProcessSettings, 'cwd'>, notices: NodeEvents, emptied: () => void) {
@@ -45,7 +45,7 @@ export class ThreadGroup {
     if (child.pid !== undefined) this.clock = new RunClock(child.pid)
     this.#notices = notices
     child.on('message', (report: ThreadReport) => this.#take(report))
-    // What native code writes is no thread's in particular.
+    // Output of native code is no thread's in particular.
     const ownLines = new LastLines()
     for (const stream of [child.stdout!, child.stderr!]) {
       readLines(stream, (line) => {
@@ -73,7 +73,7 @@ export class ThreadGroup {
     this.#send({ start: settings })
   }
 
-  /** Ends a thread. One that is still in native code is given up: it ends there, or with the last of the others. */
+  /** Ends a thread. A thread that is still in native code is given up: it ends there, or with the last of the others. */
   async end(processId: string): Promise<void> {
     const thread = this.#threads.get(processId)
     if (!thread) return

@@ -15,7 +15,7 @@ const LAST_OUTPUT = 5000
 /** Characters of a line that an error repeats. */
 const MOST_REPEATED = 1000
 
-/** What stands before the frames of native code, in which nobody finds a reason. */
+/** The line before the frames of native code, in which nobody finds a reason. */
 const NATIVE_FRAMES = /^-+ Native stack trace -+$/
 const FATAL = /^(?:#\s*)?(FATAL ERROR: .*|Fatal (?:JavaScript )?(?:error|.* out of memory).*)$/
 const OUT_OF_MEMORY = /heap out of memory|JavaScript .*out of memory|invalid table size|ERR_WORKER_OUT_OF_MEMORY/i
@@ -23,7 +23,7 @@ const OUT_OF_MEMORY = /heap out of memory|JavaScript .*out of memory|invalid tab
 /** The last lines that a worker wrote to stderr. */
 export class LastLines {
   readonly #lines: string[] = []
-  /** What Node.js or V8 said when it gave up. */
+  /** The words of Node.js or V8 when it gave up. */
   #fatal: string | undefined
   #isNative = false
 
@@ -35,7 +35,7 @@ export class LastLines {
     if (this.#lines.push(line) > KEPT_LINES) this.#lines.shift()
   }
 
-  /** What an exit code, or the signal that killed it, and these lines tell of the end of a `process` or a `thread`. */
+  /** The death of a `process` or a `thread`, as its exit code, or the signal that killed it, and these lines tell. */
   describe(what: 'process' | 'thread', code: number | null, signal?: string | null): Death {
     const lines = [...this.#lines]
     const ended = signal ? `was killed by ${signal}` : `exited with code ${code}`
@@ -54,7 +54,7 @@ export class LastLines {
   }
 }
 
-/** What the last word of Node.js or V8 means, where the user can do something about it. */
+/** The meaning of the last words of Node.js or V8, where the user can do something about it. */
 export function explainFatal(text: string): string | undefined {
   if (!OUT_OF_MEMORY.test(text)) return undefined
   return "its JavaScript heap ran out of memory; raise its limit with nodeFlags: ['--max-old-space-size=MEBIBYTES'], or keep less"

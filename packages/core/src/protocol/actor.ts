@@ -21,7 +21,7 @@ export interface ActorClass {
   readonly generators: readonly string[]
 }
 
-/** What every process may know about an actor; a handle travels as this. */
+/** The facts that every process may know about an actor; a handle travels as this. */
 export interface ActorRecord {
   readonly id: string
   readonly name: string
@@ -29,7 +29,7 @@ export interface ActorRecord {
   readonly address: ProcessAddress
   readonly methods: readonly string[]
   readonly generators: readonly string[]
-  /** How often it has been restarted; the larger of two records of an actor is the newer one. */
+  /** The number of its restarts; the larger of two records of an actor is the newer one. */
   readonly restarts: number
   /** Whether it can come back from a death, so that an old record may name a process that has gone. */
   readonly restartable: boolean
@@ -37,18 +37,21 @@ export interface ActorRecord {
   readonly maxPendingCalls: number
 }
 
-/** Why a process or an actor has ended. */
+/** The reason why a process or an actor has ended. */
 export interface Death {
   readonly reason: string
   /** The last lines on its stderr. */
   readonly lines?: readonly string[] | undefined
-  /** What it threw outside of a call, or what its constructor threw in a restart. */
+  /** The error that it threw outside of a call, or that its constructor threw in a restart. */
   readonly cause?: unknown
-  /** Whether trying at once again would not change it: its node could start no process at all, or a module does not get imported. */
+  /**
+   * Whether trying at once again would not change it: its node could start no process at all, or a module does not get
+   * imported.
+   */
   readonly isRefused?: boolean | undefined
 }
 
-/** How an actor is, as the head knows it. */
+/** The state of an actor, as the head knows it. */
 export type ActorState =
   | { readonly state: 'alive'; readonly record: ActorRecord }
   | { readonly state: 'restarting'; readonly death: Death }
@@ -60,19 +63,19 @@ export interface ConcurrencyGroup {
   readonly methods: readonly string[]
 }
 
-/** How many calls of an actor may run at a time: those in no group share `limit`. */
+/** The number of calls of an actor that may run at a time: those in no group share `limit`. */
 export interface Concurrency {
   readonly limit: number
   readonly groups: readonly ConcurrencyGroup[]
 }
 
 /**
- * What an actor shares with others: nothing (`process`), a process with threads that were started alike (`thread`), or the
- * thread of the process that spawned it (`local`).
+ * The part of an actor's surroundings that it shares with others: nothing (`process`), a process with threads that were
+ * started alike (`thread`), or the thread of the process that spawned it (`local`).
  */
 export type Isolation = 'process' | 'thread' | 'local'
 
-/** What a process is started with beside what its node gives it. */
+/** Settings of a process beside those that its node gives it. */
 export interface ProcessSettings {
   readonly env?: Readonly<Record<string, string>> | undefined
   readonly nodeFlags?: readonly string[] | undefined
@@ -87,12 +90,12 @@ export interface MemberRequest {
   readonly nodeId?: string
 }
 
-/** What a spawn asks the head for. */
+/** A request to spawn actors. */
 export interface SpawnRequest {
   readonly actorClass: ActorClass
   /** The actor's name; left out, the head numbers the class's actors, and a mesh's members carry their coordinates. */
   readonly name?: string | undefined
-  /** Where the name is looked up; left out, the namespace of the process that asks. */
+  /** The namespace that the name is looked up in; left out, that of the process that asks. */
   readonly namespace?: string | undefined
   /** Whether to return the actor of that name where there is one. */
   readonly getIfExists?: boolean | undefined
@@ -103,7 +106,7 @@ export interface SpawnRequest {
   readonly place: PlaceRequest
   readonly isolation: Isolation
   readonly settings: ProcessSettings
-  /** What stands before each line of its output; left out, its name. */
+  /** The prefix of each line of its output; left out, its name. */
   readonly logPrefix?: string | undefined
   readonly concurrency: Concurrency
   /** Milliseconds that its process may take to start, and then the import of its module. */
@@ -111,7 +114,7 @@ export interface SpawnRequest {
   readonly maxRestarts: number
   /** Whether somebody decides on restarts beyond those. */
   readonly isSupervised: boolean
-  /** What the death of a member of a mesh means for the others. */
+  /** Whether the restart of one member of a mesh restarts the others too. */
   readonly strategy: 'one-for-one' | 'all-for-one'
   readonly maxTaskRetries: number
   readonly maxPendingCalls: number
@@ -119,7 +122,7 @@ export interface SpawnRequest {
   readonly creation?: readonly Sealed[] | undefined
 }
 
-/** What a spawn gives. */
+/** The result of a spawn, for each of its actors. */
 export interface Spawned {
   readonly record: ActorRecord
   /** Whether it is constructed already: it lived before, or was restarted before the spawn was answered. */
@@ -128,7 +131,7 @@ export interface Spawned {
   readonly existed: boolean
 }
 
-/** What a node agent needs to start a worker. */
+/** Specification of a worker that a node agent is to start. */
 export interface WorkerSpec extends ProcessSettings {
   readonly processId: string
   /** Makes it a thread, in a process that it shares with the others of the same group. */
@@ -142,7 +145,7 @@ export interface ThreadPlace {
   readonly gpus: readonly number[]
 }
 
-/** What a worker needs to become an actor. */
+/** Specification of the actor that a worker is to become. */
 export interface ActorSpec extends MemberRequest {
   readonly actorId: string
   readonly name: string
@@ -150,16 +153,16 @@ export interface ActorSpec extends MemberRequest {
   readonly concurrency: Concurrency
   readonly dimensions?: Dimensions | undefined
   readonly gpus: readonly number[]
-  /** What its own handle stands for. */
+  /** The record that its own handle stands for. */
   readonly record: ActorRecord
   /** Whether those that own it decide about actors that it spawns. */
   readonly isSupervised: boolean
   readonly folders?: WorkerFolders | undefined
 }
 
-/** Where a worker is to be, if its driver has a working directory. */
+/** The folders of a worker whose driver has a working directory. */
 export interface WorkerFolders {
-  /** Where the working directory is on its node. */
+  /** The working directory on the worker's node. */
   readonly root: string
   /** The folder to work in. */
   readonly cwd: string
@@ -179,7 +182,7 @@ export const STOP_TIMEOUT = 5000
 
 /** A call that waits: on the way from one to what it waits for in the end. */
 export interface WaitingCall {
-  /** What the call is in messages: `Counter#1.add`. */
+  /** The call's name in messages: `Counter#1.add`. */
   readonly label: string
   /** The semaphore that it waits for a turn in, and its number among those that do; undefined for a call that runs. */
   readonly semaphore?: string | undefined

@@ -8,12 +8,12 @@ import type { Resources } from './resources.js'
 /** Marks every process of a cluster, so that what is left of one can be found. */
 export const CLUSTER_VARIABLE = 'TROUPE_CLUSTER'
 
-/** What a worker is told of its cluster. */
+/** The cluster of a worker, and its own place in it. */
 export interface WorkerSettings {
   readonly processId: string
   readonly nodeId: string
   readonly clusterId: string
-  /** What the processes of the cluster know each other by. */
+  /** The secret by which the processes of the cluster know each other. */
   readonly secret: string
   readonly head: ProcessAddress
   readonly headEndpoint: string
@@ -23,39 +23,42 @@ export interface WorkerSettings {
   readonly listens: boolean
 }
 
-/** What the process of a worker is told. */
+/** Boot message of a worker's process. */
 export interface WorkerBoot extends WorkerSettings {
   readonly parentPid: number
 }
 
-/** What a process of threads is told. */
+/** Boot message of a process of threads. */
 export type ThreadsBoot = Pick<WorkerBoot, 'parentPid'>
 
-/** How a head is started. */
+/** Options of a head and of its node. */
 export interface HeadOptions {
   readonly processId: string
   readonly nodeId: string
   readonly clusterId: string
-  /** What the processes of the cluster know each other by. */
+  /** The secret by which the processes of the cluster know each other. */
   readonly secret: string
-  /** Where to listen for other hosts; left out, the cluster stays within this host. */
+  /** The address at which to listen for other hosts; left out, the cluster stays within this host. */
   readonly listen?: { readonly host: string; readonly port: number } | undefined
   /** The driver that the cluster ends with, where it stays within this host. */
   readonly driver?: string | undefined
-  /** Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they share. */
+  /**
+   * Whether that driver is sent the lines of its actors, which this process would otherwise write to the stderr that they
+   * share.
+   */
   readonly relaysLines?: boolean | undefined
-  /** Who started the cluster, as other programs of the user are told. */
+  /** The script that started the cluster, as other programs of the user are told. */
   readonly program: { readonly name: string; readonly pid: number }
-  /** What its node has beside or instead of what the host has. */
+  /** Resources of its node beside or instead of those that the host has. */
   readonly resources?: Resources | undefined
   readonly labels?: Readonly<Record<string, string>> | undefined
   /** Flags of Node.js for the workers of its node. */
   readonly nodeFlags?: readonly string[] | undefined
-  /** Where the processes of its node keep what they share. */
+  /** The store that the processes of its node share. */
   readonly store?: StoreOptions | undefined
 }
 
-/** What the head of a local cluster is told. */
+/** Boot message of the head of a local cluster. */
 export interface HeadBoot extends HeadOptions {
   readonly parentPid: number
 }
@@ -68,7 +71,7 @@ export function sendBoot(stdin: Writable, boot: WorkerBoot | ThreadsBoot | HeadB
   stdin.write(`${JSON.stringify(boot)}\n`)
 }
 
-/** What this process is to be; it has said nothing before it knows. */
+/** Waits for the boot message of this process, which has said nothing before it knows what it is to be. */
 export function receiveBoot<T extends WorkerBoot | ThreadsBoot | HeadBoot>(): T {
   const pieces: Buffer[] = []
   for (;;) {

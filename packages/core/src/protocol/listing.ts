@@ -13,9 +13,9 @@ export interface ActorInfo {
   readonly nodeId: string
   readonly restarts: number
   readonly resources: Resources
-  /** Why it died last. */
+  /** The reason of its last death. */
   readonly reason?: string | undefined
-  /** How many calls of it failed that their callers do not wait for: those of `mesh.broadcast`. */
+  /** The number of its failed calls that their callers do not wait for: those of `mesh.broadcast`. */
   readonly failedBroadcasts: number
 }
 
@@ -23,7 +23,7 @@ export interface ActorInfo {
 export interface ProcessInfo {
   /** The name of its actor or of the function of its task; `driver` for a driver. */
   readonly name: string
-  /** 0 where it is not known. */
+  /** The process id; 0 if it is not known. */
   readonly pid: number
   readonly nodeId: string
 }
@@ -36,10 +36,10 @@ export interface TaskInfo {
   readonly state: 'waiting' | 'queued' | 'running'
   /** Seconds since it was called. */
   readonly age: number
-  /** Where it runs; 0 and empty before. */
+  /** The process that it runs in; 0 and empty before. */
   readonly pid: number
   readonly nodeId: string
-  /** Who called it. */
+  /** The process that called it. */
   readonly owner: ProcessInfo
 }
 
@@ -55,7 +55,7 @@ export interface ObjectInfo {
   readonly holders: readonly (ProcessInfo & { readonly refs: number })[]
 }
 
-/** What a process tells of what it owns. */
+/** The objects and tasks that a process owns. */
 export interface Inventory {
   readonly pid: number
   readonly objects: readonly (Pick<ObjectInfo, 'id' | 'state' | 'size'> & {
@@ -67,7 +67,7 @@ export interface Inventory {
   })[]
 }
 
-/** What the main thread of a process does. */
+/** The calls that the main thread of a process is in. */
 export interface Stack {
   /** `idle`: it runs no JavaScript. `blocked`: it is in native code or a system call, and lets nobody look. */
   readonly state: 'running' | 'idle' | 'blocked'

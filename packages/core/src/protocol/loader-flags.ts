@@ -21,7 +21,7 @@ const plain = new Set([
 /** Workers load TypeScript without being told to, and start faster where that is done once it is needed. */
 const ownLoader = '@troupe/core/typescript'
 
-/** Those of a process's flags that its workers need too, so that they load modules as it does. */
+/** Filters the flags of a process that its workers need too, so that they load modules as it does. */
 export function loaderFlags(flags: readonly string[]): string[] {
   return flags.flatMap((flag, index) => {
     if (flag === `--import=${ownLoader}` || (flag === '--import' && flags[index + 1] === ownLoader)) return []

@@ -9,7 +9,7 @@ import { type DirectoryId, directoryId, type ModuleType, newHash } from './direc
 
 /** Patterns of what is left out, one a line as in a .gitignore. A .gitignore would leave out what was compiled. */
 const IGNORE_FILE = '.troupeignore'
-/** What is left out unless the file says otherwise, as `!node_modules` does. */
+/** Patterns that are left out unless the file says otherwise, as `!node_modules` does. */
 const LEFT_OUT = ['.git', 'node_modules']
 
 /** Bytes that a working directory may have. */
@@ -99,7 +99,7 @@ function mebibytes(bytes: number): string {
   return `${(bytes / 2 ** 20).toFixed(1)} MiB`
 }
 
-/** What the nearest package.json says of `.js` files. */
+/** The module type that the nearest package.json gives `.js` files. */
 function moduleType(folder: string): ModuleType {
   const path = join(folder, 'package.json')
   if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')).type === 'module' ? 'module' : 'commonjs'

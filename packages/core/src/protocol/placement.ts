@@ -7,10 +7,10 @@ export interface BundlePlace {
   readonly index: number
 }
 
-/** How the bundles of a placement group are laid over the nodes. */
+/** The strategy that lays the bundles of a placement group over the nodes. */
 export type PlacementStrategy = 'PACK' | 'SPREAD' | 'STRICT_PACK' | 'STRICT_SPREAD'
 
-/** What a placement group asks the head for. */
+/** A request to reserve the resources of a placement group. */
 export interface GroupRequest {
   readonly id: string
   readonly bundles: readonly Resources[]
@@ -23,7 +23,7 @@ export interface GroupInfo {
   readonly bundles: readonly { readonly nodeId: string; readonly resources: Resources; readonly free: Resources }[]
 }
 
-/** What an actor or a task needs, and where it may be. */
+/** Needs of an actor or a task: its resources, and where it may be. */
 export interface PlaceRequest {
   readonly resources: Resources
   readonly nodeId?: string | undefined
@@ -33,7 +33,7 @@ export interface PlaceRequest {
   readonly bundles?: number | undefined
 }
 
-/** What running tasks asks the head for. */
+/** A request for a worker to run tasks on. */
 export interface LeaseRequest extends PlaceRequest {
   readonly what: string
   /** The module and the name of the function whose tasks run on the worker. */
@@ -48,7 +48,7 @@ export interface Lease {
   readonly address: ProcessAddress
 }
 
-/** What a node declares when it joins. */
+/** The declaration of a node that joins. */
 export interface NodeDeclaration {
   readonly host: string
   readonly pid: number
@@ -63,7 +63,7 @@ export interface NodeInfo {
   readonly host: string
   readonly pid: number
   readonly cpus: number
-  /** How many actors live on it. */
+  /** The number of actors that live on it. */
   readonly actors: number
   readonly resources: Resources
   readonly free: Resources

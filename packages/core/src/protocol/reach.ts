@@ -24,7 +24,7 @@ export async function reachHead({ host, port }: { host: string; port: number }, 
   return endpoint
 }
 
-/** What a driver or a node reports when no head answers it. */
+/** The error of a driver or a node that no head answers. */
 export function unreachable({ host, port }: { host: string; port: number }, cause: Error): NodeUnreachableError {
   return new NodeUnreachableError(
     `no Troupe head answers at ${host}:${port} within 5 s; start one with \`troupe start --head --port ${port}\``,

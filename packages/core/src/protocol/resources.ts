@@ -6,7 +6,7 @@ import { memoryOfHost } from '../common/host-memory.js'
 /** Amounts by name: `cpu`, `gpu` and `memory` (bytes), which every node has, and whatever else nodes declare. */
 export type Resources = Readonly<Record<string, number>>
 
-/** What this host has, with what its owner declares beside or instead. */
+/** Counts the resources of this host, with those that its owner declares beside or instead. */
 export function resourcesOfHost(declared: Resources = {}): Resources {
   return { cpu: availableParallelism(), gpu: countGpus(), memory: memoryOfHost(), ...declared }
 }
@@ -21,7 +21,7 @@ function countGpus(): number {
   }
 }
 
-/** What CUDA_VISIBLE_DEVICES is for some GPUs of a node, whose own value tells which ones of its host it has. */
+/** The value of CUDA_VISIBLE_DEVICES for some GPUs of a node, whose own value tells which ones of its host it has. */
 export function visibleDevices(gpus: readonly number[], nodesValue: string | undefined): string {
   const devices = nodesValue?.split(',')
   return gpus.map((index) => devices?.[index] ?? index).join(',')

@@ -22,7 +22,7 @@ import { Secret } from '../transport/secret.js'
 /** A cluster of this user whose head runs on this machine. */
 export interface RunningCluster {
   readonly id: string
-  /** What `connect({ address })` takes: `HOST:PORT`, or `ipc://@NAME` of a cluster that stays within this machine. */
+  /** The argument of `connect({ address })`: `HOST:PORT`, or `ipc://@NAME` of a cluster that stays within this machine. */
   readonly address: string
   /** Lets processes into the cluster. */
   readonly secret: { readonly text: string }
@@ -35,12 +35,12 @@ export interface RunningCluster {
   readonly startedAt: Date
 }
 
-/** What a file has; that of the secret is its text. */
+/** The content of a file, in which the secret is its text. */
 type Content = Omit<RunningCluster, 'secret' | 'startedAt'> & { readonly secret: string; readonly startedAt: string }
 
-/** Where a head says that its cluster runs. */
+/** The file that says that a head's cluster runs. */
 export interface Listing {
-  /** Says that it does no more. */
+  /** Removes the file: the cluster runs no more. */
   remove(): void
 }
 
@@ -57,8 +57,8 @@ export function clustersFolder(): string {
 }
 
 /**
- * Says that the cluster of a head in this process runs. What earlier ones have left behind is removed. A cluster runs
- * all the same where no file can be kept; it is not found by others then.
+ * Says that the cluster of a head in this process runs. Removes what earlier ones have left behind. A cluster runs all the
+ * same where no file can be kept; it is not found by others then.
  */
 export function listCluster(cluster: RunningCluster): Listing {
   try {
@@ -82,7 +82,7 @@ export function listCluster(cluster: RunningCluster): Listing {
 }
 
 /**
- * The clusters of this user whose heads run on this machine, the oldest first. What killed ones have left is removed.
+ * The clusters of this user whose heads run on this machine, the oldest first. Removes what killed ones have left.
  *
  * @throws InvalidInputError if their folder is another user's, or cannot be read
  */
@@ -127,7 +127,7 @@ function sweep(folder: string): string[] {
   const running: string[] = []
   for (const file of readdirSync(folder)) {
     const owner = readName(file)
-    // What another machine has written, or a container with process ids of its own, only that can tell.
+    // Only the machine that has written a file, or the container with process ids of its own, can tell whether it holds.
     if (!owner || owner.host !== here.host) continue
     if (owner.boot !== here.boot) removeFile(join(folder, file))
     else if (owner.processes !== here.processes) continue
@@ -137,7 +137,7 @@ function sweep(folder: string): string[] {
   return running
 }
 
-/** One, or none where it has gone meanwhile, is not this user's alone, or has something else in it. */
+/** The cluster of a file, or none if the file has gone meanwhile, is not this user's alone, or has something else in it. */
 function readCluster(file: string): RunningCluster[] {
   try {
     const found = lstatSync(file)
@@ -151,11 +151,11 @@ function readCluster(file: string): RunningCluster[] {
   }
 }
 
-/** What the name of a file tells: which process has written it. */
+/** The process that has written a file, as the file's name tells. */
 interface Writer {
   readonly host: string
   readonly boot: string
-  /** Within which the process id counts. */
+  /** The namespace of process ids that its own is of. */
   readonly processes: string
   readonly pid: number
   readonly start: string
@@ -186,7 +186,7 @@ function digest(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 8)
 }
 
-/** When a process started, in ticks since the machine did, which tells it from a later one of the same id. */
+/** The start of a process, in ticks since that of the machine, which tells it from a later one of the same id. */
 function startOf(pid: number): string | undefined {
   try {
     const fields = statusOf(`/proc/${pid}/stat`)

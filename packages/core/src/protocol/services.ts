@@ -19,7 +19,7 @@ import type { ActorInfo, ActorStack, Inventory, ObjectInfo, Stack, TaskInfo } fr
 import type { Outcome } from './location.js'
 import type { GroupInfo, GroupRequest, Lease, LeaseRequest, NodeDeclaration, NodeInfo } from './placement.js'
 
-/** How a cluster and its head are known to the processes that join. */
+/** The identity of a cluster and of its head, for processes that join. */
 export interface ClusterInfo {
   readonly clusterId: string
   readonly head: ProcessAddress
@@ -27,7 +27,7 @@ export interface ClusterInfo {
   readonly store: StoreHandle
 }
 
-/** What the head serves to who has just connected: one of these comes first. */
+/** Requests of the head, one of which comes first on every connection. */
 export interface JoinService {
   /** Must come first on a driver's connection. */
   joinDriver(driver: { namespace?: string | undefined }): ClusterInfo
@@ -37,7 +37,7 @@ export interface JoinService {
   joinWorker(worker: { pid: number; tcp?: string | undefined }): void
 }
 
-/** What the head serves about actors. */
+/** Requests of the head about actors. */
 export interface ActorService {
   spawn(request: SpawnRequest): Promise<Spawned[]>
   /** The living actor of a name; one that starts is waited for. */
@@ -50,13 +50,13 @@ export interface ActorService {
   watch(actorId: string, lost?: string): ActorState | Promise<ActorState>
   /** Ends an actor for good; resolves when its process has ended. */
   end(actorId: string, reason: string): Promise<void>
-  /** Somebody has learned that an actor died: a call that was awaited failed for that. */
+  /** Tells that an actor's death is known to somebody: a call that was awaited failed for that. */
   noticed(actorId: string): void
-  /** A call of an actor failed that its caller does not wait for. */
+  /** Tells of the failure of a call that its caller does not wait for. */
   broadcastFailed(actor: Pick<ActorRecord, 'id' | 'name'>, text: string): void
 }
 
-/** What the head serves to those who have tasks run. */
+/** Requests of the head about workers that run tasks. */
 export interface TaskService {
   /** Gives a worker to run tasks on. */
   lease(request: LeaseRequest): Promise<Lease>
@@ -66,7 +66,7 @@ export interface TaskService {
   prestart(): void
 }
 
-/** What the head serves to those who hold refs. */
+/** Requests of the head about refs that a process holds. */
 export interface RefService {
   /** Asks a driver that owns a ref, as {@link OwnerService} does a worker. */
   askDriver(driver: string, what: 'hold' | 'release', id: string): Promise<void>
@@ -80,7 +80,7 @@ export interface RefService {
   reclaim(pids: readonly number[]): Promise<void>
 }
 
-/** What the head serves about placement groups. */
+/** Requests of the head about placement groups. */
 export interface PlacementService {
   /** Reserves resources together; returns the node of each bundle. */
   reserve(request: GroupRequest): Promise<string[]>
@@ -88,7 +88,7 @@ export interface PlacementService {
   removeGroup(id: string): Promise<void>
 }
 
-/** Where members of a group find each other. */
+/** Requests of the head by which members of a group find each other. */
 export interface RendezvousService {
   /** Gives a value to the members of a meeting, and waits for theirs, in rank order. */
   meet(id: string, rank: number, size: number, value: unknown): Promise<unknown[]>
@@ -96,7 +96,7 @@ export interface RendezvousService {
   leaveMeeting(id: string, reason: string): void
 }
 
-/** What the head tells of the cluster. */
+/** Requests of the head for lists of the cluster's parts. */
 export interface ListingService {
   nodes(): NodeInfo[]
   actors(): ActorInfo[]
@@ -105,51 +105,53 @@ export interface ListingService {
   groups(): GroupInfo[]
   /** The latest lines that an actor, or the tasks of a function, wrote. */
   logs(name: string): string[]
-  /** What the process of an actor does; the actor goes by its name or its id. */
+  /** The stack of an actor's process; the actor goes by its name or its id. */
   stack(actor: string): Promise<ActorStack>
 }
 
-/** What the head serves to a driver about itself. */
+/** Requests that a driver makes of the head about itself. */
 export interface DriverSession {
   /** Ends what a driver owns, and the whole cluster if the driver owns that. */
   leave(): Promise<void>
   /** Whether a driver is to send its working directory, because the head does not have it. */
   offerDirectory(id: DirectoryId): Promise<boolean>
-  /** A part of it; the parts are appended in the order they come. */
+  /** Sends a part of its archive; the parts are appended in the order they come. */
   sendDirectory(id: DirectoryId, bytes: Uint8Array): Promise<void>
-  /** From here on the actors and tasks of the driver run in it. */
+  /** Has the actors and tasks of the driver run in it from here on. */
   enterDirectory(id: DirectoryId): Promise<void>
 }
 
-/** What the head serves to a worker about itself. */
+/** Requests that a worker makes of the head about itself. */
 export interface WorkerSession {
-  /** The actor of a worker has an onStop. */
+  /** Tells that the worker's actor has an onStop. */
   mustFinish(): void
-  /** A worker is about to end by request, when its actor's onStop has run. */
+  /** Tells that the worker is about to end by request, when its actor's onStop has run. */
   stopping(): void
-  /** That has run. */
+  /** Tells that the onStop has run. */
   finished(): void
-  /** A worker that could not be spared holds nothing any more that others need. */
+  /** Tells that the worker, which could not be spared, holds nothing any more that others need. */
   spare(): void
-  /** A worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to. */
+  /**
+   * Tells that the worker has imported the module of its actor, or of a function whose tasks it is to run, or has failed to.
+   */
   imported(what: string): void
-  /** A worker is about to end because of an error that no call can report. */
+  /** Tells that the worker is about to end because of an error that no call can report. */
   failing(error: unknown): void
-  /** The task that the asking worker runs waits for others, and lends its resources; returns the id of its lease. */
+  /** Lends the resources of the worker's task, which waits for others; returns the id of its lease. */
   blocked(): string | undefined
-  /** It goes on. */
+  /** Takes the resources back for the task, which goes on. */
   unblocked(lease: string): void
 }
 
-/** What the head serves to a node agent. */
+/** Requests that a node agent makes of the head about itself. */
 export interface NodeSession {
-  /** A node is about to leave; resolves when the actors on it have run their onStop. */
+  /** Tells that the node is about to leave; resolves when the actors on it have run their onStop. */
   finishNode(): Promise<void>
-  /** A part of its archive for a node; empty at its end. */
+  /** Reads a part of a working directory's archive; empty at its end. */
   readDirectory(id: DirectoryId, offset: number): Promise<Uint8Array>
 }
 
-/** What the head serves to every driver and worker. */
+/** Requests that every driver and worker makes of the head. */
 export interface ClusterService
   extends ActorService,
     TaskService,
@@ -158,7 +160,7 @@ export interface ClusterService
     RendezvousService,
     ListingService {}
 
-/** What a node agent serves to the head. */
+/** Requests that the head makes of a node agent. */
 export interface NodeService {
   startWorker(spec: WorkerSpec): void
   /** Resolves when the process has ended. */
@@ -168,22 +170,22 @@ export interface NodeService {
   hadToRun(processId: string): number | undefined
   /** Gets a working directory, if the node does not have it, and tells where it is. */
   prepareDirectory(id: DirectoryId): Promise<string>
-  /** Nobody uses a working directory any more. */
+  /** Removes a working directory that nobody uses any more. */
   dropDirectory(id: DirectoryId): Promise<void>
 }
 
-/** What every process that can own something serves to the head. */
+/** Requests that the head makes of every process that can own something. */
 export interface InventoryService {
   inventory(): Promise<Inventory>
   /** Collects garbage; resolves when what was collected has been given back to the store. */
   collect(): Promise<void>
 }
 
-/** What a worker serves to the head, beside {@link InventoryService}. */
+/** Requests that the head makes of a worker, beside {@link InventoryService}. */
 export interface WorkerService {
   /** Makes it the process of an actor. */
   become(actor: ActorSpec): void
-  /** What its actor decides about one that it spawned; undefined if it decides on none. */
+  /** Decides, with its actor, about an actor that this one spawned; undefined if it decides on none. */
   supervise(failure: ActorFailure): Promise<Decision | undefined>
   /** Makes it run tasks of a function, on these GPUs; returns whether it has imported the module of that already. */
   equip(gpus: readonly number[], folders: WorkerFolders | undefined, method: string): boolean
@@ -201,21 +203,24 @@ export interface WorkerService {
   leave(): void
 }
 
-/** What a worker serves to those that connect to it: the first to the process that spawned its actor. */
+/** Requests of a worker by processes that connect to it: the first by the one that spawned its actor. */
 export interface ConstructionService {
   construct(args: unknown[]): Promise<void>
-  /** The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is one. */
+  /**
+   * The path from a request of the caller's to a call that waits for a turn in a semaphore on the path to it, if there is
+   * one.
+   */
   circleOf(request: number, path: readonly WaitingCall[]): Promise<WaitingCall[] | undefined>
 }
 
 /** A ref's value or where it lives, from a driver; the driver keeps what is in it until it has been opened. */
 export interface SealedOutcome {
   readonly sealed: Sealed
-  /** Undefined where nothing has to be kept. */
+  /** The number to give back when the value has been opened; undefined if nothing has to be kept. */
   readonly pin: number | undefined
 }
 
-/** What the owner of refs serves to the processes that hold some of them. */
+/** Requests that processes which hold refs make of the refs' owner. */
 export interface OwnerService {
   hold(id: string): void
   release(id: string): void
@@ -223,32 +228,32 @@ export interface OwnerService {
   fetch(id: string, lost?: string): Promise<Outcome>
 }
 
-/** The same for a driver, which others cannot connect to: the head asks it for them. */
+/** Requests that the head makes of a driver, also for others, which cannot connect to it. */
 export interface DriverService extends InventoryService {
   holdFor(id: string, holder: string): void
   releaseFor(id: string, holder: string): void
   /** Gives the value, or where it is, sealed for a process. */
   fetchSealed(id: string, holder: PeerIdentity, lost?: string): Promise<SealedOutcome>
-  /** What was sealed has been opened. */
+  /** Drops what it has kept for a sealed outcome, which has been opened. */
   opened(pin: number): void
   holderGone(holder: string): void
   supervise(failure: ActorFailure): Promise<Decision | undefined>
-  /** Nobody has handled the failure of an actor that the driver, or one that it spawned, owned. */
+  /** Tells of a failure that nobody has handled, of an actor that the driver, or one that it spawned, owned. */
   unhandled(failure: ActorFailure): void
 }
 
-/** What a process serves to those that it connected to. */
+/** Requests of a process by those that it connected to. */
 export interface CallerService extends Receipts {
-  /** The process is about to end, and holds these results of calls. Resolves when they have been brought over. */
+  /** Brings over results of calls that the process holds, which is about to end. Resolves when they have come. */
   bring(results: readonly string[]): Promise<void>
 }
 
-/** What every process serves to the head, for the actors that are to live in its own thread. */
+/** Requests that the head makes of every process, for the actors that are to live in its own thread. */
 export interface LocalActorService {
   startLocal(processId: string): Promise<void>
 }
 
-/** What the head tells without being asked. */
+/** Notices that the head sends without being asked. */
 export interface HeadEvents {
   actorChanged(actorId: string, state: ActorState): void
   /** Whether a call that is awaited in the process fails for the death of an actor; resolves when it does, or could have. */
@@ -257,7 +262,7 @@ export interface HeadEvents {
   log(line: string): void
 }
 
-/** What a node agent tells the head without being asked. */
+/** Notices that a node agent sends to the head without being asked. */
 export interface NodeEvents {
   exited(processId: string, death: Death): void
   log(processId: string, line: string): void

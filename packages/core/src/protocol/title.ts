@@ -6,7 +6,7 @@ export function titleRoom(title: string): string {
 /** Room for the name of the actor that a worker will be given. */
 export const TITLE_ROOM = titleRoom(workerTitle(' '.repeat(60)))
 
-/** What ps and top show for a worker. */
+/** The name of a worker in ps and top. */
 export function workerTitle(name: string): string {
   return `troupe worker ${name}`
 }

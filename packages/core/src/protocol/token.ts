@@ -11,14 +11,14 @@ export const TOKEN_VARIABLE = 'TROUPE_TOKEN'
 /** A token that can be guessed can be guessed from what goes over the wire. */
 const LEAST_CHARACTERS = 16
 
-/** Where the token is kept, where the environment has none. */
+/** The file of the token, for where the environment has none. */
 export function tokenFile(): string {
   return join(homedir(), '.troupe', 'token')
 }
 
 /**
- * What lets this process into a cluster that spans hosts: the token given, else TROUPE_TOKEN, else that of the cluster of this
- * user that runs there, else what the file has.
+ * The secret that lets this process into a cluster that spans hosts: the token given, else TROUPE_TOKEN, else that of the
+ * cluster of this user that runs there, else what the file has.
  *
  * @param address `HOST:PORT` of the head
  * @throws InvalidInputError if there is none, or it is too short, or others may read the file

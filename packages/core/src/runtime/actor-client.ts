@@ -42,7 +42,7 @@ export class ActorClient implements CallOwner {
   #asking: Promise<void> | undefined
   /** Whether its connection broke a moment ago: that it was alive then is no news. */
   #isLosing = false
-  /** How many deaths were known when each connection was opened. */
+  /** The number of deaths that were known when each connection was opened. */
   readonly #epochs = new WeakMap<Peer, number>()
   #deaths = 0
   /** Whether somebody has learned of its death before it was known that it does not come back. */
@@ -78,7 +78,7 @@ export class ActorClient implements CallOwner {
     return this.#start(method, args, options).ref
   }
 
-  /** Calls a generator method. What is returned is no promise, so that an async function can return it. */
+  /** Calls a generator method. The result is no promise, so that an async function can return it. */
   stream(method: string, args: unknown[], options = NO_OPTIONS): AsyncIterable<unknown> {
     const call = this.#start(method, args, options)
     return { [Symbol.asyncIterator]: () => call.iterate() }
@@ -135,7 +135,7 @@ export class ActorClient implements CallOwner {
     return this.#connect()
   }
 
-  /** Why a request over a connection failed: where that broke, what became of the actor. */
+  /** The reason why a request over a connection failed: where that broke, the fate of the actor. */
   async explain(error: unknown, peer: Peer): Promise<unknown> {
     return error instanceof LinkLostError ? this.#explain(error, peer) : error
   }
@@ -181,7 +181,10 @@ export class ActorClient implements CallOwner {
     void this.#explain(error, peer).then((reason) => call.failure(reason))
   }
 
-  /** What an actor computed is not computed again: its state may have changed since. */
+  /**
+   * Adopts a result that stays with the actor's process. Lost with that, it is not computed again: the actor's state may
+   * have changed since.
+   */
   adopt({ ref, label }: Call, held: RemoteResultRef): RemoteValue {
     const again = async ({ holder }: Location) => {
       // The head knows why the process ended.

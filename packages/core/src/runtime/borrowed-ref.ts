@@ -4,7 +4,7 @@ import { LinkLostError } from '../transport/link.js'
 import { ObjectRef } from './ref.js'
 import { RemoteRefState, type RemoteValue } from './remote-ref-state.js'
 
-/** What the owner of a ref does for this process. */
+/** Requests that this process makes of a ref's owner. */
 export interface RefOwner {
   hold(id: string): Promise<void>
   release(id: string): Promise<void>
@@ -24,7 +24,7 @@ const collected = new FinalizationRegistry<Held>(letGo)
 
 let borrowed = 0
 
-/** How many refs of others this process holds. */
+/** The number of refs of others that this process holds. */
 export function borrowedCount(): number {
   return borrowed
 }
@@ -40,7 +40,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
   readonly #ownerData: unknown
   readonly #start: () => void
 
-  /** @param ownerData what stands for the owner when the ref is passed on */
+  /** @param ownerData the owner, as it is sent when the ref is passed on */
   constructor(id: string, owner: RefOwner, ownerData: unknown, fetchAt: FetchAt) {
     let settle!: { resolve: (value: unknown) => void; reject: (error: unknown) => void }
     super(
@@ -75,7 +75,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
 
   #isAsked = false
 
-  /** @internal What stands for the owner when the ref is passed on. */
+  /** @internal The owner, as it is sent when the ref is passed on. */
   get ownerData(): unknown {
     return this.#ownerData
   }
@@ -87,7 +87,7 @@ export class BorrowedRef<T> extends ObjectRef<T> {
   }
 }
 
-/** What a borrower knows of a value that lives neither here nor with its owner. */
+/** A borrowed value that lives neither here nor with its owner. */
 class BorrowedValue implements RemoteValue {
   readonly isLost = false
 

@@ -1,12 +1,15 @@
 import { InvalidInputError } from '../common/errors.js'
 
-/** How one call is made. */
+/** Options of one call. */
 export interface CallOptions {
   /** Cancels the call when it is aborted. The method sees that through `currentCall().signal`. */
   readonly signal?: AbortSignal
   /** Milliseconds from now within which the call must be answered; after them it is cancelled. */
   readonly deadline?: number
-  /** How often a call that was lost with its actor is made again once the actor has come back; the actor's own by default. */
+  /**
+   * The number of times that a call which was lost with its actor is made again once the actor has come back; the actor's
+   * own by default.
+   */
   readonly maxRetries?: number
 }
 

@@ -14,7 +14,10 @@ import { addUnawaited, removeUnawaited, type UnawaitedFailure } from './unawaite
 
 const debug = debuglog('troupe')
 
-/** Where this file and its neighbours are, or their sources in stacks that are mapped: their frames say nothing to a caller. */
+/**
+ * The folders of this file and its neighbours, and of their sources in stacks that are mapped: frames in them say nothing to
+ * a caller.
+ */
 const own = ['api', 'runtime']
   .map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
   .flatMap((path) => [path, path.replace(/\/dist\/(?=\w+\/$)/, '/src/')])
@@ -30,7 +33,7 @@ let refilled = 0
 /** A failure that nobody awaits is no unhandled rejection: it may still be awaited. */
 const ignore = () => {}
 
-/** What a call asks of who sends it. */
+/** The part of a call's sender that the call needs. */
 export interface CallOwner {
   /** The connection broke before the answer: calls the call's `failure`, or sends it again. */
   lost(call: Call, error: LinkLostError, peer: Peer): void
@@ -42,7 +45,7 @@ export interface CallOwner {
   noticed?(error: unknown): void
 }
 
-/** Who waits for the next item of a stream. */
+/** A reader that waits for the next item of a stream. */
 interface Reader {
   readonly resolve: (result: IteratorResult<unknown>) => void
   readonly reject: (error: unknown) => void
@@ -59,7 +62,7 @@ export class Call implements AnswerHandler, RefSource, NestedCall {
   readonly #items: unknown[] = []
   #taken = 0
   #isIterated = false
-  /** Those who ask for items that have not come yet, in order. */
+  /** The readers of items that have not come yet, in order. */
   readonly #readers: Reader[] = []
   /** Whether somebody has done something with the ref. */
   #isUsed = false
@@ -70,7 +73,7 @@ export class Call implements AnswerHandler, RefSource, NestedCall {
   #isAwaited = false
 
   /**
-   * @param label what the call is in messages: `Counter#1.add`
+   * @param label the call's name in messages: `Counter#1.add`
    * @param origin carries the caller's stack, where it was noted
    */
   constructor(
@@ -109,7 +112,7 @@ export class Call implements AnswerHandler, RefSource, NestedCall {
   }
 
   /**
-   * Whether code waits for the outcome: by `await`, which hands over functions of the engine. One that was given functions to
+   * Whether code waits for the outcome: by `await`, which hands over functions of the engine. Code that gave functions to
    * call later goes on meanwhile.
    */
   get isAwaited(): boolean {

@@ -11,7 +11,7 @@ type Objects = Inventory['objects']
 
 const sizes = new WeakMap<ObjectRef<unknown>, number>()
 
-/** What this process owns. */
+/** Lists the objects and tasks that this process owns. */
 export async function takeInventory(runtime: Runtime): Promise<Inventory> {
   const tasks = [...runtime.busyTasks].flatMap((client) => client.list()).slice(0, MOST_TOLD)
   return { pid: process.pid, objects: await objectsOf(runtime), tasks }

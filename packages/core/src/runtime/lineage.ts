@@ -19,7 +19,7 @@ export class Lineage {
 
   /**
    * @param what names the task
-   * @param left how often it may be run again
+   * @param left the number of times that it may be run again
    * @param run runs it
    */
   constructor(

@@ -2,7 +2,10 @@ import type { Runtime } from './runtime.js'
 
 let start: ((processId: string, owner: Runtime) => Promise<void>) | undefined
 
-/** Says how an actor is started in the thread of this process: that takes what workers are made of, which drivers rarely load. */
+/**
+ * Says how an actor is started in the thread of this process: that takes what workers are made of, which drivers rarely
+ * load.
+ */
 export function startLocalActorsBy(starting: (processId: string, owner: Runtime) => Promise<void>): void {
   start = starting
 }

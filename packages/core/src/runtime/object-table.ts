@@ -7,7 +7,7 @@ interface Entry {
   readonly ref: ObjectRef<unknown>
   /** Messages with the ref that have not been taken in yet. */
   travelling: number
-  /** How many refs of it each process holds. */
+  /** The number of refs of it that each process holds. */
   readonly holders: Map<string, number>
   /** Lets the value be freed. */
   readonly unused: () => void
@@ -27,7 +27,7 @@ export class ObjectTable {
   /** @param onEmpty called when others hold no ref any more */
   constructor(private readonly onEmpty: () => void = () => {}) {}
 
-  /** How many refs others hold. */
+  /** The number of refs that others hold. */
   get size(): number {
     return this.#entries.size
   }

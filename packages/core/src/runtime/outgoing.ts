@@ -6,19 +6,19 @@ import { pinRef } from './ref-codec.js'
 import { argumentOf, RemoteArgument } from './remote-argument.js'
 
 /**
- * A call that is not yet sent, or may have to be sent again: its arguments as they were when it was made. What they pin is
- * held until the call has an outcome, or longer if its result may have to be computed again.
+ * A call that is not yet sent, or may have to be sent again: its arguments as they were when it was made. Holds what they
+ * pin until the call has an outcome, or longer if its result may have to be computed again.
  */
 export class Outgoing {
   /** Whether all refs among the arguments have outcomes. */
   isReady: boolean
-  /** When it was called, as `performance.now()` tells. */
+  /** The time of the call, as `performance.now()` tells. */
   readonly since = performance.now()
   /** The refs among the arguments that still have to be resolved, by index. */
   readonly refs: (readonly [number, ObjectRef<unknown>])[]
   #call: Call | undefined
   #encoded: Encoded
-  /** What the refs have resolved to, in their order. */
+  /** The values that the refs have resolved to, in their order. */
   #values: unknown[] = []
   #late: Encoded[] = []
   #sameNode: boolean
@@ -27,7 +27,7 @@ export class Outgoing {
   #isDone = false
 
   /**
-   * @param retries how often it may be sent again
+   * @param retries the number of times that it may be sent again
    * @param settled called when the call has an outcome
    * @throws InvalidInputError if an argument cannot be sent
    */
@@ -58,7 +58,7 @@ export class Outgoing {
     return this.#values.some((value) => value instanceof RemoteArgument)
   }
 
-  /** About how many bytes it keeps. */
+  /** The number of bytes that it keeps, about. */
   get bytes(): number {
     const encoded = [this.#encoded, ...this.#late]
     return encoded.reduce((sum, one) => sum + packedBytes(one, 2 ** 16), 0)
@@ -140,7 +140,7 @@ export class Outgoing {
   }
 }
 
-/** What was encoded for receivers on one side of the node's border, for those on the other: the value as it was then. */
+/** Encodes arguments anew for receivers on the other side of the node's border: the value as it was then. */
 function recoded(encoded: Encoded, wasSameNode: boolean, isSameNode: boolean): Encoded {
   const { subject, tree, tagged, attachments, pins } = snapshot(encoded)
   const kept: Promise<unknown>[] = []

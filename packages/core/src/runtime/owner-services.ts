@@ -5,15 +5,15 @@ import { takeInventory } from './inventory.js'
 import { collectNow } from './reclaim.js'
 import type { Runtime } from './runtime.js'
 
-/** What a process serves to those that hold refs of its: directly, or through the head where they cannot connect to it. */
+/** Serves the processes that hold refs of this one: directly, or through the head where they cannot connect to it. */
 export class OwnerServices {
-  /** What was sealed for others and not opened yet, with whom it is for. */
+  /** Values that were sealed for others and not opened yet, with whom they are for. */
   readonly #sealed = new Map<number, { readonly holder: string; readonly pins: (() => void)[] }>()
   #seals = 0
 
   constructor(private readonly runtime: Runtime) {}
 
-  /** What is served to one process that holds refs. */
+  /** The requests that one process which holds refs may make. */
   servedTo(holder: string): OwnerService {
     const { objects } = this.runtime
     return {
@@ -23,7 +23,7 @@ export class OwnerServices {
     }
   }
 
-  /** What is served to the head, for itself and for those that hold refs. */
+  /** The requests that the head may make, for itself and for processes that hold refs. */
   get forHead(): Omit<DriverService, 'supervise' | 'unhandled'> {
     const { objects } = this.runtime
     return {

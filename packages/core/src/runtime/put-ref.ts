@@ -101,7 +101,7 @@ class PutRef<T> extends ObjectRef<T> {
     if (this.#isFreed || !this.#packed) throw new ObjectLostError(`the value of the ref ${this.id} was released`)
     const { bytes, tagged, attachments } = this.#packed
     const value = decode(unpackr.unpack(bytes), tagged, attachments, true) as T
-    // What pins something is an object.
+    // A value that pins something is an object.
     this.#opened = new WeakRef(value as object)
     return value
   }

@@ -26,7 +26,7 @@ async function collectRested(): Promise<void> {
   await turns(1)
   collectGarbage()
   restUntil = 2 * performance.now() - start
-  // What native code holds for them is released a little later.
+  // Native code releases what it holds for them a little later.
   await turns(3)
 }
 

@@ -5,10 +5,10 @@ import { BorrowedRef } from './borrowed-ref.js'
 import { currentRuntime } from './current.js'
 import { ObjectRef } from './ref.js'
 
-/** Who owns a ref: a process that can be connected to, or a driver, which is reached through the head. */
+/** The owner of a ref: a process that can be connected to, or a driver, which is reached through the head. */
 export type OwnerData = { readonly worker: ProcessAddress } | { readonly driver: string }
 
-/** What stands for the owner of a ref when it is sent. */
+/** The owner of a ref, as it is sent. */
 export function ownerDataOf(ref: ObjectRef<unknown>): OwnerData {
   if (ref instanceof BorrowedRef) return ref.ownerData as OwnerData
   return currentRuntime().asOwner

@@ -1,7 +1,7 @@
 import type { Outcome } from '../protocol/location.js'
 import type { RemoteRefState } from './remote-ref-state.js'
 
-/** What stands behind a ref: the call that computes its value, or the process that owns it. */
+/** The source of a ref's value: the call that computes it, or the process that owns it. */
 export interface RefSource {
   iterate?(): AsyncIterator<unknown>
   cancel?(reason?: unknown): void
@@ -51,7 +51,7 @@ export class ObjectRef<T> extends Promise<T> {
   #uses = 0
   #elsewhere: RemoteRefState | undefined
   #located: (() => void)[] | undefined
-  /** Those who wait for an outcome; undefined before the first, and empty once there is one. */
+  /** Called when there is an outcome; undefined before the first is added, and empty once there is one. */
   #observers: Set<() => void> | undefined
   #isReady = false
 
@@ -93,7 +93,7 @@ export class ObjectRef<T> extends Promise<T> {
 
   /**
    * Says that this process needs the value no more. It is freed once no other process holds a ref of it; the garbage
-   * collector says the same of refs that nothing uses, only later. What awaits this ref still gets the value.
+   * collector says the same of refs that nothing uses, only later. Code that awaits this ref already still gets the value.
    */
   release(): void {
     if (this.#isReleased) return
@@ -191,7 +191,7 @@ export class ObjectRef<T> extends Promise<T> {
     return at ? { at } : { value: await this }
   }
 
-  /** @internal What makes the ref of a generator method iterable; its type is AsyncIterable then. */
+  /** @internal Makes the ref of a generator method iterable; its type is AsyncIterable then. */
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
     if (!this.#source.iterate) throw new TypeError('this ref is not iterable')
     return this.#source.iterate()

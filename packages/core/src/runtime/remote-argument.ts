@@ -7,7 +7,7 @@ import { type OwnerData, ownerDataOf } from './ref-codec.js'
 import { isLoss } from './remote-ref-state.js'
 import type { Runtime } from './runtime.js'
 
-/** What is sent in place of an argument whose value lives in a third process: the receiver fetches it from there. */
+/** Stands for an argument whose value lives in a third process: the receiver fetches it from there. */
 export class RemoteArgument {
   constructor(
     readonly id: string,

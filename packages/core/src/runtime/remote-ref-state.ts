@@ -4,7 +4,7 @@ import { LinkLostError } from '../transport/link.js'
 
 /** A value in another process. */
 export interface RemoteValue {
-  /** Where it is now. */
+  /** The place of the value now. */
   readonly location: Location
   /** Whether it is known to be lost there. */
   readonly isLost: boolean
@@ -51,8 +51,8 @@ export class RemoteRefState {
   }
 
   /**
-   * Where other processes can fetch the value, once it has been recovered if it was lost; undefined if the ref has settled and
-   * they must have it from here.
+   * The place where other processes can fetch the value, once it has been recovered if it was lost; undefined if the ref has
+   * settled and they must have it from here.
    *
    * @param lost a process where they could not reach it
    */

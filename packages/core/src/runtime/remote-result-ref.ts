@@ -11,14 +11,14 @@ import type { OwnerData } from './ref-codec.js'
 /** Encoded bytes from which a result for another node stays with the process that computed it. */
 export const LARGE_RESULT = 2 ** 20
 
-/** What is sent in place of a large result: a ref that the process owns which computed it. */
+/** Stands for a large result when that is sent: a ref of the process that computed it. */
 export class RemoteResultRef {
   constructor(
     readonly ref: ObjectRef<unknown>,
     readonly bytes: number,
   ) {}
 
-  /** Where the receiver finds the value. */
+  /** The place where the receiver finds the value. */
   get location(): Location {
     const { id, ownerData } = this.ref as BorrowedRef<unknown>
     return { id, holder: (ownerData as OwnerData & { worker: ProcessAddress }).worker }

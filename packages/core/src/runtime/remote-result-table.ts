@@ -13,7 +13,7 @@ import type { Runtime } from './runtime.js'
 /** After this many bytes of new results in other processes, garbage is collected: their refs weigh nothing here. */
 const COLLECT_AFTER_BYTES = 256 * 2 ** 20
 
-/** How a result that was lost is had again. */
+/** The means to have a result again that was lost. */
 export interface Origin {
   /** Gives the value, or where it is now; throws if that cannot be. */
   again(lost: Location): Promise<unknown>
@@ -32,7 +32,7 @@ export class RemoteResultTable {
     this.#runtime = runtime
   }
 
-  /** How many results this process owns in others. */
+  /** The number of results that this process owns in others. */
   get size(): number {
     return this.#refs.size
   }
@@ -64,7 +64,7 @@ export class RemoteResultTable {
   }
 }
 
-/** What a held value tells the table that it is in. */
+/** Callbacks of a held value, for the table that it is in. */
 interface Keeper {
   connect(location: Location): Peer
   moved(location: Location, bytes: number): void

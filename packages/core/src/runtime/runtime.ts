@@ -36,7 +36,7 @@ import type { TaskClient } from './task-client.js'
 import { TurnGate } from './turn-gate.js'
 import type { WorkingDirectory } from './working-directory.js'
 
-/** How long the code of a process has to learn of an actor's death: two seconds, in turns of its event loop. */
+/** Time that the code of a process has to learn of an actor's death: two seconds, in turns of its event loop. */
 const NOTICE = { turns: 20, milliseconds: 100 }
 
 /** Noticed deaths that are remembered. */
@@ -45,7 +45,7 @@ const MOST_NOTICED = 1000
 /** Spawns that are sent in one turn of the event loop: some 10 ms of work. */
 const SPAWNS_A_TURN = 100
 
-/** What the code of an actor can learn of it. */
+/** Identity of an actor, as its own code can learn it. */
 export interface ActorIdentity {
   readonly id: string
   readonly name: string
@@ -60,14 +60,14 @@ export interface ActorIdentity {
   readonly rank?: number
 }
 
-/** What a process serves to others beside its refs. */
+/** Requests that a process serves beside those about its refs, as a driver or a worker. */
 export interface RuntimeService {
   readonly served: object
   /** The process leaves its cluster. */
   end(reason: string): void
 }
 
-/** What this process is to its cluster. */
+/** The role of this process in its cluster. */
 export type Role =
   | {
       readonly kind: 'driver'
@@ -81,7 +81,7 @@ export type Role =
       readonly kind: 'worker'
       readonly service: WorkerService
       readonly cluster: ClusterInfo
-      /** Where other hosts reach this process, if they can. */
+      /** The address at which other hosts reach this process, if they can. */
       readonly network: { readonly host: string; readonly listens: boolean }
       /** The actor that it has become, with what its handles travel as. */
       readonly actor: () => { readonly identity: ActorIdentity; readonly record: ActorRecord } | undefined
@@ -93,7 +93,7 @@ export type Role =
       readonly onHeadLost: () => void
     }
 
-/** How a runtime finds its head. */
+/** The head's endpoint and identity, by which a runtime finds it. */
 export interface HeadPlace {
   readonly endpoint: string
   readonly identity: PeerIdentity
@@ -103,7 +103,7 @@ export interface HeadPlace {
 
 /** A process's membership of a cluster: its connections, and the actors it has handles of. */
 export class Runtime {
-  /** What the head serves to every process. */
+  /** Requests that every process may make of the head. */
   readonly head: Remote<ClusterService>
   readonly #session: Remote<JoinService & DriverSession & WorkerSession>
   /** The refs of this process that others hold. */
@@ -112,7 +112,7 @@ export class Runtime {
   /** The results of its calls that others hold. */
   readonly results = new RemoteResultTable(this)
   readonly #owner: OwnerServices
-  /** What it serves to the processes that it connects to. */
+  /** The requests that it serves to the processes that it connects to. */
   readonly #forPeers: object
   readonly #head: Peer
   #cluster: ClusterInfo | undefined
@@ -120,7 +120,7 @@ export class Runtime {
   #directory: WorkingDirectory | undefined
   readonly #clients = new Map<string, ActorClient>()
   readonly #tasks = new WeakMap<object, TaskClient>()
-  /** Those whose tasks have not all got an outcome. */
+  /** The clients of functions whose tasks have not all got an outcome. */
   readonly busyTasks = new Set<TaskClient>()
   /** Actors whose deaths were noticed here. */
   readonly #noticed = new Set<string>()
@@ -188,12 +188,12 @@ export class Runtime {
     this.#directory = directory
   }
 
-  /** What the head serves to this process as a driver. */
+  /** Requests that this process makes of the head as a driver. */
   get driverSession(): Remote<DriverSession> {
     return this.#session
   }
 
-  /** What the head serves to this process as a worker. */
+  /** Requests that this process makes of the head as a worker. */
   get workerSession(): Remote<WorkerSession> {
     return this.#session
   }
@@ -203,7 +203,7 @@ export class Runtime {
     return this.#cluster!
   }
 
-  /** Where others reach this process; undefined for drivers. */
+  /** The address at which others reach this process; undefined for drivers. */
   get address(): ProcessAddress | undefined {
     return this.#address
   }
@@ -218,7 +218,7 @@ export class Runtime {
     return this.role.kind === 'worker' ? this.role.actor() : undefined
   }
 
-  /** Where other hosts reach this process, if they can; undefined for drivers. */
+  /** The host by which others reach this process, and whether it listens to them; undefined for drivers. */
   get network(): { readonly host: string; readonly listens: boolean } | undefined {
     return this.role.kind === 'worker' ? this.role.network : undefined
   }
@@ -332,13 +332,13 @@ export class Runtime {
   async #noticesDeath(actorId: string): Promise<boolean> {
     for (let turns = 0; turns < NOTICE.turns && !this.#noticed.has(actorId); turns++) {
       await delay(NOTICE.milliseconds, undefined, { ref: false })
-      // What has come in meanwhile goes first.
+      // Messages that have come in meanwhile go first.
       await nextTurn()
     }
     return this.#noticed.has(actorId)
   }
 
-  /** What this process serves to one that connected to it and holds refs of its. */
+  /** The requests that a process which connected to this one, and holds refs of its, may make. */
   servedTo(holder: string): OwnerService {
     return this.#owner.servedTo(holder)
   }
@@ -353,7 +353,7 @@ export class Runtime {
     return 'worker' in owner ? this.reach(owner.worker) : this.connections.acceptedFrom(owner.driver)
   }
 
-  /** What stands for this process in what it sends to others. */
+  /** The owner data of this process, in what it sends to others. */
   get asOwner(): OwnerData {
     return this.#address ? { worker: this.#address } : { driver: this.self.processId }
   }

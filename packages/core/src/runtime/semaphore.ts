@@ -1,6 +1,6 @@
 import type { IncomingCall } from '../transport/incoming-call.js'
 
-/** Who waits for a turn, or for the moment when nobody has one. */
+/** A call that waits for a turn, or code that waits for the moment when nobody has one. */
 interface Waiting {
   readonly needsTurn: boolean
   readonly go: () => void
@@ -17,12 +17,12 @@ export class Semaphore {
   /** @param limit a whole number, or Infinity */
   constructor(readonly limit: number) {}
 
-  /** How many turns are taken. */
+  /** The number of turns that are taken. */
   get running(): number {
     return this.#running
   }
 
-  /** How many turns have ended. */
+  /** The number of turns that have ended. */
   get turns(): number {
     return this.#turns
   }

@@ -35,15 +35,15 @@ const MAX_RETRIES = 3
 
 let tasks = 0
 
-/** How the tasks of a function run. */
+/** Options of the tasks of a function. */
 export interface TaskSettings extends CallOptions {
-  /** How often one is run again when its process dies; 3 by default. */
+  /** The number of times that a task is run again when its process dies; 3 by default. */
   readonly maxRetries?: number
   readonly retryExceptions?: boolean | ((error: unknown) => boolean)
   readonly numReturns?: number
   /** Milliseconds that the import of its module may take. */
   readonly startTimeout: number
-  /** Where they may run, and what they need. */
+  /** The resources that they need, and where they may run. */
   readonly place: PlaceRequest
 }
 
@@ -51,7 +51,7 @@ export interface TaskSettings extends CallOptions {
 interface Worker {
   readonly lease: Lease
   readonly peer: Peer
-  /** When it was leased. */
+  /** The time when it was leased. */
   readonly since: number
   timer?: NodeJS.Timeout
 }
@@ -64,7 +64,7 @@ export class TaskClient implements CallOwner {
   readonly #idle: Worker[] = []
   /** Calls that compute a lost result again; their results go to its lineage as they come. */
   readonly #again = new Set<Call>()
-  /** Of calls with several results. */
+  /** The lineages of calls with several results. */
   readonly #lineages = new WeakMap<Call, Lineage>()
   #asked = 0
 
@@ -341,13 +341,13 @@ export class TaskClient implements CallOwner {
     void this.runtime.head.endLease(worker.lease.id, 'idle').catch(() => {})
   }
 
-  /** What could not run would not run anew, and no other task of the function either. */
+  /** Fails a call that could not run, and all that wait: none would run anew, nor any other task of the function. */
   #refused(call: Call, error: unknown): void {
     call.failure(error)
     for (const { call } of this.#queue.splice(0)) call.failure(error)
   }
 
-  /** Why a worker ended whose connection broke. */
+  /** The death of a worker whose connection broke. */
   async #death(worker: Worker | undefined): Promise<Death | undefined> {
     return worker && (await this.runtime.head.endLease(worker.lease.id, 'lost').catch(() => undefined))
   }

@@ -7,7 +7,7 @@ export class TurnGate {
   #passed = 0
   #isScheduled = false
 
-  /** @param most how many pass in a turn */
+  /** @param most the number that pass in a turn */
   constructor(private readonly most: number) {}
 
   /** Resolves when it is the caller's turn; undefined where that is now. */

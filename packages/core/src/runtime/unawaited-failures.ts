@@ -1,6 +1,6 @@
 import { ActorDiedError, CancelledError, ClusterLostError, UnawaitedFailureError } from '../common/errors.js'
 
-/** What becomes of the failure of a call that nobody awaits; see `connect`. */
+/** Treatment of the failure of a call that nobody awaits; see `connect`. */
 export type UnawaitedFailures = 'warn' | 'throw' | 'ignore'
 
 /** Failures that are kept until their refs are collected; of more, the oldest are told at once. */
@@ -10,7 +10,7 @@ const MOST_TOLD = 10
 
 /** The failure of a call whose ref nobody has used. */
 export interface UnawaitedFailure {
-  /** What the call is in messages: `Counter#1.add`. */
+  /** The call's name in messages: `Counter#1.add`. */
   readonly label: string
   readonly error: unknown
 }
@@ -19,7 +19,7 @@ let mode: UnawaitedFailures = 'warn'
 let isTelling = false
 let isWatchingExit = false
 const kept = new Set<UnawaitedFailure>()
-/** Those whose refs nobody can use any more. */
+/** The failures whose refs nobody can use any more. */
 const dropped = new Set<UnawaitedFailure>()
 const collected = new FinalizationRegistry<UnawaitedFailure>(drop)
 

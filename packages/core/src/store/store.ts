@@ -4,7 +4,7 @@ import { Store, type StoreHandle } from '@troupe/native'
 import { InvalidInputError } from '../common/errors.js'
 import { memoryOfHost } from '../common/host-memory.js'
 
-/** How the store of a node is made. */
+/** Options of a node's store. */
 export interface StoreOptions {
   /** Bytes of shared memory that values may take; three tenths of the memory of the host, or of its container, by default. */
   readonly memory?: number
@@ -13,11 +13,11 @@ export interface StoreOptions {
    * memory where the folder is in memory itself.
    */
   readonly disk?: number
-  /** Where they are spilled to; by default the folder for temporary files, or nowhere if that cannot be written to. */
+  /** The folder they are spilled to; by default that for temporary files, or none if that cannot be written to. */
   readonly folder?: string
 }
 
-/** What statfs(2) calls a file system that is in memory. */
+/** The type by which statfs(2) tells a file system that is in memory. */
 const TMPFS = 0x01021994
 
 let current: Store | undefined
@@ -53,7 +53,7 @@ export function makeStore({ memory = Math.floor(memoryOfHost() * 0.3), disk, fol
       const advice = 'set TMPDIR or store.folder to a folder that can be written to, or store.disk to 0'
       throw new InvalidInputError(`the object store cannot be made: ${why}; ${advice}`)
     }
-    // Who has not asked for a disk goes without one.
+    // A user that has not asked for a disk goes without one.
     return make(0)
   }
 }
@@ -63,7 +63,7 @@ function roomOf(folder: string, memory: number): number {
     const { type, bavail, bsize } = statfsSync(folder)
     if (type !== TMPFS) return Math.floor((bavail * bsize) / 2)
   } catch {
-    // What is wrong with the folder is told when the file is made there.
+    // An error of the folder is told when the file is made there.
   }
   return 2 * memory
 }

@@ -18,8 +18,8 @@ export interface StoredBytes {
 const storages = new WeakMap<ArrayBufferLike, Storage>()
 
 /**
- * What bytes travel as within a node: those that lie in the store as they are, other large ones as a copy in it. Undefined for
- * bytes that travel better in the message.
+ * The form in which bytes travel within a node: as they are if they lie in the store, as a copy in it if they are large.
+ * Undefined for bytes that travel better in the message.
  *
  * @param mustBeStored whether a full store is an error
  * @throws Error if it is one, and the store is full
@@ -37,7 +37,7 @@ export function storeBytes(bytes: Uint8Array, mustBeStored: boolean): StoredByte
   }
   storage.write(bytes)
   const made = stored(storage, 0)
-  // What is on its way need not stay in memory.
+  // Bytes on their way need not stay in memory.
   storage.release()
   return made
 }

@@ -3,7 +3,7 @@ import { decodeTree } from './decode.js'
 import { Encoder, MOST_PARTS } from './encode.js'
 import { TYPE_TAG } from './type-tags.js'
 
-/** What a codec's `encode` may use. */
+/** The means of a codec's `encode`. */
 export interface EncodeContext {
   /** Whether the receiver runs on the same node, so that it can map this process's shared memory. */
   readonly sameNode: boolean
@@ -25,7 +25,7 @@ export interface EncodeContext {
   pin(release: () => void): void
 }
 
-/** What a codec's `decode` may use. */
+/** The means of a codec's `decode`. */
 export interface DecodeContext {
   readonly sameNode: boolean
   /** The bytes that `attach` returned this index for; they may be kept. */
@@ -35,8 +35,8 @@ export interface DecodeContext {
 }
 
 /**
- * How instances of a class travel. Register the same codec in every process: at the top level of the module that
- * defines the class.
+ * The form in which instances of a class travel. Register the same codec in every process: at the top level of the module
+ * that defines the class.
  */
 export interface Codec<T = unknown, D = unknown> {
   /** Names the codec on the wire; unique in a process. */
@@ -75,12 +75,12 @@ export interface Encoded {
   /** Whether the tree holds type tags that the receiver has to undo. */
   readonly tagged: boolean
   readonly attachments: Uint8Array[]
-  /** What to release once the receiver has decoded the value. */
+  /** Functions to call once the receiver has decoded the value. */
   readonly pins: (() => void)[]
 }
 
 /**
- * What errors call the value that is sent: `the result of Counter.add`. For a list of `arguments`, the path begins with
+ * The name of the value that is sent in errors: `the result of Counter.add`. For a list of `arguments`, the path begins with
  * the number of the argument.
  */
 export type Subject = string
@@ -89,8 +89,8 @@ export type Subject = string
  * Encodes a value.
  *
  * @param mustBeStored whether large bytes that find no room in the store are an error, and do not travel as copies
- * @throws InvalidInputError naming the path of what cannot be sent: a function, a symbol, an instance of a class
- * without a codec, what is nested too deeply. Whatever had been pinned by then is released.
+ * @throws InvalidInputError naming the path of what cannot be sent: a function, a symbol, an instance of a class without a
+ * codec, what is nested too deeply. All that had been pinned by then is released.
  */
 export function encode(value: unknown, subject: Subject, sameNode: boolean, mustBeStored = false): Encoded {
   if (isPlain(value) || isListOfPlain(value)) {

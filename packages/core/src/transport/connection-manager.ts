@@ -10,13 +10,13 @@ import { type Listening, network, type UnrefLink } from './network.js'
 import { Peer, type PeerHandler } from './peer.js'
 import type { Secret } from './secret.js'
 
-/** Where a process is reached: within its node by `ipc`, from other nodes by `tcp`. */
+/** The address of a process: within its node `ipc`, from other nodes `tcp`. */
 export interface ProcessAddress extends PeerIdentity {
   readonly ipc: string
   readonly tcp?: string | undefined
 }
 
-/** What every process serves to those it connected to. */
+/** Requests that every process serves to those it connected to. */
 export interface Receipts {
   /** Says that all messages before this one have come in. */
   receipt(): void
@@ -43,12 +43,12 @@ export class ConnectionManager implements KeepsAlive {
   readonly #accepted = new Set<Peer>()
   readonly #listeners: Listening[] = []
   readonly #keepAliveGroup: KeepAliveGroup
-  /** Whatever comes in is handled in the context that it was made in. */
+  /** The context that this was made in, in which all that comes in is handled. */
   readonly #context = new AsyncResource('TROUPE')
   #awaited = 0
 
   /**
-   * @param secret what the processes of the cluster know each other by
+   * @param secret the secret by which the processes of the cluster know each other
    * @param mayUnref whether this process may end while connections are open on which nothing is awaited
    * @param host the connections that this process has already
    */
@@ -121,7 +121,7 @@ export class ConnectionManager implements KeepsAlive {
   /**
    * Opens a connection to an endpoint.
    *
-   * @param identity who is expected there
+   * @param identity the process that is expected there
    * @param options `timeout`: milliseconds the other end has to answer; `hasListened`: whether it is known to have listened
    */
   open(

@@ -26,8 +26,8 @@ export function control<T extends Protocol<T>>(peer: Peer): Remote<T> {
 }
 
 /**
- * Answers a request with a method of an object; only functions that are its own properties are reachable. What a method
- * yields is sent as a stream.
+ * Answers a request with a method of an object; only functions that are its own properties are reachable. Sends what a
+ * generator method yields as a stream.
  */
 export async function serve(methods: object, call: IncomingCall): Promise<void> {
   try {

@@ -7,7 +7,7 @@ import { OpenedLink } from './opened-link.js'
 import type { Secret } from './secret.js'
 import { Outbox, saysBroken, watchfulDealer } from './sockets.js'
 
-/** Milliseconds after which an end that has listened before is looked for, if it has not answered. */
+/** Milliseconds after which an end that has listened before is looked for: ZeroMQ goes on trying where nothing listens. */
 const PROBE_AFTER = 100
 
 /** A receive that waits keeps the process alive, so after these milliseconds a link asks anew whether it still has to. */
@@ -27,7 +27,7 @@ export class DealerLink extends OpenedLink {
   readonly #outbox: Outbox
   readonly #mayUnref: (() => boolean) | undefined
   readonly #mayBeAsked: (() => boolean) | undefined
-  /** Who takes what comes in, once the other end has answered. */
+  /** Takes what comes in, once the other end has answered. */
   #receiver: LinkEvents | undefined
   #paused: Deferred | undefined
   #receiveTimeout: number | undefined
@@ -95,7 +95,7 @@ export class DealerLink extends OpenedLink {
     this.#receiver = this.opened(peer, (packet) => this.#outbox.post(packet, undefined, lost))
   }
 
-  /** ZeroMQ goes on trying where nothing listens any more. */
+  /** Gives up if nothing listens any more, where ZeroMQ goes on trying. */
   #probe(): void {
     if (this.state !== 'connecting') return
     const { hostname, port } = new URL(this.endpoint)

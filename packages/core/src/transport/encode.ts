@@ -194,7 +194,7 @@ export class Encoder implements EncodeContext {
     return encoded
   }
 
-  /** What cannot be sent is described instead. */
+  /** Encodes a property of an error, or a description of it where it cannot be sent. */
   #leniently(key: string, value: unknown): unknown {
     const [numbers, steps, levels, causes] = [this.#numbers.size, this.#path.length, this.#levels, this.#causes]
     const [parts, copiedBytes] = [this.#parts, this.#copiedBytes]
@@ -276,7 +276,7 @@ export class Encoder implements EncodeContext {
     return [TYPE_TAG, kind, ...parts]
   }
 
-  /** What is wrong with a value that has too many parts, as a list has that ends at an index of billions. */
+  /** The error for a value that has too many parts, as a list has that ends at an index of billions. */
   tooMany(): InvalidInputError {
     return this.#refusal(
       `part of a value of more than ${MOST_PARTS} items, fields and entries together`,
@@ -284,7 +284,7 @@ export class Encoder implements EncodeContext {
     )
   }
 
-  /** What is wrong with a value that is nested too deeply, or runs in circles that getters make. */
+  /** The error for a value that is nested too deeply, or runs in circles that getters make. */
   tooDeep(): InvalidInputError {
     return this.#refusal(`nested more than ${MOST_LEVELS} levels deep`, 'send it as a list, or as text or bytes')
   }

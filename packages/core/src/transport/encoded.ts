@@ -19,7 +19,10 @@ export function byteLengthOf({ tree, attachments }: Encoded): number {
   return attachments.reduce((sum, { length }) => sum + length, packr.pack(tree).length)
 }
 
-/** How many bytes an encoded value takes; exact where it may be `limit` or more, else perhaps too many but below that. */
+/**
+ * The number of bytes that an encoded value takes; exact where it may be `limit` or more, else perhaps too many but below
+ * that.
+ */
 export function packedBytes({ tree, attachments }: Encoded, limit: number): number {
   const beside = attachments.reduce((sum, { length }) => sum + length, 0)
   if (beside >= limit) return beside

@@ -4,8 +4,8 @@ import { propertyOf } from '../common/describe.js'
 import { errorClasses } from '../common/errors.js'
 
 /**
- * What an error's class is known by in another process, which has loaded the same code: the names of the class and of those it
- * extends, and a hash of its source text.
+ * The mark by which another process, which has loaded the same code, knows an error's class: the names of the class and of
+ * those it extends, and a hash of its source text.
  */
 export type ClassMark = string
 
@@ -47,8 +47,9 @@ function textOf(errorClass: object): string {
 }
 
 /**
- * The prototype of the class that has a mark in this process. Nothing is imported for it: code that could ask whether an error
- * is an instance of a class has loaded that class. Where several classes have the mark, it cannot be told which one is meant.
+ * The prototype of the class that has a mark in this process. Nothing is imported for it: code that could ask whether an
+ * error is an instance of a class has loaded that class. If several classes have the mark, it cannot be told which one is
+ * meant.
  */
 export function prototypeOf(mark: ClassMark): Error | undefined {
   return mark.includes(' ') ? loaded.prototypeOf(mark) : errorClasses.get(mark)?.prototype
@@ -67,14 +68,14 @@ const MOST_MISSING = 1000
 export class ErrorClassIndex {
   readonly #find: () => ErrorClass[]
   readonly #now: () => number
-  /** Those that were loaded at the last search; of several with a mark, none. */
+  /** The prototypes of the classes that were loaded at the last search; of several with a mark, none. */
   #known = new Map<ClassMark, WeakRef<Error> | undefined>()
   readonly #missing = new Set<ClassMark>()
   #allowance = ALLOWANCE
   #counted: number
 
   /**
-   * @param find what makes a search
+   * @param find makes a search
    * @param now a clock, in milliseconds
    */
   constructor(find: () => ErrorClass[] = loadedErrorClasses, now: () => number = () => performance.now()) {

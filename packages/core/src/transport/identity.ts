@@ -2,13 +2,13 @@ import type { PeerIdentity } from './link.js'
 import type { Secret } from './secret.js'
 import { PROTOCOL } from './wire.js'
 
-/** Which end of a connection speaks. */
+/** The end of a connection that speaks. */
 export type End = 'connecting' | 'listening'
 
 /**
- * What the two ends of a connection tell each other first: who they are, and that they know the cluster's secret.
+ * The greeting of one end of a connection: who it is, and proof that it knows the cluster's secret.
  *
- * @param endpoint where the connection is made
+ * @param endpoint the endpoint of the listening end
  * @param connection tells several connections of a process apart
  */
 export function introduce(self: PeerIdentity, secret: Secret, end: End, endpoint: string, connection = 0): string {
@@ -17,7 +17,7 @@ export function introduce(self: PeerIdentity, secret: Secret, end: End, endpoint
 }
 
 /**
- * Who has introduced itself at the other end.
+ * Checks the greeting of the other end, and tells who that is.
  *
  * @throws TypeError saying why it is not believed
  */
@@ -34,8 +34,9 @@ export function recognize(bytes: Uint8Array | undefined, secret: Secret, end: En
 }
 
 /**
- * What is signed at one endpoint proves nothing at another: who takes over the name of a socket, as any user of the host can,
- * learns nothing that opens a door elsewhere. Other hosts may know an endpoint of TCP by another address.
+ * The text that is signed. Signed for one endpoint it proves nothing at another: who takes over the name of a socket, as any
+ * user of the host can, learns nothing that opens a door elsewhere. Other hosts may know an endpoint of TCP by another
+ * address.
  */
 function statement(words: string, end: End, endpoint: string): string {
   return `${end} ${endpoint.startsWith('tcp:') ? 'tcp' : endpoint} ${words}`

@@ -10,7 +10,7 @@ import { envelopes, STREAM_WINDOW } from './wire.js'
 export interface NestedCall {
   /** Whether something waits for the outcome. */
   readonly isAwaited: boolean
-  /** Where it was sent, unless it is still to be. */
+  /** The connection it was sent on, and its number there, unless it is still to be sent. */
   readonly sentTo: { readonly peer: Peer; readonly request: number } | undefined
   cancel(): void
 }

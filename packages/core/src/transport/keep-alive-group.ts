@@ -1,4 +1,4 @@
-/** What may keep the process alive by waiting for what others send. */
+/** A part of the process that may keep it alive by waiting for what others send. */
 export interface KeepsAlive {
   /** Whether it awaits nothing. */
   readonly isIdle: boolean
@@ -6,7 +6,7 @@ export interface KeepsAlive {
   ref(): void
 }
 
-/** Those that keep a process alive together: while one awaits something, all receive. */
+/** Parts that keep a process alive together: while one awaits something, all receive. */
 export class KeepAliveGroup {
   /** Whether some do not keep the process alive, so that {@link ref} comes before anything is sent. */
   someUnref = false
@@ -20,7 +20,7 @@ export class KeepAliveGroup {
     this.#members.delete(member)
   }
 
-  /** Whether nothing is awaited, so that who asks need not keep the process alive until {@link ref} is called. */
+  /** Whether nothing is awaited, so that the member that asks need not keep the process alive until {@link ref} is called. */
   mayUnref(): boolean {
     for (const member of this.#members) if (!member.isIdle) return false
     this.someUnref = true

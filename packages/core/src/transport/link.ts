@@ -1,12 +1,12 @@
 import type { Packet } from './wire.js'
 
-/** Who is at the other end of a connection. */
+/** The process at the other end of a connection. */
 export interface PeerIdentity {
   readonly processId: string
   readonly nodeId: string
 }
 
-/** Why a connection can no longer be used. */
+/** The reason why a connection can no longer be used. */
 export class LinkLostError extends Error {
   override readonly name: string = 'LinkLostError'
 }
@@ -25,7 +25,7 @@ export interface Link {
   readonly hasLeft?: boolean
 }
 
-/** What a link tells its user. */
+/** Events of a link, for its user. */
 export interface LinkEvents {
   /** The other end has answered; posting is allowed before. */
   opened(peer: PeerIdentity): void
@@ -34,7 +34,7 @@ export interface LinkEvents {
   lost(error: LinkLostError): void
 }
 
-/** How a link that this process opens waits. */
+/** Options of a link that this process opens. */
 export interface LinkOptions {
   /** Milliseconds the other end has to answer. */
   timeout?: number | undefined

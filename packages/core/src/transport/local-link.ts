@@ -13,7 +13,7 @@ const debug = debuglog('troupe')
 const RETRY_INTERVAL = 5
 /** A link on which nothing is awaited finds out within these milliseconds, and then no longer keeps the process alive. */
 const UNREF_INTERVAL = 250
-/** Milliseconds that who connects may take to say who it is. */
+/** Milliseconds that a process which connects has to say who it is: so many that none is dropped for being short of CPU. */
 const IDENTITY_TIMEOUT = 600_000
 
 /** The abstract socket, which leaves no file behind, of an endpoint `ipc://@NAME`. */
@@ -106,7 +106,7 @@ export class LocalLink extends OpenedLink {
   }
 }
 
-/** Where other processes of this host reach this one. Each of their connections becomes a link. */
+/** Listens for other processes of this host. Each of their connections becomes a link. */
 export class LocalListener {
   readonly #self: PeerIdentity
   readonly #secret: Secret
@@ -171,7 +171,7 @@ export class LocalListener {
       },
       introduce(this.#self, this.#secret, 'listening', this.#endpoint),
     )
-    const link = new AcceptedLink(stream, () => this.#links.delete(link))
+    const link: AcceptedLink = new AcceptedLink(stream, () => this.#links.delete(link))
     this.#links.add(link)
     socket.on('error', (error) => debug('a connection failed: %s', error))
     socket.on('close', () => {
@@ -183,7 +183,7 @@ export class LocalListener {
 
 /** A connection that another process of this host opened. */
 class AcceptedLink implements Link {
-  /** Who is told of what happens; unknown until the other end has said who it is. */
+  /** Handlers of what happens; unknown until the other end has said who it is. */
   events: LinkEvents | undefined
   post: (packet: Packet) => void = () => {}
   #closed = false

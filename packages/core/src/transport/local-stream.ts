@@ -10,9 +10,12 @@ const debug = debuglog('troupe')
 
 /** Bytes that a greeting may have. */
 const MOST_GREETING_BYTES = 1024
-/** Packets that leave before the turn of the event loop has ended: who is awake begins on the first of many meanwhile. */
+/**
+ * Packets that leave before the turn of the event loop has ended: a receiver that is awake begins on the first of many
+ * meanwhile.
+ */
 const MOST_AT_ONCE = 16
-/** What wakes the other end; what the byte is does not matter. */
+/** Wakes the other end; the value of the byte does not matter. */
 const DOORBELL = Buffer.from([1])
 const SHARED = Buffer.from('shared')
 
@@ -23,13 +26,13 @@ const SHARED = Buffer.from('shared')
 const HEAD_BYTES = 8
 const LENGTH_BYTES = 6
 
-/** What a stream tells its user. */
+/** Events of a stream, for its user. */
 export interface LocalStreamEvents {
-  /** The other end has said who it is; throws what is wrong with that. */
+  /** The other end has said who it is; throws if it is not believed. */
   greeted(greeting: Uint8Array): void
-  /** From now on packets can be posted. Returns who takes what comes in. */
+  /** Packets can be posted from now on. Returns the receiver of what comes in. */
   opened(post: (packet: Packet) => void): Pick<LinkEvents, 'received'>
-  /** What came in is not what a process of this version sends. */
+  /** The other end has sent something that no process of this version sends. */
   failed(error: unknown): void
 }
 
@@ -40,17 +43,17 @@ export interface LocalStreamEvents {
  */
 export class LocalStream {
   readonly #reader = new FrameReader((frames) => this.#take(frames))
-  /** What comes in through a pipe is handled in the context that the socket's events would be. */
+  /** The context of the socket's events, in which what comes in through a pipe is handled, too. */
   readonly #context = new AsyncResource('TROUPE')
   #waiting: Packet[] = []
   #isScheduled = false
   #offered: Storage | undefined
   #pipe: SharedPipe | undefined
-  /** Who takes what comes in, once both ends have greeted. */
+  /** Takes what comes in, once both ends have greeted. */
   #receiver: Pick<LinkEvents, 'received'> | undefined
   #isClosed = false
 
-  /** @param answer what to answer the greeting of who connected with; undefined for the end that connects */
+  /** @param answer the answer to the greeting of the end that connects; undefined for that end */
   constructor(
     private readonly socket: Socket,
     private readonly events: LocalStreamEvents,
@@ -205,7 +208,7 @@ export class FrameReader {
   #head: Buffer | undefined
   #lengths: number[] = []
   #frames: Uint8Array[] = []
-  /** How much of the frame that is coming has come. */
+  /** The number of bytes that have come of the frame under way. */
   #filled = 0
   #isSkipping = false
 

@@ -4,7 +4,7 @@ import { batchesOf, join, type Packet } from './wire.js'
 
 type Accept = (peer: PeerIdentity, link: Link) => LinkEvents
 
-/** Who listens in this thread, by endpoint, and what its handlers run in. */
+/** The listeners of this thread, by endpoint, and the context that their handlers run in. */
 const listeners = new Map<string, { identity: PeerIdentity; accept: Accept; context: AsyncResource }>()
 
 /** Makes an endpoint of this thread reachable from within it without a socket, until the returned function is called. */
@@ -23,8 +23,8 @@ export function isWithin(endpoint: string): boolean {
 }
 
 /**
- * One end of a connection between two identities of the same thread. What is posted is packed already, so the ends share
- * nothing; it arrives in a later turn of the event loop, as over a socket.
+ * One end of a connection between two identities of the same thread. Packets are bytes already, so the ends share nothing;
+ * they arrive in a later turn of the event loop, as over a socket.
  */
 export class LoopbackLink implements Link {
   #other!: LoopbackLink

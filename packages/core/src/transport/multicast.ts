@@ -10,7 +10,7 @@ interface Form {
   readonly pins: readonly (() => void)[]
 }
 
-/** What stands for a {@link Multicast} in one message: its packed form, or the attachment that is it, and its attachments. */
+/** The form of a {@link Multicast} in one message: packed, or the attachment that it is packed in, and its attachments. */
 type Sent = [packed: Uint8Array | number, tagged: boolean, attachments: number[]]
 
 const packr = new Packr({ useRecords: false })

@@ -13,9 +13,9 @@ export interface Listening {
   close(): void
 }
 
-/** How processes of other hosts are reached. */
+/** Connections to processes of other hosts. */
 export interface Network {
-  /** @param expected who is expected at the endpoint */
+  /** @param expected the process that is expected at the endpoint */
   connect(
     endpoint: string,
     self: PeerIdentity,

@@ -6,7 +6,7 @@ import type { Packet } from './wire.js'
 /** Milliseconds that a process may take to answer a connection, however short of CPU it is. */
 const CONNECT_TIMEOUT = 30_000
 
-/** A connection that this process opens. What is posted waits until the other end has said who it is. */
+/** A connection that this process opens. Posted packets wait until the other end has said who it is. */
 export abstract class OpenedLink implements Link {
   post: (packet: Packet) => void = (packet) => this.#early.push(packet)
   protected state: 'connecting' | 'open' | 'closed' = 'connecting'
@@ -53,7 +53,7 @@ export abstract class OpenedLink implements Link {
   /** Closes the socket. */
   protected abstract shut(): void
 
-  /** Who has answered; undefined where that is not believed, and the link is lost. */
+  /** The process that has answered; undefined where that is not believed, and the link is lost. */
   protected recognized(greeting: Uint8Array | undefined): PeerIdentity | undefined {
     if (this.state !== 'connecting') return undefined
     try {
@@ -64,7 +64,7 @@ export abstract class OpenedLink implements Link {
     }
   }
 
-  /** From now on what is posted is sent. Returns who takes what comes in. */
+  /** Sends packets from now on, those first that were posted before. Returns the receiver of what comes in. */
   protected opened(peer: PeerIdentity, post: (packet: Packet) => void): LinkEvents {
     this.#events.opened(peer)
     clearTimeout(this.#deadline)

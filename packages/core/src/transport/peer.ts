@@ -25,12 +25,13 @@ import {
 const debug = debuglog('troupe')
 
 /**
- * Calls of actors and tasks that may be unanswered on one connection; further ones wait in the caller. What processes of the
- * cluster ask each other besides never waits for them: a call may end only when such a request is answered.
+ * Calls of actors and tasks that may be unanswered on one connection; further ones wait in the caller. Requests that
+ * processes of the cluster make of each other besides never wait for them: a call may end only when such a request is
+ * answered.
  */
 const MAX_IN_FLIGHT = 1024
 
-/** What becomes of a request. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
+/** The handler of a request's answer. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
 export interface AnswerHandler {
   result(value: unknown): void
   failure(error: unknown): void
@@ -49,9 +50,9 @@ export interface OutgoingRequest {
   readonly late?: [index: number, value: Encoded][] | undefined
 }
 
-/** Who serves the requests that come in on a connection. */
+/** The server of the requests that come in on a connection. */
 export interface PeerHandler {
-  /** What must have happened before the arguments of a request can be decoded, if anything. */
+  /** Awaits what must have happened before the arguments of a request can be decoded; undefined if nothing must. */
   prepare?(target: string, method: string): Promise<unknown> | undefined
   call(call: IncomingCall): void
   /** Whether the other end may ask for something while this process awaits nothing; never by default. */
@@ -66,7 +67,7 @@ export interface PeerHandler {
  */
 export class Peer implements LinkEvents {
   link!: Link
-  /** Who serves what the other end asks for; set before anything comes in. */
+  /** Serves what the other end asks for; set before anything comes in. */
   handler!: PeerHandler
   readonly #answers = new Map<number, AnswerHandler>()
   readonly #queued = new Map<number, Packet>()
@@ -84,7 +85,8 @@ export class Peer implements LinkEvents {
 
   /**
    * @param self this process; whether the other end is on its node decides how tensors travel
-   * @param keepAlive what must keep the process alive when something is sent, for a connection that need not by itself
+   * @param keepAlive the group that must keep the process alive when something is sent, for a connection that need not by
+   * itself
    */
   constructor(
     private readonly self: PeerIdentity,
@@ -218,7 +220,7 @@ export class Peer implements LinkEvents {
     this.handler.lost?.(error)
   }
 
-  /** What came in is no envelope, so that nobody knows whose answer it was; the other end is told. */
+  /** Ends the connection: no envelope has come in, so that nobody knows whose answer it was. The other end is told. */
   #broken(reason: string): void {
     if (this.#lost) return
     debug('what came from process %s cannot be read: %s', this.identity.processId, reason)

@@ -3,9 +3,9 @@ import { LinkLostError, LinkRefusedError } from './link.js'
 import type { Secret } from './secret.js'
 import { watchfulDealer } from './sockets.js'
 
-/** Milliseconds that a listener has to answer. */
+/** Milliseconds that a listener has to answer: libzmq itself tries for ever. */
 const TIMEOUT = 5000
-/** How often a listener must cut this process off: once, it may be that it has just ended. */
+/** Times that a listener must cut this process off: once, it may be that it has just ended. */
 const REFUSALS = 3
 
 /**
@@ -25,7 +25,7 @@ export async function probeListener(endpoint: string, secret: Secret): Promise<v
   for await (const { type } of events) {
     if (outcome !== 'none') continue
     if (type === 'handshake:error:other') refusals += 1
-    // What does not speak CURVE at all is not tried again.
+    // A listener that does not speak CURVE at all is not tried again.
     if (type === 'handshake:error:protocol' || refusals === REFUSALS) outcome = 'refused'
     else if (type === 'handshake') outcome = 'accepted'
     if (outcome !== 'none') socket.close()

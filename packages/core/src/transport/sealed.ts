@@ -16,7 +16,7 @@ const packr = new Packr({ useRecords: false })
 const unpackr = new Unpackr({ useRecords: false })
 
 /**
- * Seals a value, by default for any node. What it pins is the caller's to release, once nobody will open it any more.
+ * Seals a value, by default for any node. The caller has to release what it pins, once nobody will open it any more.
  *
  * @throws InvalidInputError naming the path of what cannot be sent
  */
@@ -34,7 +34,7 @@ export function unseal(
   { bytes, tagged, attachments, sameNode }: Sealed,
   keep: (until: Promise<unknown>) => void = () => {},
 ): unknown {
-  // What a codec makes of an attachment may keep it, so each opening has its own.
+  // A codec's value may keep an attachment, so each opening has its own.
   const own = attachments.map((attachment) => Uint8Array.from(attachment))
   return decode(unpackr.unpack(bytes), tagged, own, sameNode, keep)
 }

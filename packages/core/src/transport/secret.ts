@@ -1,12 +1,12 @@
 import { createHmac, createPrivateKey, createPublicKey, hkdfSync, timingSafeEqual } from 'node:crypto'
 import { inspect } from 'node:util'
 
-/** What comes before the 32 bytes of an X25519 key in PKCS #8 (RFC 8410, section 7). */
+/** The bytes before the 32 of an X25519 key in PKCS #8 (RFC 8410, section 7). */
 const PKCS8 = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const KEY_BYTES = 32
 
 /**
- * What the processes of a cluster know and nobody else may: who has it can run code in the cluster.
+ * The secret that the processes of a cluster know and nobody else may: who has it can run code in the cluster.
  *
  * Between hosts it gives the keys of CurveZMQ (rfc.zeromq.org/spec/26): a client must know the listener's public key to be
  * answered at all, so that key is as secret as the other. Within a host each end signs what it says of itself.
@@ -21,12 +21,12 @@ export class Secret {
     this.#signing = this.#derive('sign')
   }
 
-  /** What it is made from, for the processes that this one starts. */
+  /** The text it is made from, for the processes that this one starts. */
   get text(): string {
     return this.#text
   }
 
-  /** What holds a secret may be printed. */
+  /** Keeps the text out of what prints an object that holds a secret. */
   [inspect.custom](): string {
     return 'Secret'
   }

@@ -10,7 +10,7 @@ const POLL = 0.2
 /** Microseconds of polling before the event loop has its turn. */
 const TURN = 40
 
-/** Where a ring's counters and flags are, as 32-bit integers: a cache line each. */
+/** Places of a ring's counters and flags, as 32-bit integers: a cache line each. */
 const WRITTEN = 0
 const READ = 16
 const ASLEEP = 32
@@ -21,7 +21,7 @@ const CONTROL_BYTES = 256
 const pipes = new Set<SharedPipe>()
 const poller = new RingPoller()
 let isPolling = false
-/** How long is polled: not at all after messages that were far between. */
+/** Milliseconds that are polled: none after messages that were far between. */
 let pollFor = 0
 let lastActivity = 0
 let pollUntil = 0
@@ -38,7 +38,7 @@ export function openPipe(handle: SharedMemoryHandle): Storage {
 
 /**
  * Two byte streams, one in each direction, through memory that two processes of a host map. While both are awake a message
- * costs no system call; who sleeps is woken through `wake`, which a socket between the two carries.
+ * costs no system call; an end that sleeps is woken through `wake`, which a socket between the two carries.
  */
 export class SharedPipe {
   readonly #incoming: ByteRing

@@ -13,9 +13,9 @@ const drafts = { hello: 110, disconnect: 111, hiccup: 114 } as const
 /** Options of CURVE that the binding takes as text only. */
 const curve = { secretKey: 49, serverKey: 50 } as const
 
-/** What a ROUTER reads in place of a message when a connection has ended. */
+/** The text that a ROUTER reads in place of a message when a connection has ended. */
 const ENDED = 'ended'
-/** What a DEALER reads in place of a message when its connection has broken. */
+/** The text that a DEALER reads in place of a message when its connection has broken. */
 const BROKEN = 'broken'
 
 /**
@@ -103,7 +103,7 @@ export class Outbox {
 
   async #run(): Promise<void> {
     this.#isRunning = true
-    // What is posted in the same turn goes out together.
+    // Packets of the same turn go out together.
     await undefined
     while (this.#waiting.size > 0) {
       const batch = this.#waiting

@@ -1,6 +1,6 @@
 /**
- * What msgpack has no type for travels as a tagged array, `[TYPE_TAG, kind, ...]`. An array of the user's that begins with
- * the tag's string travels tagged itself, so nothing the user sends can be taken for a tag.
+ * Begins a tagged array, `[TYPE_TAG, kind, ...]`, as which a value travels that msgpack has no type for. An array of the
+ * user's that begins with the tag's string travels tagged itself, so nothing the user sends can be taken for a tag.
  */
 export const TYPE_TAG = '\u0000'
 

@@ -10,7 +10,7 @@ export const PROTOCOL = 'troupe2'
 export const STREAM_WINDOW = 16
 
 /**
- * The kinds of envelopes. Those from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
+ * The kinds of envelopes. The kinds from `result` to `end` answer a request of the receiver, `credit` and `cancel` are about
  * a request of the sender, `release` lists pins of the receiver that are no longer needed, and `broken` says that what the
  * receiver sent cannot be read, so that nothing more is sent.
  */
@@ -29,12 +29,12 @@ export const envelopes = {
 /** An encoded value inside an envelope: its tree, whether it is tagged, how many attachments are its. */
 export type Payload = [tree: unknown, tagged: boolean, attachments: number]
 
-/** What is told of an envelope beside its body, so that it can be answered though its body cannot be read. */
+/** The part of an envelope beside its body, so that it can be answered though its body cannot be read. */
 export interface EnvelopeHead {
   readonly kind: number
   /** The number of the request that it is about; 0 for a message that is not answered. */
   readonly request: number
-  /** What the receiver lets go of when it has read the envelope, or 0. */
+  /** The pin that the receiver lets go of when it has read the envelope, or 0. */
   readonly pin: number
 }
 
@@ -56,7 +56,7 @@ const MOST_BATCH_BYTES = 2 ** 20
 const CHECKSUM_AT = 21
 
 const packr = new Packr({ useRecords: false })
-// What is unpacked may lie in memory that is soon written over.
+// Packed values may lie in memory that is soon written over.
 const unpackr = new Unpackr({ useRecords: false, copyBuffers: true })
 
 /**
@@ -80,7 +80,7 @@ export function pinOf({ bytes }: Packet): number {
   return (bytes as Buffer).readUIntLE(15, 6)
 }
 
-/** What the envelopes of a process are numbered from, so that they are not taken for those of another. */
+/** The number that the envelopes of a process are counted from, so that they are not taken for those of another. */
 export function firstSequence(processId: string): number {
   let sum = 0
   for (const byte of Buffer.from(processId)) sum = Math.imul(sum ^ byte, 0x01000193)
@@ -224,7 +224,7 @@ export interface ReceivedPayload {
   readonly attachments: Uint8Array[]
 }
 
-/** What was encoded, as it travels in an envelope. */
+/** An encoded value, as it travels in an envelope. */
 export function payloadOf({ tree, tagged, attachments }: Encoded): Payload {
   return [tree, tagged, attachments.length]
 }
@@ -240,7 +240,7 @@ export function listOf(args: unknown): unknown[] {
   return args
 }
 
-/** What is wrong with a value that was encoded and cannot be packed. */
+/** The error for a value that was encoded and cannot be packed. */
 export function unpackable(subject: string, error: unknown): Error {
   return new InvalidInputError(
     `${subject} cannot be packed into a message: ${describe(error)}; send it in parts, or what is large as typed arrays`,
@@ -248,7 +248,7 @@ export function unpackable(subject: string, error: unknown): Error {
   )
 }
 
-/** What came in for one call and cannot be unpacked. */
+/** The error for a payload that came in for one call and cannot be unpacked. */
 export function unreadable(what: string, error: unknown): Error {
   const { code } = error as NodeJS.ErrnoException
   const remedy = code === 'ERR_STRING_TOO_LONG' ? '; send such text in parts, or as a Uint8Array' : ''

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { transformSync } from 'oxc-transform'
 
-/** What a TypeScript source is named by the JavaScript that imports it, and what it is. */
+/** Extensions of the JavaScript that imports name, with those of the TypeScript sources that may be meant. */
 const extensions = new Map([
   ['.js', ['.ts', '.tsx']],
   ['.jsx', ['.tsx']],
@@ -20,7 +20,10 @@ export function parentOf(specifier: string): { parentURL?: string } {
   return specifier.startsWith(HELPERS) ? { parentURL: import.meta.url } : {}
 }
 
-/** What else a specifier may name once `error` has said that there is no such module: `./counter.ts` for `./counter.js`. */
+/**
+ * The sources that a specifier may name once `error` has said that there is no such module: `./counter.ts` for
+ * `./counter.js`.
+ */
 export function sourcesOf(specifier: string, error: unknown): string[] {
   if (!isMissing(error)) return []
   const [, stem, extension] = /^((?:\.{0,2}\/|file:).*)(\.[^./]+)$/.exec(specifier) ?? []

@@ -10,12 +10,12 @@ import type { IncomingCall } from '../transport/incoming-call.js'
 const FIRST_LOOK = 1000
 const LAST_LOOK = 16_000
 
-/** Which semaphore a call waits in. */
+/** The watch of the semaphore that a call waits in, and its number there. */
 const waiting = new WeakMap<IncomingCall, { readonly watch: DeadlockWatch; readonly number: number }>()
 
 /**
  * Looks for circles of calls that wait for each other. A call that waits for a turn waits for all that have one; a call that
- * runs waits for each call that it awaits. What waits for itself in this way is never answered.
+ * runs waits for each call that it awaits. A call that waits for itself in this way is never answered.
  */
 export class DeadlockWatch {
   readonly id = randomId()
@@ -51,7 +51,10 @@ export class DeadlockWatch {
     this.#timer = undefined
   }
 
-  /** How those that have a turn wait for what waits for a turn itself, a path for each of them; none if one of them may go on. */
+  /**
+   * The paths on which the calls that have a turn wait for a call that waits for one, one path each; none if one of them may
+   * go on.
+   */
   async circles(path: readonly WaitingCall[]): Promise<WaitingCall[][]> {
     const { holders, running } = this.semaphore
     if (holders.size < running) return []
@@ -86,9 +89,10 @@ export class DeadlockWatch {
 }
 
 /**
- * The path from a call to one that waits for a turn in a semaphore which is on the path already; undefined if the call may go on.
+ * The path from a call to one that waits for a turn in a semaphore which is on the path already; undefined if the call may
+ * go on.
  *
- * @param label what the call is in messages
+ * @param label the call's name in messages
  */
 export async function circleOf(
   call: IncomingCall,
@@ -107,7 +111,7 @@ export async function circleOf(
   for (const { isAwaited, sentTo } of call.nested) {
     if (!isAwaited || !sentTo) continue
     const { peer, request } = sentTo
-    // Who cannot be asked will be known to be lost.
+    // A process that cannot be asked will be known to be lost.
     const circle = await control<ConstructionService>(peer)
       .circleOf(request, [...path, { label }])
       .catch(() => undefined)

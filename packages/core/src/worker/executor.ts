@@ -25,9 +25,9 @@ export class Executor {
   #instance: Record<string, unknown> | undefined
   #finishing: Promise<void> | undefined
   readonly #constructed = new Deferred()
-  /** What the actor decides about those that it spawned. */
+  /** Decides about the actors that this one spawned, if it does. */
   supervise: ((failure: ActorFailure) => Decision | Promise<Decision>) | undefined
-  /** Where methods of no group take their turns. */
+  /** The place where methods of no group take their turns. */
   readonly #rest: Place
   readonly #groups: readonly (Place & { readonly methods: ReadonlySet<string> })[]
   readonly #name: string
@@ -90,7 +90,7 @@ export class Executor {
   }
 
   /**
-   * What a graph runs of a method: its function, and the semaphore whose turns it takes like any call.
+   * Binds a method for a graph: its function, and the semaphore whose turns it takes like any call.
    *
    * @throws InvalidInputError if the actor has no such method
    */

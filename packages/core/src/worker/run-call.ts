@@ -7,7 +7,7 @@ import type { DeadlockWatch } from './deadlock-watch.js'
 /** A call that is to be run. */
 export interface Job {
   readonly call: IncomingCall
-  /** What errors call the result. */
+  /** The name of the result in errors. */
   readonly subject: string
   /** Whether the result is an array of several. */
   readonly isSeveral?: boolean
@@ -17,8 +17,8 @@ export interface Job {
 }
 
 /**
- * Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream. What
- * need not wait is answered at once; otherwise the returned promise resolves when the call has ended.
+ * Runs a call when its turn has come, unless nobody waits for it any more, and answers it with a value or a stream. A call
+ * that need not wait is answered at once; otherwise the returned promise resolves when the call has ended.
  */
 export function runCall(job: Job, semaphore: Semaphore): Promise<void> | undefined {
   if (semaphore.tryEnter()) return runInTurn(job, semaphore)

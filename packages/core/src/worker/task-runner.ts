@@ -19,7 +19,7 @@ const COLLECT_AFTER = 500
 /** Milliseconds that a task waits for refs before it lends its resources to others. */
 const LEND_AFTER = 20
 
-/** What the task that runs waits for. */
+/** The refs that the running task waits for. */
 interface Waits {
   refs: number
   timer: NodeJS.Timeout | undefined
@@ -40,7 +40,7 @@ export class TaskRunner {
   #collecting: NodeJS.Timeout | undefined
 
   /**
-   * @param localUrl what this process knows a module by
+   * @param localUrl gives the URL that this process knows a module by
    * @param imported called when the module of a task has been imported, or has failed to be
    */
   constructor(localUrl: (url: string) => string, imported: (method: string) => Promise<void>) {
@@ -79,7 +79,10 @@ export class TaskRunner {
     return task
   }
 
-  /** The task that runs waits for a ref. What computes its value may need the resources that the task holds meanwhile. */
+  /**
+   * The task that runs waits for a ref. The call that computes its value may need the resources that the task holds
+   * meanwhile.
+   */
   waitsFor(ref: ObjectRef<unknown>): void {
     const waits = this.#waits
     if (!waits) return

@@ -6,15 +6,15 @@ import { LocalLink } from '../transport/local-link.js'
 import type { Network } from '../transport/network.js'
 
 /**
- * What a thread asks of the process it is in. ZeroMQ aborts the process when a thread ends that waits for a message, so only
- * main threads have its sockets, and those of a thread's connections that leave the host go through the main one.
+ * A request of a thread to the process it is in. ZeroMQ aborts the process when a thread ends that waits for a message, so
+ * only main threads have its sockets, and those of a thread's connections that leave the host go through the main one.
  */
 export type HostRequest =
   | { readonly connect: string; readonly via: string; readonly self: PeerIdentity; readonly expected: PeerIdentity }
   | { readonly listen: string; readonly number: number; readonly self: PeerIdentity }
   | { readonly unlisten: number }
 
-/** What became of a request to listen. */
+/** The answer to a request to listen. */
 export interface HostAnswer {
   readonly number: number
   readonly endpoint?: string

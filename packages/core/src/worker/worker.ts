@@ -25,14 +25,18 @@ import { splitMethod, TaskRunner } from './task-runner.js'
 
 type Class = new (...args: unknown[]) => object
 
-/** Milliseconds that the head has to answer a worker that starts, however busy both are: it ends a start that takes too long. */
+/**
+ * Milliseconds that the head has to answer a worker that starts, however busy both are: it ends a start that takes too long.
+ */
 const JOIN_TIMEOUT = 600_000
 /** Milliseconds after others have let go of the last result that its memory is given back. */
 const COLLECT_AFTER = 500
-/** Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost. */
+/**
+ * Milliseconds that the owners of results have to bring them over before a stopped actor's process ends: else they are lost.
+ */
 const HAND_OVER = 60_000
 
-/** What a worker does to the process or the thread it is, or to its place in one that it shares. */
+/** The process or the thread that a worker is, or its place in one that it shares. */
 export interface WorkerHost {
   exit(code: number): void
   /** Shows the name of its actor. */
@@ -53,7 +57,7 @@ interface LivingActor {
   readonly loaded: Promise<Class>
 }
 
-/** What runs actors and tasks: one actor, or one task at a time. */
+/** Runs actors and tasks: one actor, or one task at a time. */
 export class Worker {
   readonly runtime: Runtime
   readonly #settings: WorkerSettings
@@ -156,7 +160,7 @@ export class Worker {
     this.#hasJoined = true
   }
 
-  /** What a call is in messages. */
+  /** The call's name in messages. */
   #labelOf({ method }: IncomingCall): string {
     const { actor } = this.runtime
     return actor ? `${actor.identity.name}.${method}` : splitMethod(method)[1]
@@ -280,7 +284,7 @@ export class Worker {
     this.#workerHost.exit(0)
   }
 
-  /** Has those who own results that are held here bring them over. */
+  /** Has the owners of results that are held here bring them over. */
   async #handOver(): Promise<void> {
     const brought = this.#connections.accepted.map(async (peer) => {
       const results = this.runtime.objects.heldBy(peer.identity.processId)
