@@ -3,9 +3,9 @@ import { ActorDiedError, TroupeError } from '../common/errors.js'
 import { LATE } from '../common/timer.js'
 import type { Death, SpawnRequest, WorkerFolders } from '../protocol/actor.js'
 import type { ActorRegistry } from './actor-registry.js'
+import type { ClusterScheduler, Demand, Grant } from './cluster-scheduler.js'
 import { placeMesh } from './placement.js'
 import { type Actor, type Node, recordOf } from './records.js'
-import type { Demand, Grant, Scheduler } from './scheduler.js'
 import {
   notImported,
   prepareFolders,
@@ -32,7 +32,7 @@ export interface LaunchEvents {
 export class ActorLauncher {
   constructor(
     private readonly nodes: ReadonlyMap<string, Node>,
-    private readonly scheduler: Scheduler,
+    private readonly scheduler: ClusterScheduler,
     private readonly workers: WorkerPool,
     private readonly actors: ActorRegistry,
     private readonly events: LaunchEvents,

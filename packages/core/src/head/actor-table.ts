@@ -6,8 +6,8 @@ import { randomId } from '../transport/connection-manager.js'
 import type { Peer } from '../transport/peer.js'
 import { ActorLauncher } from './actor-launcher.js'
 import type { ActorRegistry } from './actor-registry.js'
+import type { ClusterScheduler } from './cluster-scheduler.js'
 import { type Actor, type Node, type Owner, recordOf, stateOf } from './records.js'
-import type { Scheduler } from './scheduler.js'
 import { type FailureHandlers, Supervision } from './supervision.js'
 import { UnhandledFailures } from './unhandled-failures.js'
 import type { WorkerPool } from './worker-pool.js'
@@ -17,7 +17,7 @@ const STOP_GRACE = 500
 
 /** The cluster's actors: spawns them over the nodes, restarts them, and tells who watches them what becomes of them. */
 export class ActorTable {
-  readonly #scheduler: Scheduler
+  readonly #scheduler: ClusterScheduler
   readonly #workers: WorkerPool
   readonly #actors: ActorRegistry
   readonly #launcher: ActorLauncher
@@ -27,7 +27,7 @@ export class ActorTable {
   constructor(
     nodes: ReadonlyMap<string, Node>,
     registry: ActorRegistry,
-    scheduler: Scheduler,
+    scheduler: ClusterScheduler,
     workers: WorkerPool,
     handlers: FailureHandlers,
   ) {

@@ -15,6 +15,7 @@ import type { Peer } from '../transport/peer.js'
 import { Secret } from '../transport/secret.js'
 import { ActorRegistry } from './actor-registry.js'
 import { ActorTable } from './actor-table.js'
+import { ClusterScheduler } from './cluster-scheduler.js'
 import { ClusterState } from './cluster-state.js'
 import { DirectoryStore } from './directory-store.js'
 import { DriverConnections } from './driver-connections.js'
@@ -23,7 +24,6 @@ import { LogBook } from './log-book.js'
 import type { Node } from './records.js'
 import { Rendezvous } from './rendezvous.js'
 import { ResourcePool } from './resource-pool.js'
-import { Scheduler } from './scheduler.js'
 import { Sessions } from './sessions.js'
 import { type WorkerHolder, WorkerPool } from './worker-pool.js'
 
@@ -36,7 +36,7 @@ export class Head {
   readonly #drivers = new DriverConnections(this.#workers)
   readonly #logs = new LogBook((line, driver) => this.#print(line, driver))
   readonly #actors: ActorTable
-  readonly #scheduler: Scheduler
+  readonly #scheduler: ClusterScheduler
   readonly #output = new LineWriter(process.stderr)
   readonly #agent: NodeAgent
   readonly #folder = new OwnFolder()
@@ -56,7 +56,7 @@ export class Head {
     this.#info = { clusterId: options.clusterId, head: address, store: store.handle }
     const registry = new ActorRegistry()
     const load = (id: string) => registry.countOn(id)
-    this.#scheduler = new Scheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
+    this.#scheduler = new ClusterScheduler(this.#nodes, load, (text, driver) => this.#print(`[troupe] ${text}`, driver))
     this.#actors = new ActorTable(this.#nodes, registry, this.#scheduler, this.#workers, {
       supervise: (processId, failure) => this.#drivers.supervise(processId, failure),
       unhandled: (driver, failure) => this.#drivers.unhandled(driver, failure),

@@ -3,8 +3,8 @@ import { LATE } from '../common/timer.js'
 import type { Death } from '../protocol/actor.js'
 import type { Lease, LeaseRequest } from '../protocol/placement.js'
 import { randomId } from '../transport/connection-manager.js'
+import type { ClusterScheduler, Demand, Grant } from './cluster-scheduler.js'
 import type { Owner } from './records.js'
-import type { Demand, Grant, Scheduler } from './scheduler.js'
 import { notImported, prepareFolders, WorkerExit, type WorkerPool, type WorkerProcess } from './worker-pool.js'
 
 /** Milliseconds of running that a worker has to finish a cancelled task. */
@@ -35,7 +35,7 @@ type Task = Pick<LeaseRequest, 'method' | 'startTimeout'>
 
 /** The workers that processes run tasks on. */
 export class LeaseTable {
-  readonly #scheduler: Scheduler
+  readonly #scheduler: ClusterScheduler
   readonly #workers: WorkerPool
   readonly #held = new Map<string, Held>()
   /** The lease of the worker that each process is. */
@@ -43,7 +43,7 @@ export class LeaseTable {
   /** The deaths of the workers of the latest lost leases. */
   readonly #deaths = new Map<string, Death>()
 
-  constructor(scheduler: Scheduler, workers: WorkerPool) {
+  constructor(scheduler: ClusterScheduler, workers: WorkerPool) {
     this.#scheduler = scheduler
     this.#workers = workers
   }

@@ -4,8 +4,8 @@ import type { DirectoryId } from '../protocol/directory-id.js'
 import type { NodeService } from '../protocol/services.js'
 import type { Remote } from '../transport/control.js'
 import type { Peer } from '../transport/peer.js'
+import type { Grant } from './cluster-scheduler.js'
 import type { ResourcePool } from './resource-pool.js'
-import type { Grant } from './scheduler.js'
 import type { WorkerPlace, WorkerProcess } from './worker-pool.js'
 
 /** A node as the head keeps it. */

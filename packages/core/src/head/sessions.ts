@@ -14,6 +14,7 @@ import { control, serve } from '../transport/control.js'
 import type { Peer, PeerHandler } from '../transport/peer.js'
 import type { ActorRegistry } from './actor-registry.js'
 import type { ActorTable } from './actor-table.js'
+import type { ClusterScheduler } from './cluster-scheduler.js'
 import type { ClusterState } from './cluster-state.js'
 import type { DirectoryStore } from './directory-store.js'
 import type { DriverConnections } from './driver-connections.js'
@@ -23,7 +24,6 @@ import type { LogBook } from './log-book.js'
 import type { Node, Owner } from './records.js'
 import type { Rendezvous } from './rendezvous.js'
 import { ResourcePool } from './resource-pool.js'
-import type { Scheduler } from './scheduler.js'
 import type { WorkerPool } from './worker-pool.js'
 
 /** The parts that the head is composed of. */
@@ -34,7 +34,7 @@ export interface HeadParts {
   readonly workers: WorkerPool
   readonly actors: ActorTable
   readonly registry: ActorRegistry
-  readonly scheduler: Scheduler
+  readonly scheduler: ClusterScheduler
   readonly leases: LeaseTable
   readonly clusterState: ClusterState
   readonly logs: LogBook

@@ -69,7 +69,7 @@ export interface DeploymentSizes {
   cacheTokens?: number | undefined
   /** `float32` by default. */
   cacheType?: CacheType | undefined
-  /** By default what {@link chunkTokensOf} says, or 128 with scoring. */
+  /** The most tokens that one step computes: by default 256, or 128 where pipeline stages overlap or texts are scored. */
   chunkTokens?: number | undefined
   scoring?: boolean | undefined
 }

@@ -52,7 +52,7 @@ interface Group {
  * Hands out the resources of the nodes. A demand that does not fit yet waits; {@link PendingQueue} says which others may
  * pass it.
  */
-export class Scheduler {
+export class ClusterScheduler {
   readonly #nodes: ReadonlyMap<string, Node>
   readonly #groups = new Map<string, Group>()
   readonly #line: PendingQueue
