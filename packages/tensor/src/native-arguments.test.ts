@@ -63,7 +63,7 @@ const LEFT_OUT = new Set([
   'constructor',
   'dieWithParent',
   'wait',
-  'watch',
+  'poll',
   'peek',
   'takeScalar',
   'readRate',
