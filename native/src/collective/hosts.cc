@@ -46,6 +46,7 @@ Part Hosts::local(const Signature& whole) const { return Part(all_, members(own_
 
 Part Hosts::leaders(const Signature& whole, int root) const {
   std::vector<int> ranks;
+  ranks.reserve(static_cast<size_t>(count()));
   for (int host = 0; host < count(); host++) ranks.push_back(leader(host, root));
   return Part(all_, std::move(ranks), own_, nullptr, whole);
 }

@@ -49,7 +49,7 @@ std::shared_ptr<Storage> Storage::allocateStored(size_t bytes, bool isOverwritte
     if (mustBeStored) throw;
     return allocateShared(bytes);
   }
-  const auto storage = std::shared_ptr<Storage>(new Storage(data, bytes, nullptr));
+  auto storage = std::shared_ptr<Storage>(new Storage(data, bytes, nullptr));
   storage->stored_ = std::make_unique<store::Hold>(std::move(store), id, data);
   return storage;
 }
@@ -66,21 +66,22 @@ std::shared_ptr<Storage> Storage::open(const store::StoreHandle& handle, store::
     hold = std::make_unique<store::Hold>(store, id, true);
   }
   if (bytes > hold->store().bytesOf(id)) throw std::runtime_error("an object of the store is smaller than its handle says");
-  const auto storage = std::shared_ptr<Storage>(new Storage(hold->data(), bytes, nullptr));
+  auto storage = std::shared_ptr<Storage>(new Storage(hold->data(), bytes, nullptr));
   storage->stored_ = std::move(hold);
   return storage;
 }
 
 std::shared_ptr<Storage> Storage::map(int fd, size_t offset, size_t bytes) {
   auto file = FileMapping::open(fd, offset, bytes);
-  const auto storage = std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr));
+  auto storage = std::shared_ptr<Storage>(new Storage(file->data(), bytes, nullptr));
   storage->file_ = file;
   return storage;
 }
 
 std::shared_ptr<Storage> Storage::allocateOn(const std::shared_ptr<cuda::Gpu>& gpu, size_t bytes) {
   auto memory = std::make_unique<cuda::DeviceMemory>(gpu, bytes);
-  const auto storage = std::shared_ptr<Storage>(new Storage(reinterpret_cast<uint8_t*>(memory->pointer()), bytes, nullptr));
+  // NOLINTNEXTLINE(performance-no-int-to-ptr): an address on a GPU, which nothing here follows
+  auto storage = std::shared_ptr<Storage>(new Storage(reinterpret_cast<uint8_t*>(memory->pointer()), bytes, nullptr));
   storage->onGpu_ = std::move(memory);
   return storage;
 }

@@ -16,7 +16,7 @@ struct BlockSize {
 static constexpr BlockSize blockSizeOf(DataType type) {
   switch (type) {
     case DataType::Float32: return {1, 4};
-    case DataType::Float16: return {1, 2};
+    case DataType::Float16:
     case DataType::BFloat16: return {1, 2};
     case DataType::Int32: return {1, 4};
     case DataType::Int8: return {1, 1};

@@ -31,7 +31,7 @@ std::shared_ptr<FileMapping> FileMapping::open(int fd, size_t offset, size_t byt
   void* pages = mmap(nullptr, pageBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, static_cast<off_t>(offset - before));
   if (pages == MAP_FAILED)
     throw std::system_error(errno, std::generic_category(), "cannot map " + std::to_string(bytes) + " bytes of a file");
-  const auto mapping = std::shared_ptr<FileMapping>(new FileMapping(file, pages, pageBytes, static_cast<uint8_t*>(pages) + before));
+  auto mapping = std::shared_ptr<FileMapping>(new FileMapping(file, pages, pageBytes, static_cast<uint8_t*>(pages) + before));
   mapping->guard_ = std::make_unique<BusGuard>(pages, pageBytes, file->touchedBeyondEnd());
   return mapping;
 }

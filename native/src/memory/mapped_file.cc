@@ -49,12 +49,12 @@ std::shared_ptr<MappedFile> MappedFile::of(int fd) {
   const std::lock_guard<std::mutex> lock(mutex);
   all.erase(std::remove_if(all.begin(), all.end(), [](const auto& file) { return file.expired(); }), all.end());
   for (const auto& each : all) {
-    const auto file = each.lock();
+    auto file = each.lock();
     if (file && !file->touchedBeyondEnd_ && isSame(file->opened_, status)) return file;
   }
   const int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) throw systemError("cannot keep a mapped file open");
-  const auto file = std::shared_ptr<MappedFile>(new MappedFile(own, status));
+  auto file = std::shared_ptr<MappedFile>(new MappedFile(own, status));
   all.push_back(file);
   return file;
 }

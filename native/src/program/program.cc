@@ -45,6 +45,7 @@ Program::Program(Description description, int threads, Cores cores)
   auto& values = description_.values;
   const std::vector<bool> constant = [&] {
     std::vector<bool> found;
+    found.reserve(values.size());
     for (const auto& value : values) found.push_back(value.data != nullptr);
     return found;
   }();

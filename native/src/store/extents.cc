@@ -34,6 +34,7 @@ void FreeExtents::give(Extent extent) {
   Extent* next = std::lower_bound(extents(), end, extent.offset, [](const Extent& e, uint64_t offset) { return e.offset < offset; });
   Extent* const before = next > extents() ? next - 1 : nullptr;
   const bool joinsBefore = before != nullptr && before->offset + before->bytes == extent.offset;
+  // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): it lies between the ends of the array
   const bool joinsNext = next < end && extent.offset + extent.bytes == next->offset;
   if (joinsBefore) {
     before->bytes += extent.bytes + (joinsNext ? next->bytes : 0);

@@ -34,6 +34,7 @@ inline void futexWaitAny(const std::vector<std::atomic<uint32_t>*>& words, uint3
     uint32_t flags, reserved;
   };
   std::vector<Entry> entries;
+  entries.reserve(words.size());
   for (auto* word : words) entries.push_back({expected, reinterpret_cast<uint64_t>(word), 2 /* 32 bits */, 0});
   timespec end;
   clock_gettime(CLOCK_MONOTONIC, &end);

@@ -65,6 +65,7 @@ class Parker {
 template <class Ready>
 void parkAll(const std::vector<Parker*>& parkers, Ready&& ready, std::chrono::nanoseconds timeout) {
   std::vector<std::atomic<uint32_t>*> words;
+  words.reserve(parkers.size());
   for (Parker* parker : parkers) words.push_back(parker->enter());
   if (!ready()) futexWaitAny(words, Parker::kInFutex, timeout);
   for (Parker* parker : parkers) parker->stayAwake();
