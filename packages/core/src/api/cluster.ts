@@ -152,7 +152,7 @@ export class Cluster {
 
   /**
    * The values that were put, and those whose refs are shared between processes: 10,000 of each owner at most. Leaves out
-   * the values of an owner that is too busy to answer within a second.
+   * the values of an owner that does not answer within a second of running, or five seconds for a driver.
    */
   async objects(): Promise<ObjectInfo[]> {
     return this.#runtime.head.objects()
