@@ -170,7 +170,7 @@ class Communicator : public Group {
   void checkPresent(int rank, const std::function<bool()>& arrived);
   /// Whether another rank has died or left. What it sent before may still be on its way.
   bool gone(int rank) const;
-  /// The end of a rank that has gone.
+  /// The text of how a rank went that has gone.
   std::string goneText(int rank);
   [[noreturn]] void failGone(int rank);
   [[noreturn]] void fail(const std::string& reason);

@@ -19,7 +19,7 @@ struct Request {
   /// The other rank of a message, and whether it is sent or received.
   int peer = 0;
   bool isSent = false;
-  /// The tensor that each rank gives, or, in an all-to-all, that each is sent.
+  /// The bytes that each rank gives, or, in an all-to-all, that each is sent.
   std::vector<size_t> sizes;
   /// In an all-to-all, what each rank sends here.
   std::vector<size_t> receiveSizes;
