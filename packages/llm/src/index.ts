@@ -8,6 +8,7 @@ export { LogitsError, type Sampling } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
 export { CachedSequence, type DealtTokens } from './engine/sequence.js'
 export type { StepLimits } from './engine/stage-program.js'
+export { stageSpec } from './engine/stage-spec.js'
 export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
 export {
   greedyStep,
@@ -23,7 +24,6 @@ export {
   type Invitations,
   ModelWorker,
   RemoteModelWorker,
-  stageSpec,
   type WorkerInfo,
   type WorkerSpec,
 } from './engine/worker.js'
