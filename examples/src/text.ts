@@ -7,7 +7,7 @@ export const limits = { tokens: 64, contextLength: 256 }
 
 /** A text that is made by steps of the caller's own, without an engine. */
 export class Text {
-  readonly cached = new CachedSequence(new BlockPool(1, limits.contextLength / 16, 16), 0, 0)
+  readonly cached = new CachedSequence(new BlockPool(1, limits.contextLength / 16, 16), 0)
 
   /** The step that computes some tokens, and the likeliest token after the last of them, or after each. */
   step(ids: readonly number[], outputs: 'last' | 'all' = 'last'): Step {

@@ -70,7 +70,7 @@ class Text {
   /** Tokens per second. */
   async measure(prefill: number, decode: number): Promise<{ prefill: number; decode: number }> {
     const prompt = Array.from({ length: prefill }, (_, i) => (1 + i * 7919) % this.#config.vocabularySize)
-    const cached = new CachedSequence(this.#pool, 0, 0)
+    const cached = new CachedSequence(this.#pool, 0)
     const step = (ids: readonly number[], last: boolean) =>
       this.#worker.step(greedyStep([{ cached, ids, outputs: last ? 'last' : 'none' }], this.#config.slidingWindow))
     try {

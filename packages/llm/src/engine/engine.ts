@@ -57,6 +57,11 @@ export interface EngineOptions {
    */
   cacheType?: CacheType
   /**
+   * Whether texts that begin alike share the keys and values of what is alike, also with texts that have ended for as long as the
+   * cache has room. Default true.
+   */
+  prefixCaching?: boolean
+  /**
    * The most tokens that one step computes; longer prompts take several. Default 256, or 128 where pipeline stages overlap or
    * texts are scored.
    */
@@ -123,13 +128,14 @@ export class Engine {
     checkEngineOptions(options)
     const model = resolve(options.model)
     const config = readConfig(model)
-    const { weights, communication = 'float32' } = options
+    const { weights, communication = 'float32', prefixCaching = true } = options
     const deployment = options.deployment ?? (await deploymentFor(cluster, { ...options, model }))
     const { workers, replicas } = await launch(cluster, deployment, {
       model,
       ...(weights ? { loadFormat: weights } : {}),
       communication,
       window: config.slidingWindow,
+      prefixCaching,
     })
     return new Engine(config, deployment, workers, replicas)
   }
@@ -174,7 +180,7 @@ export class Engine {
         scores: (positions: readonly number[], scores: readonly number[]) => {
           for (const [i, position] of positions.entries()) found[position - 1] = scores[i]!
         },
-        end: resolve,
+        end: () => resolve(),
         fail: reject,
       }
       this.#begin(new Request(prompt, undefined, listener, last[0]))

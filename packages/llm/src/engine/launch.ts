@@ -34,6 +34,8 @@ export interface LoadedModel {
   communication: Precision
   /** Tokens that a token attends to, itself included, in layers whose attention slides. */
   window: number | undefined
+  /** Whether texts that begin alike share what is computed of them. */
+  prefixCaching: boolean
 }
 
 /**
@@ -54,7 +56,7 @@ export async function launch(
   ])
   try {
     const workers = await connectWorkers(mesh, deployment.plan, placements)
-    return { workers, replicas: await startReplicas(mesh, deployment, loaded.window) }
+    return { workers, replicas: await startReplicas(mesh, deployment, loaded) }
   } catch (error) {
     await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
     throw error
@@ -107,13 +109,13 @@ async function connectWorkers(
 function startReplicas(
   mesh: Mesh<ModelWorker>,
   deployment: Deployment,
-  window: number | undefined,
+  { window, prefixCaching }: LoadedModel,
 ): Promise<Replica[]> {
   const { plan, cache, sequences, stepsAhead } = deployment
   const count = countReplicas(deployment)
   return Promise.all(
     Array.from({ length: count }, (_, replica) => {
-      const pool = new BlockPool(plan.sequence, cache.blocks, cache.blockTokens)
+      const pool = new BlockPool(plan.sequence, cache.blocks, cache.blockTokens, prefixCaching)
       const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window }
       const own = count > 1 ? mesh.slice({ replica }) : mesh
       return Replica.start(own, plan, new Scheduler(pool, limits), stepsAhead)

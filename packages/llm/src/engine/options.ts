@@ -8,7 +8,7 @@ import type { SamplingParams } from './request.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
-  ...{ communication: true, contextLength: true },
+  ...{ communication: true, contextLength: true, prefixCaching: true },
   ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
 }
 const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
@@ -17,7 +17,7 @@ const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
 const DIMENSIONS: Record<keyof ParallelPlan, true> = { pipeline: true, tensor: true, sequence: true }
 
 /** Options beside which a deployment may be given: it says all others. */
-const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'deployment']
+const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'prefixCaching', 'deployment']
 
 /**
  * Checks what does not depend on the model.
@@ -35,6 +35,9 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (plan !== undefined && plan !== 'auto') {
     if (typeof plan !== 'object' || plan === null) throw expected('plan', "'auto' or sizes of its dimensions", plan)
     checkNames('dimension of the plan', plan, DIMENSIONS)
+  }
+  if (options.prefixCaching !== undefined && typeof options.prefixCaching !== 'boolean') {
+    throw expected('prefixCaching', 'true or false', options.prefixCaching)
   }
   checkCounts({ replicas, maxSequences, contextLength, chunkTokens, threads })
   checkOneOf({ cacheType }, CACHE_TYPES)

@@ -83,7 +83,7 @@ export class Replica {
   async stop(reason: Error): Promise<void> {
     if (this.#failure) return
     this.#failure = reason
-    this.scheduler.fail(reason)
+    for (const { listener } of this.scheduler.drain()) listener.fail(reason)
     await this.steps.close()
     await this.mesh.stop()
   }
@@ -120,7 +120,7 @@ export class Replica {
     this.#failure = deaths.find((death) => death instanceof ActorDiedError) ?? error
     await Promise.allSettled(handles.map((handle) => killActor(handle)))
     await this.steps.close()
-    this.scheduler.fail(this.#failure)
+    for (const { listener } of this.scheduler.drain()) listener.fail(this.#failure)
   }
 }
 

@@ -3,12 +3,15 @@ import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
 import type { Sampling } from './sampler.js'
 
+/** Why a text ended: one of its end tokens, or its length. */
+export type EndReason = 'stop' | 'length'
+
 /** The listener that is told of a request's progress. */
 export interface Listener {
   token(token: number, logits: Float32Array | undefined): void
   /** The log-probabilities of the tokens at some positions of the text. */
   scores(positions: readonly number[], scores: readonly number[]): void
-  end(): void
+  end(reason: EndReason): void
   fail(error: Error): void
 }
 
@@ -24,17 +27,28 @@ export interface SamplingParams {
   wantLogits: boolean
 }
 
-/** A text that is to be continued, or, where nothing is drawn, scored. */
+/**
+ * A text that is to be continued, or, where nothing is drawn, scored. It is its prompt and what was found so far, from which it can
+ * be taken up anywhere, at any time.
+ */
 export class Request {
   readonly #generator: ReturnType<typeof mersenne>
+  readonly #draws: number[] = []
+  /** The prompt, and the tokens that have been sampled. */
+  readonly tokens: number[]
+  /** How many tokens were sampled, or scored. */
+  progress = 0
+  /** Tokens of the prompt that were in the cache already when it began. */
+  cachedTokens = 0
 
   constructor(
-    readonly prompt: readonly number[],
+    prompt: readonly number[],
     readonly samplingParams: SamplingParams | undefined,
     readonly listener: Listener,
     /** The token that follows the prompt, where it is scored. */
     readonly following = -1,
   ) {
+    this.tokens = [...prompt]
     this.#generator = mersenne(
       samplingParams?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(samplingParams.seed),
     )
@@ -42,12 +56,14 @@ export class Request {
 
   /** Tokens that it may have in the cache. The last that is sampled is never computed on. */
   get cacheTokens(): number {
-    return this.prompt.length + Math.max(0, (this.samplingParams?.maxTokens ?? 0) - 1)
+    if (!this.samplingParams) return this.tokens.length
+    return this.tokens.length + Math.max(0, this.samplingParams.maxTokens - this.progress - 1)
   }
 
-  /** The number, in [0, 1), that decides the next draw. */
-  random(): number {
-    return uniformFloat64(this.#generator)
+  /** The number, in [0, 1), that decides how a token of the answer is drawn. */
+  random(index: number): number {
+    while (this.#draws.length <= index) this.#draws.push(uniformFloat64(this.#generator))
+    return this.#draws[index]!
   }
 }
 

@@ -1,22 +1,31 @@
 import test from 'ava'
 import fc from 'fast-check'
+import { SimulatedWorker, tokenAfter } from '../testing/simulated-worker.js'
 import { BlockPool } from './cache.js'
-import { Request } from './request.js'
+import { type EndReason, Request } from './request.js'
 import { LogitsError, NOT_A_NUMBER } from './sampler.js'
 import { type ScheduledStep, Scheduler } from './scheduler.js'
 
-const END = 99
+const END = 49
 
 /** A request that notes what becomes of it. */
-function requestOf(prompt: number, maxTokens: number) {
-  const seen = { tokens: [] as number[], ended: false, error: undefined as Error | undefined }
+function requestOf(prompt: number | readonly number[], maxTokens: number, isScored = false) {
+  const seen = {
+    tokens: [] as number[],
+    scores: [] as number[],
+    reason: undefined as EndReason | undefined,
+    error: undefined as Error | undefined,
+  }
   const sampling = { temperature: 0, topK: 0, topP: 1 }
   const samplingParams = { sampling, seed: 1, maxTokens, endTokens: [END], wantLogits: false }
-  const request = new Request(Array(prompt).fill(7), samplingParams, {
+  const tokens = typeof prompt === 'number' ? Array.from({ length: prompt }, () => nextToken++) : prompt
+  const request = new Request(tokens, isScored ? undefined : samplingParams, {
     token: (token) => seen.tokens.push(token),
-    scores: () => {},
-    end: () => {
-      seen.ended = true
+    scores: (positions, scores) => {
+      for (const [i, position] of positions.entries()) seen.scores[position - 1] = scores[i]!
+    },
+    end: (reason) => {
+      seen.reason = reason
     },
     fail: (error) => {
       seen.error = error
@@ -24,6 +33,8 @@ function requestOf(prompt: number, maxTokens: number) {
   })
   return { request, seen }
 }
+
+let nextToken = 1000
 
 /** Completes steps as workers would: the token after position p is p, unless `tokenOf` says otherwise. */
 function complete(
@@ -34,57 +45,99 @@ function complete(
   scheduler.complete(scheduled, { tokens: scheduled.outputs.map(({ position }) => tokenOf(position)) })
 }
 
-test('over any requests, stages and cache sizes each gets its tokens in order, in the order of arrival, within all limits', (t) => {
+interface Asked {
+  prompt: number[]
+  maxTokens: number
+  isScored: boolean
+}
+
+const VOCABULARY = 50
+
+/** What becomes of a request where nothing else runs. */
+function expected({ prompt, maxTokens, isScored }: Asked): { tokens: number[]; scores: number[] } {
+  if (isScored) return { tokens: [], scores: prompt.map((_, i) => tokenAfter(prompt.slice(0, i + 1), VOCABULARY)) }
+  const text = [...prompt]
+  for (let i = 0; i < maxTokens; i++) {
+    const token = tokenAfter(text, VOCABULARY)
+    if (token === END) break
+    text.push(token)
+  }
+  return { tokens: text.slice(prompt.length), scores: [] }
+}
+
+test('over any requests, plans, steps ahead and cache sizes each gets what it gets alone, with texts shared and blocks short', (t) => {
+  const prompts = fc.record({ family: fc.nat(2), common: fc.nat(80), own: fc.array(fc.nat(40), { maxLength: 20 }) })
   const requests = fc.array(
-    fc.record({ prompt: fc.integer({ min: 1, max: 90 }), maxTokens: fc.integer({ min: 1, max: 12 }) }),
-    {
-      minLength: 1,
-      maxLength: 12,
-    },
+    fc.record({
+      prompt: prompts.map(({ family, common, own }) => [
+        ...Array.from({ length: common }, (_, i) => (i * 7 + family) % 41),
+        family,
+        ...own,
+      ]),
+      maxTokens: fc.integer({ min: 1, max: 30 }),
+      isScored: fc.integer({ min: 0, max: 9 }).map((draw) => draw === 0),
+      arrival: fc.nat(30),
+      isCancelled: fc.integer({ min: 0, max: 9 }).map((draw) => draw === 0),
+    }),
+    { minLength: 1, maxLength: 12 },
   )
+  const cached = { shared: 0, again: 0 }
   fc.assert(
     fc.property(
       requests,
-      fc.integer({ min: 1, max: 4 }),
-      fc.integer({ min: 1, max: 5 }),
-      fc.constantFrom(8, 40),
-      fc.integer({ min: 7, max: 20 }),
-      (requests, stages, sequences, tokens, blocks) => {
-        const pool = new BlockPool(1, blocks, 16)
-        const scheduler = new Scheduler(pool, { stages, sequences, tokens })
-        const asked = requests.map(({ prompt, maxTokens }) => ({ ...requestOf(prompt, maxTokens), prompt, maxTokens }))
-        for (const { request } of asked) scheduler.add(request)
+      fc.record({
+        stages: fc.integer({ min: 1, max: 3 }),
+        ranks: fc.integer({ min: 1, max: 3 }),
+        rows: fc.integer({ min: 1, max: 5 }),
+        tokens: fc.constantFrom(8, 40, 200),
+        spare: fc.nat(12),
+      }),
+      (requests, { stages, ranks, rows, tokens, spare }) => {
+        const longest = Math.max(...requests.map(({ prompt, maxTokens }) => prompt.length + maxTokens))
+        const pool = new BlockPool(ranks, Math.ceil(longest / (ranks * 4)) + spare, 4)
+        const scheduler = new Scheduler(pool, { stages, sequences: rows, tokens })
+        const worker = new SimulatedWorker(pool, stages, VOCABULARY)
+        const asked = requests.map((wanted) => ({
+          ...wanted,
+          ...requestOf(wanted.prompt, wanted.maxTokens, wanted.isScored),
+        }))
         const underWay: ScheduledStep[] = []
-        const sampledBy: number[] = []
-        let taken = 0
+        let computed = 0
+        const begun = new Set<ScheduledStep['sequences'][number]>()
         for (let turn = 0; ; turn++) {
-          t.true(turn < 10_000)
+          t.true(turn < 20_000)
+          for (const { arrival, request } of asked) if (arrival === turn) scheduler.add(request)
+          for (const { arrival, request, isCancelled } of asked) {
+            if (isCancelled && arrival + 5 === turn) scheduler.cancel(request)
+          }
           for (let next = scheduler.next(); next; next = underWay.length < stages + 2 ? scheduler.next() : undefined) {
             underWay.push(next)
             const { step } = next
-            t.true(step.sequence.length > 0 && step.sequence.length <= Math.max(tokens, sequences))
-            t.true(new Set(next.sequences).size === next.sequences.length && next.sequences.length <= sequences)
-            // The first stage takes in the tokens of earlier steps once each, in order.
-            for (const count of step.feedbackCounts) t.is(count, sampledBy[taken++]!)
-            if (step.outputRows.length > 0) sampledBy.push(step.outputRows.length)
+            computed += step.sequence.length
+            for (const sequence of next.sequences) begun.add(sequence)
+            t.true(step.sequence.length > 0 && step.sequence.length <= Math.max(tokens, rows))
+            t.true(new Set(next.sequences).size === next.sequences.length && next.sequences.length <= rows)
           }
           const first = underWay.shift()
-          if (!first) break
-          complete(scheduler, first)
+          if (!first && turn > 40) break
+          if (first) scheduler.complete(first, worker.run(first))
         }
-        for (const { seen, prompt, maxTokens } of asked) {
-          t.true(seen.ended)
-          t.deepEqual(
-            seen.tokens,
-            Array.from({ length: maxTokens }, (_, i) => (prompt - 1 + i) % END),
-          )
+        for (const { seen, isCancelled, ...wanted } of asked) {
+          const { tokens, scores } = expected(wanted)
+          if (isCancelled && !seen.reason) continue
+          t.deepEqual({ tokens: seen.tokens, scores: seen.scores }, { tokens, scores })
+          t.is(seen.reason, !wanted.isScored && tokens.length < wanted.maxTokens ? 'stop' : 'length')
         }
-        t.is(pool.unreserved, blocks)
+        t.is(pool.free, pool.blocks)
         t.is(scheduler.work, 0)
+        const needed = asked.reduce((sum, { prompt, seen }) => sum + prompt.length + seen.tokens.length, 0)
+        if (computed < needed - asked.length) cached.shared++
+        if ([...begun].some((sequence) => sequence.turns > 1)) cached.again++
       },
     ),
-    { numRuns: 100 },
+    { numRuns: 300 },
   )
+  t.true(cached.shared > 10 && cached.again > 10, 'texts were shared, and computed again')
 })
 
 test('sequences that decode are divided among as many steps as there are stages', (t) => {
@@ -100,7 +153,7 @@ test('sequences that decode are divided among as many steps as there are stages'
   t.deepEqual(new Set([...steps[0]!.sequences, ...steps[1]!.sequences]).size, 8)
 })
 
-test('a request that does not fit the cache waits, those after it too, and none is lost', (t) => {
+test('a request whose prompt does not fit the cache waits, those after it too, and none is lost', (t) => {
   const scheduler = new Scheduler(new BlockPool(1, 4, 16), { stages: 1, sequences: 8, tokens: 256 })
   const [large, larger, small] = [requestOf(40, 9), requestOf(50, 9), requestOf(5, 2)]
   for (const { request } of [large, larger, small]) scheduler.add(request)
@@ -112,7 +165,46 @@ test('a request that does not fit the cache waits, those after it too, and none 
   t.is(second.sequences[0]!.request, larger.request)
   complete(scheduler, second)
   for (let step = scheduler.next(); step; step = scheduler.next()) complete(scheduler, step)
-  t.true(larger.seen.ended && small.seen.ended && !large.seen.ended)
+  t.true(larger.seen.reason !== undefined && small.seen.reason !== undefined && large.seen.reason === undefined)
+})
+
+test('what a text may grow to is not set aside: 8 short prompts with long answers run at once in a cache for two of them', (t) => {
+  const scheduler = new Scheduler(new BlockPool(1, 20, 16), { stages: 1, sequences: 8, tokens: 256 })
+  for (let i = 0; i < 8; i++) scheduler.add(requestOf(10, 150).request)
+  const { sequences } = scheduler.next()!
+  t.is(sequences.length, 8)
+})
+
+test('a prompt of 32 tokens that comes while one of 4,096 is computed is in the next step', (t) => {
+  const scheduler = new Scheduler(new BlockPool(1, 400, 16), { stages: 1, sequences: 8, tokens: 256 })
+  scheduler.add(requestOf(4096, 5).request)
+  complete(scheduler, scheduler.next()!)
+  const { request } = requestOf(32, 5)
+  scheduler.add(request)
+  const { sequences, step } = scheduler.next()!
+  t.is(sequences.find((sequence) => sequence.request === request)!.left, 0)
+  t.is(step.sequence.length, 256, 'the long prompt has the rest')
+})
+
+test('of prompts that begin alike and come together, what is alike is computed once', (t) => {
+  const pool = new BlockPool(2, 400, 16)
+  const scheduler = new Scheduler(pool, { stages: 1, sequences: 8, tokens: 256 })
+  const worker = new SimulatedWorker(pool, 1, VOCABULARY)
+  const common = Array.from({ length: 1000 }, (_, i) => i % 37)
+  const asked = Array.from({ length: 8 }, (_, i) => requestOf([...common, i], 1))
+  for (const { request } of asked) scheduler.add(request)
+  let computed = 0
+  for (let step = scheduler.next(); step; step = scheduler.next()) {
+    computed += step.step.sequence.length
+    scheduler.complete(step, worker.run(step))
+  }
+  // 1,000 tokens are 31 blocks of 32, and 8 tokens.
+  t.is(computed, 992 + 8 * 9)
+  t.deepEqual(
+    asked.map(({ request }) => request.cachedTokens),
+    [0, ...Array(7).fill(992)],
+  )
+  t.is(pool.free, 400)
 })
 
 test('a text that ends while steps ahead of it are under way gets nothing of what they give', (t) => {
@@ -122,18 +214,34 @@ test('a text that ends while steps ahead of it are under way gets nothing of wha
   const steps = Array.from({ length: 4 }, () => scheduler.next()!)
   for (const step of steps) complete(scheduler, step, (position) => (position === 10 ? END : 5))
   t.deepEqual(seen.tokens, [5])
-  t.true(seen.ended)
+  t.is(seen.reason, 'stop')
   t.is(scheduler.next(), undefined)
 })
 
-test('a failure reaches every request, those that wait too', (t) => {
-  const scheduler = new Scheduler(new BlockPool(1, 1, 16), { stages: 1, sequences: 1, tokens: 16 })
-  const asked = [requestOf(4, 4), requestOf(4, 4)]
-  for (const { request } of asked) scheduler.add(request)
-  scheduler.next()
-  const error = new Error('gone')
-  scheduler.fail(error)
-  t.true(asked.every(({ seen }) => seen.error === error))
+test('a request that is drained goes on elsewhere with what it has, drawn as if nothing had happened', (t) => {
+  const pools = [0, 1].map(() => new BlockPool(1, 40, 4))
+  const [first, second] = pools.map((pool) => new Scheduler(pool, { stages: 1, sequences: 2, tokens: 64 }))
+  const prompts = [[1, 2, 3], [4, 5, 6, 7, 8], [9]]
+  const asked = prompts.map((prompt) => requestOf(prompt, 12))
+  for (const { request } of asked) first!.add(request)
+  const worker = new SimulatedWorker(pools[0]!, 1, VOCABULARY)
+  for (let i = 0; i < 5; i++) {
+    const step = first!.next()!
+    first!.complete(step, worker.run(step))
+  }
+  first!.next()
+  const requests = first!.drain()
+  t.deepEqual(
+    requests,
+    asked.map(({ request }) => request),
+  )
+  t.true(requests[0]!.progress > 0)
+  for (const request of requests) second!.add(request)
+  const other = new SimulatedWorker(pools[1]!, 1, VOCABULARY)
+  for (let step = second!.next(); step; step = second!.next()) second!.complete(step, other.run(step))
+  asked.forEach(({ seen }, i) => {
+    t.deepEqual(seen.tokens, expected({ prompt: prompts[i]!, maxTokens: 12, isScored: false }).tokens)
+  })
 })
 
 test('a text whose logits are no numbers fails with the position, gives its room back, and leaves the others alone', (t) => {
@@ -149,9 +257,10 @@ test('a text whose logits are no numbers fails with the position, gives its room
   }
   t.deepEqual(damaged.seen.tokens, [4])
   t.true(damaged.seen.error instanceof LogitsError && damaged.seen.error.position === 5)
-  t.false(damaged.seen.ended)
-  t.deepEqual(sound.seen, { tokens: [8, 9, 10, 11], ended: true, error: undefined })
-  t.deepEqual(third.seen, { tokens: [19, 20], ended: true, error: undefined })
+  t.is(damaged.seen.reason, undefined)
+  t.deepEqual(sound.seen.tokens, [8, 9, 10, 11])
+  t.deepEqual(third.seen.tokens, [19, 20])
+  t.true(sound.seen.reason === 'length' && third.seen.reason === 'length')
   t.is(scheduler.work, 0)
-  t.true(pool.reserve(8), 'all blocks are free again')
+  t.is(pool.free, 8, 'all blocks are free again')
 })

@@ -1,7 +1,8 @@
 import type { BlockPool } from './cache.js'
+import { dividePrompts } from './prompt-pieces.js'
 import type { Request } from './request.js'
+import { RunningSequence } from './running-sequence.js'
 import { LogitsError, NO_DRAW, NOT_A_NUMBER, samplingRow } from './sampler.js'
-import { CachedSequence } from './sequence.js'
 import { layOut, type Segment, type Step, type StepOutput } from './step.js'
 
 /** The limits of the workers it makes steps for. */
@@ -33,36 +34,23 @@ export interface ScheduledStep {
   readonly sequences: readonly RunningSequence[]
 }
 
-/** A request under way. */
-interface RunningSequence {
-  readonly request: Request
-  readonly cached: CachedSequence
-  /** Tokens that steps were asked to sample, and those that have come. */
-  requested: number
-  received: number
-  /** The last step that it was in. */
-  lastStep: number
-  isDone: boolean
-}
-
 /** While sequences decode, prompts take no more of a step, so that nobody waits long for the next token. */
 const PROMPT_TOKENS_WHILE_DECODING = 128
-/** Where prompts are cut: pieces of a few tokens are computed in another way, which rounds otherwise. */
-const CUT = 16
-const SHORTEST = 8
-
 /**
- * Forms steps of the sequences under way: each decodes some sequences, and fills up with pieces of prompts. Requests begin in
- * the order they came, as soon as a place and the cache for all their tokens are free.
+ * Forms steps of the sequences under way: each decodes some sequences, and fills up with pieces of prompts. Requests begin in the
+ * order they came, as soon as a place and the cache for what is to be computed of them are free. If the cache runs out, those that
+ * came last give theirs up, and are computed again later: a request is what is known of its text.
  *
  * A step may be asked for before the steps before it are done: a sampled token is known to the workers, which run steps in
  * order, before it is known here. So the sequences that decode are dealt out to as many steps as there are stages, and each
  * stage works on another step.
  */
 export class Scheduler {
-  readonly #waiting: Request[] = []
+  /** Both in the order they came. */
+  readonly #waiting: RunningSequence[] = []
   #running: RunningSequence[] = []
   readonly #rows: number[]
+  #arrivals = 0
   #number = 0
   #completed = -1
   /** The rows of the tokens that steps sample, from the first step on whose tokens have not gone back to the first stage. */
@@ -77,43 +65,42 @@ export class Scheduler {
 
   /** Tokens that are still to be computed, at most. */
   get work(): number {
-    const waiting = this.#waiting.reduce((sum, { cacheTokens }) => sum + cacheTokens, 0)
+    const waiting = this.#waiting.reduce((sum, { request }) => sum + request.cacheTokens, 0)
     return this.#running.reduce((sum, { request, cached }) => sum + request.cacheTokens - cached.length, waiting)
   }
 
   add(request: Request): void {
-    this.#waiting.push(request)
+    this.#waiting.push(new RunningSequence(request, this.#arrivals++, this.pool))
   }
 
   /** Drops a request, wherever it is. */
   cancel(request: Request): void {
-    const index = this.#waiting.indexOf(request)
-    if (index >= 0) this.#waiting.splice(index, 1)
-    const running = this.#running.find((sequence) => sequence.request === request)
-    if (running) this.#finish(running)
+    const sequence = [...this.#waiting, ...this.#running].find((sequence) => sequence.request === request)
+    if (sequence) this.#finish(sequence)
   }
 
-  /** Drops all requests, and tells them why. */
-  fail(error: Error): void {
-    const requests = [...this.#running.map(({ request }) => request), ...this.#waiting]
+  /** Drops all requests; gives them in the order they came. */
+  drain(): Request[] {
+    const requests = [...this.#running, ...this.#waiting].map(({ request }) => request)
     this.#running = []
     this.#waiting.length = 0
-    for (const { listener } of requests) listener.fail(error)
+    return requests
   }
 
   /** The next step, or undefined if there is nothing to be done before a step is completed or a request added. */
   next(): ScheduledStep | undefined {
     this.#admit()
-    const decoding = this.#running.filter(isDecoding)
-    const prompts = this.#running.filter(isPrefilling)
-    if (prompts.length === 0 && decoding.length === 0) return undefined
-
-    const due = this.#due(decoding, prompts.length === 0)
-    const room = this.options.tokens - due.length
-    const pieces = this.#pieces(prompts, decoding.length > 0 ? Math.min(room, PROMPT_TOKENS_WHILE_DECODING) : room)
-    const sequences = [...due, ...pieces.map(({ sequence }) => sequence)]
+    const isIdle = !this.#running.some(({ isPrefilling }) => isPrefilling)
+    const decoding = this.#decoding(isIdle)
+    const room = this.options.tokens - decoding.length
+    const most = this.#running.some(({ isDecoding }) => isDecoding)
+      ? Math.min(room, PROMPT_TOKENS_WHILE_DECODING)
+      : room
+    const pieces = this.#pieces(most, new Set(decoding))
+    const sequences = [...decoding, ...pieces.map(({ sequence }) => sequence)]
     if (sequences.length === 0) return undefined
-    return this.#schedule(sequences, [...due.map(decode), ...pieces.map(({ segment }) => segment)], due)
+    const segments = [...decoding.map((sequence) => sequence.decode()), ...pieces.map(({ segment }) => segment)]
+    return this.#schedule(sequences, segments, decoding)
   }
 
   /** Steps are completed in the order they were made. */
@@ -147,78 +134,113 @@ export class Scheduler {
     for (const [sequence, { positions, scores }] of scored) this.#score(sequence, positions, scores)
   }
 
+  /** Lets requests begin while there is room for what is to be computed of them, and a block for each text that grows. */
   #admit(): void {
     for (let first = this.#waiting[0]; first; first = this.#waiting[0]) {
-      const blocks = this.pool.blocksFor(first.cacheTokens)
-      if (this.#rows.length === 0 || !this.pool.reserve(blocks)) return
+      // Tokens of steps under way, from before it gave up its blocks, are still to come.
+      if (this.#rows.length === 0 || first.lastStep > this.#completed) return
+      const promised = this.#running.reduce(
+        (blocks, { left, cached }) => blocks + (left > 0 ? cached.blocksFor(left) : 1),
+        0,
+      )
+      if (this.#running.length > 0 && first.need > this.pool.free - promised) return
       this.#waiting.shift()
-      const cached = new CachedSequence(this.pool, blocks, this.#rows.pop()!)
-      this.#running.push({
-        request: first,
-        cached,
-        requested: 0,
-        received: 0,
-        lastStep: -this.options.stages,
-        isDone: false,
-      })
+      first.begin(this.#rows.pop()!)
+      this.#running.push(first)
     }
   }
 
   /** The sequences whose turn it is to decode: those whose tokens the first stage has, or will have without waiting. */
-  #due(decoding: readonly RunningSequence[], isIdle: boolean): RunningSequence[] {
+  #decoding(isIdle: boolean): RunningSequence[] {
     const { stages } = this.options
+    const decoding = this.#running.filter(({ isDecoding }) => isDecoding)
     const share = Math.ceil(decoding.length / stages)
     const ready = decoding.filter(({ lastStep }) => lastStep <= this.#number - stages || lastStep <= this.#completed)
-    const candidates = ready.length > 0 || !isIdle ? ready : [...decoding]
-    return candidates.sort((a, b) => a.lastStep - b.lastStep).slice(0, share)
+    const candidates = ready.length > 0 || !isIdle ? ready : decoding
+    const due = candidates.sort((a, b) => a.lastStep - b.lastStep).slice(0, share)
+    // Those that came first take blocks first, from those that came last, which then are not under way any more.
+    due.sort((a, b) => a.arrival - b.arrival)
+    return due.filter((sequence) => sequence.isUnderWay && this.#makeRoom(sequence, 1, new Set()) > 0)
   }
 
-  #pieces(prompts: readonly RunningSequence[], room: number): { sequence: RunningSequence; segment: Segment }[] {
-    const pieces: { sequence: RunningSequence; segment: Segment }[] = []
-    for (const sequence of prompts) {
-      const { request, cached } = sequence
-      const size = this.#pieceOf(request.prompt.length - cached.length, room)
-      if (size === 0) break
-      room -= size
-      const end = cached.length + size
-      const isLast = end === request.prompt.length
-      const outputs = request.samplingParams ? (isLast ? 'last' : 'none') : 'all'
-      pieces.push({ sequence, segment: { cached, ids: request.prompt.slice(cached.length, end), outputs } })
+  /** Pieces of prompts that fit in a step beside those that decode in it. */
+  #pieces(room: number, inStep: Set<RunningSequence>): { sequence: RunningSequence; segment: Segment }[] {
+    /** Blocks that a text before computes, which one after it that begins alike waits for. */
+    const coming = new Set<string>()
+    const prompts = this.#running.filter((sequence) => {
+      if (!sequence.isPrefilling) return false
+      sequence.attach()
+      const { nextHash } = sequence
+      if (nextHash !== undefined && coming.has(nextHash)) return false
+      if (nextHash !== undefined) coming.add(nextHash)
+      return true
+    })
+    const isSmall = this.options.tokens < 32
+    const sizes = dividePrompts(
+      prompts.map(({ left }) => left),
+      room,
+      isSmall,
+    )
+    return prompts.flatMap((sequence, index) => {
+      if (sizes[index] === 0 || !sequence.isUnderWay) return []
+      const size = this.#makeRoom(sequence, sizes[index]!, inStep)
+      if (size === 0) return []
+      inStep.add(sequence)
+      return { sequence, segment: sequence.piece(size) }
+    })
+  }
+
+  /**
+   * Takes blocks for the next tokens of a sequence, if need be from those that came after it and are not in the step.
+   * @returns how many tokens they hold; 0 if it had to give up its own
+   */
+  #makeRoom(sequence: RunningSequence, tokens: number, inStep: ReadonlySet<RunningSequence>): number {
+    const { cached } = sequence
+    while (this.pool.free < cached.blocksFor(tokens)) {
+      const last = this.#running.at(-1)!
+      if (inStep.has(last) || (last === sequence && sequence.isPrefilling)) break
+      this.#preempt(last)
+      if (last === sequence) return 0
     }
-    return pieces
+    const size = Math.min(tokens, cached.roomIn(this.pool.free))
+    cached.reserve(size)
+    return size
   }
 
-  /** How many of the `left` tokens of a prompt fit where there is `room`. */
-  #pieceOf(left: number, room: number): number {
-    if (left <= room) return left
-    if (this.options.tokens < 2 * CUT) return room
-    const size = Math.floor(room / CUT) * CUT
-    return left - size < SHORTEST ? Math.max(0, size - CUT) : size
+  /** Steps under way that still compute for a sequence harm nobody who gets its blocks and its row next, since workers run steps in order. */
+  #preempt(sequence: RunningSequence): void {
+    this.#leave(sequence)
+    const index = this.#waiting.findIndex(({ arrival }) => arrival > sequence.arrival)
+    this.#waiting.splice(index < 0 ? this.#waiting.length : index, 0, sequence)
   }
 
   #schedule(
     sequences: readonly RunningSequence[],
     segments: readonly Segment[],
-    due: readonly RunningSequence[],
+    decoding: readonly RunningSequence[],
   ): ScheduledStep {
     const number = this.#number++
-    const feedback = this.#feedback(Math.max(this.#completed, ...due.map(({ lastStep }) => lastStep)))
+    const feedback = this.#feedback(Math.max(this.#completed, ...decoding.map(({ lastStep }) => lastStep)))
     const { layout, outputs } = layOut(segments, this.options.window)
     const step: Step = { ...layout, outputRows: [], settings: [], ...feedback }
     outputs.forEach(({ segment, position }, index) => {
       const sequence = sequences[segment]!
-      const { request, cached } = sequence
-      const { samplingParams, prompt } = request
-      step.outputRows.push(samplingParams ? cached.row : -1)
-      step.settings.push(...samplingRow(samplingParams?.sampling ?? NO_DRAW, samplingParams ? request.random() : 0))
+      const { samplingParams, tokens, following } = sequence.request
+      step.outputRows.push(samplingParams ? sequence.cached.row : -1)
       if (!samplingParams) {
+        step.settings.push(...samplingRow(NO_DRAW, 0))
         step.targets ??= outputs.map(() => -1)
-        step.targets[index] = prompt[position + 1] ?? request.following
+        step.targets[index] = tokens[position + 1] ?? following
+        return
       }
-      if (samplingParams?.wantLogits && sequence.requested === 0) step.logits = [...(step.logits ?? []), index]
-      if (samplingParams) sequence.requested++
+      step.settings.push(...samplingRow(samplingParams.sampling, sequence.request.random(sequence.requested)))
+      if (samplingParams.wantLogits && sequence.requested === 0) step.logits = [...(step.logits ?? []), index]
+      sequence.requested++
     })
-    for (const sequence of sequences) sequence.lastStep = number
+    for (const sequence of sequences) {
+      sequence.publish()
+      sequence.lastStep = number
+    }
     if (this.options.stages > 1 && outputs.length > 0) this.#awaitingFeedback.push({ number, rows: step.outputRows })
     return { number, step, outputs, sequences }
   }
@@ -231,47 +253,41 @@ export class Scheduler {
   }
 
   #receive(sequence: RunningSequence, token: number, logits: Float32Array | undefined): void {
-    const { listener, samplingParams } = sequence.request
+    const { request } = sequence
+    const { listener, samplingParams } = request
     if (samplingParams!.endTokens.includes(token)) {
       this.#finish(sequence)
-      listener.end()
+      listener.end('stop')
       return
     }
+    request.tokens.push(token)
+    request.progress++
+    sequence.publish()
     listener.token(token, logits)
-    if (++sequence.received < samplingParams!.maxTokens || sequence.isDone) return
+    if (request.progress < samplingParams!.maxTokens || sequence.isDone) return
     this.#finish(sequence)
-    listener.end()
+    listener.end('length')
   }
 
   #score(sequence: RunningSequence, positions: number[], scores: number[]): void {
-    const { listener, prompt } = sequence.request
-    listener.scores(positions, scores)
-    sequence.received += positions.length
-    if (sequence.received < prompt.length) return
+    const { request } = sequence
+    request.listener.scores(positions, scores)
+    request.progress += positions.length
+    if (request.progress < request.tokens.length) return
     this.#finish(sequence)
-    listener.end()
+    request.listener.end('length')
   }
 
-  /**
-   * Steps under way that still compute for it harm nobody who gets its blocks and its row next, since workers run steps in order.
-   */
   #finish(sequence: RunningSequence): void {
+    if (sequence.isDone) return
     sequence.isDone = true
+    if (sequence.isUnderWay) this.#leave(sequence)
+    else this.#waiting.splice(this.#waiting.indexOf(sequence), 1)
+  }
+
+  #leave(sequence: RunningSequence): void {
     this.#running.splice(this.#running.indexOf(sequence), 1)
     this.#rows.push(sequence.cached.row)
-    sequence.cached.release()
+    sequence.end()
   }
-}
-
-function isPrefilling({ request, cached }: RunningSequence): boolean {
-  return cached.length < request.prompt.length
-}
-
-function isDecoding(sequence: RunningSequence): boolean {
-  const { samplingParams } = sequence.request
-  return samplingParams !== undefined && !isPrefilling(sequence) && sequence.requested < samplingParams.maxTokens
-}
-
-function decode({ cached }: RunningSequence): Segment {
-  return { cached, ids: [-1 - cached.row], outputs: 'last' }
 }

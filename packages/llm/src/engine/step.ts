@@ -12,8 +12,6 @@ export interface RankStep {
   begin: number[]
   end: number[]
   windowBegin: number[]
-  /** The new entries of this rank's block tables: row, index, block; row, index, block; … */
-  blocks: number[]
   /** Indices among this rank's tokens whose logits are wanted. */
   outputs: number[]
 }
@@ -21,6 +19,8 @@ export interface RankStep {
 /** One step of all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
 export interface Step {
   ranks: RankStep[]
+  /** The new entries of the block tables, which are the same on all ranks: row, index, block; row, index, block; … */
+  blocks: number[]
   /** For each query, the row of the block tables to look in. */
   sequence: number[]
   /** How many of the queries, and of the outputs, each rank gives. */
@@ -43,8 +43,8 @@ export interface Step {
 export interface Segment {
   cached: CachedSequence
   ids: readonly number[]
-  /** After which of them logits are wanted. */
-  outputs: 'none' | 'last' | 'all'
+  /** After which of them logits are wanted; a number says from which position in the text on. */
+  outputs: 'none' | 'last' | 'all' | number
 }
 
 /** A token whose logits a step computes: of which segment, and at which position in its text. */
@@ -54,7 +54,7 @@ export interface StepOutput {
 }
 
 /** The parts of a step that follow from its segments, whose tokens are appended to their sequences. */
-export type Layout = Pick<Step, 'ranks' | 'sequence' | 'counts' | 'outputCounts'>
+export type Layout = Pick<Step, 'ranks' | 'blocks' | 'sequence' | 'counts' | 'outputCounts'>
 
 /**
  * Lays out the tokens of several sequences in one step.
@@ -77,6 +77,7 @@ export function layOut(
   )
   const layout = {
     ranks,
+    blocks: segments.flatMap(({ cached }) => cached.announce()),
     sequence: dealt[0]!.flatMap((_, rank) =>
       segments.flatMap(({ cached }, index) => dealt[index]![rank]!.ids.map(() => cached.row)),
     ),
@@ -123,9 +124,6 @@ function rankStep(segments: readonly Segment[], dealt: readonly Dealt[], rank: n
     begin,
     end,
     windowBegin,
-    blocks: own.flatMap(({ blocks, firstBlock }, index) =>
-      blocks.flatMap((block, i) => [segments[index]!.cached.row, firstBlock + i, block]),
-    ),
     outputs: own.flatMap((share, index) =>
       share.positions.flatMap((position) => {
         const at = token++
@@ -136,5 +134,6 @@ function rankStep(segments: readonly Segment[], dealt: readonly Dealt[], rank: n
 }
 
 function isWanted({ cached, outputs }: Segment, position: number): boolean {
+  if (typeof outputs === 'number') return position >= outputs
   return outputs === 'all' || (outputs === 'last' && position === cached.length - 1)
 }

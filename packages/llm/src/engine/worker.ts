@@ -177,8 +177,8 @@ export class ModelWorker {
 
   #fill(program: Program, step: Step, firstOutput: number): void {
     const { inputs } = program
-    const { blocks, ...own } = step.ranks[this.#groups.sequence.rank]!
-    const { sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows } = step
+    const own = step.ranks[this.#groups.sequence.rank]!
+    const { blocks, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows } = step
     const settings = step.settings.slice(4 * firstOutput, 4 * (firstOutput + own.outputs.length))
     const values = { ...own, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows, settings }
     // A stage has the inputs that it needs.

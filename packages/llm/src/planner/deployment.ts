@@ -96,10 +96,9 @@ export function sizesOf(plan: ParallelPlan, asked: DeploymentSizes): Omit<Deploy
   }
 }
 
-/** Blocks that so many tokens may need on each of `ranks`, which hold as many tokens each, give or take one. */
+/** Blocks that so many tokens of a text need on each of `ranks`, among which they are dealt out one by one. */
 export function blocksFor(tokens: number, ranks: number, blockTokens: number): number {
-  const onRank = ranks === 1 ? tokens : Math.ceil(tokens / ranks) + 1
-  return Math.ceil(onRank / blockTokens)
+  return Math.ceil(tokens / (ranks * blockTokens))
 }
 
 /** Tokens that a replica's cache holds by default: all contexts, or those that a share of the nodes' memory has room for. */

@@ -1,0 +1,122 @@
+import { BlockHashes, type BlockPool } from './cache.js'
+import type { Request } from './request.js'
+import { CachedSequence } from './sequence.js'
+import type { Segment } from './step.js'
+
+/** A request that waits for its turn, or is under way in a row of the workers' tables. */
+export class RunningSequence {
+  readonly #hashes: BlockHashes
+  #cached: CachedSequence | undefined
+  /** Tokens to be computed before it decodes. */
+  #prefill = 0
+  /** How often it has begun. */
+  turns = 0
+  /** Tokens that steps were asked to sample. */
+  requested: number
+  /** The last step that it was in. */
+  lastStep = Number.NEGATIVE_INFINITY
+  isDone = false
+
+  /** @param arrival Its place among all requests. */
+  constructor(
+    readonly request: Request,
+    readonly arrival: number,
+    private readonly pool: BlockPool,
+  ) {
+    this.#hashes = new BlockHashes(pool.tokens)
+    this.requested = request.progress
+  }
+
+  /** Its part of the cache; only where it is under way. */
+  get cached(): CachedSequence {
+    return this.#cached!
+  }
+
+  /** Whether it has a row and blocks. */
+  get isUnderWay(): boolean {
+    return this.#cached !== undefined
+  }
+
+  /** Tokens whose keys and values are to be computed before it decodes. */
+  get left(): number {
+    return this.#prefill - this.cached.length
+  }
+
+  get isPrefilling(): boolean {
+    return this.isUnderWay && this.left > 0
+  }
+
+  get isDecoding(): boolean {
+    const { samplingParams } = this.request
+    return (
+      samplingParams !== undefined && this.isUnderWay && this.left <= 0 && this.requested < samplingParams.maxTokens
+    )
+  }
+
+  begin(row: number): void {
+    this.#cached = new CachedSequence(this.pool, row)
+    this.#prefill = this.request.tokens.length
+    this.turns++
+  }
+
+  /** Gives up its blocks, to be computed again. */
+  end(): void {
+    this.publish()
+    this.cached.release()
+    this.#cached = undefined
+  }
+
+  /** Has the blocks be found whose tokens are known. */
+  publish(): void {
+    this.#cached?.publish(this.#hashes.of(this.request.tokens))
+  }
+
+  /** Blocks that it needs, beside those that others use, to compute all its tokens and one more. */
+  get need(): number {
+    const hashes = this.#hashes.of(this.request.tokens)
+    let shared = 0
+    for (; shared < this.#attachable; shared++) {
+      const block = this.pool.find(hashes[shared]!)
+      if (block === undefined || !this.pool.isUsed(block)) break
+    }
+    return Math.ceil((this.request.tokens.length + 1) / this.pool.tokens) - shared
+  }
+
+  /** Takes over the blocks in which others have computed what comes next. */
+  attach(): void {
+    const { tokens } = this.pool
+    const hashes = this.#hashes.of(this.request.tokens)
+    while (this.cached.length % tokens === 0 && this.cached.length < this.#attachable * tokens) {
+      const block = this.pool.find(hashes[this.cached.length / tokens]!)
+      if (block === undefined) break
+      this.cached.attach(block)
+      if (this.turns === 1) this.request.cachedTokens += tokens
+    }
+  }
+
+  /** The hash of the block that it computes next, if another may compute it as well. */
+  get nextHash(): string | undefined {
+    const block = Math.floor(this.cached.length / this.pool.tokens)
+    return block < this.#attachable ? this.#hashes.of(this.request.tokens)[block] : undefined
+  }
+
+  /** Its next tokens in a step. */
+  piece(size: number): Segment {
+    const { request, cached } = this
+    const end = cached.length + size
+    const ids = request.tokens.slice(cached.length, end)
+    if (!request.samplingParams) return { cached, ids, outputs: request.progress }
+    return { cached, ids, outputs: end === this.#prefill ? 'last' : 'none' }
+  }
+
+  /** The token that was last sampled, in a step. */
+  decode(): Segment {
+    return { cached: this.cached, ids: [-1 - this.cached.row], outputs: 'last' }
+  }
+
+  /** Whole blocks that need not be computed: something comes out of the last token, and of each that is scored. */
+  get #attachable(): number {
+    const { request, pool } = this
+    return Math.floor((request.samplingParams ? request.tokens.length - 1 : request.progress) / pool.tokens)
+  }
+}
