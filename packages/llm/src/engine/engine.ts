@@ -4,16 +4,21 @@ import type { CacheType, Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { deploymentFor } from '../planner/deploy.js'
-import type { Deployment } from '../planner/deployment.js'
+import { countReplicas, type Deployment } from '../planner/deployment.js'
 import type { Dimension } from '../planner/placement.js'
 import type { LoadFormat } from '../weights/quantize.js'
+import { BlockPool } from './cache.js'
+import { stepTokens } from './capacity.js'
+import { Dispatcher } from './dispatcher.js'
 import { type EngineWorker, launch } from './launch.js'
 import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
-import type { Replica } from './replica.js'
+import { Replica } from './replica.js'
 import { Request } from './request.js'
 import type { Sampling } from './sampler.js'
+import { Scheduler } from './scheduler.js'
 import { type EngineStatistics, statisticsOf } from './statistics.js'
 import { type GeneratedToken, type TokenSource, TokenStream } from './token-stream.js'
+import { WorkerGroup } from './worker-group.js'
 
 /** The model that an engine runs, and how it is split and stored. */
 export interface EngineOptions {
@@ -106,9 +111,13 @@ export class Engine {
     readonly config: ModelConfig,
     /** How it was built: what was predicted where the planner chose it. */
     readonly deployment: Deployment,
-    readonly workers: readonly EngineWorker[],
-    private readonly replicas: readonly Replica[],
+    private readonly dispatcher: Dispatcher,
   ) {}
+
+  /** The workers, of which those of a replica are others after one of them has died. */
+  get workers(): readonly EngineWorker[] {
+    return this.dispatcher.replicas.flatMap(({ workers }) => workers)
+  }
 
   /** How the model is split. */
   get plan(): ParallelPlan {
@@ -130,22 +139,33 @@ export class Engine {
     const config = readConfig(model)
     const { weights, communication = 'float32', prefixCaching = true } = options
     const deployment = options.deployment ?? (await deploymentFor(cluster, { ...options, model }))
-    const { workers, replicas } = await launch(cluster, deployment, {
-      model,
-      ...(weights ? { loadFormat: weights } : {}),
-      communication,
-      window: config.slidingWindow,
-      prefixCaching,
-    })
-    return new Engine(config, deployment, workers, replicas)
+    const loaded = { model, ...(weights ? { loadFormat: weights } : {}), communication }
+    const { plan, cache, sequences, stepsAhead } = deployment
+    const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window: config.slidingWindow }
+    const dispatcher = await Dispatcher.start(countReplicas(deployment), (replica, listener) =>
+      Replica.start(
+        {
+          start: async () => WorkerGroup.bind(await launch(cluster, deployment, loaded, replica), plan, stepsAhead),
+          isOpen: () =>
+            cluster.nodes().then(
+              () => true,
+              () => false,
+            ),
+        },
+        () => new Scheduler(new BlockPool(plan.sequence, cache.blocks, cache.blockTokens, prefixCaching), limits),
+        stepsAhead,
+        listener,
+      ),
+    )
+    return new Engine(config, deployment, dispatcher)
   }
 
   /**
    * Continues `prompt`, token by token. Nothing is computed before the first token is asked for; a loop that ends early ends
    * the request.
    * @throws InvalidInputError, when the first token is asked for, if the prompt is empty, too long, or has tokens outside the
-   * vocabulary, or if an option cannot be; LogitsError if the model computes what are no numbers; ActorDiedError if a worker
-   * dies. After a death the replica is stopped, and others take further requests.
+   * vocabulary, or if an option cannot be; LogitsError if the model computes what are no numbers; ActorDiedError if workers die again
+   * and again. A worker that dies is replaced, and texts go on from what was known of them.
    */
   generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
     return new TokenStream((stream) => {
@@ -192,23 +212,21 @@ export class Engine {
   async statistics(): Promise<EngineStatistics> {
     return statisticsOf(
       await Promise.all(
-        this.replicas.map(async (replica) => ({ stages: await replica.stageTimes(), elapsed: replica.elapsed })),
+        this.dispatcher.replicas.map(async (replica) => ({
+          stages: await replica.stageTimes(this.plan.pipeline),
+          elapsed: replica.elapsed,
+        })),
       ),
     )
   }
 
   /** Ends the workers. */
   async stop(): Promise<void> {
-    const reason = new Error('the engine was stopped')
-    await Promise.all(this.replicas.map((replica) => replica.stop(reason)))
+    await this.dispatcher.stop(new Error('the engine was stopped'))
   }
 
-  /** Gives a request to the replica that has the least to do. */
   #begin(request: Request): TokenSource {
-    const living = this.replicas.filter(({ failure }) => !failure)
-    const [first, ...others] = living.length > 0 ? living : this.replicas
-    const chosen = others.reduce((least, replica) => (replica.work < least.work ? replica : least), first!)
-    chosen.add(request)
-    return { cancel: () => chosen.cancel(request) }
+    this.dispatcher.add(request)
+    return { cancel: () => this.dispatcher.cancel(request) }
   }
 }

@@ -1,20 +1,10 @@
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
 import type { Precision } from '@troupe/tensor'
 import type { ParallelPlan } from '../parallel/plan.js'
-import {
-  countReplicas,
-  type Deployment,
-  layersOf,
-  meshDimensions,
-  type WorkerPlacement,
-  workersOf,
-} from '../planner/deployment.js'
+import { type Deployment, layersOf, planDimensions, type WorkerPlacement, workersOf } from '../planner/deployment.js'
 import { rangesOf } from '../planner/stage-layers.js'
 import type { LoadFormat } from '../weights/quantize.js'
-import { BlockPool } from './cache.js'
-import { stepLimits, stepTokens } from './capacity.js'
-import { Replica } from './replica.js'
-import { Scheduler } from './scheduler.js'
+import { stepLimits } from './capacity.js'
 import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
 
 /** A running worker, as reported by the engine. */
@@ -32,31 +22,33 @@ export interface LoadedModel {
   model: string
   loadFormat?: LoadFormat
   communication: Precision
-  /** Tokens that a token attends to, itself included, in layers whose attention slides. */
-  window: number | undefined
-  /** Whether texts that begin alike share what is computed of them. */
-  prefixCaching: boolean
+}
+
+/** The workers of a replica, which have loaded their parts of the model. */
+export interface LaunchedWorkers {
+  mesh: Mesh<ModelWorker>
+  workers: EngineWorker[]
 }
 
 /**
- * Starts the workers of a deployment, each on its node, and loads each one's part of the model.
+ * Starts the workers of a replica of a deployment, each on its node, and loads each one's part of the model.
  * @throws InvalidInputError if the deployment is not of the cluster; what a worker throws that cannot load its part.
  */
 export async function launch(
   cluster: Cluster,
   deployment: Deployment,
   loaded: LoadedModel,
-): Promise<{ workers: EngineWorker[]; replicas: Replica[] }> {
-  const placements = workersOf(deployment)
+  replica: number,
+): Promise<LaunchedWorkers> {
+  const placements = workersOf(deployment).filter((placement) => placement.replica === replica)
   const nodes = await cluster.nodes()
   const mesh = await RemoteModelWorker.options({
     nodeIds: placements.map(({ node }) => nodeOf(nodes, node).id),
-  }).spawnMesh(meshDimensions(deployment), ({ rank }): [WorkerSpec] => [
+  }).spawnMesh(planDimensions(deployment), ({ rank }): [WorkerSpec] => [
     workerSpec(deployment, placements[rank]!, loaded),
   ])
   try {
-    const workers = await connectWorkers(mesh, deployment.plan, placements)
-    return { workers, replicas: await startReplicas(mesh, deployment, loaded) }
+    return { mesh, workers: await connectWorkers(mesh, deployment.plan, placements) }
   } catch (error) {
     await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
     throw error
@@ -102,23 +94,6 @@ async function connectWorkers(
       const { replica, coordinates, cores } = placements[index]!
       const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
       return { ...info, replica, coordinates, ...describeActor(handle) }
-    }),
-  )
-}
-
-function startReplicas(
-  mesh: Mesh<ModelWorker>,
-  deployment: Deployment,
-  { window, prefixCaching }: LoadedModel,
-): Promise<Replica[]> {
-  const { plan, cache, sequences, stepsAhead } = deployment
-  const count = countReplicas(deployment)
-  return Promise.all(
-    Array.from({ length: count }, (_, replica) => {
-      const pool = new BlockPool(plan.sequence, cache.blocks, cache.blockTokens, prefixCaching)
-      const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window }
-      const own = count > 1 ? mesh.slice({ replica }) : mesh
-      return Replica.start(own, plan, new Scheduler(pool, limits), stepsAhead)
     }),
   )
 }

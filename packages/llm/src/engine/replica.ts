@@ -1,66 +1,91 @@
-import { ActorDiedError, type Graph, graph, killActor, type Mesh, type ObjectRef } from '@troupe/core'
-import type { ParallelPlan } from '../parallel/plan.js'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { EngineWorker } from './launch.js'
 import type { Request } from './request.js'
 import type { ScheduledStep, Scheduler, StepResult } from './scheduler.js'
 import type { StageTimes } from './statistics.js'
-import type { Step } from './step.js'
-import type { ModelWorker } from './worker.js'
+import type { WorkerGroup } from './worker-group.js'
 
-type StepGraph = Graph<[Step], (StepResult | undefined)[]>
+/** Milliseconds to wait before each attempt to start workers again in place of some that died. */
+const RESTART_DELAYS = [0, 500, 2000, 8000]
+
+/** The listener that is told what becomes of a replica. */
+export interface ReplicaListener {
+  /** Its workers have died, and these requests are to be taken up by whoever can. */
+  lost(requests: readonly Request[], cause: Error): void
+  /** It has workers again, or none can be started. */
+  settled(): void
+}
+
+/** Where a replica gets its workers from. */
+export interface WorkerSource {
+  start(): Promise<WorkerGroup>
+  /** Whether there is a cluster to start any on. */
+  isOpen(): Promise<boolean>
+}
+
+type State = 'ready' | 'recovering' | 'failed' | 'stopped'
 
 /**
- * The workers that hold one copy of a model, and the requests that they work on. Steps go to all workers over a graph, some
- * ahead of the one that is computed, so that no worker waits for this process.
+ * One copy of a model, and the requests that it works on. Steps go to all its workers over a graph, some ahead of the one that is
+ * computed, so that no worker waits for this process. If a worker dies, all are started anew.
  */
 export class Replica {
+  #state: State = 'ready'
   #failure: Error | undefined
+  #scheduler: Scheduler
   #underWay = 0
   /** Milliseconds in which steps were under way, up to when the last were done; and since when some are. */
   #elapsed = 0
   #began = 0
+  #recovery: Promise<void> | undefined
+  readonly #stopping = new AbortController()
 
   private constructor(
-    private readonly mesh: Mesh<ModelWorker>,
-    private readonly plan: ParallelPlan,
-    private readonly scheduler: Scheduler,
-    private readonly steps: StepGraph,
+    private group: WorkerGroup,
+    private readonly source: WorkerSource,
+    private readonly makeScheduler: () => Scheduler,
     private readonly stepsAhead: number,
-  ) {}
-
-  /** @param mesh its workers, which have loaded the model */
-  static async start(
-    mesh: Mesh<ModelWorker>,
-    plan: ParallelPlan,
-    scheduler: Scheduler,
-    stepsAhead: number,
-  ): Promise<Replica> {
-    const steps = await graph(
-      (step: ObjectRef<Step>) => {
-        const results = mesh.members.map(({ handle }) => handle.step(step))
-        return results.filter((_, index) => answers(mesh.members[index]!.coordinates as unknown as ParallelPlan, plan))
-      },
-      { maxInFlight: stepsAhead },
-    )
-    return new Replica(mesh, plan, scheduler, steps as unknown as StepGraph, stepsAhead)
+    private readonly listener: ReplicaListener,
+  ) {
+    this.#scheduler = makeScheduler()
   }
 
+  static async start(
+    source: WorkerSource,
+    makeScheduler: () => Scheduler,
+    stepsAhead: number,
+    listener: ReplicaListener,
+  ): Promise<Replica> {
+    return new Replica(await source.start(), source, makeScheduler, stepsAhead, listener)
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  /** Why it has no workers, where it has none. */
   get failure(): Error | undefined {
     return this.#failure
   }
 
-  /** Tokens that it has still to compute, at most. */
-  get work(): number {
-    return this.scheduler.work
+  get workers(): readonly EngineWorker[] {
+    return this.group.workers
+  }
+
+  /** Tokens to be computed until it is done with all requests and this one, at most. */
+  workWith(request: Request): number {
+    return this.#scheduler.work + request.cacheTokens - this.#scheduler.cachedTokens(request)
   }
 
   add(request: Request): void {
-    if (this.#failure) throw this.#failure
-    this.scheduler.add(request)
+    this.#scheduler.add(request)
     this.#advance()
   }
 
+  /** Drops a request, if it is here. */
   cancel(request: Request): void {
-    this.scheduler.cancel(request)
+    if (this.#state !== 'ready') return
+    this.#scheduler.cancel(request)
     this.#advance()
   }
 
@@ -69,72 +94,77 @@ export class Replica {
     return this.#elapsed + (this.#underWay > 0 ? performance.now() - this.#began : 0)
   }
 
-  /** The times of each stage's workers, on average. */
-  async stageTimes(): Promise<StageTimes[]> {
-    const times = await Promise.all(this.mesh.members.map(({ handle }) => handle.statistics()))
-    return Array.from({ length: this.plan.pipeline }, (_, stage) => {
-      const own = times.filter((_, index) => this.mesh.members[index]!.coordinates.pipeline === stage)
-      const mean = (pick: (time: (typeof times)[number]) => number) =>
-        own.reduce((sum, time) => sum + pick(time), 0) / own.length
-      return { busy: mean(({ busy }) => busy), transfer: mean(({ transfer }) => transfer) }
-    })
+  /** The times of each stage's workers, on average, since they were started. */
+  async stageTimes(stages: number): Promise<StageTimes[]> {
+    if (this.#state === 'ready') return this.group.stageTimes(stages)
+    return Array.from({ length: stages }, () => ({ busy: 0, transfer: 0 }))
   }
 
+  /** Ends the workers; its requests fail with the reason. */
   async stop(reason: Error): Promise<void> {
-    if (this.#failure) return
+    const wasReady = this.#state === 'ready'
+    this.#state = 'stopped'
     this.#failure = reason
-    for (const { listener } of this.scheduler.drain()) listener.fail(reason)
-    await this.steps.close()
-    await this.mesh.stop()
+    for (const { listener } of this.#scheduler.drain()) listener.fail(reason)
+    this.#stopping.abort()
+    if (wasReady) await this.group.stop()
+    await this.#recovery
   }
 
   #advance(): void {
-    while (!this.#failure && this.#underWay < this.stepsAhead) {
-      const next = this.scheduler.next()
+    while (this.#state === 'ready' && this.#underWay < this.stepsAhead) {
+      const next = this.#scheduler.next()
       if (!next) return
       if (this.#underWay++ === 0) this.#began = performance.now()
-      void this.#run(next)
+      void this.#run(next, this.group)
     }
   }
 
-  async #run(scheduled: ScheduledStep): Promise<void> {
-    let results: (StepResult | undefined)[]
+  async #run(scheduled: ScheduledStep, group: WorkerGroup): Promise<void> {
+    let result: StepResult
     try {
-      results = await this.steps.execute(scheduled.step)
+      result = await group.run(scheduled.step)
     } catch (error) {
-      await this.#fail(error as Error)
+      if (this.group === group && this.#state === 'ready') this.#recovery = this.#recover(error as Error)
       return
     }
+    if (this.group !== group || this.#state !== 'ready') return
     if (--this.#underWay === 0) this.#elapsed += performance.now() - this.#began
-    this.scheduler.complete(scheduled, joined(results))
+    this.#scheduler.complete(scheduled, result)
     this.#advance()
   }
 
-  /** A dead worker makes the others' collectives fail; its own death is the cause that callers should see. */
-  async #fail(error: Error): Promise<void> {
-    if (this.#failure) return
-    this.#failure = error
-    const handles = this.mesh.members.map(({ handle }) => handle)
-    const lives = await Promise.allSettled(handles.map((handle) => handle.statistics()))
-    const deaths = lives.flatMap((life) => (life.status === 'rejected' ? [life.reason as Error] : []))
-    this.#failure = deaths.find((death) => death instanceof ActorDiedError) ?? error
-    await Promise.allSettled(handles.map((handle) => killActor(handle)))
-    await this.steps.close()
-    for (const { listener } of this.scheduler.drain()) listener.fail(this.#failure)
+  async #recover(error: Error): Promise<void> {
+    this.#state = 'recovering'
+    this.#elapsed = this.elapsed
+    this.#underWay = 0
+    const lost = this.#scheduler.drain()
+    this.#failure = await this.group.causeOf(error)
+    await this.group.kill()
+    this.listener.lost(lost, this.#failure)
+    for (const wait of RESTART_DELAYS) {
+      await delay(wait, undefined, { signal: this.#stopping.signal }).catch(() => {})
+      if (this.isStopped) return
+      try {
+        const group = await this.source.start()
+        // The state may have changed while they were started.
+        if (this.isStopped) return await group.stop()
+        this.group = group
+        this.#scheduler = this.makeScheduler()
+        this.#state = 'ready'
+        this.#failure = undefined
+        return this.listener.settled()
+      } catch (failure) {
+        this.#failure = failure as Error
+        if (!(await this.source.isOpen())) break
+      }
+    }
+    if (this.isStopped) return
+    this.#state = 'failed'
+    this.listener.settled()
   }
-}
 
-/** Whether a worker says what was found in a step. */
-function answers({ pipeline, tensor }: ParallelPlan, plan: ParallelPlan): boolean {
-  return pipeline === plan.pipeline - 1 && tensor === 0
-}
-
-/** The results of all sequence ranks as one. */
-function joined(results: readonly (StepResult | undefined)[]): StepResult {
-  const scores = results.flatMap((result) => result?.scores ?? [])
-  return {
-    tokens: results[0]?.tokens ?? [],
-    logits: new Map(results.flatMap((result) => [...(result?.logits ?? [])])),
-    ...(scores.length > 0 ? { scores } : {}),
+  private get isStopped(): boolean {
+    return this.#state === 'stopped'
   }
 }

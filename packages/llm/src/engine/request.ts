@@ -38,6 +38,8 @@ export class Request {
   readonly tokens: number[]
   /** How many tokens were sampled, or scored. */
   progress = 0
+  /** Deaths of workers since it last got on, and how far that was. */
+  #deaths = { count: 0, progress: 0 }
   /** Tokens of the prompt that were in the cache already when it began. */
   cachedTokens = 0
 
@@ -58,6 +60,13 @@ export class Request {
   get cacheTokens(): number {
     if (!this.samplingParams) return this.tokens.length
     return this.tokens.length + Math.max(0, this.samplingParams.maxTokens - this.progress - 1)
+  }
+
+  /** The workers that computed it have died; gives how often they did without it getting on. */
+  survive(): number {
+    const { count, progress } = this.#deaths
+    this.#deaths = { count: this.progress > progress ? 1 : count + 1, progress: this.progress }
+    return this.#deaths.count
   }
 
   /** The number, in [0, 1), that decides how a token of the answer is drawn. */

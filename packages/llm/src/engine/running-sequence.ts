@@ -82,6 +82,14 @@ export class RunningSequence {
     return Math.ceil((this.request.tokens.length + 1) / this.pool.tokens) - shared
   }
 
+  /** Tokens that others have computed. */
+  get found(): number {
+    const hashes = this.#hashes.of(this.request.tokens)
+    let blocks = 0
+    while (blocks < this.#attachable && this.pool.find(hashes[blocks]!) !== undefined) blocks++
+    return blocks * this.pool.tokens
+  }
+
   /** Takes over the blocks in which others have computed what comes next. */
   attach(): void {
     const { tokens } = this.pool

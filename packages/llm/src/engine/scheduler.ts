@@ -69,6 +69,11 @@ export class Scheduler {
     return this.#running.reduce((sum, { request, cached }) => sum + request.cacheTokens - cached.length, waiting)
   }
 
+  /** Tokens of a request that would be found in the cache if it began now. */
+  cachedTokens(request: Request): number {
+    return new RunningSequence(request, this.#arrivals, this.pool).found
+  }
+
   add(request: Request): void {
     this.#waiting.push(new RunningSequence(request, this.#arrivals++, this.pool))
   }

@@ -141,15 +141,13 @@ export function layersOf({ replicas }: Pick<Deployment, 'replicas'>, replica: nu
   throw new InvalidInputError(`the deployment has ${replica - left} replicas; found number ${replica}`)
 }
 
-/** The dimensions of a deployment's mesh and their sizes, from that whose ranks are furthest apart on. */
-export function meshDimensions({ plan, mapping, replicas }: Deployment): Record<string, number> {
-  const sizes = Object.fromEntries(mapping.toReversed().map((dimension) => [dimension, plan[dimension]]))
-  const count = countReplicas({ replicas })
-  return count > 1 ? { replica: count, ...sizes } : sizes
+/** The dimensions of a replica's mesh and their sizes, from that whose ranks are furthest apart on. */
+export function planDimensions({ plan, mapping }: Pick<Deployment, 'plan' | 'mapping'>): Record<string, number> {
+  return Object.fromEntries(mapping.toReversed().map((dimension) => [dimension, plan[dimension]]))
 }
 
 /**
- * The workers of a deployment, in the order of its mesh.
+ * The workers of a deployment, replica by replica in the order of their meshes.
  * @throws InvalidInputError if they are not as many as its plan and its replicas have.
  */
 export function workersOf(deployment: Deployment): WorkerPlacement[] {
