@@ -139,6 +139,29 @@ IndexCheck spansOf(const Node& node, size_t ranks, size_t rank) {
           }};
 }
 
+/// What the adjustments of a sample refer to: counts, biases, masks; and the tokens of the biases.
+IndexCheck adjustments(const Node& node) {
+  const Value &all = *node.inputs[2], &biases = *node.inputs[3], &counts = *node.inputs[4], &masks = *node.inputs[5];
+  const auto vocabulary = static_cast<int64_t>(node.inputs[0]->columns);
+  return {{2, 3}, "sampleAdjusted:" + keyOf(*node.inputs[0]) + keyOf(counts) + keyOf(masks), [=](const Symbols& symbols) {
+            const auto rows = [&](const Value& value) { return static_cast<int64_t>(rowsOf(value, symbols)); };
+            for (int64_t i = 0; i < rows(all); i++) {
+              const int32_t* row = all.ints() + i * kAdjustmentColumns;
+              const int32_t count = row[4], begin = row[5], end = row[6], mask = row[7];
+              const auto at = static_cast<size_t>(i);
+              if (count >= rows(counts)) refuse("sample", "the row of counts", at, between(0, rows(counts) - 1), count);
+              if (mask >= rows(masks)) refuse("sample", "the row of masks", at, between(0, rows(masks) - 1), mask);
+              if (begin < 0 || begin > end) refuse("sample", "the begin of biases", at, between(0, end), begin);
+              if (end > rows(biases)) refuse("sample", "the end of biases", at, between(0, rows(biases)), end);
+            }
+            for (int64_t i = 0; i < rows(biases); i++) {
+              const int32_t token = biases.ints()[2 * i];
+              if (token < 0 || token >= vocabulary)
+                refuse("sample", "the token of a bias", static_cast<size_t>(i), between(0, vocabulary - 1), token);
+            }
+          }};
+}
+
 }  // namespace
 
 std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank) {
@@ -162,6 +185,17 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
                    refuse("resolve", "indices", i, "an index of at least " + std::to_string(least), indices.ints()[i]);
                }
              }}};
+  }
+  if (name == "sampleAdjusted") return {adjustments(node)};
+  if (name == "logProbs") {
+    const auto vocabulary = static_cast<int64_t>(node.inputs[0]->columns);
+    return {within(node, 1, "tokens", INT32_MIN, std::to_string(vocabulary), [vocabulary](const Symbols&) { return vocabulary; })};
+  }
+  if (name == "countTokens") {
+    const Value& counts = *node.inputs[2];
+    const auto rows = static_cast<int64_t>(counts.rows), columns = static_cast<int64_t>(counts.columns);
+    return {within(node, 0, "tokens", INT32_MIN, std::to_string(columns), [columns](const Symbols&) { return columns; }),
+            within(node, 1, "rows", INT32_MIN, std::to_string(rows), [rows](const Symbols&) { return rows; })};
   }
   if (name == "attention") return {attention(node)};
   if (name == "sequenceAttention") {
@@ -199,6 +233,7 @@ std::vector<size_t> indexInputs(const std::string& operation) {
       {"cacheStore", {1}},    {"gatherRows", {1}},         {"scatterRows", {1}},
       {"resolve", {0}},       {"attention", {3, 4, 5, 6}}, {"sequenceAttention", {3, 4, 5, 6, 8, 9}},
       {"allGatherRows", {1}}, {"allGatherColumns", {1}},   {"receiveParts", {0}},
+      {"sampleAdjusted", {2, 3}}, {"countTokens", {0, 1}}, {"logProbs", {1}},
   };
   const auto found = inputs.find(operation);
   return found == inputs.end() ? std::vector<size_t>() : found->second;

@@ -16,6 +16,8 @@ inline size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
 std::unique_ptr<Operation> makeLinear(const Node& node);
 std::unique_ptr<Operation> makeAttention(const Node& node);
 std::unique_ptr<Operation> makeSample(const Node& node);
+std::unique_ptr<Operation> makeCountTokens(const Node& node);
+std::unique_ptr<Operation> makeLogProbs(const Node& node);
 std::unique_ptr<Operation> makeAllReduce(const Node& node);
 std::unique_ptr<Operation> makeGatherSpans(const Node& node);
 std::unique_ptr<Operation> makeSequenceAttention(const Node& node);

@@ -294,13 +294,47 @@ void resolve(const Operands& o) {
   o.sameShape(o.output(kInts), indices);
 }
 
-void sample(const Operands& o) {
-  o.count(2, 1);
+void sampled(const Operands& o) {
   const auto logits = o.input(0, "logits", kFloats), settings = o.input(1, "settings", kInts), y = o.output(kInts);
   o.sameRows(settings, logits);
   o.columns(settings, 4);
   o.sameRows(y, logits);
   o.columns(y, 1);
+}
+
+void sample(const Operands& o) {
+  o.count(2, 1);
+  sampled(o);
+}
+
+void sampleAdjusted(const Operands& o) {
+  o.count(6, 1);
+  sampled(o);
+  const auto logits = o.input(0, "logits", kFloats), adjustments = o.input(2, "adjustments", kInts);
+  o.sameRows(adjustments, logits);
+  o.columns(adjustments, kAdjustmentColumns);
+  o.columns(o.input(3, "biases", kInts), 2);
+  o.columns(o.input(4, "counts", kInts), logits.value.columns);
+  o.columns(o.input(5, "masks", kInts), (logits.value.columns + 31) / 32);
+}
+
+void countTokens(const Operands& o) {
+  o.count(3, 0);
+  const auto tokens = o.input(0, "tokens", kInts);
+  o.columns(tokens, 1);
+  o.sameShape(o.input(1, "rows", kInts), tokens);
+  o.fixedRows(o.input(2, "counts", kInts));
+}
+
+void logProbs(const Operands& o) {
+  o.count(3, 1);
+  const auto logits = o.input(0, "logits", kFloats), y = o.output(kFloats);
+  for (const auto& each : {o.input(1, "tokens", kInts), o.input(2, "wanted", kInts)}) {
+    o.sameRows(each, logits);
+    o.columns(each, 1);
+  }
+  o.sameRows(y, logits);
+  if (y.value.columns % 2 == 0) o.fail("result", "a column, and two for each of the likeliest", o.shape(y));
 }
 
 void allReduce(const Operands& o) {
@@ -360,6 +394,9 @@ const std::map<std::string, void (*)(const Operands&)> kSchemas{
     {"scatterRows", scatterRows},
     {"resolve", resolve},
     {"sample", sample},
+    {"sampleAdjusted", sampleAdjusted},
+    {"countTokens", countTokens},
+    {"logProbs", logProbs},
     {"allReduce", allReduce},
     {"allGatherRows", allGatherRows},
     {"allGatherColumns", allGatherColumns},
@@ -387,6 +424,8 @@ void checkOperation(const Node& node, size_t ranks, size_t rank) {
   found->second(operands);
 }
 
-int writtenInput(const std::string& operation) { return operation == "cacheStore" || operation == "scatterRows" ? 2 : -1; }
+int writtenInput(const std::string& operation) { 
+  return operation == "cacheStore" || operation == "scatterRows" || operation == "countTokens" ? 2 : -1;
+}
 
 }  // namespace troupe::program

@@ -8,6 +8,9 @@
 
 namespace troupe::program {
 
+/// Numbers of a row of adjustments, by which logits are changed before they are sampled from.
+constexpr size_t kAdjustmentColumns = 8;
+
 /// Throws std::invalid_argument, which names the operation, the operand, what was expected and what was found, unless the
 /// operands, attributes and group of an operation are what it takes. Where its operands' elements are does not matter.
 /// @param ranks of its group, and which of them this is; 0 for an operation without one

@@ -4,7 +4,8 @@ export { Engine, type EngineOptions, type GenerateOptions } from './engine/engin
 export type { EngineWorker } from './engine/launch.js'
 export { checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
-export { LogitsError, type Sampling } from './engine/sampler.js'
+export type { EndReason, GeneratedToken } from './engine/request.js'
+export { LogitsError, type Sampling, type TokenMask } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
 export { CachedSequence, type DealtTokens } from './engine/sequence.js'
 export type { StepLimits } from './engine/stage-program.js'
@@ -19,7 +20,7 @@ export {
   type Step,
   type StepOutput,
 } from './engine/step.js'
-export type { GeneratedToken } from './engine/token-stream.js'
+export { TokenStream } from './engine/token-stream.js'
 export {
   type Invitations,
   ModelWorker,

@@ -33,6 +33,7 @@ export {
   PRECISIONS,
   type Precision,
   type RowSymbol,
+  type SampleAdjustments,
   type SharedAttentionBatch,
   Trace,
   type TracedOperation,

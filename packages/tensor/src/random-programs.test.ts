@@ -286,10 +286,25 @@ class RandomProgram {
     })
   }
 
+  /** Half of the time with adjustments, some of which refer to what is not there; then tokens are counted, and their logarithms found. */
+  #sampled(logits: Value, settings: Value): Value {
+    if (this.random.happens(2)) return this.trace.sample(logits, settings)
+    const counts = this.trace.constant(Tensor.zeros('int32', [this.random.from(1, 4), logits.columns]))
+    const { value: adjustments } = this.#indices(logits.rows, -1, 4, 8)
+    const { value: biases } = this.#indices(this.random.pick(this.#rows), -1, logits.columns, 2)
+    const { value: masks } = this.#indices(this.random.pick(this.#rows), -1, 2, Math.ceil(logits.columns / 32))
+    const tokens = this.trace.sample(logits, settings, { adjustments, biases, counts, masks })
+    this.trace.countTokens(tokens, this.#indices(logits.rows, -1, 5).value, counts)
+    const { value: wanted } = this.#indices(logits.rows, -1, 30)
+    const found = this.trace.logProbs(logits, tokens, wanted, this.random.from(0, 20))
+    this.outputs[`logProbs${found.index}`] = found
+    return tokens
+  }
+
   #sample(): void {
     const logits = this.#float()
     const { value: settings } = this.#indices(logits.rows, 0, 2, 4)
-    const tokens = this.trace.sample(logits, settings)
+    const tokens = this.#sampled(logits, settings)
     const table = this.trace.constant(Tensor.zeros('int32', [this.random.from(1, 4), 1]))
     const found = this.trace.resolve(tokens, table)
     this.outputs[`tokens${found.index}`] = found

@@ -51,6 +51,23 @@ export const PRECISIONS = ['float32', 'bfloat16', 'int8'] as const
 export type Precision = (typeof PRECISIONS)[number]
 const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
 
+/** The changes to logits before tokens are sampled from them. */
+export interface SampleAdjustments {
+  /**
+   * [n, 8] For each row: the bits of the float32 minP (tokens less than this share as likely as the likeliest are not drawn;
+   * arXiv 2407.01082), of the repetition penalty that divides positive logits of tokens that count, and multiplies negative ones
+   * (arXiv 1909.05858), of what is taken from the logits of tokens that were generated, once, and each time; the row of `counts`,
+   * or -1; the first of `biases` and the one past the last; the row of `masks`, or -1.
+   */
+  adjustments: Value
+  /** [biases, 2] Tokens, and the bits of the float32 that is added to their logits. */
+  biases: Value
+  /** [rows, vocabulary] How often each token was generated, plus 2^30 if the prompt has it. */
+  counts: Value
+  /** [rows, vocabulary / 32] Bits of the tokens that may be drawn: token t is bit t % 32 of number t / 32. */
+  masks: Value
+}
+
 /** The cached tokens that each query attends to, and where they are. */
 export interface AttentionBatch {
   /** [queries] The row of `blockTables` that a query's tokens are found through. */
@@ -266,9 +283,27 @@ export class Trace {
    * this many likeliest; 0 for all), the bits of the float32 topP (draw from the likeliest tokens that together reach this
    * probability; arXiv 1904.09751), and a random uint32. If a logit is NaN or plus infinity, or all are minus infinity, the
    * token is -2.
+   * @param adjusted What the logits are changed by first.
    */
-  sample(logits: Value, settings: Value): Value {
-    return this.#operation('sample', [logits, settings], logits.rows, 1, {}, undefined, 'int32')
+  sample(logits: Value, settings: Value, adjusted?: SampleAdjustments): Value {
+    if (!adjusted) return this.#operation('sample', [logits, settings], logits.rows, 1, {}, undefined, 'int32')
+    const { adjustments, biases, counts, masks } = adjusted
+    const inputs = [logits, settings, adjustments, biases, counts, masks]
+    return this.#operation('sampleAdjusted', inputs, logits.rows, 1, {}, undefined, 'int32')
+  }
+
+  /** [n], [n] into a table of counts [rows, vocabulary]: counts token i in row `rows[i]`, unless either is negative. */
+  countTokens(tokens: Value, rows: Value, counts: Value): void {
+    this.#record('countTokens', [tokens, rows, counts], [], {}, undefined, counts)
+  }
+
+  /**
+   * logits [n, vocabulary], tokens [n], wanted [n] → [n, 1 + 2 · most]: the natural logarithm of each token's probability, then
+   * the `wanted[i]` likeliest tokens, `most` at most, and theirs: token, logarithm, token, logarithm, … Rows whose `wanted` is
+   * negative are left as they are.
+   */
+  logProbs(logits: Value, tokens: Value, wanted: Value, most: number): Value {
+    return this.#operation('logProbs', [logits, tokens, wanted], logits.rows, 1 + 2 * most)
   }
 
   /**

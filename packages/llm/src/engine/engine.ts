@@ -14,10 +14,10 @@ import { type EngineWorker, launch } from './launch.js'
 import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
 import { Replica } from './replica.js'
 import { Request } from './request.js'
-import type { Sampling } from './sampler.js'
+import type { Sampling, TokenMask } from './sampler.js'
 import { Scheduler } from './scheduler.js'
 import { type EngineStatistics, statisticsOf } from './statistics.js'
-import { type GeneratedToken, type TokenSource, TokenStream } from './token-stream.js'
+import { type TokenSource, TokenStream } from './token-stream.js'
 import { WorkerGroup } from './worker-group.js'
 
 /** The model that an engine runs, and how it is split and stored. */
@@ -85,6 +85,16 @@ export interface GenerateOptions extends Partial<Sampling> {
   seed?: number
   /** Whether to stop at the model's end-of-text tokens, which are then not given out. Default true. */
   stopAtEnd?: boolean
+  /** Further tokens to stop at, which are not given out. */
+  stopTokens?: readonly number[]
+  /** Tokens before which the text does not end. Default 0. */
+  minTokens?: number
+  /** Added to the logits of tokens, by their ids; 1,000 at most. */
+  logitBias?: Readonly<Record<number, number>>
+  /** Gives each token's log-probability, before sampling parameters, and this many likeliest ones in its place, up to 20. */
+  logProbs?: number
+  /** What the text is held to. */
+  mask?: TokenMask
   /** Whether to give out the logits that the first token was chosen by. */
   wantLogits?: boolean
 }
@@ -167,19 +177,19 @@ export class Engine {
    * vocabulary, or if an option cannot be; LogitsError if the model computes what are no numbers; ActorDiedError if workers die again
    * and again. A worker that dies is replaced, and texts go on from what was known of them.
    */
-  generate(prompt: readonly number[], options: GenerateOptions): AsyncGenerator<GeneratedToken, void, void> {
+  generate(prompt: readonly number[], options: GenerateOptions): TokenStream {
     return new TokenStream((stream) => {
       checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
       const samplingParams = samplingParamsOf(options, this.config, this.contextLength - prompt.length)
       const request = new Request([...prompt], samplingParams, {
-        token: (token, logits) => stream.push(logits ? { token, logits } : { token }),
+        token: (token) => stream.push(token),
         scores: () => {},
-        end: () => stream.end(),
+        end: (reason) => stream.end(reason),
         fail: (error) => stream.end(error),
       })
       if (samplingParams.maxTokens >= 1) return this.#begin(request)
-      stream.end()
-      return { cancel: () => {} }
+      stream.end('length')
+      return { cachedTokens: 0, cancel: () => {} }
     })
   }
 
@@ -227,6 +237,11 @@ export class Engine {
 
   #begin(request: Request): TokenSource {
     this.dispatcher.add(request)
-    return { cancel: () => this.dispatcher.cancel(request) }
+    return {
+      get cachedTokens() {
+        return request.cachedTokens
+      },
+      cancel: () => this.dispatcher.cancel(request),
+    }
   }
 }

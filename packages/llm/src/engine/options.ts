@@ -5,6 +5,7 @@ import type { ParallelPlan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
 import type { EngineOptions, GenerateOptions } from './engine.js'
 import type { SamplingParams } from './request.js'
+import { MOST_LOG_PROBS } from './sampler.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
@@ -12,9 +13,15 @@ const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
 }
 const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
-  ...{ maxTokens: true, seed: true, stopAtEnd: true, wantLogits: true, temperature: true, topK: true, topP: true },
+  ...{ maxTokens: true, minTokens: true, seed: true, stopAtEnd: true, stopTokens: true, wantLogits: true },
+  ...{ temperature: true, topK: true, topP: true, minP: true, repetitionPenalty: true, presencePenalty: true },
+  ...{ frequencyPenalty: true, logitBias: true, logProbs: true, mask: true },
 }
 const DIMENSIONS: Record<keyof ParallelPlan, true> = { pipeline: true, tensor: true, sequence: true }
+
+/** The most stop tokens and biases of a request: with a model's own end tokens they fit in what a step has room for. */
+const MOST_STOP_TOKENS = 16
+const MOST_GIVEN_BIASES = 1000
 
 /** Options beside which a deployment may be given: it says all others. */
 const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'prefixCaching', 'deployment']
@@ -52,22 +59,64 @@ export function checkEngineOptions(options: EngineOptions): void {
  */
 export function samplingParamsOf(options: GenerateOptions, config: ModelConfig, room: number): SamplingParams {
   checkNames('option', options, GENERATE_OPTIONS)
-  const { maxTokens, temperature = 0, topK = 0, topP = 1, stopAtEnd = true, wantLogits = false, seed } = options
+  const { maxTokens, minTokens = 0, temperature = 0, topK = 0, topP = 1, minP = 0, seed, logProbs } = options
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, wantLogits = false, mask } = options
+  const { stopAtEnd = true, stopTokens = [], logitBias = {} } = options
   if (!isCount(maxTokens, 0)) throw expected('maxTokens', 'the most tokens to generate, a whole number', maxTokens)
+  if (!isCount(minTokens, 0)) throw expected('minTokens', 'a whole number of at least 0', minTokens)
   if (!Number.isFinite(Math.fround(temperature)) || temperature < 0) {
     throw expected('temperature', 'a number of at least 0', temperature)
   }
   if (!isCount(topK, 0)) throw expected('topK', 'a whole number of at least 0', topK)
-  if (!(typeof topP === 'number' && topP > 0 && topP <= 1))
-    throw expected('topP', 'a number above 0, and at most 1', topP)
-  if (seed !== undefined && !Number.isSafeInteger(seed)) throw expected('seed', 'a whole number', seed)
-  return {
-    sampling: { temperature, topK: Math.min(topK, config.vocabularySize), topP },
-    seed,
-    maxTokens: Math.min(maxTokens, room),
-    endTokens: stopAtEnd ? config.endTokens : [],
-    wantLogits,
+  if (!isWithin(topP, 0, 1) || topP === 0) throw expected('topP', 'a number above 0, and at most 1', topP)
+  if (!isWithin(minP, 0, 1)) throw expected('minP', 'a number from 0 to 1', minP)
+  if (!isWithin(repetitionPenalty, 0, 100) || repetitionPenalty === 0) {
+    throw expected('repetitionPenalty', 'a number above 0, and at most 100', repetitionPenalty)
   }
+  for (const [name, penalty] of Object.entries({ presencePenalty, frequencyPenalty })) {
+    if (!isWithin(penalty, -100, 100)) throw expected(name, 'a number from -100 to 100', penalty)
+  }
+  if (seed !== undefined && !Number.isSafeInteger(seed)) throw expected('seed', 'a whole number', seed)
+  if (logProbs !== undefined && !(isCount(logProbs, 0) && logProbs <= MOST_LOG_PROBS)) {
+    throw expected('logProbs', `a whole number from 0 to ${MOST_LOG_PROBS}`, logProbs)
+  }
+  if (!Array.isArray(stopTokens) || stopTokens.length > MOST_STOP_TOKENS) {
+    throw expected('stopTokens', `a list of token ids, ${MOST_STOP_TOKENS} at most`, stopTokens)
+  }
+  for (const token of stopTokens) checkToken('stopTokens', token, config.vocabularySize)
+  return {
+    sampling: {
+      ...{ temperature, topK: Math.min(topK, config.vocabularySize), topP, minP },
+      ...{ repetitionPenalty, presencePenalty, frequencyPenalty },
+    },
+    ...{ seed, minTokens, wantLogits, logProbs, mask },
+    maxTokens: Math.min(maxTokens, room),
+    endTokens: [...(stopAtEnd ? config.endTokens : []), ...stopTokens],
+    biases: biasesOf(logitBias, config.vocabularySize),
+  }
+}
+
+function biasesOf(logitBias: Readonly<Record<number, number>>, vocabularySize: number): [number, number][] {
+  if (typeof logitBias !== 'object' || logitBias === null)
+    throw expected('logitBias', 'numbers by token ids', logitBias)
+  const biases = Object.entries(logitBias).map(([token, bias]): [number, number] => [Number(token), bias])
+  if (biases.length > MOST_GIVEN_BIASES)
+    throw expected('logitBias', `${MOST_GIVEN_BIASES} tokens at most`, biases.length)
+  for (const [token, bias] of biases) {
+    checkToken('logitBias', token, vocabularySize)
+    if (!isWithin(bias, -1e6, 1e6))
+      throw expected(`logitBias of token ${token}`, 'a number from -1000000 to 1000000', bias)
+  }
+  return biases
+}
+
+function checkToken(name: string, token: unknown, vocabularySize: number): void {
+  if (isCount(token, 0) && (token as number) < vocabularySize) return
+  throw expected(name, `tokens of the vocabulary, from 0 to ${vocabularySize - 1}`, token)
+}
+
+function isWithin(value: unknown, least: number, most: number): value is number {
+  return typeof value === 'number' && value >= least && value <= most
 }
 
 /**

@@ -1,14 +1,24 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { uniformFloat64 } from 'pure-rand/distribution/uniformFloat64'
 import { mersenne } from 'pure-rand/generator/mersenne'
-import type { Sampling } from './sampler.js'
+import type { Sampling, TokenMask } from './sampler.js'
 
 /** Why a text ended: one of its end tokens, or its length. */
 export type EndReason = 'stop' | 'length'
 
+/** A generated token. */
+export interface GeneratedToken {
+  token: number
+  /** [vocabulary] The logits that it was chosen by; with the first token, if they were asked for. */
+  logits?: Float32Array
+  /** The natural logarithm of the probability that the model gave it, and of the likeliest tokens in its place; if they were asked for. */
+  logProb?: number
+  top?: { token: number; logProb: number }[]
+}
+
 /** The listener that is told of a request's progress. */
 export interface Listener {
-  token(token: number, logits: Float32Array | undefined): void
+  token(token: GeneratedToken): void
   /** The log-probabilities of the tokens at some positions of the text. */
   scores(positions: readonly number[], scores: readonly number[]): void
   end(reason: EndReason): void
@@ -22,8 +32,16 @@ export interface SamplingParams {
   seed?: number | undefined
   /** The most tokens to sample. */
   maxTokens: number
+  /** Tokens before which the text does not end. */
+  minTokens: number
   /** The tokens at which the text ends. */
   endTokens: readonly number[]
+  /** Added to the logits of tokens. */
+  biases: readonly (readonly [token: number, bias: number])[]
+  /** The likeliest tokens that are wanted with each, with their log-probabilities; none by default. */
+  logProbs?: number | undefined
+  /** What the text is held to. */
+  mask?: TokenMask | undefined
   wantLogits: boolean
 }
 
@@ -36,6 +54,7 @@ export class Request {
   readonly #draws: number[] = []
   /** The prompt, and the tokens that have been sampled. */
   readonly tokens: number[]
+  readonly promptLength: number
   /** How many tokens were sampled, or scored. */
   progress = 0
   /** Deaths of workers since it last got on, and how far that was. */
@@ -51,6 +70,7 @@ export class Request {
     readonly following = -1,
   ) {
     this.tokens = [...prompt]
+    this.promptLength = prompt.length
     this.#generator = mersenne(
       samplingParams?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(samplingParams.seed),
     )
@@ -67,6 +87,11 @@ export class Request {
     const { count, progress } = this.#deaths
     this.#deaths = { count: this.progress > progress ? 1 : count + 1, progress: this.progress }
     return this.#deaths.count
+  }
+
+  /** The tokens that have been sampled. */
+  get generated(): number[] {
+    return this.tokens.slice(this.promptLength)
   }
 
   /** The number, in [0, 1), that decides how a token of the answer is drawn. */

@@ -1,7 +1,8 @@
 import { BlockHashes, type BlockPool } from './cache.js'
 import type { Request } from './request.js'
+import { type Draw, isPenalized } from './sampler.js'
 import { CachedSequence } from './sequence.js'
-import type { Segment } from './step.js'
+import type { CountedText, Segment } from './step.js'
 
 /** A request that waits for its turn, or is under way in a row of the workers' tables. */
 export class RunningSequence {
@@ -9,6 +10,8 @@ export class RunningSequence {
   #cached: CachedSequence | undefined
   /** Tokens to be computed before it decodes. */
   #prefill = 0
+  /** Whether the workers count its tokens. */
+  #isCounted = false
   /** How often it has begun. */
   turns = 0
   /** Tokens that steps were asked to sample. */
@@ -56,6 +59,7 @@ export class RunningSequence {
   begin(row: number): void {
     this.#cached = new CachedSequence(this.pool, row)
     this.#prefill = this.request.tokens.length
+    this.#isCounted = false
     this.turns++
   }
 
@@ -120,6 +124,26 @@ export class RunningSequence {
   /** The token that was last sampled, in a step. */
   decode(): Segment {
     return { cached: this.cached, ids: [-1 - this.cached.row], outputs: 'last' }
+  }
+
+  /** How the next token is drawn; its text is counted from now on if it has not been. */
+  draw(counted: CountedText[]): Draw | undefined {
+    const { request, cached } = this
+    const { samplingParams } = request
+    if (!samplingParams) return undefined
+    const { sampling, minTokens, endTokens, mask, logProbs } = samplingParams
+    if (isPenalized(sampling) && !this.#isCounted) {
+      this.#isCounted = true
+      const { tokens, promptLength, generated } = request
+      counted.push({ row: cached.row, prompt: tokens.slice(0, promptLength), generated })
+    }
+    const index = this.requested++
+    const ends = index < minTokens ? endTokens.map((token) => [token, Number.NEGATIVE_INFINITY] as const) : []
+    return {
+      ...{ sampling, logProbs, row: cached.row, random: request.random(index) },
+      biases: [...samplingParams.biases, ...ends],
+      mask: mask?.next(),
+    }
   }
 
   /** Whole blocks that need not be computed: something comes out of the last token, and of each that is scored. */

@@ -1,7 +1,17 @@
 import { Tensor, Trace } from '@troupe/tensor'
 import test from 'ava'
 import fc from 'fast-check'
-import { logProbability, NO_DRAW, NOT_A_NUMBER, type Sampling, samplingRow } from './sampler.js'
+import {
+  ADJUSTMENT_COLUMNS,
+  type Draw,
+  logProbability,
+  NO_DRAW,
+  NOT_A_NUMBER,
+  neutralAdjustments,
+  type Sampling,
+  samplingRow,
+  stepSampling,
+} from './sampler.js'
 
 /** Draws with each of some random numbers from the same logits. */
 async function draw(
@@ -122,5 +132,139 @@ test('a log-probability is the logarithm of the softmax', (t) => {
       logits.map((_, token) => Math.exp(logProbability(values, token))),
       softmax(logits),
     ),
+  )
+})
+
+/** A text's logits, what it has, and how its next token is drawn. */
+interface Case {
+  logits: number[]
+  prompt: number[]
+  generated: number[]
+  draw: Draw
+}
+
+/** Draws a token of each, and counts it; gives the tokens, the log-probabilities and how often each was counted. */
+async function drawAdjusted(cases: readonly Case[], most: number) {
+  const vocabulary = cases[0]!.logits.length
+  const trace = new Trace()
+  const rows = trace.symbol('rows', cases.length)
+  const table = Tensor.from(
+    'float32',
+    [cases.length, vocabulary],
+    cases.flatMap(({ logits }) => logits),
+  )
+  const counted = Tensor.zeros('int32', [cases.length, vocabulary])
+  cases.forEach(({ prompt, generated }, row) => {
+    for (const token of prompt) counted.data[row * vocabulary + token] = 2 ** 30
+    for (const token of generated) counted.data[row * vocabulary + token]!++
+  })
+  const logits = trace.embedding(trace.input('index', rows), trace.constant(table))
+  const counts = trace.constant(counted)
+  const tokens = trace.sample(logits, trace.input('settings', rows, 4), {
+    adjustments: trace.input('adjustments', rows, ADJUSTMENT_COLUMNS),
+    biases: trace.input('biases', trace.symbol('biases', 100), 2),
+    counts,
+    masks: trace.input('masks', trace.symbol('masks', cases.length), Math.ceil(vocabulary / 32)),
+  })
+  trace.countTokens(tokens, trace.input('countRows', rows), counts)
+  const logProbs = trace.logProbs(logits, tokens, trace.input('wanted', rows), most)
+  const program = trace.compile({ tokens, logProbs }, { threads: 2 })
+  const sampling = stepSampling(cases.map(({ draw }) => draw))
+  const { settings, adjustments = neutralAdjustments(cases.length), biases = [], masks = [], countRows } = sampling
+  const values = { index: [...cases.keys()], settings, adjustments, biases, masks: masks.flatMap((mask) => [...mask]) }
+  for (const [name, numbers] of Object.entries(values)) program.inputs[name]!.set(numbers)
+  program.inputs.countRows!.set(countRows ?? cases.map(() => -1))
+  program.inputs.wanted!.set(sampling.logProbs ?? cases.map(() => -1))
+  await program.run({ rows: cases.length, biases: biases.length / 2, masks: masks.length })
+  const { data } = program.outputs.tokens!
+  return {
+    tokens: Array.from(new Int32Array(data.buffer, data.byteOffset, cases.length)),
+    logProbs: cases.map((_, row) => [
+      ...program.outputs.logProbs!.data.slice(row * (1 + 2 * most), (row + 1) * (1 + 2 * most)),
+    ]),
+    counts: cases.map((_, row) => [...counted.data.slice(row * vocabulary, (row + 1) * vocabulary)]),
+  }
+}
+
+/** The logits that a token is drawn from, as the definitions of the parameters say. */
+function adjusted({ logits, prompt, generated, draw: { sampling, biases, mask } }: Case): number[] {
+  const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0 } = sampling
+  return logits.map((logit, token) => {
+    const times = generated.filter((other) => other === token).length
+    let changed = logit
+    if (times > 0 || prompt.includes(token))
+      changed = changed > 0 ? changed / repetitionPenalty : changed * repetitionPenalty
+    if (times > 0) changed -= presencePenalty + frequencyPenalty * times
+    for (const [biased, bias] of biases) if (biased === token) changed += bias
+    return mask && !((mask[token >> 5]! >>> (token & 31)) & 1) ? Number.NEGATIVE_INFINITY : changed
+  })
+}
+
+test('over any logits, penalties, biases, masks and minP, the token is what the definitions of the parameters say', async (t) => {
+  const vocabulary = 70
+  const token = fc.nat(vocabulary - 1)
+  const tokens = fc.array(token, { maxLength: 12 })
+  const number = (min: number, max: number) => fc.double({ min, max, noNaN: true })
+  const cases = fc.record({
+    logits: fc.array(number(-5, 5), { minLength: vocabulary, maxLength: vocabulary }),
+    prompt: tokens,
+    generated: tokens,
+    draw: fc.record({
+      sampling: fc.record({
+        temperature: fc.constantFrom(0, 0.7, 1),
+        topK: fc.constantFrom(0, 5),
+        topP: fc.constantFrom(1, 0.8),
+        minP: fc.constantFrom(0, 0.2),
+        repetitionPenalty: fc.constantFrom(1, 1.3),
+        presencePenalty: fc.constantFrom(0, 0.6),
+        frequencyPenalty: fc.constantFrom(0, 0.4),
+      }),
+      random: fc.double({ min: 0, max: 0.999, noNaN: true }),
+      biases: fc.array(fc.tuple(token, fc.constantFrom(-2, 3, Number.NEGATIVE_INFINITY)), { maxLength: 4 }),
+      mask: fc.option(fc.array(fc.integer(), { minLength: 3, maxLength: 3 }), { nil: undefined }),
+      logProbs: fc.constantFrom(undefined, 0, 3),
+    }),
+  })
+  await fc.assert(
+    fc.asyncProperty(fc.array(cases, { minLength: 1, maxLength: 6 }), async (given) => {
+      const all = given.map(({ draw, ...rest }, row) => {
+        const mask = draw.mask && Int32Array.from(draw.mask, (word, i) => (i === 0 ? word | (1 << row) : word))
+        // At least one token is left.
+        const biases = draw.biases.filter(([biased]) => biased !== row)
+        return { ...rest, draw: { ...draw, row, mask, biases } }
+      })
+      const found = await drawAdjusted(all, 3)
+      all.forEach((each, row) => {
+        const { sampling, random, logProbs } = each.draw
+        const logits = adjusted(each)
+        const drawn = found.tokens[row]!
+        const best = Math.max(...logits)
+        const weights = logits.map((logit) => Math.exp((logit - best) / (sampling.temperature || 1)))
+        if (sampling.temperature === 0) t.true(logits[drawn]! > best - 1e-4)
+        else {
+          t.true(weights[drawn]! >= sampling.minP - 1e-5)
+          const likelier = weights.filter((weight) => weight > weights[drawn]! + 1e-5)
+          if (sampling.topK > 0) t.true(likelier.length < sampling.topK)
+          const total = weights.filter((weight) => weight >= sampling.minP).reduce((a, b) => a + b)
+          if (sampling.topP < 1 && sampling.topK === 0) {
+            t.true(likelier.reduce((a, b) => a + b, 0) <= (sampling.topP + 1e-4) * total)
+          }
+          t.true(random >= 0)
+        }
+        const isCounted =
+          sampling.repetitionPenalty !== 1 || sampling.presencePenalty > 0 || sampling.frequencyPenalty > 0
+        const before = each.generated.filter((other) => other === drawn).length
+        t.is(found.counts[row]![drawn]! % 2 ** 30, before + (isCounted ? 1 : 0))
+        if (logProbs === undefined) return
+        const raw = Float32Array.from(each.logits)
+        t.true(Math.abs(found.logProbs[row]![0]! - logProbability(raw, drawn)) < 1e-4)
+        const order = [...raw.keys()].sort((a, b) => raw[b]! - raw[a]! || a - b).slice(0, logProbs)
+        order.forEach((likely, i) => {
+          t.is(found.logProbs[row]![1 + 2 * i], likely)
+          t.true(Math.abs(found.logProbs[row]![2 + 2 * i]! - logProbability(raw, likely)) < 1e-4)
+        })
+      })
+    }),
+    { numRuns: 60 },
   )
 })

@@ -17,10 +17,10 @@ function requestOf(prompt: number | readonly number[], maxTokens: number, isScor
     error: undefined as Error | undefined,
   }
   const sampling = { temperature: 0, topK: 0, topP: 1 }
-  const samplingParams = { sampling, seed: 1, maxTokens, endTokens: [END], wantLogits: false }
+  const samplingParams = { sampling, seed: 1, maxTokens, minTokens: 0, endTokens: [END], biases: [], wantLogits: false }
   const tokens = typeof prompt === 'number' ? Array.from({ length: prompt }, () => nextToken++) : prompt
   const request = new Request(tokens, isScored ? undefined : samplingParams, {
-    token: (token) => seen.tokens.push(token),
+    token: ({ token }) => seen.tokens.push(token),
     scores: (positions, scores) => {
       for (const [i, position] of positions.entries()) seen.scores[position - 1] = scores[i]!
     },
@@ -135,9 +135,9 @@ test('over any requests, plans, steps ahead and cache sizes each gets what it ge
         if ([...begun].some((sequence) => sequence.turns > 1)) cached.again++
       },
     ),
-    { numRuns: 300 },
+    { numRuns: process.env.TROUPE_TEST_THOROUGH ? 3000 : 120 },
   )
-  t.true(cached.shared > 10 && cached.again > 10, 'texts were shared, and computed again')
+  t.true(cached.shared > 5 && cached.again > 5, 'texts were shared, and computed again')
 })
 
 test('sequences that decode are divided among as many steps as there are stages', (t) => {

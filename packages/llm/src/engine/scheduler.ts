@@ -1,9 +1,9 @@
 import type { BlockPool } from './cache.js'
 import { dividePrompts } from './prompt-pieces.js'
-import type { Request } from './request.js'
+import type { GeneratedToken, Request } from './request.js'
 import { RunningSequence } from './running-sequence.js'
-import { LogitsError, NO_DRAW, NOT_A_NUMBER, samplingRow } from './sampler.js'
-import { layOut, type Segment, type Step, type StepOutput } from './step.js'
+import { LogitsError, NOT_A_NUMBER, stepSampling } from './sampler.js'
+import { type CountedText, layOut, type Segment, type Step, type StepOutput } from './step.js'
 
 /** The limits of the workers it makes steps for. */
 export interface SchedulerOptions {
@@ -23,6 +23,8 @@ export interface StepResult {
   tokens: number[]
   /** [vocabulary] each, of the outputs that it was asked for. */
   logits?: Map<number, Float32Array>
+  /** The logarithm of the token's probability, then the likeliest tokens with theirs, of the outputs that it was asked for. */
+  logProbs?: Map<number, Float32Array>
   scores?: number[]
 }
 
@@ -119,7 +121,7 @@ export class Scheduler {
       if (sequence.isDone) return
       const token = result.tokens[index]!
       if (token >= 0) {
-        this.#receive(sequence, token, result.logits?.get(index))
+        this.#receive(sequence, generatedToken(token, result, index))
         return
       }
       if (token === NOT_A_NUMBER || Number.isNaN(result.scores?.[index])) {
@@ -227,20 +229,17 @@ export class Scheduler {
     const number = this.#number++
     const feedback = this.#feedback(Math.max(this.#completed, ...decoding.map(({ lastStep }) => lastStep)))
     const { layout, outputs } = layOut(segments, this.options.window)
-    const step: Step = { ...layout, outputRows: [], settings: [], ...feedback }
+    const counted: CountedText[] = []
+    const isFirst = outputs.map(({ segment }) => sequences[segment]!.requested === 0)
+    const draws = outputs.map(({ segment }) => sequences[segment]!.draw(counted))
+    const step: Step = { ...layout, ...stepSampling(draws), ...feedback }
+    if (counted.length > 0) step.counted = counted
     outputs.forEach(({ segment, position }, index) => {
-      const sequence = sequences[segment]!
-      const { samplingParams, tokens, following } = sequence.request
-      step.outputRows.push(samplingParams ? sequence.cached.row : -1)
+      const { samplingParams, tokens, following } = sequences[segment]!.request
       if (!samplingParams) {
-        step.settings.push(...samplingRow(NO_DRAW, 0))
         step.targets ??= outputs.map(() => -1)
         step.targets[index] = tokens[position + 1] ?? following
-        return
-      }
-      step.settings.push(...samplingRow(samplingParams.sampling, sequence.request.random(sequence.requested)))
-      if (samplingParams.wantLogits && sequence.requested === 0) step.logits = [...(step.logits ?? []), index]
-      sequence.requested++
+      } else if (samplingParams.wantLogits && isFirst[index]) step.logits = [...(step.logits ?? []), index]
     })
     for (const sequence of sequences) {
       sequence.publish()
@@ -257,9 +256,10 @@ export class Scheduler {
     return { feedbackCounts: taken.map(({ rows }) => rows.length), feedbackRows: taken.flatMap(({ rows }) => rows) }
   }
 
-  #receive(sequence: RunningSequence, token: number, logits: Float32Array | undefined): void {
+  #receive(sequence: RunningSequence, generated: GeneratedToken): void {
     const { request } = sequence
     const { listener, samplingParams } = request
+    const { token } = generated
     if (samplingParams!.endTokens.includes(token)) {
       this.#finish(sequence)
       listener.end('stop')
@@ -267,8 +267,9 @@ export class Scheduler {
     }
     request.tokens.push(token)
     request.progress++
+    samplingParams!.mask?.accept(token)
     sequence.publish()
-    listener.token(token, logits)
+    listener.token(generated)
     if (request.progress < samplingParams!.maxTokens || sequence.isDone) return
     this.#finish(sequence)
     listener.end('length')
@@ -295,4 +296,16 @@ export class Scheduler {
     this.#rows.push(sequence.cached.row)
     sequence.end()
   }
+}
+
+function generatedToken(token: number, { logits, logProbs }: StepResult, index: number): GeneratedToken {
+  const generated: GeneratedToken = { token }
+  const own = logits?.get(index)
+  if (own) generated.logits = own
+  const found = logProbs?.get(index)
+  if (!found) return generated
+  const [logProb, ...top] = found
+  generated.logProb = logProb!
+  generated.top = Array.from({ length: top.length / 2 }, (_, i) => ({ token: top[2 * i]!, logProb: top[2 * i + 1]! }))
+  return generated
 }

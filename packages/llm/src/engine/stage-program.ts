@@ -4,6 +4,7 @@ import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
 import { communicatorOf } from '../parallel/groups.js'
 import type { Range } from '../parallel/plan.js'
+import { ADJUSTMENT_COLUMNS, MOST_BIASES, MOST_LOG_PROBS } from './sampler.js'
 
 /** The most that one step may hold; a stage's memory is made for it. */
 export interface StepLimits {
@@ -21,6 +22,12 @@ export interface StepLimits {
   blocksPerSequence: number
 }
 
+/** A stage's program, and where the last one counts the tokens of texts: [sequences, vocabulary]. */
+export interface Stage {
+  program: Program
+  counts?: Tensor<'int32'>
+}
+
 /**
  * One pipeline stage as a program: the first stage starts from token ids, later ones from what the stage before sends;
  * the last ends in logits and sampled tokens, earlier ones in sending. Sampled tokens go back to the first stage, which has
@@ -35,7 +42,7 @@ export function compileStage(
   layers: Range,
   limits: StepLimits,
   options: CompileOptions,
-): Program {
+): Stage {
   const { pipeline, sequence } = context.groups
   const isLinked = pipeline.communicator !== undefined
   const isFirst = pipeline.rank === 0
@@ -58,13 +65,21 @@ export function compileStage(
       : trace.input('hidden', step.tokens, config.hiddenSize, 'float32')
   for (let index = layers.start; index < layers.end; index++) x = decoder.layer(index).forward(trace, x, step)
 
-  if (!isLast && !isLinked) return trace.compile({ hidden: x }, options)
+  if (!isLast && !isLinked) return { program: trace.compile({ hidden: x }, options) }
   if (!isLast) {
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
-    return trace.compile({}, options)
+    return { program: trace.compile({}, options) }
   }
   const logits = decoder.head().forward(trace, trace.gatherRows(x, step.outputs))
-  const own = trace.sample(logits, trace.input('settings', step.outputs.rows, 4))
+  const { rows } = step.outputs
+  const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], { memory: 'private' })
+  const own = trace.sample(logits, trace.input('settings', rows, 4), {
+    adjustments: trace.input('adjustments', rows, ADJUSTMENT_COLUMNS),
+    biases: trace.input('biases', trace.symbol('biases', limits.allOutputs * MOST_BIASES), 2),
+    counts: trace.constant(counts),
+    masks: trace.input('masks', trace.symbol('masks', limits.allOutputs), Math.ceil(config.vocabularySize / 32)),
+  })
+  const logProbs = trace.logProbs(logits, own, trace.input('logProbs', rows), MOST_LOG_PROBS)
   const shared = sequence.size > 1
   const all = shared ? trace.symbol('allOutputs', limits.allOutputs) : own.rows
   const tokens = shared
@@ -72,7 +87,8 @@ export function compileStage(
     : own
   if (isFirst) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
   else if (isLinked) trace.send(tokens, 0, communicatorOf(pipeline))
-  return trace.compile({ logits, tokens }, options)
+  trace.countTokens(tokens, trace.input('countRows', all), trace.constant(counts))
+  return { program: trace.compile({ logits, tokens, logProbs }, options), counts }
 }
 
 function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, limits: StepLimits): StepValues {

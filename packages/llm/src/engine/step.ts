@@ -1,4 +1,4 @@
-import { samplingRow } from './sampler.js'
+import { type StepSampling, stepSampling } from './sampler.js'
 import type { CachedSequence } from './sequence.js'
 
 /** The part of a step for the workers of one sequence rank. Queries are the tokens of all ranks, listed rank by rank. */
@@ -17,7 +17,7 @@ export interface RankStep {
 }
 
 /** One step of all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
-export interface Step {
+export interface Step extends StepSampling {
   ranks: RankStep[]
   /** The new entries of the block tables, which are the same on all ranks: row, index, block; row, index, block; … */
   blocks: number[]
@@ -26,17 +26,23 @@ export interface Step {
   /** How many of the queries, and of the outputs, each rank gives. */
   counts: number[]
   outputCounts: number[]
-  /** For each output, the row of its sequence if a token is sampled there, else -1; and how it is sampled (see Trace.sample). */
-  outputRows: number[]
-  settings: number[]
   /** The messages with sampled tokens that the first stage takes in before it begins, by their lengths, and the rows that
    * the tokens belong to. */
   feedbackCounts: number[]
   feedbackRows: number[]
+  /** Texts whose tokens are counted from now on, as penalties say; their prompts, and what was generated. */
+  counted?: CountedText[]
   /** Outputs whose logits are wanted. */
   logits?: number[]
   /** For each output, the token that follows, whose probability is wanted. */
   targets?: number[]
+}
+
+/** A text whose tokens are counted in a row. */
+export interface CountedText {
+  row: number
+  prompt: readonly number[]
+  generated: readonly number[]
 }
 
 /** Some tokens of a sequence, to be computed in a step. */
@@ -92,8 +98,16 @@ export function greedyStep(segments: readonly Segment[], window?: number): Step 
   const { layout, outputs } = layOut(segments, window)
   return {
     ...layout,
-    outputRows: outputs.map(({ segment }) => segments[segment]!.cached.row),
-    settings: outputs.flatMap(() => samplingRow({ temperature: 0, topK: 0, topP: 1 }, 0)),
+    ...stepSampling(
+      outputs.map(({ segment }) => ({
+        sampling: { temperature: 0, topK: 0, topP: 1 },
+        random: 0,
+        row: segments[segment]!.cached.row,
+        biases: [],
+        mask: undefined,
+        logProbs: undefined,
+      })),
+    ),
     feedbackCounts: [],
     feedbackRows: [],
   }

@@ -1,11 +1,9 @@
-/** A generated token; `logits` [vocabulary] come with the first if they were asked for. */
-export interface GeneratedToken {
-  token: number
-  logits?: Float32Array
-}
+import type { EndReason, GeneratedToken } from './request.js'
 
 /** The source of a stream's tokens; made when its first token is asked for. */
 export interface TokenSource {
+  /** Tokens of the prompt that were in the cache already. */
+  readonly cachedTokens: number
   /** Nobody reads any more. */
   cancel(): void
 }
@@ -23,9 +21,20 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
   #source: TokenSource | undefined
   #state: 'unread' | 'open' | 'ended' = 'unread'
   #error: Error | undefined
+  #reason: EndReason | undefined
 
   /** @param start makes the source; what it throws is what the reader gets */
   constructor(private readonly start: (stream: TokenStream) => TokenSource) {}
+
+  /** Why the text ended, once it has. */
+  get finishReason(): EndReason | undefined {
+    return this.#reason
+  }
+
+  /** Tokens of the prompt that were found in the KV cache, and not computed; 0 until the first token has come. */
+  get cachedTokens(): number {
+    return this.#source?.cachedTokens ?? 0
+  }
 
   /** The next token has come. */
   push(token: GeneratedToken): void {
@@ -36,10 +45,11 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
   }
 
   /** No token will come any more. */
-  end(error?: Error): void {
+  end(outcome?: Error | EndReason): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
-    this.#error = error
+    if (typeof outcome === 'string') this.#reason = outcome
+    else this.#error = outcome
     for (const reader of this.#readers.splice(0)) {
       if (this.#error) reader.reject(this.#takeError())
       else reader.resolve({ value: undefined, done: true })
@@ -72,7 +82,7 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     return Promise.resolve({ value: undefined, done: true })
   }
 
-  async throw(error: unknown): Promise<never> {
+  async throw(error: unknown): Promise<IteratorResult<GeneratedToken, void>> {
     await this.return()
     throw error
   }

@@ -75,6 +75,7 @@ function joined(results: readonly (StepResult | undefined)[]): StepResult {
   return {
     tokens: results[0]?.tokens ?? [],
     logits: new Map(results.flatMap((result) => [...(result?.logits ?? [])])),
+    logProbs: new Map(results.flatMap((result) => [...(result?.logProbs ?? [])])),
     ...(scores.length > 0 ? { scores } : {}),
   }
 }

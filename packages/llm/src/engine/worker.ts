@@ -16,9 +16,9 @@ import type { Groups, RankGroup } from '../parallel/groups.js'
 import { type ParallelPlan, partition, type Range } from '../parallel/plan.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
-import { logProbability } from './sampler.js'
+import { ADJUSTMENT_COLUMNS, logProbability, neutralAdjustments } from './sampler.js'
 import type { StepResult } from './scheduler.js'
-import { compileStage, type StepLimits } from './stage-program.js'
+import { compileStage, type Stage, type StepLimits } from './stage-program.js'
 import type { Step } from './step.js'
 
 /** A worker's part in a plan. */
@@ -63,7 +63,7 @@ const STEPS_UNDER_WAY = 2
 export class ModelWorker {
   readonly #config: ModelConfig
   readonly #groups: Groups
-  #program: Program | undefined
+  #stage: Stage | undefined
 
   constructor(private readonly spec: WorkerSpec) {
     this.#config = readConfig(spec.model)
@@ -96,7 +96,7 @@ export class ModelWorker {
       communication,
       cache: { type, blocks, blockTokens, bytes: 0 },
     }
-    this.#program = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
+    this.#stage = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
       threads,
       ...(cores ? { cores } : {}),
     })
@@ -121,20 +121,26 @@ export class ModelWorker {
     const firstOutput = sum(step.outputCounts.slice(0, sequence.rank))
     const program = await this.#run(step, firstOutput, hidden)
     const own = step.ranks[sequence.rank]!
-    const { logits, tokens } = program.outputs
+    const { logits, logProbs, tokens } = program.outputs
     if (!logits || !tokens || tensor.rank !== 0) return undefined
     const result: StepResult = { tokens: sequence.rank === 0 ? integersOf(tokens, step.outputRows.length) : [] }
     const isOwn = (output: number) => output >= firstOutput && output < firstOutput + own.outputs.length
-    const row = (output: number) => {
+    const row = ({ data, columns }: Output, output: number) => {
       const index = output - firstOutput
-      return logits.data.subarray(index * logits.columns, (index + 1) * logits.columns)
+      return data.subarray(index * columns, (index + 1) * columns)
     }
     const wanted = step.logits?.filter(isOwn)
-    if (wanted) result.logits = new Map(wanted.map((output) => [output, row(output).slice()]))
+    if (wanted) result.logits = new Map(wanted.map((output) => [output, row(logits, output).slice()]))
+    if (step.logProbs) {
+      const likeliest = [...step.logProbs.entries()].filter(([output, most]) => most >= 0 && isOwn(output))
+      result.logProbs = new Map(
+        likeliest.map(([output, most]) => [output, row(logProbs!, output).slice(0, 1 + 2 * most)]),
+      )
+    }
     if (step.targets) {
       result.scores = own.outputs.map((_, i) => {
         const target = step.targets![firstOutput + i]!
-        return target < 0 ? 0 : logProbability(row(firstOutput + i), target)
+        return target < 0 ? 0 : logProbability(row(logits, firstOutput + i), target)
       })
     }
     return result
@@ -155,20 +161,23 @@ export class ModelWorker {
 
   /** The time that its runs so far have spent, by what they spent it on. */
   statistics(): ProgramStatistics {
-    return this.#program?.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
+    return this.#stage?.program.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
   }
 
   async #run(step: Step, firstOutput: number, hidden: Tensor<'float32'> | undefined): Promise<Program> {
-    const program = this.#program
     const own = step.ranks[this.#groups.sequence.rank]
-    if (!program || !own) throw new Error('load() has to come before step()')
+    if (!this.#stage || !own) throw new Error('load() has to come before step()')
+    const { program, counts } = this.#stage
     this.#fill(program, step, firstOutput)
+    if (counts) count(counts, step)
     if (hidden) program.inputs.hidden!.set(hidden.data)
     await program.run({
       tokens: own.ids.length,
       queries: step.sequence.length,
       outputs: own.outputs.length,
       allOutputs: step.outputRows.length,
+      biases: (step.biases?.length ?? 0) / 2,
+      masks: step.masks?.length ?? 0,
       feedbackSteps: step.feedbackCounts.length,
       feedbackTokens: step.feedbackRows.length,
     })
@@ -179,10 +188,20 @@ export class ModelWorker {
     const { inputs } = program
     const own = step.ranks[this.#groups.sequence.rank]!
     const { blocks, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows } = step
-    const settings = step.settings.slice(4 * firstOutput, 4 * (firstOutput + own.outputs.length))
-    const values = { ...own, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows, settings }
+    const outputs = own.outputs.length
+    const ownRows = (rows: readonly number[], columns: number) =>
+      rows.slice(columns * firstOutput, columns * (firstOutput + outputs))
+    const values = {
+      ...{ ...own, sequence, counts, outputCounts, outputRows, feedbackCounts, feedbackRows },
+      settings: ownRows(step.settings, 4),
+      adjustments: step.adjustments ? ownRows(step.adjustments, ADJUSTMENT_COLUMNS) : neutralAdjustments(outputs),
+      biases: step.biases ?? [],
+      logProbs: step.logProbs ? ownRows(step.logProbs, 1) : own.outputs.map(() => -1),
+      countRows: step.countRows ?? outputRows.map(() => -1),
+    }
     // A stage has the inputs that it needs.
     for (const [name, numbers] of Object.entries(values)) inputs[name]?.set(numbers)
+    for (const [row, mask] of (step.masks ?? []).entries()) inputs.masks?.set(mask, row * mask.length)
     for (let i = 0; i < blocks.length; i += 3) {
       inputs.blockTables!.set([blocks[i + 2]!], blocks[i]! * this.spec.limits.blocksPerSequence + blocks[i + 1]!)
     }
@@ -191,6 +210,17 @@ export class ModelWorker {
   #messageBytes(): number {
     const bytes = STEPS_UNDER_WAY * this.spec.limits.tokens * this.#config.hiddenSize * Float32Array.BYTES_PER_ELEMENT
     return 2 ** Math.ceil(Math.log2(Math.max(bytes, 2 ** 19)))
+  }
+}
+
+/** The mark of a token that the prompt has, in the counts (see SampleAdjustments). */
+const IN_PROMPT = 2 ** 30
+
+function count({ data, shape }: Tensor<'int32'>, { counted = [] }: Step): void {
+  for (const { row, prompt, generated } of counted) {
+    const own = data.subarray(row * shape[1]!, (row + 1) * shape[1]!).fill(0)
+    for (const token of prompt) own[token] = IN_PROMPT
+    for (const token of generated) own[token]!++
   }
 }
 
