@@ -85,6 +85,21 @@ struct Fixture {
   Attention op;
 };
 
+/// Attention of one query, of the tokens in as many parts as they can be divided into.
+void attendOne(const Kernels& set, const Attention& op, size_t q, const HeadGroup& group, uint8_t* scratch) {
+  const size_t stride = (group.end - group.begin) * set.partStride(op.headSize);
+  std::vector<float> parts;
+  auto token = static_cast<size_t>(op.begin[q]);
+  const auto end = static_cast<size_t>(op.end[q]);
+  do {
+    const size_t next = std::min(end, (token / set.splitTokens + 1) * set.splitTokens);
+    parts.resize(parts.size() + stride);
+    set.attendQuery(op, q, group, token, next, parts.data() + parts.size() - stride, scratch);
+    token = next;
+  } while (token < end);
+  set.joinQuery(op, q, group, parts.data(), parts.size() / stride, stride);
+}
+
 }  // namespace
 
 namespace {
@@ -96,13 +111,10 @@ void checkOneQuery(DataType type) {
       std::vector<uint8_t> scratch(set->attentionBytes(made.op));
       for (size_t q = 0; q < made.queries; q++) {
         for (const HeadGroup& group : groups) {
-          std::vector<float> out(3 * (headSize + 1));
-          set->attendQuery(made.op, q, group, static_cast<size_t>(made.begin[q]), static_cast<size_t>(made.end[q]), out.data(),
-                           headSize + 1, scratch.data());
-          for (size_t h = group.begin; h < group.end; h++) {
-            const float* found = out.data() + (h - group.begin) * (headSize + 1);
-            made.check(q, h, found, found[headSize]);
-          }
+          attendOne(*set, made.op, q, group, scratch.data());
+          const size_t row = heads * (headSize + 1);
+          for (size_t h = group.begin; h < group.end; h++)
+            made.check(q, h, &made.out[q * row + h * headSize], made.out[q * row + heads * headSize + h]);
         }
       }
     }
@@ -166,16 +178,9 @@ std::vector<std::vector<float>> attendBothWays(const Kernels& set, Fixture& made
   std::vector<float> single(made.queries * row);
   for (const HeadGroup& group : groups) {
     set.attendTile(made.op, 0, made.queries, group, scratch.data());
-    for (size_t q = 0; q < made.queries; q++) {
-      std::vector<float> out(3 * (made.headSize + 1));
-      const auto begin = static_cast<size_t>(made.begin[q]), end = static_cast<size_t>(made.end[q]);
-      set.attendQuery(made.op, q, group, begin, end, out.data(), made.headSize + 1, scratch.data());
-      for (size_t h = group.begin; h < group.end; h++) {
-        const float* from = &out[(h - group.begin) * (made.headSize + 1)];
-        std::copy_n(from, made.headSize, &single[q * row + h * made.headSize]);
-        single[q * row + heads * made.headSize + h] = from[made.headSize];
-      }
-    }
+    Attention op = made.op;
+    op.out = single.data();
+    for (size_t q = 0; q < made.queries; q++) attendOne(set, op, q, group, scratch.data());
   }
   return {made.out, single};
 }
@@ -238,4 +243,48 @@ TEST("partial attention that is no number is so when joined, and that of no toke
   CHECK(std::isnan(joined({-HUGE_VALF, NAN, -HUGE_VALF}, &out)) && std::isnan(out));
   CHECK(joined({-HUGE_VALF, -HUGE_VALF, -HUGE_VALF}, &out) == -HUGE_VALF && out == 0);
   CHECK(joined({-HUGE_VALF, 0.5f, -HUGE_VALF}, &out) == 0.5f && out == 2);
+}
+
+namespace {
+
+/// Cached tokens enough for several splits, whose blocks are scattered.
+void checkBits(const Kernels& set, DataType type, size_t headSize) {
+  constexpr size_t kTokens = 2500, kBlocks = kTokens / blockTokens + 1;
+  std::vector<int32_t> table(kBlocks), sequence(40, 0), begin(40), end(40);
+  for (size_t i = 0; i < kBlocks; i++) table[i] = static_cast<int32_t>((7 * i + 3) % kBlocks);
+  for (size_t q = 0; q < 40; q++) {
+    end[q] = static_cast<int32_t>(q < 10 ? q : q * 61);
+    begin[q] = q % 3 == 0 ? std::max(0, end[q] - 700) : 0;
+  }
+  const size_t row = heads * (headSize + 1), rows = kBlocks * keyHeads * blockTokens, bytes = roundedBytes(type, headSize);
+  const auto query = randoms(40 * heads * headSize, 3);
+  std::vector<uint8_t> keys(rows * bytes), values(rows * bytes);
+  for (auto* cache : {&keys, &values}) {
+    const auto floats = randoms(rows * headSize, 2);
+    for (size_t i = 0; i < rows; i++) portableKernels()->fromFloat(&floats[i * headSize], type, &(*cache)[i * bytes], headSize);
+  }
+  Attention op{query.data(), keys.data(), values.data(), type,     sequence.data(), begin.data(), end.data(), table.data(), keyHeadOf,
+               nullptr,      40,          heads,         keyHeads, headSize,        blockTokens,  kBlocks,    0.25f,        true};
+  std::vector<uint8_t> scratch(set.attentionBytes(op));
+  std::vector<float> tiled(40 * row), cut(40 * row), single(40 * row);
+  for (const HeadGroup& group : groups) {
+    op.out = tiled.data();
+    set.attendTile(op, 0, 40, group, scratch.data());
+    op.out = cut.data();
+    for (size_t q = 0; q < 40; q += 7) set.attendTile(op, q, std::min<size_t>(40, q + 7), group, scratch.data());
+    op.out = single.data();
+    for (size_t q = 0; q < 40; q++) attendOne(set, op, q, group, scratch.data());
+  }
+  CHECK(std::memcmp(tiled.data(), cut.data(), tiled.size() * sizeof(float)) == 0);
+  CHECK(std::memcmp(tiled.data(), single.data(), tiled.size() * sizeof(float)) == 0);
+}
+
+}  // namespace
+
+TEST("a query gets the same bits alone, divided or not, as in tiles of any queries, over several splits and with windows") {
+  for (const Kernels* set : available()) {
+    for (const DataType type : kCacheTypes) {
+      for (size_t headSize : {8, 20, 64, 128}) checkBits(*set, type, headSize);
+    }
+  }
 }

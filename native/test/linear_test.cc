@@ -145,16 +145,20 @@ TEST("an output has the same bits whichever range of outputs it is computed in")
   }
 }
 
-TEST("a token's product has the same bits alone and among few others, and among many whatever their number") {
+TEST("a token's product has the same bits alone and among any number of others, with weights of every type") {
+  std::vector<DataType> types{DataType::Float32, DataType::Float16, DataType::BFloat16};
+  types.insert(types.end(), std::begin(kQuantizedTypes), std::end(kQuantizedTypes));
   for (const Kernels* set : available()) {
-    for (DataType type : {DataType::Float32, DataType::Float16, DataType::BFloat16, DataType::Q8_0, DataType::Q6_K}) {
-      const Shape many{30, 256, 50};
-      Case made = isQuantized(type) ? quantizedCase(type, many) : floatCase(type, many);
-      const auto all = multiply(*set, made, many, 0, 50), some = multiply(*set, made, {13, 256, 50}, 0, 50);
-      CHECK(std::memcmp(all.data(), some.data(), some.size() * sizeof(float)) == 0);
-      const size_t fewTokens = isQuantized(type) ? 4 : 7;
-      const auto few = multiply(*set, made, {fewTokens, 256, 50}, 0, 50), one = multiply(*set, made, {1, 256, 50}, 0, 50);
-      CHECK(std::memcmp(few.data(), one.data(), one.size() * sizeof(float)) == 0);
+    for (DataType type : types) {
+      for (size_t inputs : {256, 1280, isQuantized(type) ? 512 : 77}) {
+        const Shape many{30, inputs, 61};
+        const Case made = isQuantized(type) ? quantizedCase(type, many) : floatCase(type, many);
+        const auto all = multiply(*set, made, many, 0, 61);
+        for (size_t tokens = 1; tokens < 30; tokens++) {
+          const auto some = multiply(*set, made, {tokens, inputs, 61}, 0, 61);
+          CHECK(std::memcmp(all.data(), some.data(), some.size() * sizeof(float)) == 0);
+        }
+      }
     }
   }
 }

@@ -31,6 +31,7 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/quantized_rows.inl"
 #include "kernel/quantized_panel.inl"
 #include "kernel/linear.inl"
+#include "kernel/attend_chunk.inl"
 #include "kernel/attend_query.inl"
 #include "kernel/attend_tile.inl"
 #include "kernel/elementwise.inl"
@@ -48,7 +49,10 @@ const Kernels table = {
     prepare,
     linear,
     attentionBytes,
+    kSplitTokens,
+    partStride,
     attendQuery,
+    joinQuery,
     attendTile,
     rmsNorm,
     add,

@@ -4,11 +4,10 @@
 // algorithm 1).
 
 constexpr size_t kRowsOfTile = 64;
-constexpr size_t kKeysOfChunk = 2 * kPanelRows;
 
 /// A thread's memory for one tile. Head sizes are padded to whole vectors, with zeros.
 struct TileMemory {
-  TileMemory(uint8_t* scratch, size_t headSize) : padded((headSize + W - 1) / W * W) {
+  TileMemory(uint8_t* scratch, size_t headSize) : padded(paddedOf(headSize)) {
     auto* next = reinterpret_cast<float*>(scratch);
     const auto take = [&](size_t count) { return next += count, next - count; };
     queries = take(kRowsOfTile * padded);
@@ -16,9 +15,10 @@ struct TileMemory {
     values = take(kKeysOfChunk * padded);
     scores = take(kRowsOfTile * kKeysOfChunk);
     sums = take(kRowsOfTile * padded);
-    maximums = take(kRowsOfTile);
-    totals = take(kRowsOfTile);
-    bytes = static_cast<size_t>(reinterpret_cast<uint8_t*>(next) - scratch);
+    before = take(kRowsOfTile * padded);
+    rows = reinterpret_cast<Softmax*>(next);
+    rowsBefore = rows + kRowsOfTile;
+    bytes = static_cast<size_t>(reinterpret_cast<uint8_t*>(rowsBefore + kRowsOfTile) - scratch);
   }
 
   const size_t padded;
@@ -27,8 +27,9 @@ struct TileMemory {
   float* values;    // [kKeysOfChunk][padded]
   float* scores;    // [row][kKeysOfChunk]
   float* sums;      // [row][padded]
-  float* maximums;  // [row]
-  float* totals;    // [row]
+  float* before;    // [row][padded]
+  Softmax* rows;        // [row], over the tokens of a split
+  Softmax* rowsBefore;  // [row], over those of the splits before
   size_t bytes;
 };
 
@@ -68,82 +69,16 @@ static void multiplyMatrices(const float* a, size_t aStride, const float* b, siz
   }
 }
 
-/// Widens the keys, transposed, and values of tokens [begin, begin + count) of the cache; missing ones become zeros.
+/// Widens the values of tokens [begin, begin + count) of the cache: [kKeysOfChunk][padded].
 template <class Row>
-static void gatherChunk(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, const TileMemory& memory) {
-  const size_t rest = memory.padded - op.headSize;
-  for (size_t first = 0; first < kKeysOfChunk; first += W) {
-    const uint8_t* rows[W];
-    for (size_t i = 0; i < W; i++) {
-      float* value = memory.values + (first + i) * memory.padded;
-      rows[i] = nullptr;
-      if (first + i >= count) {
-        memset(value, 0, memory.padded * sizeof(float));
-        continue;
-      }
-      const size_t offset = cacheOffset(op, sequence, keyHead, begin + first + i);
-      rows[i] = op.keys + offset;
-      size_t k = 0;
-      for (; k + W <= op.headSize; k += W) store(value + k, Row::many(op.values + offset, k));
-      for (; k < op.headSize; k++) value[k] = Row::one(op.values + offset, k);
-      memset(value + op.headSize, 0, rest * sizeof(float));
-    }
+static void gatherValues(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, const TileMemory& memory) {
+  for (size_t i = 0; i < count; i++) {
+    const uint8_t* row = op.values + cacheOffset(op, sequence, keyHead, begin + i);
+    float* value = memory.values + i * memory.padded;
     size_t k = 0;
-    for (; k + W <= op.headSize; k += W) {
-      Vec block[W];
-      for (size_t i = 0; i < W; i++) block[i] = rows[i] == nullptr ? Vec{} : Row::many(rows[i], k);
-      transpose(block);
-      for (size_t i = 0; i < W; i++) store(memory.keys + (k + i) * kKeysOfChunk + first, block[i]);
-    }
-    for (; k < memory.padded; k++) {
-      for (size_t i = 0; i < W; i++)
-        memory.keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
-    }
+    for (; k + W <= op.headSize; k += W) store(value + k, Row::many(row, k));
+    for (; k < memory.padded; k++) value[k] = k < op.headSize ? Row::one(row, k) : 0;
   }
-}
-
-static inline void fillOutside(float* scores, size_t begin, size_t end, float value) {
-  for (size_t i = 0; i < begin; i++) scores[i] = value;
-  for (size_t i = end; i < kKeysOfChunk; i++) scores[i] = value;
-}
-
-/// Turns a row of scores into exponentials, of which only those of keys [begin, end) count, and shrinks what the row has
-/// summed so far to the new maximum. Of those, one that is no finite number makes the sum NaN, as in softmaxTokens().
-static void softmaxRow(const TileMemory& memory, size_t row, size_t begin, size_t end) {
-  float* scores = memory.scores + row * kKeysOfChunk;
-  if (begin >= end) {
-    memset(scores, 0, kKeysOfChunk * sizeof(float));
-    return;
-  }
-  fillOutside(scores, begin, end, 0);
-  Vec total{};
-  for (size_t i = 0; i < kKeysOfChunk; i += W) total += load(scores + i) - load(scores + i);
-  fillOutside(scores, begin, end, -HUGE_VALF);
-  Vec largest = load(scores);
-  for (size_t i = W; i < kKeysOfChunk; i += W) {
-    const Vec next = load(scores + i);
-    largest = largest > next ? largest : next;
-  }
-  float maximum = memory.maximums[row];
-  for (size_t i = 0; i < W; i++) maximum = largest[i] > maximum ? largest[i] : maximum;
-  if (maximum > memory.maximums[row]) {
-    const float shrink = memory.totals[row] > 0 ? expf(memory.maximums[row] - maximum) : 0.0f;
-    memory.totals[row] *= shrink;
-    scale(memory.sums + row * memory.padded, shrink, memory.padded);
-    memory.maximums[row] = maximum;
-  }
-  for (size_t i = 0; i < kKeysOfChunk; i += W) {
-    const Vec weights = exponential(load(scores + i) - maximum);
-    total += weights;
-    store(scores + i, weights);
-  }
-  memory.totals[row] += sumOf(total);
-}
-
-/// The part of [begin, end) that lies in a chunk, counted from its start.
-static inline size_t within(int32_t position, size_t chunk) {
-  const auto at = static_cast<size_t>(position);
-  return at <= chunk ? 0 : smaller(at - chunk, kKeysOfChunk);
 }
 
 /// Whether the values of a chunk are numbers. Where a row does not see all of them, what it does not see is multiplied by zero,
@@ -168,49 +103,58 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
   const TileMemory memory(scratch, op.headSize);
   const size_t heads = group.end - group.begin, rows = (queryEnd - queryBegin) * heads, padded = memory.padded;
   const size_t width = op.heads * op.headSize, outRow = width + (op.partial ? op.heads : 0);
-  const auto keyHead = static_cast<size_t>(op.keyHeadOf[group.begin]);
+  const auto keyHead = static_cast<size_t>(op.keyHeadOf[group.begin]), sequence = static_cast<size_t>(op.sequence[queryBegin]);
   for (size_t tile = 0; tile < rows; tile += kRowsOfTile) {
     const size_t count = smaller(kRowsOfTile, rows - tile), whole = (count + kTile - 1) / kTile * kTile;
     const auto queryOf = [&](size_t row) { return queryBegin + (tile + row) / heads; };
     const auto headOf = [&](size_t row) { return group.begin + (tile + row) % heads; };
+    const auto beginOf = [&](size_t row) { return static_cast<size_t>(op.begin[queryOf(row)]); };
+    const auto endOf = [&](size_t row) { return static_cast<size_t>(op.end[queryOf(row)]); };
     memset(memory.queries, 0, whole * padded * sizeof(float));
-    memset(memory.sums, 0, whole * padded * sizeof(float));
-    size_t first = static_cast<size_t>(op.begin[queryOf(0)]), last = 0;
-    for (size_t row = 0; row < count; row++) {
+    size_t first = beginOf(0), last = 0;
+    for (size_t row = 0; row < whole; row++) {
+      memory.rows[row].sums = memory.sums + row * padded;
+      memory.rows[row].clear(padded);
+      memory.rowsBefore[row].sums = memory.before + row * padded;
+      memory.rowsBefore[row].clear(padded);
+      if (row >= count) continue;
       const float* q = op.query + queryOf(row) * width + headOf(row) * op.headSize;
       for (size_t i = 0; i < op.headSize; i++) memory.queries[row * padded + i] = q[i] * op.scale;
-      memory.maximums[row] = -HUGE_VALF;
-      memory.totals[row] = 0;
-      first = smaller(first, static_cast<size_t>(op.begin[queryOf(row)]));
-      const auto end = static_cast<size_t>(op.end[queryOf(row)]);
-      last = end > last ? end : last;
+      first = smaller(first, beginOf(row));
+      last = endOf(row) > last ? endOf(row) : last;
     }
-    for (size_t chunk = first; chunk < last; chunk += kKeysOfChunk) {
-      const size_t keys = smaller(kKeysOfChunk, last - chunk);
+    const auto finishSplit = [&] {
+      for (size_t row = 0; row < count; row++) {
+        join(memory.rowsBefore[row], memory.rows[row], padded);
+        memory.rows[row].clear(padded);
+      }
+    };
+    for (size_t chunk = first / kKeysOfChunk * kKeysOfChunk; chunk < last; chunk += kKeysOfChunk) {
+      if (chunk % kSplitTokens == 0) finishSplit();
+      const size_t keys = smaller(kKeysOfChunk, last - chunk), columns = (keys + W - 1) / W * W;
       withCacheRow(op.cacheType, [&](auto row) {
-        gatherChunk<decltype(row)>(op, static_cast<size_t>(op.sequence[queryBegin]), keyHead, chunk, keys, memory);
+        gatherKeys<decltype(row)>(op, sequence, keyHead, chunk, keys, padded, memory.keys);
+        gatherValues<decltype(row)>(op, sequence, keyHead, chunk, keys, memory);
       });
       memset(memory.scores, 0, whole * kKeysOfChunk * sizeof(float));
-      multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, kKeysOfChunk, memory.scores, kKeysOfChunk);
+      multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, columns, memory.scores, kKeysOfChunk);
       bool seesAll = true;
       for (size_t row = 0; row < count; row++) {
-        const size_t begin = within(op.begin[queryOf(row)], chunk), end = within(op.end[queryOf(row)], chunk);
-        softmaxRow(memory, row, begin, end);
+        const size_t begin = within(beginOf(row), chunk), end = within(endOf(row), chunk);
+        softmaxChunk(memory.scores + row * kKeysOfChunk, memory.rows[row], padded, begin, end);
         seesAll = seesAll && begin == 0 && end >= keys;
       }
       if (seesAll || areFinite(memory, keys)) {
         multiplyMatrices(memory.scores, kKeysOfChunk, memory.values, padded, whole, keys, padded, memory.sums, padded);
       } else {
-        for (size_t row = 0; row < count; row++)
-          addSeenValues(memory, row, within(op.begin[queryOf(row)], chunk), within(op.end[queryOf(row)], chunk));
+        for (size_t row = 0; row < count; row++) addSeenValues(memory, row, within(beginOf(row), chunk), within(endOf(row), chunk));
       }
     }
+    finishSplit();
     for (size_t row = 0; row < count; row++) {
-      const float total = memory.totals[row];
       float* out = op.out + queryOf(row) * outRow;
-      for (size_t i = 0; i < op.headSize; i++)
-        out[headOf(row) * op.headSize + i] = total != 0 ? memory.sums[row * padded + i] / total : 0.0f;
-      if (op.partial) out[width + headOf(row)] = total != 0 ? memory.maximums[row] + logf(total) : -HUGE_VALF;
+      const float logSumExp = finish(memory.rowsBefore[row], op.headSize, out + headOf(row) * op.headSize);
+      if (op.partial) out[width + headOf(row)] = logSumExp;
     }
   }
 }

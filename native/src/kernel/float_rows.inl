@@ -1,47 +1,60 @@
-// Few tokens times float rows. Tiles of ROWS weight rows by TOKENS tokens share each load. Rows are too short for the
-// hardware's prefetching to catch on, so those that follow are asked for. Every product is summed in the
-// same order whatever the tile, so that a token gets the same bits alone as among few others.
+// Few tokens times float rows. W rows side by side are turned in registers, so that each lane sums the products of one row in
+// the order of the inputs, as panels do: a token gets the same bits alone as among many others. Rows are too short for the
+// hardware's prefetching to catch on, so those that follow are asked for.
 
-template <class Type, int ROWS, int TOKENS>
-static inline void multiplyRows(const Linear& op, const typename Type::Element* weight, size_t row, size_t token) {
-  Vec sum[ROWS][TOKENS] = {};
-  const float* x = op.x + token * op.inputs;
-  const size_t whole = op.inputs / W * W;
-  for (size_t k = 0; k < whole; k += W) {
-    Vec w[ROWS];
-    for (int r = 0; r < ROWS; r++) {
-      w[r] = Type::many(weight + r * op.inputs + k);
-      if (TOKENS == 1) __builtin_prefetch(weight + (ROWS + r) * op.inputs + k);
-    }
-    for (int t = 0; t < TOKENS; t++) {
-      const Vec value = load(x + t * op.inputs + k);
-      for (int r = 0; r < ROWS; r++) sum[r][t] += w[r] * value;
-    }
-  }
-  for (int t = 0; t < TOKENS; t++) {
-    for (int r = 0; r < ROWS; r++) {
-      float total = sumOf(sum[r][t]);
-      for (size_t k = whole; k < op.inputs; k++) total += Type::one(weight + r * op.inputs + k) * x[t * op.inputs + k];
-      if (op.bias != nullptr) total += op.bias[row + r];
-      if (op.residual != nullptr) total += op.residual[(token + t) * op.outputs + row + r];
-      op.y[(token + t) * op.yStride + row + r] = total;
-    }
+/// Adds `bias` and `residual` to the sums of `count` rows of a token, and writes them.
+static inline void finishRows(const Linear& op, const float* sums, size_t token, size_t row, size_t count) {
+  for (size_t r = 0; r < count; r++) {
+    float total = sums[r];
+    if (op.bias != nullptr) total += op.bias[row + r];
+    if (op.residual != nullptr) total += op.residual[token * op.outputs + row + r];
+    op.y[token * op.yStride + row + r] = total;
   }
 }
 
-template <class Type, int ROWS>
-static inline void multiplyRowsByAll(const Linear& op, size_t row) {
-  const auto* weight = reinterpret_cast<const typename Type::Element*>(op.weight) + row * op.inputs;
-  constexpr int kTokens = W == 16 ? 4 : 2;  // as many sums as the registers hold
-  size_t token = 0;
-  for (; token + kTokens <= op.tokens; token += kTokens) multiplyRows<Type, ROWS, kTokens>(op, weight, row, token);
-  for (; token < op.tokens; token++) multiplyRows<Type, ROWS, 1>(op, weight, row, token);
+/// Rows [row, row + count), W at most, times TOKENS tokens.
+template <class Type, size_t TOKENS>
+static inline void multiplyRows(const Linear& op, size_t row, size_t count, size_t token) {
+  const typename Type::Element* rows[W];
+  // Where there are fewer, the last is computed more than once.
+  for (size_t r = 0; r < W; r++) {
+    rows[r] = reinterpret_cast<const typename Type::Element*>(op.weight) + (row + (r < count ? r : count - 1)) * op.inputs;
+  }
+  const float* x = op.x + token * op.inputs;
+  Vec sums[TOKENS] = {};
+  size_t k = 0;
+  for (; k + W <= op.inputs; k += W) {
+    Vec block[W];
+    for (size_t r = 0; r < W; r++) {
+      block[r] = Type::many(rows[r] + k);
+      if (TOKENS == 1) __builtin_prefetch(rows[r] + W * op.inputs + k);
+    }
+    transpose(block);
+    for (size_t i = 0; i < W; i++) {
+      for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x + t * op.inputs + k + i) * block[i];
+    }
+  }
+  for (; k < op.inputs; k++) {
+    float column[W];
+    for (size_t r = 0; r < W; r++) column[r] = Type::one(rows[r] + k);
+    for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x + t * op.inputs + k) * load(column);
+  }
+  for (size_t t = 0; t < TOKENS; t++) {
+    float total[W];
+    store(total, sums[t]);
+    finishRows(op, total, token + t, row, count);
+  }
 }
 
 template <class Type>
 static void linearByRows(const Linear& op, size_t begin, size_t end) {
-  constexpr int kRows = 4;
-  size_t row = begin;
-  for (; row + kRows <= end; row += kRows) multiplyRowsByAll<Type, kRows>(op, row);
-  for (; row < end; row++) multiplyRowsByAll<Type, 1>(op, row);
+  constexpr size_t kTokens = W == 16 ? 12 : 6;  // as many sums as the registers hold beside a block
+  for (size_t row = begin; row < end; row += W) {
+    const size_t count = end - row < W ? end - row : W;
+    size_t token = 0;
+    for (; token + kTokens <= op.tokens; token += kTokens) multiplyRows<Type, kTokens>(op, row, count, token);
+    for (; token + 4 <= op.tokens; token += 4) multiplyRows<Type, 4>(op, row, count, token);
+    if (token + 2 <= op.tokens) multiplyRows<Type, 2>(op, row, count, token), token += 2;
+    if (token < op.tokens) multiplyRows<Type, 1>(op, row, count, token);
+  }
 }

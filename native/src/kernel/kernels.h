@@ -10,7 +10,7 @@ namespace troupe::kernel {
 /// y[t][o] = sum over k of x[t][k] · weight[o][k], plus bias[o] and residual[t][o] where there are such.
 ///
 /// A quantized weight is multiplied in integers: each 32 inputs of a token are scaled to int8 by a scale of their own.
-/// Many tokens are multiplied by panels of weights (see float_panel.inl), few by rows of them.
+/// Many tokens are multiplied by panels of weights (see float_panel.inl), few by rows of them; a token gets the same bits either way.
 struct Linear {
   const float* x;         // [tokens, inputs]
   const uint8_t* weight;  // [outputs, inputs]
@@ -22,7 +22,8 @@ struct Linear {
   size_t tokens, inputs, outputs;
 };
 
-/// Scaled dot-product attention over a paged cache. Query i sees the cached tokens [begin[i], end[i]) of its sequence.
+/// Scaled dot-product attention over a paged cache. Query i sees the cached tokens [begin[i], end[i]) of its sequence, and gets the same
+/// bits whatever other queries there are.
 /// Softmax is computed online, block by block (Milakov and Gimelshein, arXiv 1805.02867).
 struct Attention {
   const float* query;          // [queries, heads * headSize]
@@ -63,10 +64,14 @@ struct Kernels {
 
   /// Bytes that attention needs of its own for each thread.
   size_t (*attentionBytes)(const Attention& op);
-  /// One query, the heads of one group, and the tokens [begin, end): out[head - group.begin] = headSize numbers, then the
-  /// log-sum-exp, `stride` apart.
-  void (*attendQuery)(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* out, size_t stride,
-                      uint8_t* scratch);
+  /// Tokens of a split: a query's tokens may be divided at multiples of so many without a change of its bits.
+  size_t splitTokens;
+  /// Floats of a part of one head.
+  size_t (*partStride)(size_t headSize);
+  /// One query, the heads of one group, and the tokens [begin, end): writes a part of each head.
+  void (*attendQuery)(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* part, uint8_t* scratch);
+  /// Joins the parts of a query, `stride` apart, in the order of their tokens, and writes op.out. The parts are lost.
+  void (*joinQuery)(const Attention& op, size_t query, HeadGroup group, float* parts, size_t count, size_t stride);
   /// Queries [queryBegin, queryEnd), all of one sequence, and the heads of one group; writes op.out.
   void (*attendTile)(const Attention& op, size_t queryBegin, size_t queryEnd, HeadGroup group, uint8_t* scratch);
 

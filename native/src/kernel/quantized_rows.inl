@@ -10,60 +10,86 @@ static inline Lanes firstOfHalves(const int32_t* pair) {
   return __builtin_shuffle((Lanes)Longs{both}, Lanes{0, 2, 2, 2, 1, 2, 2, 2});
 }
 
-template <class Format, size_t ROWS, size_t TOKENS>
-static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken (&x)[TOKENS], size_t row) {
+typedef float RowFloats __attribute__((vector_size(16)));
+typedef int32_t RowInts __attribute__((vector_size(16)));
+constexpr size_t kRowsOfVector = 4;
+
+/// The sums of the lower lanes of four vectors, and of their upper ones.
+struct HalfSums {
+  RowInts lower, upper;
+};
+
+static inline HalfSums halfSums(const Lanes (&products)[kRowsOfVector]) {
+#if defined(__AVX2__)
+  const __m256i first = _mm256_hadd_epi32((__m256i)products[0], (__m256i)products[1]);
+  const __m256i second = _mm256_hadd_epi32((__m256i)products[2], (__m256i)products[3]);
+  const __m256i sums = _mm256_hadd_epi32(first, second);
+  return {(RowInts)_mm256_castsi256_si128(sums), (RowInts)_mm256_extracti128_si256(sums, 1)};
+#else
+  HalfSums sums = {};
+  for (size_t r = 0; r < kRowsOfVector; r++) {
+    for (size_t i = 0; i < 4; i++) {
+      sums.lower[r] += products[r][i];
+      sums.upper[r] += products[r][i + 4];
+    }
+  }
+  return sums;
+#endif
+}
+
+/// Rows [row, row + count), four at most. A lane sums the products of one row in the order of its groups, as panels do: a token gets
+/// the same bits alone as among many others.
+template <class Format, size_t TOKENS>
+static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken (&x)[TOKENS], size_t row, size_t count) {
   const size_t bytes = rowBytes(Format::kType, op.inputs);
-  const uint8_t* weight = op.weight + row * bytes;
-  LaneFloats sums[TOKENS][ROWS] = {};
-  float minimums[TOKENS][ROWS] = {};
+  const uint8_t* rows[kRowsOfVector];
+  // Where there are fewer, the last is computed more than once.
+  for (size_t r = 0; r < kRowsOfVector; r++) rows[r] = op.weight + (row + (r < count ? r : count - 1)) * bytes;
+  RowFloats sums[TOKENS] = {};
   for (size_t g = 0; g < op.inputs / 32; g++) {
     Lanes starts[TOKENS] = {};
     if constexpr (Format::kOffset != 0) {
       for (size_t t = 0; t < TOKENS; t++) starts[t] = firstOfHalves(x[t].negated + 2 * g) * Format::kOffset;
     }
+    Lanes products[TOKENS][kRowsOfVector];
+    RowFloats first, second, minimum;
 #pragma GCC unroll 4
-    for (size_t r = 0; r < ROWS; r++) {
-      const Group<Format> group(weight + r * bytes, g);
-      __builtin_prefetch(group.block + ROWS * bytes);
+    for (size_t r = 0; r < kRowsOfVector; r++) {
+      const Group<Format> group(rows[r], g);
+      __builtin_prefetch(group.block + kRowsOfVector * bytes);
       const Bytes weights = group.values();
-      const float first = group.scale();
-      [[maybe_unused]] float second = 0, minimum = 0;
-      if constexpr (Format::kTwoScales) second = group.scale(1);
-      if constexpr (Format::kHasMinimum) minimum = group.minimum();
+      first[r] = group.scale();
+      if constexpr (Format::kTwoScales) second[r] = group.scale(1);
+      if constexpr (Format::kHasMinimum) minimum[r] = group.minimum();
 #pragma GCC unroll 4
-      for (size_t t = 0; t < TOKENS; t++) {
-        const Lanes products = dotBytes<Format::kSigned>(starts[t], weights, loadAs<Bytes>(x[t].values + 32 * g));
-        const LaneFloats exact = __builtin_convertvector(products, LaneFloats);
-        const float a = first * x[t].scales[g];
-        if constexpr (Format::kTwoScales) {
-          const float b = second * x[t].scales[g];
-          sums[t][r] += exact * LaneFloats{a, a, a, a, b, b, b, b};
-        } else {
-          sums[t][r] += exact * a;
-        }
-        if constexpr (Format::kHasMinimum) minimums[t][r] += minimum * x[t].sums[g];
+      for (size_t t = 0; t < TOKENS; t++)
+        products[t][r] = dotBytes<Format::kSigned>(starts[t], weights, loadAs<Bytes>(x[t].values + 32 * g));
+    }
+#pragma GCC unroll 4
+    for (size_t t = 0; t < TOKENS; t++) {
+      const auto [lower, upper] = halfSums(products[t]);
+      if constexpr (Format::kTwoScales) {
+        sums[t] += __builtin_convertvector(lower, RowFloats) * (first * x[t].scales[g]);
+        sums[t] += __builtin_convertvector(upper, RowFloats) * (second * x[t].scales[g]);
+      } else {
+        sums[t] += __builtin_convertvector(lower + upper, RowFloats) * (first * x[t].scales[g]);
       }
+      if constexpr (Format::kHasMinimum) sums[t] += minimum * x[t].sums[g];
     }
   }
   for (size_t t = 0; t < TOKENS; t++) {
-    for (size_t r = 0; r < ROWS; r++) {
-      float total = minimums[t][r];
-      for (size_t i = 0; i < 8; i++) total += sums[t][r][i];
-      if (op.bias != nullptr) total += op.bias[row + r];
-      if (op.residual != nullptr) total += op.residual[t * op.outputs + row + r];
-      op.y[t * op.yStride + row + r] = total;
-    }
+    float total[kRowsOfVector];
+    memcpy(total, &sums[t], sizeof total);
+    finishRows(op, total, t, row, count);
   }
 }
 
 template <class Format, size_t TOKENS>
 static void multiplyQuantizedRowsBy(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
-  constexpr size_t kRows = TOKENS > 2 ? 2 : 4;  // so that the sums stay in registers
   QuantizedToken x[TOKENS];
   for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, t);
-  size_t row = begin;
-  for (; row + kRows <= end; row += kRows) multiplyQuantizedRows<Format, kRows, TOKENS>(op, x, row);
-  for (; row < end; row++) multiplyQuantizedRows<Format, 1, TOKENS>(op, x, row);
+  for (size_t row = begin; row < end; row += kRowsOfVector)
+    multiplyQuantizedRows<Format, TOKENS>(op, x, row, end - row < kRowsOfVector ? end - row : kRowsOfVector);
 }
 
 /// Of at most kFewQuantizedTokens.

@@ -15,11 +15,9 @@ using kernel::kernels;
 constexpr size_t kFewQueries = 4;
 /// (query, head) pairs of a tile, about as many as the kernel takes at once.
 constexpr size_t kTileRows = 64;
-/// Tokens of the cache that are worth a thread's while.
-constexpr size_t kSplitTokens = 256;
 
-/// How many pieces the cache is divided into at most where there are fewer (query, group) pairs than threads.
-size_t splitTasks(int threads) { return 4 * static_cast<size_t>(threads); }
+/// The (query, group) pairs below which the tokens of each are divided among threads.
+size_t fewPairs(int threads) { return 2 * static_cast<size_t>(threads); }
 
 }  // namespace
 
@@ -34,15 +32,17 @@ PagedAttention::PagedAttention(const kernel::Attention& shape, size_t mostQuerie
 
 size_t PagedAttention::threadBytes() const { return aligned(kernels().attentionBytes(shape_)); }
 
+size_t PagedAttention::partFloats() const { return largestGroup_ * kernels().partStride(shape_.headSize); }
+
 size_t PagedAttention::scratchBytes(int threads) const {
-  const size_t parts = mostQueries_ * groups_.size() + splitTasks(threads);
-  return static_cast<size_t>(threads) * threadBytes() + parts * largestGroup_ * (shape_.headSize + 1) * sizeof(float);
+  const size_t splits = shape_.blocksPerSequence * shape_.blockTokens / kernels().splitTokens + 2;
+  const size_t parts = mostQueries_ * groups_.size() + fewPairs(threads) * splits;
+  return static_cast<size_t>(threads) * threadBytes() + parts * partFloats() * sizeof(float);
 }
 
 void PagedAttention::run(const kernel::Attention& op, ThreadPool& threads, uint8_t* scratch) {
   planTasks(op, threads.size());
   auto* parts = reinterpret_cast<float*>(scratch + static_cast<size_t>(threads.size()) * threadBytes());
-  const size_t stride = op.headSize + 1;
   threads.forEach(tasks_.size(), grain_, [&](size_t begin, size_t end, int thread) {
     uint8_t* own = scratch + static_cast<size_t>(thread) * threadBytes();
     for (size_t i = begin; i < end; i++) {
@@ -50,14 +50,15 @@ void PagedAttention::run(const kernel::Attention& op, ThreadPool& threads, uint8
       if (task.tile)
         kernels().attendTile(op, task.query, task.end, groups_[task.group], own);
       else
-        kernels().attendQuery(op, task.query, groups_[task.group], task.begin, task.end, parts + i * largestGroup_ * stride, stride, own);
+        kernels().attendQuery(op, task.query, groups_[task.group], task.begin, task.end, parts + i * partFloats(), own);
     }
   });
   for (size_t first = 0; first < tasks_.size();) {
     const Task& task = tasks_[first];
     size_t last = first + 1;
     while (last < tasks_.size() && !tasks_[last].tile && tasks_[last].query == task.query && tasks_[last].group == task.group) last++;
-    if (!task.tile) join(op, task, parts + first * largestGroup_ * stride, last - first);
+    if (!task.tile)
+      kernels().joinQuery(op, task.query, groups_[task.group], parts + first * partFloats(), last - first, partFloats());
     first = last;
   }
 }
@@ -83,24 +84,13 @@ void PagedAttention::planTasks(const kernel::Attention& op, int threads) {
 
 void PagedAttention::splitQuery(const kernel::Attention& op, size_t query, size_t group, int threads) {
   const auto begin = static_cast<size_t>(op.begin[query]), end = static_cast<size_t>(op.end[query]);
-  const size_t tokens = end - begin, pairs = op.queries * groups_.size();
-  const size_t wanted = pairs >= 2 * static_cast<size_t>(threads) ? 1 : splitTasks(threads) / pairs;
-  const size_t splits = std::max<size_t>(1, std::min(wanted, tokens / kSplitTokens));
-  for (size_t i = 0; i < splits; i++)
-    tasks_.push_back({false, query, group, begin + tokens * i / splits, begin + tokens * (i + 1) / splits});
-}
-
-void PagedAttention::join(const kernel::Attention& op, const Task& task, const float* parts, size_t count) const {
-  const HeadGroup group = groups_[task.group];
-  const size_t stride = op.headSize + 1, width = op.heads * op.headSize;
-  float* row = op.out + task.query * (width + (op.partial ? op.heads : 0));
-  for (size_t head = group.begin; head < group.end; head++) {
-    const auto part = [&](size_t i) { return parts + (i * largestGroup_ + head - group.begin) * stride; };
-    float* out = row + head * op.headSize;
-    const float sum = joinByLogSumExp(
-        count, op.headSize, part, [&](size_t i) { return part(i)[op.headSize]; }, out);
-    if (op.partial) row[width + head] = sum;
-  }
+  const size_t split = op.queries * groups_.size() < fewPairs(threads) ? kernels().splitTokens : std::max<size_t>(1, end);
+  size_t token = begin;
+  do {
+    const size_t next = std::min(end, (token / split + 1) * split);
+    tasks_.push_back({false, query, group, token, next});
+    token = next;
+  } while (token < end);
 }
 
 void joinPartials(const float* partials, size_t parts, size_t rows, size_t heads, size_t headSize, float* out, ThreadPool& threads) {

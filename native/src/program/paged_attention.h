@@ -9,7 +9,7 @@
 namespace troupe::program {
 
 /// Attention over a paged cache, divided over threads: many queries of one sequence go in tiles, few go one by one, and where
-/// those are fewer than the threads each one's tokens are divided among them (Flash-Decoding).
+/// those are fewer than the threads each one's tokens are divided among them (Flash-Decoding). A query gets the same bits however.
 class PagedAttention {
  public:
   /// `shape` has the heads and sizes that every run's operands will have.
@@ -27,9 +27,9 @@ class PagedAttention {
   };
 
   size_t threadBytes() const;
+  size_t partFloats() const;
   void planTasks(const kernel::Attention& op, int threads);
   void splitQuery(const kernel::Attention& op, size_t query, size_t group, int threads);
-  void join(const kernel::Attention& op, const Task& task, const float* parts, size_t count) const;
 
   const kernel::Attention shape_;
   const size_t mostQueries_;
