@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { InvalidInputError } from '@troupe/core'
 import type { Engine } from '../engine/engine.js'
 import type { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -39,6 +40,8 @@ export class Answers {
     sink.usage.promptTokens = request.prompt.length
     const failed = new AbortController()
     const signal = AbortSignal.any([sink.signal, failed.signal])
+    // Each answer listens.
+    setMaxListeners(0, signal)
     try {
       await Promise.all(
         Array.from({ length: request.params.n ?? 1 }, (_, index) => this.#one(request, index, sink, signal)),

@@ -96,11 +96,6 @@ test('a template that raises, cannot be read, is missing or does not end is an e
   refused(open({}), /^the model has no chat template; add chat_template.jinja/)
   refused(open({ a: 'x', b: 'y' }), /^the model has no chat template named default, only a, b/)
   refused(open('{% for a in range(100001) %}{% endfor %}'), /range\(\) gives at most 100000/)
-  refused(
-    open(
-      '{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% set x = a %}{{ x + 1 }}{% for c in range(999) %}{{ c }}{% endfor %}{% endfor %}',
-    ),
-    /does not end within/,
-  )
+  refused(open('{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}'), /does not end within/)
   refused(open('{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}'), /refuses the messages: /)
 })

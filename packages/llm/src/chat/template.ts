@@ -2,8 +2,9 @@ import { InvalidInputError } from '@troupe/core'
 import { Environment, Interpreter, parse, type Statement, tokenize, type Value } from './jinja.js'
 import { strftime } from './strftime.js'
 
-/** More steps than this are taken for a template that does not end; a chat of a thousand messages takes some 100,000. */
-const MOST_STEPS = 5_000_000
+/** What takes longer is taken for a template that does not end; a chat of a thousand messages takes some 100 ms. */
+const MOST_MILLISECONDS = 3000
+const STEPS_BETWEEN_LOOKS = 256
 /** As in Jinja's sandbox. */
 const MOST_RANGE = 100_000
 
@@ -61,18 +62,20 @@ class LoopControl extends Error {
 /** Bounds what a template computes, and keeps what a turn of a loop gave before `break` or `continue`, which the library drops. */
 class BoundedInterpreter extends Interpreter {
   #steps = 0
+  readonly #begun = performance.now()
   readonly #loopBodies = new Set<readonly Statement[]>()
   /** The variables of loops that have been left. */
   readonly #left = new WeakSet<Environment>()
 
   override evaluate(statement: Statement | undefined, environment: Environment): Value {
-    if (++this.#steps > MOST_STEPS) throw new Error(`it does not end within ${MOST_STEPS} steps`)
+    this.#step()
     if (statement?.type === 'Break' || statement?.type === 'Continue') throw new LoopControl(statement.type === 'Break')
     if (statement?.type === 'For') this.#loopBodies.add(statement.body!)
     return super.evaluate(statement, environment)
   }
 
   override evaluateBlock(statements: readonly Statement[], environment: Environment): Value {
+    this.#step()
     if (this.#left.has(environment)) return this.#text('', environment)
     const given: Value[] = []
     try {
@@ -85,6 +88,11 @@ class BoundedInterpreter extends Interpreter {
       return this.#text(error.text, environment)
     }
     return this.#text(given.map(({ value }) => value).join(''), environment)
+  }
+
+  #step(): void {
+    if (++this.#steps % STEPS_BETWEEN_LOOKS > 0 || performance.now() - this.#begun < MOST_MILLISECONDS) return
+    throw new Error(`it does not end within ${MOST_MILLISECONDS / 1000} seconds`)
   }
 
   #text(value: string, environment: Environment): Value {
