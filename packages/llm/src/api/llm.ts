@@ -186,6 +186,7 @@ export class LLM {
     await this.#ownCluster?.shutdown()
   }
 
+  /** As stop(). */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }
