@@ -83,6 +83,8 @@ const arrows = [
   ['core/src/worker', '../testing/counter.js', '../index.js'],
   ['llm/src/parallel', '../layers/linear.js', './plan.js'],
   ['llm/src/planner', '../engine/engine.js', '../models/config.js'],
+  ['llm/src/chat', '../engine/engine.js', '../tokenizer/tokenizer.js'],
+  ['llm/src/engine', '../api/llm.js', '../models/config.js'],
 ] as const
 
 test('lint refuses an import against the order of the rooms', (t) => {

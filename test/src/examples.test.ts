@@ -14,6 +14,7 @@ const outputs: [string, RegExp][] = [
   ['parameter-server', /^2\.00 -3\.00 0\.50\n$/],
   ['ring', /^0 30 20 10\n10 0 30 20\n20 10 0 30\n30 20 10 0\n$/],
   ['speculative-decoding', /^Once upon a time, (.|\n){80,}\n60 tokens in fewer than 30 steps: true\n$/],
+  ['stories', /^(".{40,}"\n){3}, .{20,}\nstop\n$/],
   ['streaming', /^20\.0\ntrue\n$/],
   ['two-nodes', /^10 10 10 10 on 1 node\n$/],
   ['supervised-tree', /^11 in life \d\n12 in life 1\n13 in life 2\n2 workers ended with their parent\n$/],

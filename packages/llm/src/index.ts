@@ -1,4 +1,23 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
+export type { MaskFactory } from './api/answers.js'
+export type { GenerationDefaults } from './api/defaults.js'
+export type {
+  ChatChoice,
+  ChatChunk,
+  ChatResult,
+  Choice,
+  FinishReason,
+  GenerationChunk,
+  GenerationResult,
+  LogProb,
+  Stream,
+  TokenLogProbs,
+  Usage,
+} from './api/generation.js'
+export { LLM, type LoadOptions } from './api/llm.js'
+export type { ChatParams, GenerationParams, Structure } from './api/params.js'
+export * from './chat/messages.js'
+export { TOOL_CALL_FORMATS, type ToolCallFormat } from './chat/tool-calls/formats.js'
 export { BlockPool } from './engine/cache.js'
 export { Engine, type EngineOptions, type GenerateOptions } from './engine/engine.js'
 export type { EngineWorker } from './engine/launch.js'
@@ -34,6 +53,7 @@ export type { Rotary } from './models/rotary.js'
 export { checkPlan, type Divisible, type ParallelPlan, type Plan, type Range } from './parallel/plan.js'
 export * from './planner/index.js'
 export { type LayersAndHead, stageLayers } from './planner/stage-layers.js'
+export type { ChatFiles } from './tokenizer/chat-templates.js'
 export { TextStream } from './tokenizer/text-stream.js'
 export { Tokenizer } from './tokenizer/tokenizer.js'
 export type { TokenizerFiles } from './tokenizer/tokenizer-files.js'

@@ -1,4 +1,4 @@
-import type { JsonSchema } from '../chat/messages.js'
+import type { JsonSchema, Tool, ToolChoice } from '../chat/messages.js'
 
 /** What a text is held to: JSON of any shape, JSON of a schema, a regular expression over all of it, or a grammar in EBNF. */
 export type Structure =
@@ -45,4 +45,18 @@ export interface GenerationParams {
   structure?: Structure
   /** Ends the generation, which then fails with the signal's reason. */
   signal?: AbortSignal
+}
+
+/** How a chat is answered. */
+export interface ChatParams extends GenerationParams {
+  /** Tools that the model may call. */
+  tools?: readonly Tool[]
+  /** Default `auto`, or `none` without tools. With `none`, the model does not hear of the tools. */
+  toolChoice?: ToolChoice
+  /** Whether an answer that has to call tools may have several calls. Default true. */
+  parallelToolCalls?: boolean
+  /** Further variables of the model's chat template, such as `enable_thinking`, `date_string` or `documents`. */
+  templateVariables?: Readonly<Record<string, unknown>>
+  /** Whether the last message is continued, rather than answered. Default false. */
+  continueLast?: boolean
 }

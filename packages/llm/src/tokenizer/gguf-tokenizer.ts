@@ -28,12 +28,6 @@ export function ggufTokenizer(gguf: GgufModel): TokenizerFiles | undefined {
   return { tokenizer: JSON.stringify(build(vocabulary)), config: {}, pieces: vocabulary.pieces }
 }
 
-/** The template by which a chat becomes a prompt, if the file has one. */
-export function ggufChatTemplate(gguf: GgufModel): string | undefined {
-  const template = gguf.metadata.get('tokenizer.chat_template')
-  return typeof template === 'string' ? template : undefined
-}
-
 function field(gguf: GgufModel, name: string): MetadataValue | undefined {
   return gguf.metadata.get(`tokenizer.ggml.${name}`)
 }

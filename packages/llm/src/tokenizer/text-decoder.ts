@@ -32,6 +32,19 @@ export class TextDecoder {
     return this.#decoder ? this.#decoder.decode(pieces) : pieces.join(' ')
   }
 
+  /** What a piece says behind others, as bytes, which need not be whole characters. */
+  bytesOf(piece: string): Uint8Array {
+    if (BYTE.test(piece) && this.#has('ByteFallback')) return Uint8Array.of(Number.parseInt(piece.slice(3, 5), 16))
+    const bytes = this.#has('ByteLevel') ? bytesOfLetters(piece) : undefined
+    if (bytes) return bytes
+    // Behind itself, since many decoders take a space from the beginning of a text.
+    return new TextEncoder().encode(this.decode([piece, piece]).slice(this.decode([piece]).length))
+  }
+
+  #has(type: string): boolean {
+    return this.#steps.some((step) => step.type === type)
+  }
+
   /** Whether the text up to a token may become another one with the next, rather than a longer one. */
   isUnsettled(last: string): boolean {
     return this.#steps.some(({ type, suffix = '</w>' }) => {
@@ -41,6 +54,19 @@ export class TextDecoder {
       return found >= 0 && (suffix === '' || found + String(suffix).length < last.length)
     })
   }
+}
+
+/** Byte-level vocabularies write a byte that is no visible letter as one from U+0100 on, in their order. */
+const BYTE_OF_LETTER = new Map<string, number>()
+for (let byte = 0, hidden = 256; byte < 256; byte++) {
+  const isVisible = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
+  BYTE_OF_LETTER.set(String.fromCodePoint(isVisible ? byte : hidden++), byte)
+}
+
+/** The bytes that letters stand for, or undefined where a token is not written in them, as added ones are. */
+function bytesOfLetters(piece: string): Uint8Array | undefined {
+  const bytes = Array.from(piece, (letter) => BYTE_OF_LETTER.get(letter))
+  return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes as number[]) : undefined
 }
 
 function stepsOf(description: unknown): Step[] {

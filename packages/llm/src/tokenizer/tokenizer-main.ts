@@ -25,7 +25,8 @@ async function handle(request: Sent): Promise<unknown> {
     case 'pieces':
       return pieces(tokenizers.get(request.tokenizer)!, request)
     case 'encode': {
-      const encoding = await tokenizers.get(request.tokenizer)!.encode(request.text)
+      const { tokenizer, text, addSpecialTokens } = request
+      const encoding = await tokenizers.get(tokenizer)!.encode(text, null, { addSpecialTokens })
       return Uint32Array.from(encoding.getIds())
     }
   }

@@ -2,7 +2,7 @@
 export interface Question {
   /** The tokens' texts by id, of a tokenizer whose ids and added tokens the caller has read. */
   pieces: { ids: Uint32Array; added: string[] }
-  encode: { text: string }
+  encode: { text: string; addSpecialTokens: boolean }
 }
 
 /** Its answers, by the kind of question. */

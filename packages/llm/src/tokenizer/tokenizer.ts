@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
 import { isGguf } from '../weights/checkpoint.js'
 import { GgufModel } from '../weights/gguf-model.js'
-import { readJson } from '../weights/json.js'
 import { readable } from '../weights/weight-file.js'
-import { ggufChatTemplate, ggufTokenizer } from './gguf-tokenizer.js'
+import { type ChatFiles, directoryChatFiles, ggufChatFiles, readJsonIfAny } from './chat-templates.js'
+import { ggufTokenizer } from './gguf-tokenizer.js'
 import { TextDecoder } from './text-decoder.js'
 import { TextStream } from './text-stream.js'
 import { named, type TokenizerDescription, type TokenizerFiles, withAddedTokens } from './tokenizer-files.js'
@@ -14,6 +14,8 @@ import { Vocabulary } from './vocabulary.js'
 
 let opened = 0
 const unused = new FinalizationRegistry((key: number) => tokenizerProcess.forget(key))
+
+const NO_CHAT: ChatFiles = { templates: new Map(), specialTokens: new Map() }
 
 /** Turns text into a model's tokens and back, as Hugging Face's Rust tokenizers do. */
 export class Tokenizer {
@@ -27,14 +29,19 @@ export class Tokenizer {
     json: string,
     path: string,
     vocabulary: Vocabulary,
-    /** The Jinja template by which a chat becomes a prompt, if the model has one. */
-    readonly chatTemplate: string | undefined,
+    /** What the model's files say of chats. */
+    readonly chatFiles: ChatFiles,
   ) {
     this.#key = key
     this.#json = json
     this.#path = path
     this.#vocabulary = vocabulary
     unused.register(this, key)
+  }
+
+  /** The Jinja template by which a chat becomes a prompt, if the model has one. */
+  get chatTemplate(): string | undefined {
+    return this.chatFiles.templates.get('default')
   }
 
   /**
@@ -49,12 +56,12 @@ export class Tokenizer {
    * The tokenizer that Hugging Face's files describe; `path` names where they come from, for errors.
    * @throws InvalidInputError if it cannot be used.
    */
-  static async from(files: TokenizerFiles, path: string, chatTemplate?: string): Promise<Tokenizer> {
+  static async from(files: TokenizerFiles, path: string, chatFiles = NO_CHAT): Promise<Tokenizer> {
     const key = opened++
     try {
       const { json, description } = withAddedTokens(files)
       const vocabulary = await vocabularyOf(key, json, description, files)
-      return new Tokenizer(key, json, path, vocabulary, chatTemplate)
+      return new Tokenizer(key, json, path, vocabulary, chatFiles)
     } catch (error) {
       tokenizerProcess.forget(key)
       throw new InvalidInputError(`${path} has no tokenizer that can be used: ${readable((error as Error).message)}`)
@@ -62,12 +69,14 @@ export class Tokenizer {
   }
 
   /**
-   * The tokens of a text, with those that the model expects around it. Halves of surrogate pairs are replaced by U+FFFD.
+   * The tokens of a text, with those that the model expects around it unless `addSpecialTokens` is false, as for the prompt
+   * of a chat, whose template has written them. The texts of special tokens become those tokens either way. Halves of
+   * surrogate pairs are replaced by U+FFFD.
    * @throws InvalidInputError if the tokenizer has no tokens for it.
    */
-  async encode(text: string): Promise<number[]> {
+  async encode(text: string, { addSpecialTokens = true } = {}): Promise<number[]> {
     try {
-      return Array.from(await tokenizerProcess.ask(this.#key, this.#json, { kind: 'encode', text }))
+      return Array.from(await tokenizerProcess.ask(this.#key, this.#json, { kind: 'encode', text, addSpecialTokens }))
     } catch (error) {
       throw new InvalidInputError(
         `${this.#path} cannot cut the text into tokens: ${readable((error as Error).message)}`,
@@ -80,9 +89,14 @@ export class Tokenizer {
     return this.#vocabulary.decode(tokens)
   }
 
-  /** A decoder of one stream of tokens that follow `prompt`. */
-  stream(prompt: readonly number[]): TextStream {
-    return new TextStream(this.#vocabulary, prompt)
+  /** A decoder of one stream of tokens that follow `prompt`, in which the special tokens of the texts in `shown` can be seen. */
+  stream(prompt: readonly number[], shown: readonly string[] = []): TextStream {
+    return new TextStream(this.#vocabulary.showing(shown), prompt)
+  }
+
+  /** What one token says inside a text, special or not: its bytes, which need not be whole characters; none if it is unknown. */
+  bytesOf(token: number): Uint8Array {
+    return this.#vocabulary.bytesOf(token)
   }
 }
 
@@ -113,25 +127,14 @@ function openDirectory(directory: string): Promise<Tokenizer> | undefined {
     config,
     addedTokens: readJsonIfAny(join(directory, 'added_tokens.json')),
   }
-  return Tokenizer.from(files, path, directoryChatTemplate(directory, config))
-}
-
-function readJsonIfAny(path: string): Record<string, unknown> {
-  return existsSync(path) ? readJson(path) : {}
-}
-
-/** Newer directories keep the template in a file of its own. */
-function directoryChatTemplate(directory: string, config: Record<string, unknown>): string | undefined {
-  const path = join(directory, 'chat_template.jinja')
-  if (existsSync(path)) return readFileSync(path, 'utf8')
-  return typeof config.chat_template === 'string' ? config.chat_template : undefined
+  return Tokenizer.from(files, path, directoryChatFiles(directory, config))
 }
 
 async function openGguf(path: string): Promise<Tokenizer | undefined> {
   const gguf = new GgufModel(path)
   try {
     const files = ggufTokenizer(gguf)
-    return files && (await Tokenizer.from(files, path, ggufChatTemplate(gguf)))
+    return files && (await Tokenizer.from(files, path, ggufChatFiles(gguf.metadata, files.pieces)))
   } finally {
     gguf.close()
   }

@@ -12,6 +12,20 @@ export class Vocabulary {
     readonly tidies: boolean,
   ) {}
 
+  /** The same with the special pieces of these texts shown. */
+  showing(texts: readonly string[]): Vocabulary {
+    if (texts.length === 0) return this
+    const hidden = new Set(this.special)
+    for (const text of texts) hidden.delete(text)
+    return new Vocabulary(this.pieces, hidden, this.decoder, this.tidies)
+  }
+
+  /** What a token says inside a text, special or not, as bytes. */
+  bytesOf(token: number): Uint8Array {
+    const piece = this.pieces.get(token)
+    return piece === undefined ? new Uint8Array() : this.decoder.bytesOf(piece)
+  }
+
   /** The text of tokens, without special ones and those that the vocabulary does not have. */
   shownPieces(tokens: readonly number[]): string[] {
     return tokens.flatMap((token) => {
