@@ -27,6 +27,9 @@ export {
   type WorkerInfo,
   type WorkerSpec,
 } from './engine/worker.js'
+export type { DownloadProgress } from './hub/fetch-files.js'
+export { type ResolveModelOptions, resolveModel } from './hub/resolve-model.js'
+export { type HubSettings, hubSettings } from './hub/settings.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'
