@@ -208,10 +208,7 @@ test('what the hub refuses is said with what to do, and without the token', asyn
   const gone = await HubServer.start(t)
   const { endpoint } = gone
   gone.stop()
-  t.regex(
-    await told('org/name', { endpoint }),
-    /no connection to 127\.0\.0\.1:\d+ \(ECONNREFUSED\).*HTTPS_PROXY/,
-  )
+  t.regex(await told('org/name', { endpoint }), /no connection to 127\.0\.0\.1:\d+ \(ECONNREFUSED\).*HTTPS_PROXY/)
   t.regex(
     await told('org/name', { cacheFolder: '/proc/nowhere' }),
     /cannot be kept in \/proc\/nowhere|cannot be fetched/,
