@@ -1,3 +1,5 @@
+export type { JsonSchema } from './chat/messages.js'
+export type { Structure } from './api/params.js'
 export { PRECISIONS, type Precision } from '@troupe/tensor'
 export { BlockPool } from './engine/cache.js'
 export { Engine, type EngineOptions, type GenerateOptions } from './engine/engine.js'
@@ -27,6 +29,8 @@ export {
   type WorkerInfo,
   type WorkerSpec,
 } from './engine/worker.js'
+export type { MaskVocabulary } from './grammar/mask-vocabulary.js'
+export { type TokenMask, tokenMask } from './grammar/token-mask.js'
 export type { DownloadProgress } from './hub/fetch-files.js'
 export { type ResolveModelOptions, resolveModel } from './hub/resolve-model.js'
 export { type HubSettings, hubSettings } from './hub/settings.js'

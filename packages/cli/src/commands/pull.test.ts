@@ -16,7 +16,9 @@ const commit = 'c'.repeat(40)
 
 /** A hub that has the shipped model as org/tales. */
 async function hub(t: ExecutionContext): Promise<NodeJS.ProcessEnv> {
-  const files = readdirSync(tales).map((path) => [path, readFileSync(join(tales, path))] as const)
+  const files = readdirSync(tales, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => [name, readFileSync(join(tales, name))] as const)
   const hash = (content: Buffer) => createHash('sha1').update(`blob ${content.length}\0`).update(content).digest('hex')
   const listing = files.map(([path, content]) => ({ type: 'file', path, size: content.length, oid: hash(content) }))
   const server = createServer(({ url = '' }, response) => {

@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
 import type { Decoder } from 'tokenizers'
+import { bytesOfLetters } from './byte-letters.js'
 import { tokenizersLibrary } from './tokenizers-library.js'
 
 type Step = Record<string, unknown> & { type?: unknown }
@@ -30,6 +31,18 @@ export class TextDecoder {
   decode(pieces: string[]): string {
     if (pieces.length === 0) return ''
     return this.#decoder ? this.#decoder.decode(pieces) : pieces.join(' ')
+  }
+
+  /** The bytes of a token behind others, which need not be whole characters. */
+  bytesOf(piece: string): Uint8Array {
+    const has = (type: string) => this.#steps.some((step) => step.type === type)
+    if (has('ByteFallback') && BYTE.test(piece)) return Uint8Array.of(Number.parseInt(piece.slice(3, 5), 16))
+    const bytes = has('ByteLevel') ? bytesOfLetters(piece) : undefined
+    if (bytes) return bytes
+    // Some steps treat the first token of a text in another way than the rest.
+    const before = 'a'
+    const text = has('ByteLevel') ? piece : this.decode([before, piece]).slice(this.decode([before]).length)
+    return new TextEncoder().encode(text)
   }
 
   /** Whether the text up to a token may become another one with the next, rather than a longer one. */

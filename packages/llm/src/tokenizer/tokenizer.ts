@@ -80,6 +80,16 @@ export class Tokenizer {
     return this.#vocabulary.decode(tokens)
   }
 
+  /** One more than the largest token. */
+  get vocabularySize(): number {
+    return this.#vocabulary.size
+  }
+
+  /** The bytes of a token behind others, which need not be whole characters; undefined of special ones, which no text shows, and unknown ones. */
+  tokenBytes(token: number): Uint8Array | undefined {
+    return this.#vocabulary.bytesOf(token)
+  }
+
   /** A decoder of one stream of tokens that follow `prompt`. */
   stream(prompt: readonly number[]): TextStream {
     return new TextStream(this.#vocabulary, prompt)

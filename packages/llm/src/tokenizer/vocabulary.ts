@@ -20,6 +20,17 @@ export class Vocabulary {
     })
   }
 
+  /** One more than the largest token. */
+  get size(): number {
+    return [...this.pieces.keys()].reduce((most, token) => Math.max(most, token + 1), 0)
+  }
+
+  /** The bytes of a token behind others; undefined of special ones and those that the vocabulary does not have. */
+  bytesOf(token: number): Uint8Array | undefined {
+    const piece = this.pieces.get(token)
+    return piece === undefined || this.special.has(piece) ? undefined : this.decoder.bytesOf(piece)
+  }
+
   /** The text of pieces, before spaces are tidied. */
   decodePieces(pieces: string[]): string {
     return this.decoder.decode(pieces)
