@@ -1,6 +1,6 @@
-export type { JsonSchema } from './chat/messages.js'
-export type { Structure } from './api/params.js'
 export { PRECISIONS, type Precision } from '@troupe/tensor'
+export type { Structure } from './api/params.js'
+export type { JsonSchema } from './chat/messages.js'
 export { BlockPool } from './engine/cache.js'
 export { Engine, type EngineOptions, type GenerateOptions } from './engine/engine.js'
 export type { EngineWorker } from './engine/launch.js'

@@ -71,7 +71,7 @@ test('a model that is not there is fetched by the command that needs it', async 
   const { stdout, stderr, code } = await run(env, 'plan', 'org/tales', '--json', '--cluster', '/nowhere.json')
   t.is(code, 2)
   t.is(stdout, '')
-  t.regex(stderr, /^fetched .* 100 %, [\s\S]*error: .*nowhere\.json/)
+  t.regex(stderr, /^fetched [\s\S]* 100 %, .*\nerror: .*nowhere\.json/)
 })
 
 test('a model that is nowhere is one line on standard error', async (t) => {

@@ -33,6 +33,10 @@ export class CharacterSet {
     return CharacterSet.of(...ranges)
   }
 
+  has(code: number): boolean {
+    return this.ranges.some(([first, last]) => first <= code && code <= last)
+  }
+
   union(other: CharacterSet): CharacterSet {
     return CharacterSet.of(...this.ranges, ...other.ranges)
   }

@@ -1,4 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
+import { asciiOfBytes, byteRanges } from './byte-symbols.js'
 import { CharacterSet } from './code-points.js'
 
 /** More text than this describes more than a compiler takes in seconds. */
@@ -20,7 +21,8 @@ export class Ebnf {
 
   define(name: string, body: string): void {
     this.#size += body.length
-    if (this.#size > MOST_TEXT) throw new InvalidInputError('the structure describes too much to be held to; make it smaller')
+    if (this.#size > MOST_TEXT)
+      throw new InvalidInputError('the structure describes too much to be held to; make it smaller')
     this.#rules.set(name, body)
   }
 
@@ -31,18 +33,31 @@ export class Ebnf {
 
 /** A text as itself. */
 export function literal(text: string): string {
-  return text === '' ? '""' : `"${Array.from(text, (character) => escaped(character.codePointAt(0)!)).join('')}"`
+  return text === ''
+    ? '""'
+    : `"${Array.from(text, (character) => symbols(new TextEncoder().encode(character))).join('')}"`
 }
 
-/** One character of a set; nothing is, of an empty one. */
+/** One character of a set. */
 export function oneOf(set: CharacterSet): string {
-  if (set.ranges.length === 0) throw new InvalidInputError('a class of characters has none in it')
-  const ranges = set.ranges.map(([first, last]) => (first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`))
-  return `[${ranges.join('')}]`
+  const ascii = set
+    .intersection(ASCII)
+    .ranges.map(([first, last]) => (first === last ? escaped(first) : `${escaped(first)}-${escaped(last)}`))
+  const others = set.without(CharacterSet.of([0, DELETE])).ranges.flatMap(([first, last]) => byteRanges(first, last))
+  const sequences = others.map((sequence) =>
+    sequence.map(([first, last]) => `"\\x7f" [${escaped(first - 0x80)}-${escaped(last - 0x80)}]`).join(' '),
+  )
+  const choices = [
+    ...(ascii.length > 0 ? [`[${ascii.join('')}]`] : []),
+    ...(set.has(DELETE) ? [literal('\x7f')] : []),
+    ...sequences,
+  ]
+  if (choices.length === 0) throw new InvalidInputError('a class of characters has none in it')
+  return anyOf(choices)
 }
 
 export function anyOf(choices: readonly string[]): string {
-  return choices.length === 1 ? choices[0]! : `(${choices.join(' | ')})`
+  return `(${choices.join(' | ')})`
 }
 
 export function repeated(item: string, min: number, max: number): string {
@@ -52,11 +67,14 @@ export function repeated(item: string, min: number, max: number): string {
   return `(${item})${range}`
 }
 
+/** Behind an escape, a digit of a hexadecimal number would be part of it. */
 function escaped(code: number): string {
-  const character = String.fromCodePoint(code)
-  if (/[A-Za-z0-9 ]/.test(character)) return character
-  if (code < 0x100) return code < 0x80 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`
-  return code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\U${code.toString(16).padStart(8, '0')}`
+  const character = String.fromCharCode(code)
+  return /[G-Zg-z ]/.test(character) ? character : `\\x${code.toString(16).padStart(2, '0')}`
+}
+
+function symbols(bytes: Uint8Array): string {
+  return Array.from(asciiOfBytes(bytes) ?? '', (symbol) => escaped(symbol.charCodeAt(0))).join('')
 }
 
 /** How a character set is written in a JSON string. */
@@ -64,10 +82,13 @@ export function inJsonString(set: CharacterSet): string {
   const plain = set.without(NEEDS_ESCAPE)
   const choices = plain.ranges.length > 0 ? [oneOf(plain)] : []
   for (const [first, last] of set.intersection(NEEDS_ESCAPE).ranges) {
-    for (let code = first; code <= last; code++) choices.push(literal(JSON.stringify(String.fromCodePoint(code)).slice(1, -1)))
+    for (let code = first; code <= last; code++)
+      choices.push(literal(JSON.stringify(String.fromCodePoint(code)).slice(1, -1)))
   }
   if (choices.length === 0) throw new InvalidInputError('a class of characters has none in it')
   return anyOf(choices)
 }
 
+const DELETE = 0x7f
+const ASCII = CharacterSet.of([0, DELETE - 1])
 const NEEDS_ESCAPE = CharacterSet.of([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c])

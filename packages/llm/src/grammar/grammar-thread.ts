@@ -1,12 +1,15 @@
 import { Worker } from 'node:worker_threads'
 import { InvalidInputError } from '@troupe/core'
-import { lettersOfBytes } from '../tokenizer/byte-letters.js'
+import { asciiOfBytes } from './byte-symbols.js'
 import { HEADER, type MaskReply, type MaskRequest, type MaskThreadData, STATE } from './mask-protocol.js'
 import type { MaskVocabulary } from './mask-vocabulary.js'
 
 /** Milliseconds that a grammar may take to be compiled, and a mask to be computed. */
 const LONGEST_COMPILATION = 10_000
-const LONGEST_STEP = 10_000
+const LONGEST_STEP = 2_000
+/** Milliseconds that a text may wait for its masks in all: so many, and so many for each of its tokens. */
+const LONGEST_WAIT = 10_000
+const LONGEST_WAIT_STEP = 50
 const MOST_MEMORY = 512 * 2 ** 20
 
 /**
@@ -30,9 +33,17 @@ export class GrammarThread {
 
   /** @throws InvalidInputError if the grammar is none, or takes too long or too much memory. */
   static async start(ebnf: string, vocabulary: MaskVocabulary): Promise<GrammarThread> {
-    const tokens = Array.from({ length: vocabulary.size }, (_, token) => lettersOfBytes(vocabulary.tokenBytes(token) ?? new Uint8Array()))
+    const tokens = Array.from(
+      { length: vocabulary.size },
+      (_, token) => asciiOfBytes(vocabulary.tokenBytes(token) ?? new Uint8Array()) ?? '',
+    )
     const workerData: MaskThreadData = { ebnf, tokens, endTokens: vocabulary.endTokens, memory: MOST_MEMORY }
-    const worker = new Worker(new URL('./mask-thread.js', import.meta.url), { workerData, execArgv: [], stderr: true, stdout: true })
+    const worker = new Worker(new URL('./mask-thread.js', import.meta.url), {
+      workerData,
+      execArgv: [],
+      stderr: true,
+      stdout: true,
+    })
     try {
       await ready(worker)
     } catch (error) {
@@ -79,6 +90,7 @@ export class MaskedText {
   readonly #header: Int32Array
   readonly #mask: Int32Array
   #steps = 1
+  #waited = 0
 
   constructor(
     private readonly thread: GrammarThread,
@@ -94,7 +106,9 @@ export class MaskedText {
   next(): Int32Array | undefined {
     const state = this.#settle()
     if (state === STATE.refused) {
-      throw new InvalidInputError('a token was accepted that the structure does not allow; accept only tokens of the mask')
+      throw new InvalidInputError(
+        'a token was accepted that the structure does not allow; accept only tokens of the mask',
+      )
     }
     return this.#mask.every((word) => word === -1) ? undefined : this.#mask.slice()
   }
@@ -114,7 +128,8 @@ export class MaskedText {
 
   /** Waits for the thread, which is at work meanwhile as a rule. */
   #settle(): number {
-    const end = performance.now() + LONGEST_STEP
+    const start = performance.now()
+    const end = start + Math.min(LONGEST_STEP, LONGEST_WAIT + this.#steps * LONGEST_WAIT_STEP - this.#waited)
     for (;;) {
       const steps = Atomics.load(this.#header, HEADER.steps)
       if (steps >= this.#steps) break
@@ -123,6 +138,7 @@ export class MaskedText {
       if (left <= 0) throw this.thread.giveUp()
       Atomics.wait(this.#header, HEADER.steps, steps, left)
     }
+    this.#waited += performance.now() - start
     const state = Atomics.load(this.#header, HEADER.state)
     if (state === STATE.failed) throw this.thread.giveUp()
     return state
@@ -131,14 +147,17 @@ export class MaskedText {
 
 function ready(worker: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
-    const tooMuch = () => new InvalidInputError('the structure takes too long or too much memory to be held to; make it smaller')
+    const tooMuch = () =>
+      new InvalidInputError('the structure takes too long or too much memory to be held to; make it smaller')
     const timer = setTimeout(() => settle(() => reject(tooMuch())), LONGEST_COMPILATION)
     const settle = (outcome: () => void) => {
       clearTimeout(timer)
       worker.removeAllListeners()
       outcome()
     }
-    worker.once('message', (reply: MaskReply) => settle(() => (reply.kind === 'ready' ? resolve() : reject(refusal(reply.problem)))))
+    worker.once('message', (reply: MaskReply) =>
+      settle(() => (reply.kind === 'ready' ? resolve() : reject(refusal(reply.problem)))),
+    )
     worker.once('error', () => settle(() => reject(tooMuch())))
     worker.once('exit', () => settle(() => reject(tooMuch())))
   })
@@ -149,6 +168,9 @@ function refusal(problem: string): InvalidInputError {
   return new InvalidInputError(
     isLimit
       ? 'the structure takes too much memory to be held to; make it smaller'
-      : `the structure is no grammar: ${problem.replace(/^EBNF parser error /, '').replaceAll(/\s+/g, ' ').slice(0, 300)}`,
+      : `the structure is no grammar: ${problem
+          .replace(/^EBNF parser error /, '')
+          .replaceAll(/\s+/g, ' ')
+          .slice(0, 300)}`,
   )
 }

@@ -3,27 +3,21 @@ import { CharacterSet } from './code-points.js'
 import { anyOf, type Ebnf, inJsonString, literal, MOST_REPETITIONS, oneOf, repeated } from './ebnf.js'
 import { decimals, integers } from './number-ranges.js'
 import { regularExpression } from './regular-expression.js'
+import {
+  ANNOTATIONS,
+  describe,
+  inferred,
+  isIdle,
+  isObject,
+  isOf,
+  OF_NO_TYPE,
+  OF_TYPE,
+  type Schema,
+  TYPES,
+  type Type,
+} from './schema-keywords.js'
 import { FORMATS } from './string-formats.js'
 
-type Schema = Record<string, unknown>
-
-/** Keywords that do not say what a value may be. */
-const ANNOTATIONS = new Set([
-  ...['title', 'description', 'default', 'examples', 'example', '$schema', '$id', '$comment', '$anchor', '$defs', 'definitions'],
-  ...['deprecated', 'readOnly', 'writeOnly', 'discriminator', 'contentMediaType', 'contentEncoding', 'nullable', 'strict', 'id'],
-])
-const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const
-type Type = (typeof TYPES)[number]
-/** The keywords of each type that a text can be held to. */
-const OF_TYPE: Record<Type, readonly string[]> = {
-  null: [],
-  boolean: [],
-  integer: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'],
-  number: ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'],
-  string: ['minLength', 'maxLength', 'pattern', 'format'],
-  array: ['items', 'prefixItems', 'minItems', 'maxItems'],
-  object: ['properties', 'required', 'additionalProperties'],
-}
 const GENERAL = ['type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', '$ref']
 const DEEPEST = 100
 const SPACE = '("" | " " | "\\n" [ \\t]{0,32})'
@@ -56,11 +50,13 @@ class SchemaConverter {
 
   /** The name of the rule of a schema that is at `path`. */
   convert(schema: unknown, path: string, depth: number): string {
-    if (schema === true || (isObject(schema) && Object.keys(schema).every((key) => ANNOTATIONS.has(key)))) return this.#anything()
+    if (schema === true || (isObject(schema) && Object.keys(schema).every((key) => ANNOTATIONS.has(key))))
+      return this.#anything()
     if (schema === false) throw this.#error(path, 'is false, which no value fits')
     if (!isObject(schema)) throw this.#error(path, `must be an object or a boolean, found ${describe(schema)}`)
     if (depth > DEEPEST) throw this.#error(path, `is more than ${DEEPEST} schemas deep`)
-    if (typeof schema.$ref === 'string' && this.#constraints(schema).length === 1) return this.#reference(schema.$ref, path, depth)
+    if (typeof schema.$ref === 'string' && this.#constraints(schema).length === 1)
+      return this.#reference(schema.$ref, path, depth)
     const merged = this.#merged(schema, path, 0)
     return this.grammar.rule('value', this.#choices(merged, path, depth))
   }
@@ -77,7 +73,10 @@ class SchemaConverter {
       const elsewhere = TYPES.find((type) => OF_TYPE[type].includes(key))
       // A keyword of another type says nothing about these.
       if (elsewhere) continue
-      throw this.#error(path, `has ${JSON.stringify(key)}, which a text cannot be held to while it is written; leave it out`)
+      throw this.#error(
+        path,
+        `has ${JSON.stringify(key)}, which a text cannot be held to while it is written; leave it out`,
+      )
     }
     if (schema.const !== undefined || schema.enum !== undefined) return this.#listed(schema, types, path)
     const branches = (schema.anyOf ?? schema.oneOf) as unknown
@@ -91,7 +90,10 @@ class SchemaConverter {
     const types = Array.isArray(given) ? given : [given]
     const wrong = types.find((type) => !TYPES.includes(type as Type))
     if (types.length === 0 || wrong !== undefined) {
-      throw this.#error(`${path}/type`, `must be one of ${TYPES.join(', ')} or a list of them, found ${describe(wrong ?? given)}`)
+      throw this.#error(
+        `${path}/type`,
+        `must be one of ${TYPES.join(', ')} or a list of them, found ${describe(wrong ?? given)}`,
+      )
     }
     return types as Type[]
   }
@@ -101,14 +103,16 @@ class SchemaConverter {
     if (!Array.isArray(values) || values.length === 0) throw this.#error(`${path}/enum`, 'must be a list of values')
     const isSole = this.#constraints(schema).every((key) => ['type', 'enum', 'const'].includes(key))
     if (!isSole) throw this.#error(path, 'has values and other keywords beside them; leave those out')
-    const fitting = schema.type === undefined ? values : values.filter((value) => types.some((type) => isOf(type, value)))
+    const fitting =
+      schema.type === undefined ? values : values.filter((value) => types.some((type) => isOf(type, value)))
     if (fitting.length === 0) throw this.#error(path, `has no value of its type`)
     return anyOf(fitting.map((value) => literal(JSON.stringify(value))))
   }
 
   #branches(schema: Schema, branches: unknown, path: string, depth: number): string {
     const key = schema.anyOf === undefined ? 'oneOf' : 'anyOf'
-    if (!Array.isArray(branches) || branches.length === 0) throw this.#error(`${path}/${key}`, 'must be a list of schemas')
+    if (!Array.isArray(branches) || branches.length === 0)
+      throw this.#error(`${path}/${key}`, 'must be a list of schemas')
     if (key === 'anyOf' && schema.oneOf !== undefined) throw this.#error(path, 'has anyOf and oneOf; leave one out')
     const { [key]: _, ...rest } = schema
     const hasRest = this.#constraints(rest).length > 0
@@ -122,7 +126,9 @@ class SchemaConverter {
 
   /** Of oneOf, no value may fit two: their types differ, or a property that all require has other values in each. */
   #expectApart(branches: readonly unknown[], path: string): void {
-    const schemas = branches.map((branch, index) => (isObject(branch) ? this.#merged(branch, `${path}/oneOf/${index}`, 0) : {}))
+    const schemas = branches.map((branch, index) =>
+      isObject(branch) ? this.#merged(branch, `${path}/oneOf/${index}`, 0) : {},
+    )
     for (const [index, a] of schemas.entries()) {
       for (const b of schemas.slice(index + 1)) {
         if (this.#areApart(a, b, path)) continue
@@ -132,11 +138,13 @@ class SchemaConverter {
   }
 
   #areApart(a: Schema, b: Schema, path: string): boolean {
-    const values = (schema: Schema) => (schema.const !== undefined ? [schema.const] : Array.isArray(schema.enum) ? schema.enum : undefined)
+    const values = (schema: Schema) =>
+      schema.const !== undefined ? [schema.const] : Array.isArray(schema.enum) ? schema.enum : undefined
     const [left, right] = [values(a), values(b)]
     const text = (list: unknown[]) => new Set(list.map((value) => JSON.stringify(value)))
     if (left && right) return [...text(left)].every((value) => !text(right).has(value))
-    const types = (schema: Schema) => new Set(this.#types(schema, path).map((type) => (type === 'integer' ? 'number' : type)))
+    const types = (schema: Schema) =>
+      new Set(this.#types(schema, path).map((type) => (type === 'integer' ? 'number' : type)))
     if ([...types(a)].every((type) => !types(b).has(type))) return true
     const required = (schema: Schema) => (Array.isArray(schema.required) ? schema.required : [])
     const property = (schema: Schema, name: string) => {
@@ -160,11 +168,17 @@ class SchemaConverter {
 
   #resolve(target: string, path: string, hops: number): unknown {
     if (hops > DEEPEST) throw this.#error(path, `refers to itself`)
-    if (!/^#(\/|$)/.test(target)) throw this.#error(`${path}/$ref`, `must point into the same schema, as "#/$defs/NAME", found ${describe(target)}`)
+    if (!/^#(\/|$)/.test(target))
+      throw this.#error(`${path}/$ref`, `must point into the same schema, as "#/$defs/NAME", found ${describe(target)}`)
     let found: unknown = this.root
     for (const part of target.split('/').slice(1)) {
       const key = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~')
-      found = isObject(found) || Array.isArray(found) ? (Object.hasOwn(found, key) ? (found as Schema)[key] : undefined) : undefined
+      found =
+        isObject(found) || Array.isArray(found)
+          ? Object.hasOwn(found, key)
+            ? (found as Schema)[key]
+            : undefined
+          : undefined
     }
     if (found === undefined) throw this.#error(`${path}/$ref`, `points to ${describe(target)}, which is not there`)
     const next = isObject(found) && this.#constraints(found).length === 1 ? found.$ref : undefined
@@ -177,7 +191,10 @@ class SchemaConverter {
     const { allOf, $ref, ...rest } = schema
     let merged: Schema = rest
     if (allOf !== undefined && !Array.isArray(allOf)) throw this.#error(`${path}/allOf`, 'must be a list of schemas')
-    const more = [...((allOf as unknown[]) ?? []), ...($ref === undefined ? [] : [this.#resolve(String($ref), path, 0)])]
+    const more = [
+      ...((allOf as unknown[]) ?? []),
+      ...($ref === undefined ? [] : [this.#resolve(String($ref), path, 0)]),
+    ]
     for (const other of more) {
       if (other === true) continue
       if (!isObject(other)) throw this.#error(`${path}/allOf`, 'has a member that is no schema')
@@ -190,10 +207,12 @@ class SchemaConverter {
     const joined: Schema = { ...a }
     for (const key of this.#constraints(b)) {
       if (joined[key] === undefined || JSON.stringify(joined[key]) === JSON.stringify(b[key])) joined[key] = b[key]
-      else if (key === 'required') joined.required = [...new Set([...(a.required as string[]), ...(b.required as string[])])]
+      else if (key === 'required')
+        joined.required = [...new Set([...(a.required as string[]), ...(b.required as string[])])]
       else if (key === 'properties') {
         const shared = Object.keys(b.properties as Schema).find((name) => Object.hasOwn(a.properties as Schema, name))
-        if (shared !== undefined) throw this.#error(path, `says in two ways what the property ${JSON.stringify(shared)} is; say it in one`)
+        if (shared !== undefined)
+          throw this.#error(path, `says in two ways what the property ${JSON.stringify(shared)} is; say it in one`)
         joined.properties = { ...(a.properties as Schema), ...(b.properties as Schema) }
       } else throw this.#error(path, `says ${JSON.stringify(key)} in two ways, which it is joined of; say it in one`)
     }
@@ -223,12 +242,15 @@ class SchemaConverter {
       const value = schema[key]
       if (value === undefined) return undefined
       if (typeof value !== 'number') throw this.#error(`${path}/${key}`, `must be a number, found ${describe(value)}`)
-      if (!Number.isSafeInteger(value) && type === 'number') throw this.#error(`${path}/${key}`, `must be a whole number, found ${value}`)
+      if (!Number.isSafeInteger(value) && type === 'number')
+        throw this.#error(`${path}/${key}`, `must be a whole number, found ${value}`)
       return value
     }
     const [low, lowOpen, high, highOpen] = ['minimum', 'exclusiveMinimum', 'maximum', 'exclusiveMaximum'].map(bound)
     if ([low, lowOpen, high, highOpen].every((value) => value === undefined)) {
-      return type === 'integer' ? integers(undefined, undefined) : '"-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? ([eE] [+\\-]? [0-9]+)?'
+      return type === 'integer'
+        ? integers(undefined, undefined)
+        : '"-"? ("0" | [1-9] [0-9]*) ("." [0-9]+)? ([eE] [+\\-]? [0-9]+)?'
     }
     const min = Math.max(low ?? Number.NEGATIVE_INFINITY, lowOpen ?? Number.NEGATIVE_INFINITY)
     const max = Math.min(high ?? Number.POSITIVE_INFINITY, highOpen ?? Number.POSITIVE_INFINITY)
@@ -236,19 +258,22 @@ class SchemaConverter {
     const whole = (value: number) => (Number.isFinite(value) ? BigInt(value) : undefined)
     const least = type === 'number' ? min : isOpen.min ? Math.floor(min) + 1 : Math.ceil(min)
     const most = type === 'number' ? max : isOpen.max ? Math.ceil(max) - 1 : Math.floor(max)
-    if (least > most || (type === 'number' && least === most && (isOpen.min || isOpen.max))) throw this.#error(path, 'has bounds between which there is no number')
+    if (least > most || (type === 'number' && least === most && (isOpen.min || isOpen.max)))
+      throw this.#error(path, 'has bounds between which there is no number')
     return type === 'integer' ? integers(whole(least), whole(most)) : decimals(whole(least), whole(most), isOpen)
   }
 
   #text(schema: Schema, path: string): string {
     const [min, max] = this.#counts(schema, 'minLength', 'maxLength', path)
     const hasLength = schema.minLength !== undefined || schema.maxLength !== undefined
-    const format = typeof schema.format === 'string' && Object.hasOwn(FORMATS, schema.format) ? FORMATS[schema.format] : undefined
+    const format =
+      typeof schema.format === 'string' && Object.hasOwn(FORMATS, schema.format) ? FORMATS[schema.format] : undefined
     const pattern = schema.pattern ?? format
     if (pattern === undefined && !hasLength) return this.#string
     if (pattern === undefined) return `"\\"" ${repeated(inJsonString(CharacterSet.all), min, max)} "\\""`
     if (typeof pattern !== 'string') throw this.#error(`${path}/pattern`, `must be a text, found ${describe(pattern)}`)
-    if (hasLength && schema.pattern !== undefined) throw this.#error(path, 'has a pattern and a length; say the length in the pattern')
+    if (hasLength && schema.pattern !== undefined)
+      throw this.#error(path, 'has a pattern and a length; say the length in the pattern')
     try {
       return `"\\"" ${regularExpression(pattern, { character: inJsonString, isWhole: false })} "\\""`
     } catch (error) {
@@ -261,7 +286,8 @@ class SchemaConverter {
       const value = schema[key] ?? otherwise
       const isCount = value === otherwise || (Number.isSafeInteger(value) && (value as number) >= 0)
       if (!isCount) throw this.#error(`${path}/${key}`, `must be a whole number, found ${describe(value)}`)
-      if (value !== otherwise && (value as number) > MOST_REPETITIONS) throw this.#error(`${path}/${key}`, `must be at most ${MOST_REPETITIONS}, found ${value}`)
+      if (value !== otherwise && (value as number) > MOST_REPETITIONS)
+        throw this.#error(`${path}/${key}`, `must be at most ${MOST_REPETITIONS}, found ${value}`)
       return value as number
     }
     const [min, max] = [count(least, 0), count(most, Number.POSITIVE_INFINITY)]
@@ -273,7 +299,9 @@ class SchemaConverter {
     const [min, max] = this.#counts(schema, 'minItems', 'maxItems', path)
     const first = schema.prefixItems ?? []
     if (!Array.isArray(first)) throw this.#error(`${path}/prefixItems`, 'must be a list of schemas')
-    const heads = first.slice(0, max).map((item, index) => this.convert(item, `${path}/prefixItems/${index}`, depth + 1))
+    const heads = first
+      .slice(0, max)
+      .map((item, index) => this.convert(item, `${path}/prefixItems/${index}`, depth + 1))
     const hasMore = schema.items !== false && max > heads.length
     const item = hasMore ? this.convert(schema.items ?? true, `${path}/items`, depth + 1) : undefined
     if (!item && min > heads.length) throw this.#error(path, `has minItems ${min}, and allows fewer items`)
@@ -292,14 +320,17 @@ class SchemaConverter {
 
   #object(schema: Schema, path: string, depth: number): string {
     const properties = schema.properties ?? {}
-    if (!isObject(properties)) throw this.#error(`${path}/properties`, `must be an object, found ${describe(properties)}`)
+    if (!isObject(properties))
+      throw this.#error(`${path}/properties`, `must be an object, found ${describe(properties)}`)
     const required = schema.required ?? []
-    if (!Array.isArray(required) || !required.every((name) => typeof name === 'string')) throw this.#error(`${path}/required`, 'must be a list of names')
+    if (!Array.isArray(required) || !required.every((name) => typeof name === 'string'))
+      throw this.#error(`${path}/required`, 'must be a list of names')
     const colon = `${this.#space} ":" ${this.#space}`
     const comma = `${this.#space} "," ${this.#space}`
     const others = schema.additionalProperties ?? true
     const undeclared = required.filter((name) => !Object.hasOwn(properties, name))
-    if (undeclared.length > 0 && others === false) throw this.#error(`${path}/required`, `has ${JSON.stringify(undeclared[0])}, which properties lacks`)
+    if (undeclared.length > 0 && others === false)
+      throw this.#error(`${path}/required`, `has ${JSON.stringify(undeclared[0])}, which properties lacks`)
     const at = (name: string) => `${path}/properties/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`
     const members = [...Object.keys(properties), ...undeclared].flatMap((name) => {
       const value = Object.hasOwn(properties, name) ? properties[name] : others
@@ -332,7 +363,9 @@ class SchemaConverter {
         const letter = Array.from(name.slice(prefix.length))[0]
         if (letter !== undefined) next.set(letter, [...(next.get(letter) ?? []), name])
       }
-      const taken = CharacterSet.of(...[...next.keys()].map((letter): [number, number] => [letter.codePointAt(0)!, letter.codePointAt(0)!]))
+      const taken = CharacterSet.of(
+        ...[...next.keys()].map((letter): [number, number] => [letter.codePointAt(0)!, letter.codePointAt(0)!]),
+      )
       const away = CharacterSet.of([0, 0x1f], [0x22, 0x22], [0x5c, 0x5c], ...taken.ranges).negated()
       const choices = [`${oneOf(away)} ${PLAIN}* "\\""`]
       for (const [letter, following] of next) {
@@ -349,39 +382,14 @@ class SchemaConverter {
     if (this.#any) return this.#any
     this.#any = this.grammar.rule('anything')
     const schema = {}
-    this.grammar.define(this.#any, anyOf(TYPES.filter((type) => type !== 'integer').map((type) => this.#ofType(type, schema, '', 0))))
+    this.grammar.define(
+      this.#any,
+      anyOf(TYPES.filter((type) => type !== 'integer').map((type) => this.#ofType(type, schema, '', 0))),
+    )
     return this.#any
   }
 
   #error(path: string, problem: string): InvalidInputError {
     return new InvalidInputError(`the JSON schema ${path === '' ? '' : `at ${path.slice(0, 200)} `}${problem}`)
   }
-}
-
-/** Keywords that only change others that are refused. */
-const OF_NO_TYPE = new Set(['minContains', 'maxContains', 'then', 'else'])
-
-function isIdle(key: string, value: unknown): boolean {
-  return (key === 'uniqueItems' && value === false) || (key === 'multipleOf' && value === 1) || (key === 'unevaluatedProperties' && value === true)
-}
-
-/** Of a schema without types, that of its keywords: that is what people mean who write `properties` alone. */
-function inferred(schema: Schema): Type[] | undefined {
-  const found = TYPES.filter((type) => type !== 'integer' && OF_TYPE[type].some((key) => schema[key] !== undefined))
-  return found.length > 0 ? found : undefined
-}
-
-function isOf(type: Type, value: unknown): boolean {
-  if (type === 'integer') return Number.isInteger(value)
-  if (type === 'null') return value === null
-  if (type === 'array') return Array.isArray(value)
-  return type === 'object' ? isObject(value) : typeof value === type
-}
-
-function isObject(value: unknown): value is Schema {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function describe(value: unknown): string {
-  return (JSON.stringify(value) ?? 'nothing').slice(0, 80)
 }

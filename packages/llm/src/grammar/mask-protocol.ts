@@ -1,7 +1,7 @@
 /** What a thread is started with: a grammar and the tokens that texts are made of. */
 export interface MaskThreadData {
   ebnf: string
-  /** The tokens' bytes as letters of a byte-level vocabulary; none of those that no text has. */
+  /** The tokens' bytes as ASCII symbols; none of those that no text has. */
   tokens: readonly string[]
   endTokens: readonly number[]
   /** The most bytes of memory that grammar and matchers may take. */

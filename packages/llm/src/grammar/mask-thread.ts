@@ -79,18 +79,14 @@ async function handle(library: Library, compiled: CompiledGrammar, request: Mask
 
 try {
   const library = matcherLibrary()
-  const info = await library.TokenizerInfo.createTokenizerInfo(
-    [...tokens],
-    'byte_level',
-    false,
-    tokens.length,
-    [...endTokens],
-  )
+  const info = await library.TokenizerInfo.createTokenizerInfo([...tokens], 'raw', false, tokens.length, [...endTokens])
   const compiler = await library.GrammarCompiler.createGrammarCompiler(info, false)
   const compiled = await compiler.compileGrammar(ebnf)
   let last = Promise.resolve()
   parentPort!.on('message', (request: MaskRequest) => {
-    last = last.then(() => handle(library, compiled, request)).catch((error) => reply({ kind: 'failed', problem: problemOf(error) }))
+    last = last
+      .then(() => handle(library, compiled, request))
+      .catch((error) => reply({ kind: 'failed', problem: problemOf(error) }))
   })
   reply({ kind: 'ready' })
 } catch (error) {

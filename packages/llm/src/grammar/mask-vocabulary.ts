@@ -7,4 +7,3 @@ export interface MaskVocabulary {
   /** Tokens of which any ends a text. */
   readonly endTokens: readonly number[]
 }
-

@@ -71,7 +71,11 @@ export function decimals(
     const mirroredMin = max === undefined || max > 0n ? 0n : -max
     const mirroredMax = min === undefined ? undefined : -min
     const isMirroredOpen = { min: max === undefined || max > 0n ? true : isOpen.max, max: isOpen.min }
-    if (mirroredMax === undefined || mirroredMin < mirroredMax || (mirroredMin === mirroredMax && !isOpen.min && !isOpen.max)) {
+    if (
+      mirroredMax === undefined ||
+      mirroredMin < mirroredMax ||
+      (mirroredMin === mirroredMax && !isOpen.min && !isOpen.max)
+    ) {
       choices.push(`"-" ${decimals(mirroredMin, mirroredMax, isMirroredOpen)}`)
     }
   }

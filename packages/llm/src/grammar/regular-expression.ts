@@ -40,7 +40,11 @@ class Converter {
       const isAtEnd = isAnchor(elements.at(-1), 'end')
       const inner = elements.slice(isAtStart ? 1 : 0, isAtEnd ? -1 : undefined)
       const isOpen = (isAnchored: boolean) => (isAnchored || this.options.isWhole ? [] : [around])
-      return this.#sequence([...isOpen(isAtStart), ...inner.map((element) => this.#element(element)), ...isOpen(isAtEnd)])
+      return this.#sequence([
+        ...isOpen(isAtStart),
+        ...inner.map((element) => this.#element(element)),
+        ...isOpen(isAtEnd),
+      ])
     })
     return anyOf(choices)
   }
@@ -54,7 +58,9 @@ class Converter {
         return parser.parsePattern(this.source, 0, this.source.length, { unicode: false })
       } catch {
         const { index, message } = error as Error & { index?: number }
-        throw new InvalidInputError(`${this.#name} is no regular expression: ${message.split(': ').at(-1)}${index === undefined ? '' : `, at character ${index}`}`)
+        throw new InvalidInputError(
+          `${this.#name} is no regular expression: ${message.split(': ').at(-1)}${index === undefined ? '' : `, at character ${index}`}`,
+        )
       }
     }
   }
@@ -68,8 +74,11 @@ class Converter {
   }
 
   #alternatives(alternatives: readonly AST.Alternative[]): string {
-    if (++this.#depth > DEEPEST) throw new InvalidInputError(`${this.#name} has groups in more than ${DEEPEST} groups; flatten it`)
-    const choices = alternatives.map(({ elements }) => this.#sequence(elements.map((element) => this.#element(element))))
+    if (++this.#depth > DEEPEST)
+      throw new InvalidInputError(`${this.#name} has groups in more than ${DEEPEST} groups; flatten it`)
+    const choices = alternatives.map(({ elements }) =>
+      this.#sequence(elements.map((element) => this.#element(element))),
+    )
     this.#depth--
     return anyOf(choices)
   }
@@ -95,7 +104,10 @@ class Converter {
         return repeated(this.#element(element.element), min, max)
       }
       default:
-        throw this.#unsupported(element, { Assertion: 'an assertion', Backreference: 'a back-reference' }[element.type as string] ?? element.type)
+        throw this.#unsupported(
+          element,
+          { Assertion: 'an assertion', Backreference: 'a back-reference' }[element.type as string] ?? element.type,
+        )
     }
   }
 
@@ -103,7 +115,8 @@ class Converter {
     let set = CharacterSet.of()
     for (const element of node.elements) {
       if (element.type === 'Character') set = set.union(CharacterSet.of([element.value, element.value]))
-      else if (element.type === 'CharacterClassRange') set = set.union(CharacterSet.of([element.min.value, element.max.value]))
+      else if (element.type === 'CharacterClassRange')
+        set = set.union(CharacterSet.of([element.min.value, element.max.value]))
       else if (element.type === 'CharacterSet') set = set.union(setOf(element))
       else throw this.#unsupported(element, 'a class in a class')
     }

@@ -5,6 +5,7 @@ import { GrammarThread } from './grammar-thread.js'
 import { jsonSchema } from './json-schema.js'
 import type { MaskVocabulary } from './mask-vocabulary.js'
 import { regularExpression } from './regular-expression.js'
+import { userGrammar } from './user-grammar.js'
 
 /** The tokens that may come next in one text. */
 export interface TokenMask {
@@ -37,7 +38,7 @@ interface Entry {
 
 const vocabularies = new WeakMap<MaskVocabulary, number>()
 let count = 0
-/** By vocabulary and structure, the one used last at the end. */
+/** By vocabulary and grammar, the one used last at the end. */
 const grammars = new Map<string, Entry>()
 
 /**
@@ -46,8 +47,9 @@ const grammars = new Map<string, Entry>()
  * @throws InvalidInputError that says where, if the structure is not one, or describes more than can be held to in seconds
  */
 export async function tokenMask(structure: Structure, vocabulary: MaskVocabulary): Promise<TokenMask> {
-  const key = `${numberOf(vocabulary)} ${JSON.stringify(structure)}`
-  const entry = grammars.get(key) ?? begin(structure, vocabulary)
+  const ebnf = grammarOf(structure)
+  const key = `${numberOf(vocabulary)} ${ebnf}`
+  const entry = grammars.get(key) ?? begin(ebnf, vocabulary)
   grammars.delete(key)
   grammars.set(key, entry)
   entry.texts++
@@ -82,7 +84,7 @@ export async function tokenMask(structure: Structure, vocabulary: MaskVocabulary
 
 /** The grammar of a structure, in the notation that the matcher reads. */
 export function grammarOf(structure: Structure): string {
-  if (structure.type === 'grammar') return structure.ebnf
+  if (structure.type === 'grammar') return userGrammar(structure.ebnf)
   const grammar = new Ebnf()
   if (structure.type === 'regex') {
     return grammar.text(regularExpression(structure.pattern, { character: oneOf, isWhole: true }))
@@ -90,11 +92,12 @@ export function grammarOf(structure: Structure): string {
   return grammar.text(jsonSchema(structure.type === 'json' ? true : structure.schema, grammar))
 }
 
-function begin(structure: Structure, vocabulary: MaskVocabulary): Entry {
+function begin(ebnf: string, vocabulary: MaskVocabulary): Entry {
   if (grammars.size >= MOST) {
-    throw new InvalidInputError(`${MOST} structures are in use; expected fewer at a time, so try again when others have ended`)
+    throw new InvalidInputError(
+      `${MOST} structures are in use; expected fewer at a time, so try again when others have ended`,
+    )
   }
-  const ebnf = grammarOf(structure)
   return { thread: GrammarThread.start(ebnf, vocabulary), texts: 0 }
 }
 

@@ -13,8 +13,3 @@ export function bytesOfLetters(text: string): Uint8Array | undefined {
   const bytes = Array.from(text, (letter) => BYTES.get(letter))
   return bytes.includes(undefined) ? undefined : Uint8Array.from(bytes as number[])
 }
-
-/** The letters of bytes. */
-export function lettersOfBytes(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => LETTERS[byte]).join('')
-}
