@@ -106,7 +106,19 @@ class SchemaConverter {
     const fitting =
       schema.type === undefined ? values : values.filter((value) => types.some((type) => isOf(type, value)))
     if (fitting.length === 0) throw this.#error(path, `has no value of its type`)
-    return anyOf(fitting.map((value) => literal(JSON.stringify(value))))
+    return anyOf(fitting.map((value) => this.#constant(value)))
+  }
+
+  #constant(value: unknown): string {
+    if (typeof value !== 'object' || value === null) return literal(JSON.stringify(value))
+    const space = ` ${this.#space} `
+    const parts = Array.isArray(value)
+      ? value.map((item) => this.#constant(item))
+      : Object.entries(value).map(
+          ([name, item]) => `${literal(JSON.stringify(name))}${space}":"${space}${this.#constant(item)}`,
+        )
+    const [start, end] = Array.isArray(value) ? ['"["', '"]"'] : ['"{"', '"}"']
+    return [start, parts.join(`${space}","${space}`), end].filter((part) => part !== '').join(space)
   }
 
   #branches(schema: Schema, branches: unknown, path: string, depth: number): string {
