@@ -1,5 +1,4 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
-export type { MaskFactory } from './api/answers.js'
 export type { GenerationDefaults } from './api/defaults.js'
 export type {
   ChatChoice,
@@ -47,6 +46,11 @@ export {
   type WorkerInfo,
   type WorkerSpec,
 } from './engine/worker.js'
+export type { MaskVocabulary } from './grammar/mask-vocabulary.js'
+export { type GrammarMask, tokenMask } from './grammar/token-mask.js'
+export type { DownloadProgress } from './hub/fetch-files.js'
+export { type ResolveModelOptions, resolveModel } from './hub/resolve-model.js'
+export { type HubSettings, hubSettings } from './hub/settings.js'
 export { type ModelConfig, readConfig } from './models/config.js'
 export { architectures } from './models/decoder.js'
 export type { Rotary } from './models/rotary.js'

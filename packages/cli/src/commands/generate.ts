@@ -17,6 +17,7 @@ import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
+import { MODEL_HELP, modelPath } from '../model.js'
 import { isAutomatic, planOption } from '../plan-option.js'
 import { workerTable } from '../worker-table.js'
 
@@ -31,8 +32,8 @@ export const generate = command({
   options: {
     model: {
       type: 'string',
-      placeholder: 'PATH',
-      help: 'a Hugging Face model directory (config.json, safetensors, tokenizer.json) or a GGUF file',
+      placeholder: 'MODEL',
+      help: MODEL_HELP,
     },
     weights: {
       type: 'string',
@@ -89,8 +90,8 @@ export const generate = command({
     logits: { type: 'boolean', help: 'with --json: add the logits after the last prompt token' },
   },
   async run(options) {
-    const { model } = options
-    if (model === undefined) throw new InvalidInputError('expected --model PATH; see `troupe generate --help`')
+    if (options.model === undefined) throw new InvalidInputError('expected --model MODEL; see `troupe generate --help`')
+    const model = await modelPath(options.model)
     const config = readConfig(model)
     const isAuto = isAutomatic(options)
     const given = { pipeline: options.pipeline, tensor: options.tensor, sequence: options.sequence }

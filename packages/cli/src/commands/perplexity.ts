@@ -5,6 +5,7 @@ import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
+import { MODEL_HELP, modelPath } from '../model.js'
 import { isAutomatic, planOption } from '../plan-option.js'
 
 const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
@@ -15,7 +16,7 @@ export const perplexity = command({
   summary: 'Measure how well a language model predicts a text',
   description: 'Prints the perplexity: e to the mean negative log-probability of a token. Lower is better.',
   options: {
-    model: { type: 'string', placeholder: 'PATH', help: 'a Hugging Face model directory or a GGUF file' },
+    model: { type: 'string', placeholder: 'MODEL', help: MODEL_HELP },
     text: { type: 'string', placeholder: 'FILE', help: 'the text to predict' },
     weights: {
       type: 'string',
@@ -37,10 +38,11 @@ export const perplexity = command({
     communication: communicationOption,
     json: { type: 'boolean', help: 'print one JSON object: perplexity and how many tokens were predicted' },
   },
-  async run({ model, text, pipeline, tensor, sequence, ...options }) {
-    if (model === undefined || text === undefined) {
-      throw new InvalidInputError('expected --model PATH and --text FILE; see `troupe perplexity --help`')
+  async run({ model: named, text, pipeline, tensor, sequence, ...options }) {
+    if (named === undefined || text === undefined) {
+      throw new InvalidInputError('expected --model MODEL and --text FILE; see `troupe perplexity --help`')
     }
+    const model = await modelPath(named)
     const config = readConfig(model)
     const given = { pipeline, tensor, sequence }
     checkPlan(given, config)

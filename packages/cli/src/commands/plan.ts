@@ -14,6 +14,7 @@ import {
 import { cacheType, cacheTypeOption } from '../cache-type.js'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
+import { modelPath } from '../model.js'
 import { show } from '../observe.js'
 import { planJson, planReport } from '../plan-report.js'
 
@@ -25,8 +26,9 @@ export const plan = command({
   argument: 'MODEL',
   summary: 'Predict the memory and speed of ways to split a language model, and choose one',
   description:
-    'MODEL is a Hugging Face model directory or a GGUF file; of a directory, config.json is enough with --weights. The cluster is\n' +
-    'described by a file, or is one that runs, whose nodes are measured for some seconds and the figures kept; this host by default.',
+    'MODEL is a Hugging Face model directory, a GGUF file, or a name on the Hugging Face hub; of a directory, config.json is enough\n' +
+    'with --weights. The cluster is described by a file, or is one that runs, whose nodes are measured for some seconds and the\n' +
+    'figures kept; this host by default.',
   options: {
     cluster: { type: 'string', placeholder: 'FILE', help: 'a description of nodes and links, which need not exist' },
     address: { type: 'string', placeholder: 'HOST:PORT', help: 'the cluster of the head that listens there' },
@@ -61,7 +63,7 @@ export const plan = command({
       throw new InvalidInputError('--cluster takes a file in place of a cluster that runs; leave --address out')
     }
     const cache = cacheType(options['cache-type'])
-    const shape = readModelShape(model, loadFormat(options.weights).weights, cache.cacheType)
+    const shape = readModelShape(await modelPath(model), loadFormat(options.weights).weights, cache.cacheType)
     const workload: Workload = {
       promptTokens: options.prompt,
       outputTokens: options.output,

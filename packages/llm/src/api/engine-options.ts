@@ -1,31 +1,7 @@
 import { createHash } from 'node:crypto'
-import { InvalidInputError } from '@troupe/core'
 import type { GenerateOptions } from '../engine/engine.js'
+import type { TokenMask } from '../engine/sampler.js'
 import type { GenerationParams } from './params.js'
-
-/** What an engine is asked for, beyond what the one of today knows. */
-interface AllOptions extends GenerateOptions {
-  minTokens?: number | undefined
-  minP?: number | undefined
-  repetitionPenalty?: number | undefined
-  presencePenalty?: number | undefined
-  frequencyPenalty?: number | undefined
-  logitBias?: Readonly<Record<number, number>> | undefined
-  stopTokens?: readonly number[] | undefined
-  logProbs?: number | undefined
-  mask?: unknown
-}
-
-/** Options that the engine does not know yet, with the values that ask for nothing. */
-const NOT_YET: Partial<Record<keyof AllOptions, unknown>> = {
-  ...{ minTokens: 0, minP: 0, repetitionPenalty: 1, presencePenalty: 0, frequencyPenalty: 0 },
-  ...{ logitBias: undefined, logProbs: undefined, mask: undefined },
-}
-
-/** Of a model's defaults, those that the engine heeds. */
-export function heeded(defaults: GenerationParams): GenerationParams {
-  return Object.fromEntries(Object.entries(defaults).filter(([name]) => !Object.hasOwn(NOT_YET, name)))
-}
 
 /**
  * What the engine is asked for an answer.
@@ -37,24 +13,18 @@ export function engineOptionsOf(
   params: GenerationParams,
   index: number,
   room: number,
-  mask?: unknown,
+  mask?: TokenMask,
 ): GenerateOptions {
-  const { maxTokens = room, temperature = 1, topK, topP, seed, ignoreEnd = false } = params
-  const { minTokens, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logProbs } = params
-  const all: AllOptions = {
+  const { maxTokens = room, temperature = 1, seed, ignoreEnd = false, topK, topP, minP } = params
+  const { minTokens, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logProbs, stopTokens } = params
+  const given = {
+    ...{ topK, topP, minP, minTokens, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias },
+    ...{ logProbs, stopTokens, mask, seed: seed === undefined ? undefined : seedOf(seed, index) },
+  }
+  return {
     ...{ maxTokens: Math.max(0, Math.min(maxTokens, room)), temperature, stopAtEnd: !ignoreEnd },
-    ...(topK === undefined ? {} : { topK }),
-    ...(topP === undefined ? {} : { topP }),
-    ...(seed === undefined ? {} : { seed: seedOf(seed, index) }),
-    ...{ minTokens, minP, repetitionPenalty, presencePenalty, frequencyPenalty, logitBias, logProbs, mask },
+    ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   }
-  for (const [name, nothing] of Object.entries(NOT_YET)) {
-    const value = all[name as keyof AllOptions]
-    if (value !== undefined && value !== nothing)
-      throw new InvalidInputError(`${name} is not supported yet; leave it out`)
-    delete all[name as keyof AllOptions]
-  }
-  return all
 }
 
 /** The seed of the first answer is that of its request, and others have theirs from it. */

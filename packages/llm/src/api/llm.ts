@@ -1,17 +1,19 @@
+import { existsSync } from 'node:fs'
 import { basename, resolve } from 'node:path'
 import { type Cluster, connect, InvalidInputError } from '@troupe/core'
 import type { ChatMessage } from '../chat/messages.js'
 import { ChatPrompts } from '../chat/prompt.js'
 import { TOOL_CALL_FORMATS, type ToolCallFormat } from '../chat/tool-calls/formats.js'
 import { Engine, type EngineOptions } from '../engine/engine.js'
+import type { DownloadProgress } from '../hub/fetch-files.js'
+import { resolveModel } from '../hub/resolve-model.js'
 import { Tokenizer } from '../tokenizer/tokenizer.js'
-import { Answers, type MaskFactory } from './answers.js'
+import { Answers } from './answers.js'
 import { ChatCollector } from './chat-collector.js'
 import { ChatRequest } from './chat-request.js'
 import { checkParams } from './check-params.js'
 import { ChunkStream } from './chunk-stream.js'
 import { type GenerationDefaults, generationDefaults } from './defaults.js'
-import { heeded } from './engine-options.js'
 import type { ChatChunk, ChatResult, Choice, GenerationChunk, GenerationResult, Stream } from './generation.js'
 import type { ChatParams, GenerationParams } from './params.js'
 
@@ -23,8 +25,8 @@ export interface LoadOptions extends Omit<EngineOptions, 'model'> {
   name?: string
   /** How it writes calls of tools; by default as its chat template shows. */
   toolParser?: ToolCallFormat
-  /** Makes what holds an answer to a structure. */
-  createMask?: MaskFactory
+  /** Is told how far the download of a model is that has to be fetched from the hub. */
+  onProgress?: (progress: DownloadProgress) => void
 }
 
 const CHAT_PARAMS: Record<Exclude<keyof ChatParams, keyof GenerationParams>, true> = {
@@ -55,25 +57,26 @@ export class LLM {
     readonly engine: Engine,
     /** Parameters by the model's generation_config.json, used where a call leaves them out. */
     readonly defaults: GenerationDefaults,
-    { createMask, toolParser }: LoadOptions,
+    toolParser: ToolCallFormat | undefined,
     ownCluster: Cluster | undefined,
   ) {
-    this.#answers = new Answers(engine, tokenizer, createMask)
+    this.#answers = new Answers(engine, tokenizer)
     this.#prompts = new ChatPrompts(tokenizer.chatFiles, name)
     this.#toolParser = toolParser
     this.#ownCluster = ownCluster
   }
 
   /**
-   * Loads a model from a Hugging Face directory or a GGUF file.
+   * Loads a model from a Hugging Face directory or a GGUF file, or by its name on the Hugging Face hub, from which it is fetched if it
+   * has not been (see {@link resolveModel}).
    * @throws InvalidInputError if it cannot be used, or has no tokenizer.
    */
   static async load(model: string, options: LoadOptions = {}): Promise<LLM> {
-    const { cluster, name, toolParser, createMask, ...engineOptions } = options
+    const { cluster, name, toolParser, onProgress, ...engineOptions } = options
     if (toolParser !== undefined && !TOOL_CALL_FORMATS.includes(toolParser)) {
       throw new InvalidInputError(`toolParser must be one of ${TOOL_CALL_FORMATS.join(', ')}; found ${toolParser}`)
     }
-    const path = resolve(model)
+    const path = resolve(await resolveModel(model, onProgress ? { onProgress } : {}))
     const tokenizer = await Tokenizer.open(path)
     if (!tokenizer) {
       throw new InvalidInputError(`${model} has no tokenizer; add its tokenizer.json, or run it on tokens with Engine`)
@@ -82,8 +85,8 @@ export class LLM {
     try {
       const engine = await Engine.start(cluster ?? ownCluster!, { ...engineOptions, model: path })
       try {
-        const defaults = heeded(generationDefaults(path, engine.config.vocabularySize))
-        return new LLM(name ?? basename(path, '.gguf'), tokenizer, engine, defaults, options, ownCluster)
+        const defaults = generationDefaults(path, engine.config.vocabularySize)
+        return new LLM(name ?? nameOf(model, path), tokenizer, engine, defaults, toolParser, ownCluster)
       } catch (error) {
         await engine.stop()
         throw error
@@ -201,6 +204,11 @@ export class LLM {
     const given = Object.entries(params).filter(([name, value]) => value !== undefined && !more.includes(name))
     return { ...this.defaults, ...Object.fromEntries(given) }
   }
+}
+
+/** A model of the hub is called what it is called there. */
+function nameOf(model: string, path: string): string {
+  return existsSync(model) ? basename(path, '.gguf') : model
 }
 
 /** The signal, if it is one; else the check of the parameters refuses it. */

@@ -1,6 +1,6 @@
 import { BlockHashes, type BlockPool } from './cache.js'
 import type { Request } from './request.js'
-import { type Draw, isPenalized } from './sampler.js'
+import { type Draw, isPenalized, type TokenMask } from './sampler.js'
 import { CachedSequence } from './sequence.js'
 import type { CountedText, Segment } from './step.js'
 
@@ -19,6 +19,8 @@ export class RunningSequence {
   /** The last step that it was in. */
   lastStep = Number.NEGATIVE_INFINITY
   isDone = false
+  /** Why it cannot go on, where it is not the workers' fault. */
+  failure: Error | undefined
 
   /** @param arrival Its place among all requests. */
   constructor(
@@ -142,7 +144,17 @@ export class RunningSequence {
     return {
       ...{ sampling, logProbs, row: cached.row, random: request.random(index) },
       biases: [...samplingParams.biases, ...ends],
-      mask: mask?.next(),
+      mask: mask && this.#next(mask),
+    }
+  }
+
+  /** What may come next; a mask that cannot say fails its own text. */
+  #next(mask: TokenMask): Int32Array | undefined {
+    try {
+      return mask.next()
+    } catch (error) {
+      this.failure = error as Error
+      return undefined
     }
   }
 

@@ -246,6 +246,11 @@ export class Scheduler {
       sequence.lastStep = number
     }
     if (this.options.stages > 1 && outputs.length > 0) this.#awaitingFeedback.push({ number, rows: step.outputRows })
+    for (const sequence of sequences) {
+      if (!sequence.failure) continue
+      this.#finish(sequence)
+      sequence.request.listener.fail(sequence.failure)
+    }
     return { number, step, outputs, sequences }
   }
 

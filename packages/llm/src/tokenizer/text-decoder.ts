@@ -1,5 +1,6 @@
 import { InvalidInputError } from '@troupe/core'
 import type { Decoder } from 'tokenizers'
+import { bytesOfLetters } from './byte-letters.js'
 import { tokenizersLibrary } from './tokenizers-library.js'
 
 type Step = Record<string, unknown> & { type?: unknown }
@@ -35,10 +36,10 @@ export class TextDecoder {
   /** What a piece says behind others, as bytes, which need not be whole characters. */
   bytesOf(piece: string): Uint8Array {
     if (BYTE.test(piece) && this.#has('ByteFallback')) return Uint8Array.of(Number.parseInt(piece.slice(3, 5), 16))
-    const bytes = this.#has('ByteLevel') ? bytesOfLetters(piece) : undefined
-    if (bytes) return bytes
-    // Behind itself, since many decoders take a space from the beginning of a text.
-    return new TextEncoder().encode(this.decode([piece, piece]).slice(this.decode([piece]).length))
+    if (this.#has('ByteLevel')) return bytesOfLetters(piece) ?? new TextEncoder().encode(piece)
+    // Behind another, since many decoders take a space from the beginning of a text.
+    const before = 'a'
+    return new TextEncoder().encode(this.decode([before, piece]).slice(this.decode([before]).length))
   }
 
   #has(type: string): boolean {
@@ -54,19 +55,6 @@ export class TextDecoder {
       return found >= 0 && (suffix === '' || found + String(suffix).length < last.length)
     })
   }
-}
-
-/** Byte-level vocabularies write a byte that is no visible letter as one from U+0100 on, in their order. */
-const BYTE_OF_LETTER = new Map<string, number>()
-for (let byte = 0, hidden = 256; byte < 256; byte++) {
-  const isVisible = (byte > 32 && byte < 127) || (byte > 160 && byte !== 173)
-  BYTE_OF_LETTER.set(String.fromCodePoint(isVisible ? byte : hidden++), byte)
-}
-
-/** The bytes that letters stand for, or undefined where a token is not written in them, as added ones are. */
-function bytesOfLetters(piece: string): Uint8Array | undefined {
-  const bytes = Array.from(piece, (letter) => BYTE_OF_LETTER.get(letter))
-  return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes as number[]) : undefined
 }
 
 function stepsOf(description: unknown): Step[] {

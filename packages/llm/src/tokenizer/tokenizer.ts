@@ -98,6 +98,16 @@ export class Tokenizer {
   bytesOf(token: number): Uint8Array {
     return this.#vocabulary.bytesOf(token)
   }
+
+  /** One more than the largest token. */
+  get vocabularySize(): number {
+    return this.#vocabulary.size
+  }
+
+  /** The bytes of a token behind others, which need not be whole characters; undefined of special ones, which no text shows, and unknown ones. */
+  tokenBytes(token: number): Uint8Array | undefined {
+    return this.#vocabulary.isShown(token) ? this.#vocabulary.bytesOf(token) : undefined
+  }
 }
 
 /** The texts of a tokenizer's tokens, as the Rust library reads the file; that also shows whether it does. */

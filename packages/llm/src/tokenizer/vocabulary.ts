@@ -34,6 +34,17 @@ export class Vocabulary {
     })
   }
 
+  /** One more than the largest token. */
+  get size(): number {
+    return [...this.pieces.keys()].reduce((most, token) => Math.max(most, token + 1), 0)
+  }
+
+  /** Whether the texts of tokens show it: special ones and unknown ones are left out. */
+  isShown(token: number): boolean {
+    const piece = this.pieces.get(token)
+    return piece !== undefined && !this.special.has(piece)
+  }
+
   /** The text of pieces, before spaces are tidied. */
   decodePieces(pieces: string[]): string {
     return this.decoder.decode(pieces)
