@@ -1,8 +1,35 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
+export type {
+  ChatChoice,
+  ChatChunk,
+  ChatResult,
+  Choice,
+  FinishReason,
+  GenerationChunk,
+  GenerationResult,
+  LogProb,
+  Stream,
+  TokenLogProbs,
+  Usage,
+} from './api/generation.js'
+export type { GenerationParams, Structure } from './api/params.js'
+export type {
+  AssistantMessage,
+  ChatMessage,
+  JsonSchema,
+  SystemMessage,
+  TextPart,
+  Tool,
+  ToolCall,
+  ToolCallDelta,
+  ToolChoice,
+  ToolMessage,
+  UserMessage,
+} from './chat/messages.js'
 export { BlockPool } from './engine/cache.js'
 export { Engine, type EngineOptions, type GenerateOptions } from './engine/engine.js'
 export type { EngineWorker } from './engine/launch.js'
-export { checkPrompt } from './engine/options.js'
+export { ContextLengthError, checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
 export { LogitsError, type Sampling } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'

@@ -1,0 +1,3 @@
+export type { ChatParams, ServedModel } from './model.js'
+export type { ServeOptions } from './options.js'
+export { type RunningServer, serve } from './server.js'

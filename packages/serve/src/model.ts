@@ -1,0 +1,47 @@
+import type {
+  ChatChunk,
+  ChatMessage,
+  ChatResult,
+  GenerationChunk,
+  GenerationParams,
+  GenerationResult,
+  Stream,
+  Tool,
+  ToolChoice,
+} from '@troupe/llm'
+
+/** How a chat is continued. */
+export interface ChatParams extends GenerationParams {
+  /** What the model may call. */
+  tools?: readonly Tool[]
+  /** Default `auto`. */
+  toolChoice?: ToolChoice
+  /** Whether several calls may be made in one answer. Default true. */
+  parallelToolCalls?: boolean
+  /** Further variables of the model's chat template, such as `enable_thinking`. */
+  templateVariables?: Readonly<Record<string, unknown>>
+  /** Whether the answer goes on with the last message, which is the assistant's. Default false. */
+  continueLast?: boolean
+}
+
+/** What a server asks of a model. An InvalidInputError that it throws is the client's fault, every other error is the server's. */
+export interface ServedModel {
+  /** The name that clients give. */
+  readonly name: string
+  /** The most tokens of a prompt and its answer. */
+  readonly contextLength: number
+  readonly tokenizer: {
+    encode(text: string): Promise<number[]>
+    decode(tokens: readonly number[]): string
+  }
+  /** Continues a text, or tokens. */
+  generate(prompt: string | readonly number[], params?: GenerationParams): Stream<GenerationChunk, GenerationResult>
+  /** Answers a chat. */
+  chat(messages: readonly ChatMessage[], params?: ChatParams): Stream<ChatChunk, ChatResult>
+  /** The text, and its tokens, that a chat is to the model. */
+  chatPrompt(messages: readonly ChatMessage[], params?: ChatParams): Promise<{ text: string; tokens: number[] }>
+  /** A vector for each text. */
+  embed?(
+    texts: readonly (string | readonly number[])[],
+  ): Promise<{ embeddings: Float32Array[]; usage: { promptTokens: number } }>
+}
