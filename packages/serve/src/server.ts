@@ -77,6 +77,7 @@ async function makeApp(settings: Settings, service: Service, admission: Admissio
       void (reply as FastifyReply).status(404).send(errorBody(apiOf(request.url), unknownRoute(request)))
     },
   }).withTypeProvider<ZodTypeProvider>()
+  app.removeContentTypeParser('text/plain')
   app.setValidatorCompiler(validatorCompiler)
   app.decorateRequest('work', undefined)
   const keys = new KeyCheck(settings.apiKeys)

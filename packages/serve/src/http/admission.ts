@@ -3,7 +3,7 @@ import { ApiError } from './api-error.js'
 
 /** A request that has been let in. */
 export interface Work {
-  /** Aborted when the client leaves, or the server ends. */
+  /** Aborted when the response is closed, which it is also when the client leaves, and when the server ends. */
   readonly signal: AbortSignal
   /** When it came, in milliseconds of `performance.now()`. */
   readonly began: number
@@ -49,8 +49,8 @@ export class Admission {
     this.#under.add(controller)
     response.once('close', () => {
       this.#under.delete(controller)
-      if (!response.writableFinished)
-        controller.abort(new ApiError(499, 'the client has left', 'client_closed_request'))
+      // Also when the answer is complete: what is still computed for it then has no reader.
+      controller.abort(new ApiError(499, 'the client has left', 'client_closed_request'))
       if (this.#under.size === 0) this.#idle?.()
     })
     return { signal: controller.signal, began: performance.now() }

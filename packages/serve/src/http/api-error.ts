@@ -31,8 +31,7 @@ export function badRequest(message: string, param: string | null = null): ApiErr
 /** What the client is told of an error: of one that is not its own fault, nothing but that it happened. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error
-  if (error instanceof ContextLengthError)
-    return new ApiError(400, error.message, 'context_length_exceeded', 'messages')
+  if (error instanceof ContextLengthError) return new ApiError(400, error.message, 'context_length_exceeded')
   if (error instanceof InvalidInputError) return new ApiError(400, error.message, 'invalid_value')
   return (
     ofFramework(error as Partial<FastifyError>) ?? new ApiError(500, 'the server failed to answer; its log says why')

@@ -88,7 +88,8 @@ export class ScriptedModel implements ServedModel {
     const said = cut(words(content ?? ''), params)
     for (const { text } of said) pieces.push({ content: text, ...this.#common(text, params) })
     const finishReason = toolCalls ? 'tool_calls' : (said.at(-1)?.finishReason ?? 'stop')
-    pieces.push({ tokens: [], finishReason })
+    const { stopText } = said.at(-1) ?? {}
+    pieces.push({ tokens: [], finishReason, ...(stopText ? { stopText } : {}) })
     const text = content === undefined ? null : said.map((piece) => piece.text).join('')
     return this.#stream<ChatChunk, ChatResult>(promptOf(messages), params, pieces, (usage) => ({
       choices: [...Array(params.n ?? 1).keys()].map((index) => ({
@@ -160,9 +161,18 @@ export class ScriptedModel implements ServedModel {
     }
   }
 
+  readonly #known = new Map<string, readonly number[]>()
+
+  /** A script may say the same long word thousands of times. */
+  #tokensOf(text: string): readonly number[] {
+    const tokens = this.#known.get(text) ?? [...Buffer.from(text)]
+    this.#known.set(text, tokens)
+    return tokens
+  }
+
   #common(text: string, { logProbs }: GenerationParams, finishReason?: FinishReason) {
     return {
-      tokens: [...Buffer.from(text)],
+      tokens: this.#tokensOf(text),
       ...(logProbs === undefined ? {} : { logProbs: [logProbsOf(text, logProbs)] }),
       ...(finishReason === undefined ? {} : { finishReason }),
     }
@@ -181,16 +191,18 @@ function words(text: string): string[] {
 /** The words that come before a stop text, and the most tokens; a token is a word here. */
 function cut(texts: readonly string[], { maxTokens = Number.POSITIVE_INFINITY, stop = [] }: GenerationParams) {
   const stops = typeof stop === 'string' ? [stop] : stop
-  const said: { text: string; finishReason?: FinishReason }[] = []
+  const said: { text: string; finishReason?: FinishReason; stopText?: string }[] = []
+  let stopText: string | undefined
   for (const text of texts) {
-    if (stops.some((word) => text.includes(word))) break
+    stopText = stops.find((word) => text.includes(word))
+    if (stopText !== undefined) break
     if (said.length >= maxTokens) {
       said.at(-1)!.finishReason = 'length'
       return said
     }
     said.push({ text })
   }
-  if (said.length > 0) said.at(-1)!.finishReason = 'stop'
+  if (said.length > 0) Object.assign(said.at(-1)!, { finishReason: 'stop', ...(stopText ? { stopText } : {}) })
   return said
 }
 
@@ -200,6 +212,7 @@ function collected(chunks: readonly Omit<ChatChunk, 'index'>[]) {
     tokens: chunks.flatMap(({ tokens }) => tokens),
     ...(logProbs.length === 0 ? {} : { logProbs }),
     finishReason: chunks.at(-1)?.finishReason ?? ('stop' as const),
+    ...(chunks.at(-1)?.stopText === undefined ? {} : { stopText: chunks.at(-1)!.stopText! }),
   }
 }
 

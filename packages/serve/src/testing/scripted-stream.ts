@@ -58,10 +58,17 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
 
   async #run(): Promise<Result> {
     const { chunks, pause, signal, resultOf, onEnd } = this.script
-    const ended = AbortSignal.any([this.#left.signal, ...(signal ? [signal] : [])])
+    const signals = [this.#left.signal, ...(signal ? [signal] : [])]
+    let isAborted = false
     const aborted = new Promise<never>((_, reject) => {
-      if (ended.aborted) reject(ended.reason)
-      ended.addEventListener('abort', () => reject(ended.reason), { once: true })
+      for (const other of signals) {
+        const abort = () => {
+          isAborted = true
+          reject(other.reason)
+        }
+        if (other.aborted) abort()
+        else other.addEventListener('abort', abort, { once: true })
+      }
     })
     aborted.catch(() => {})
     let isComplete = false
@@ -75,7 +82,7 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
       isComplete = true
       return resultOf(this.usage)
     } finally {
-      onEnd(!isComplete && ended.aborted)
+      onEnd(!isComplete && isAborted)
     }
   }
 }
