@@ -8,6 +8,7 @@ import { list } from './commands/list.js'
 import { logs } from './commands/logs.js'
 import { perplexity } from './commands/perplexity.js'
 import { plan } from './commands/plan.js'
+import { serve } from './commands/serve.js'
 import { stack } from './commands/stack.js'
 import { start } from './commands/start.js'
 import { status } from './commands/status.js'
@@ -15,7 +16,18 @@ import { commandHelp, generalHelp } from './help.js'
 import { endWithReader } from './signals.js'
 
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
-export const commands: readonly Command[] = [generate, perplexity, plan, start, clusters, status, list, logs, stack]
+export const commands: readonly Command[] = [
+  generate,
+  serve,
+  perplexity,
+  plan,
+  start,
+  clusters,
+  status,
+  list,
+  logs,
+  stack,
+]
 
 /**
  * Runs the command that the arguments name. Sets the exit status: 2 with one line on stderr for what the user can

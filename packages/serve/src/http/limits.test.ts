@@ -131,9 +131,10 @@ test('what does not end within the bound of closing is aborted, and told so', as
   t.is(model.active, 0)
 })
 
-test('a reader that does not read holds its generation back, and is taken for gone', async (t) => {
+test('a client that does not read its stream is taken for gone, and its generation ends', async (t) => {
   const { model, server, idle } = await served(t, { stallSeconds: 0.3 })
-  model.answer = () => ({ content: `${'x'.repeat(8_000)} `.repeat(2000) })
+  model.answer = () => ({ content: `${'x'.repeat(40_000)} `.repeat(400) })
+  model.pause = (piece) => (piece === 399 ? gate().opened : undefined)
   const socket = connectTcp(server.port, '127.0.0.1')
   await once(socket, 'connect')
   const body = JSON.stringify({ ...chat, stream: true })
@@ -145,6 +146,7 @@ test('a reader that does not read holds its generation back, and is taken for go
     await new Promise((resolve) => setTimeout(resolve, 5))
   t.is(server.requests, 1)
   await idle()
+  t.is(model.aborted, 1)
   socket.destroy()
 })
 

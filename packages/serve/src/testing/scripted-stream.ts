@@ -15,7 +15,7 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
   readonly usage: Usage
   readonly #queue: Chunk[] = []
   readonly #left = new AbortController()
-  readonly #done: Promise<Result>
+  readonly #done: Promise<void>
   #wake = () => {}
 
   constructor(private readonly script: Script<Chunk, Result>) {
@@ -29,7 +29,7 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
     fulfilled?: ((value: Result) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): PromiseLike<A | B> {
-    return this.#done.then(fulfilled, rejected)
+    return this.#done.then(() => this.script.resultOf(this.usage)).then(fulfilled, rejected)
   }
 
   async *[Symbol.asyncIterator](): AsyncIterator<Chunk> {
@@ -56,8 +56,8 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
     }
   }
 
-  async #run(): Promise<Result> {
-    const { chunks, pause, signal, resultOf, onEnd } = this.script
+  async #run(): Promise<void> {
+    const { chunks, pause, signal, onEnd } = this.script
     const signals = [this.#left.signal, ...(signal ? [signal] : [])]
     let isAborted = false
     const aborted = new Promise<never>((_, reject) => {
@@ -80,7 +80,6 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
         this.#wake()
       }
       isComplete = true
-      return resultOf(this.usage)
     } finally {
       onEnd(!isComplete && isAborted)
     }
