@@ -31,7 +31,9 @@ export interface ServedModel {
   /** The most tokens of a prompt and its answer. */
   readonly contextLength: number
   readonly tokenizer: {
+    /** The tokens of a text. */
     encode(text: string): Promise<number[]>
+    /** The text of tokens. */
     decode(tokens: readonly number[]): string
   }
   /** Continues a text, or tokens. */
