@@ -14,7 +14,7 @@ function sourcesOf(folder: string, name: string): string[] {
 }
 
 const sources = [
-  ...['core', 'tensor', 'llm'].flatMap((name) => sourcesOf(`packages/${name}`, name)),
+  ...['core', 'tensor', 'llm', 'serve'].flatMap((name) => sourcesOf(`packages/${name}`, name)),
   ...sourcesOf('native', 'native'),
 ]
 
@@ -38,6 +38,7 @@ test('every room has its row on the page', (t) => {
   for (const [folder, section] of [
     ['packages/core', '### core'],
     ['packages/llm', '### llm'],
+    ['packages/serve', '### serve'],
     ['native', '### native'],
   ] as const) {
     const rows = rowsOf(section)
@@ -82,6 +83,7 @@ const arrows = [
   ['core/src/api', '../worker/worker.js', '../channel/channel.js'],
   ['core/src/worker', '../testing/counter.js', '../index.js'],
   ['llm/src/parallel', '../layers/linear.js', './plan.js'],
+  ['serve/src/openai', '../responses/store.js', '../http/service.js'],
   ['llm/src/planner', '../engine/engine.js', '../models/config.js'],
   ['llm/src/chat', '../engine/engine.js', '../tokenizer/tokenizer.js'],
   ['llm/src/engine', '../api/llm.js', '../models/config.js'],

@@ -9,6 +9,7 @@ import { logs } from './commands/logs.js'
 import { perplexity } from './commands/perplexity.js'
 import { plan } from './commands/plan.js'
 import { pull } from './commands/pull.js'
+import { serve } from './commands/serve.js'
 import { stack } from './commands/stack.js'
 import { start } from './commands/start.js'
 import { status } from './commands/status.js'
@@ -21,6 +22,7 @@ export const commands: readonly Command[] = [
   perplexity,
   plan,
   pull,
+  serve,
   start,
   clusters,
   status,

@@ -106,6 +106,9 @@ test('bad arguments end with one line and status 2', async (t) => {
       /^error: --resources must give cpu a number of at least 0, found "x"\n$/,
     ],
     [['start', '--head', '--labels', 'zone'], /^error: --labels must be NAME=VALUE joined by commas, found "zone"\n$/],
+    [['serve'], /^error: expected a model: troupe serve MODEL; see `troupe serve --help`\n$/],
+    [['serve', 'm', '--port', '-1'], /^error: --port must be an integer from 0 to 65535, found "-1"\n$/],
+    [['serve', 'm', '--max-queue', '0'], /^error: --max-queue must be an integer of at least 1, found "0"\n$/],
     [['start', '--join', 'nowhere'], /^error: expected an address as HOST:PORT, found "nowhere"\n$/],
   ]
   for (const [args, message] of refused) {

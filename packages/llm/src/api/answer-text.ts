@@ -36,6 +36,11 @@ export class AnswerText {
     this.#stops = new StopTexts(stops)
   }
 
+  /** The stop text that has come. */
+  get stopText(): string | undefined {
+    return this.#stops.found
+  }
+
   /** Whether a stop text has come. */
   get isStopped(): boolean {
     return this.#stops.isStopped

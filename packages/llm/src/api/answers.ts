@@ -17,13 +17,19 @@ export interface AnswerRequest {
   structure?: Structure | undefined
 }
 
+/** Why an answer ended, and the stop text that ended it if one did. */
+export interface AnswerEnd {
+  finishReason: Exclude<FinishReason, 'tool_calls'>
+  stopText?: string
+}
+
 /** Where answers go, and what they cost. */
 export interface AnswerSink {
   readonly usage: Usage
   readonly signal: AbortSignal
   add(index: number, piece: TextPiece): void
   /** The last of an answer. */
-  end(index: number, piece: TextPiece, reason: Exclude<FinishReason, 'tool_calls'>): void
+  end(index: number, piece: TextPiece, end: AnswerEnd): void
 }
 
 /** Has an engine answer a prompt as often as asked for; when one answer fails, all do. */
@@ -79,7 +85,10 @@ export class Answers {
         signal.removeEventListener('abort', leave)
       }
       signal.throwIfAborted()
-      sink.end(index, text.end(), text.isStopped ? 'stop' : tokens.finishReason!)
+      const { stopText } = text
+      const end =
+        stopText === undefined ? { finishReason: tokens.finishReason! } : { finishReason: 'stop' as const, stopText }
+      sink.end(index, text.end(), end)
     } finally {
       mask?.dispose()
     }

@@ -1,5 +1,6 @@
 import type { AnswerDelta, AnswerParser } from '../chat/answer.js'
 import type { TextPiece } from './answer-text.js'
+import type { AnswerEnd } from './answers.js'
 import type { ChatChoice, ChatChunk, FinishReason, TokenLogProbs } from './generation.js'
 
 /** Makes the chunks of one answer of a chat, and the whole answer. */
@@ -7,7 +8,7 @@ export class ChatCollector {
   #tokens: number[] = []
   #newLogProbs: TokenLogProbs[] = []
   readonly #logProbs: TokenLogProbs[] = []
-  #finishReason: FinishReason = 'stop'
+  #end: { finishReason: FinishReason; stopText?: string } = { finishReason: 'stop' }
   #hasLogProbs = false
 
   constructor(
@@ -22,13 +23,13 @@ export class ChatCollector {
     if (Object.keys(delta).length > 0) this.give(this.#chunk(delta))
   }
 
-  end(piece: TextPiece, reason: 'stop' | 'length'): void {
+  end(piece: TextPiece, end: AnswerEnd): void {
     this.#keep(piece)
     const deltas = [this.parser.push(piece.text), this.parser.end()].filter((delta) => Object.keys(delta).length > 0)
     for (const delta of deltas) this.give(this.#chunk(delta))
-    const callsTools = reason === 'stop' && this.parser.message.toolCalls !== undefined
-    this.#finishReason = callsTools ? 'tool_calls' : reason
-    this.give({ ...this.#chunk({}), finishReason: this.#finishReason })
+    const callsTools = end.finishReason === 'stop' && this.parser.message.toolCalls !== undefined
+    this.#end = callsTools ? { ...end, finishReason: 'tool_calls' } : end
+    this.give({ ...this.#chunk({}), ...this.#end })
   }
 
   /** The answer, when it has ended. */
@@ -37,7 +38,7 @@ export class ChatCollector {
       index: this.index,
       message: this.parser.message,
       ...(this.#hasLogProbs ? { logProbs: this.#logProbs } : {}),
-      finishReason: this.#finishReason,
+      ...this.#end,
     }
   }
 

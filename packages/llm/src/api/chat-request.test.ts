@@ -25,7 +25,7 @@ function answer(
   const chunks: ChatChunk[] = []
   const collector = new ChatCollector(0, request.parser(), (chunk) => chunks.push(chunk))
   for (const [token, text] of pieces.entries()) collector.add({ text, tokens: [token] })
-  collector.end({ text: '', tokens: [99] }, reason)
+  collector.end({ text: '', tokens: [99] }, { finishReason: reason })
   const { message, finishReason } = collector.choice
   t.is(chunks.map(({ content = '' }) => content).join(''), message.content ?? '')
   t.is(chunks.map(({ reasoning = '' }) => reasoning).join(''), message.reasoning ?? '')

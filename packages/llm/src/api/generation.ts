@@ -36,6 +36,8 @@ export interface GenerationChunk {
   logProbs?: readonly TokenLogProbs[]
   /** With the answer's last chunk. */
   finishReason?: FinishReason
+  /** With the answer's last chunk: which of the stop texts it ended before, if it did. */
+  stopText?: string
 }
 
 /** An answer. */
@@ -45,6 +47,8 @@ export interface Choice {
   tokens: readonly number[]
   logProbs?: readonly TokenLogProbs[]
   finishReason: FinishReason
+  /** Which of the stop texts it ended before, if it did. */
+  stopText?: string
 }
 
 /** All answers to a prompt. */
@@ -62,6 +66,8 @@ export interface ChatChunk {
   tokens: readonly number[]
   logProbs?: readonly TokenLogProbs[]
   finishReason?: FinishReason
+  /** With the answer's last chunk: which of the stop texts it ended before, if it did. */
+  stopText?: string
 }
 
 /** An answer of a chat. */
@@ -70,6 +76,8 @@ export interface ChatChoice {
   message: AssistantMessage
   logProbs?: readonly TokenLogProbs[]
   finishReason: FinishReason
+  /** Which of the stop texts it ended before, if it did. */
+  stopText?: string
 }
 
 /** All answers of a chat. */

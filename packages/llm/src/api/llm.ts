@@ -131,10 +131,10 @@ export class LLM {
             keep(index, piece)
             give({ index, ...piece })
           },
-          end: (index, piece, finishReason) => {
+          end: (index, piece, end) => {
             const { text, tokens, logProbs } = keep(index, piece)
-            choices[index] = { index, text, tokens, ...(all.logProbs === undefined ? {} : { logProbs }), finishReason }
-            give({ index, ...piece, finishReason })
+            choices[index] = { index, text, tokens, ...(all.logProbs === undefined ? {} : { logProbs }), ...end }
+            give({ index, ...piece, ...end })
           },
         },
       )
@@ -163,7 +163,7 @@ export class LLM {
           usage,
           signal,
           add: (index, piece) => of(index).add(piece),
-          end: (index, piece, reason) => of(index).end(piece, reason),
+          end: (index, piece, end) => of(index).end(piece, end),
         },
       )
       return { choices: collectors.map(({ choice }) => choice), usage: { ...usage } }

@@ -4,9 +4,14 @@
  */
 export class StopTexts {
   #held = ''
-  isStopped = false
+  /** The one that has come. */
+  found: string | undefined
 
   constructor(private readonly stops: readonly string[]) {}
+
+  get isStopped(): boolean {
+    return this.found !== undefined
+  }
 
   /** The text that is settled: that before a stop text if there is one, which ends it. */
   push(text: string): string {
@@ -14,9 +19,9 @@ export class StopTexts {
     const all = this.#held + text
     const found = this.#first(all)
     if (found !== undefined) {
-      this.isStopped = true
+      this.found = found.stop
       this.#held = ''
-      return all.slice(0, found)
+      return all.slice(0, found.start)
     }
     const settled = all.length - this.#heldLength(all)
     this.#held = all.slice(settled)
@@ -30,18 +35,18 @@ export class StopTexts {
     return held
   }
 
-  #first(text: string): number | undefined {
+  #first(text: string): { start: number; stop: string } | undefined {
     let end = Number.POSITIVE_INFINITY
-    let start: number | undefined
+    let first: { start: number; stop: string } | undefined
     for (const stop of this.stops) {
       const at = text.indexOf(stop)
       if (at < 0) continue
-      if (at + stop.length < end || (at + stop.length === end && at < start!)) {
+      if (at + stop.length < end || (at + stop.length === end && at < first!.start)) {
         end = at + stop.length
-        start = at
+        first = { start: at, stop }
       }
     }
-    return start
+    return first
   }
 
   /** The length of the longest end of a text that a stop text begins with. */

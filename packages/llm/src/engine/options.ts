@@ -26,6 +26,11 @@ const MOST_GIVEN_BIASES = 1000
 /** Options beside which a deployment may be given: it says all others. */
 const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'prefixCaching', 'deployment']
 
+/** A prompt leaves no room for an answer in the model's context. */
+export class ContextLengthError extends InvalidInputError {
+  override name = 'ContextLengthError'
+}
+
 /**
  * Checks what does not depend on the model.
  * @throws InvalidInputError naming the first option that is not one, or whose value cannot be.
@@ -121,7 +126,8 @@ function isWithin(value: unknown, least: number, most: number): value is number 
 
 /**
  * Checks that a model can continue a prompt.
- * @throws InvalidInputError if it is no list of tokens, is empty, fills the context, or has tokens outside the vocabulary.
+ * @throws InvalidInputError if it is no list of tokens, is empty, or has tokens outside the vocabulary; ContextLengthError if
+ * it fills the context.
  */
 export function checkPrompt(prompt: readonly number[], contextLength: number, vocabularySize: number): void {
   if (!Array.isArray(prompt)) {
@@ -129,7 +135,7 @@ export function checkPrompt(prompt: readonly number[], contextLength: number, vo
   }
   if (prompt.length === 0) throw new InvalidInputError('the prompt is empty; give at least one token')
   if (prompt.length >= contextLength) {
-    throw new InvalidInputError(
+    throw new ContextLengthError(
       `the prompt has ${prompt.length} tokens, but the context holds ${contextLength}, one of them for the answer; shorten the prompt`,
     )
   }
