@@ -52,10 +52,11 @@ export class RunningSequence {
   }
 
   get isDecoding(): boolean {
-    const { samplingParams } = this.request
-    return (
-      samplingParams !== undefined && this.isUnderWay && this.left <= 0 && this.requested < samplingParams.maxTokens
-    )
+    const { samplingParams, progress } = this.request
+    if (samplingParams === undefined || !this.isUnderWay || this.left > 0) return false
+    // What a text is held to says what may come next once it is known what came last.
+    if (samplingParams.mask && this.requested > progress) return false
+    return this.requested < samplingParams.maxTokens
   }
 
   begin(row: number): void {
