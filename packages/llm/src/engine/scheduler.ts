@@ -182,11 +182,9 @@ export class Scheduler {
       if (nextHash !== undefined) coming.add(nextHash)
       return true
     })
-    const isSmall = this.options.tokens < 32
     const sizes = dividePrompts(
       prompts.map(({ left }) => left),
       room,
-      isSmall,
     )
     return prompts.flatMap((sequence, index) => {
       if (sizes[index] === 0 || !sequence.isUnderWay) return []
