@@ -115,8 +115,8 @@ const cases: Record<string, [command: (t: ExecutionContext) => string[], says: R
     /--weights must be q8_0 or q4_0, found q3_k/,
   ],
   'a type that the KV cache cannot have': [
-    () => generate(tales, '--cache-type', 'int4'),
-    /--cache-type must be one of float32, float16, bfloat16, int8; found int4/,
+    () => generate(tales, '--kv-cache', 'int4'),
+    /--kv-cache must be one of float32, float16, bfloat16, int8; found int4/,
   ],
   'a setting that would change what the model computes': [
     (t) => generate(changedModel(t, (f) => editConfig(f, { attn_logit_softcapping: 50 }))),

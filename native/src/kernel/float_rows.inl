@@ -12,15 +12,16 @@ static inline void finishRows(const Linear& op, const float* sums, size_t token,
   }
 }
 
-/// Rows [row, row + count), W at most, times TOKENS tokens.
+/// Rows [row, row + count), W at most, times tokens [token, token + tokens), TOKENS at most.
 template <class Type, size_t TOKENS>
-static inline void multiplyRows(const Linear& op, size_t row, size_t count, size_t token) {
+static inline void multiplyRows(const Linear& op, size_t row, size_t count, size_t token, size_t tokens) {
   const typename Type::Element* rows[W];
+  const float* x[TOKENS];
   // Where there are fewer, the last is computed more than once.
   for (size_t r = 0; r < W; r++) {
     rows[r] = reinterpret_cast<const typename Type::Element*>(op.weight) + (row + (r < count ? r : count - 1)) * op.inputs;
   }
-  const float* x = op.x + token * op.inputs;
+  for (size_t t = 0; t < TOKENS; t++) x[t] = op.x + (token + (t < tokens ? t : tokens - 1)) * op.inputs;
   Vec sums[TOKENS] = {};
   size_t k = 0;
   for (; k + W <= op.inputs; k += W) {
@@ -31,15 +32,15 @@ static inline void multiplyRows(const Linear& op, size_t row, size_t count, size
     }
     transpose(block);
     for (size_t i = 0; i < W; i++) {
-      for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x + t * op.inputs + k + i) * block[i];
+      for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x[t] + k + i) * block[i];
     }
   }
   for (; k < op.inputs; k++) {
     float column[W];
     for (size_t r = 0; r < W; r++) column[r] = Type::one(rows[r] + k);
-    for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x + t * op.inputs + k) * load(column);
+    for (size_t t = 0; t < TOKENS; t++) sums[t] += broadcast(x[t] + k) * load(column);
   }
-  for (size_t t = 0; t < TOKENS; t++) {
+  for (size_t t = 0; t < tokens; t++) {
     float total[W];
     store(total, sums[t]);
     finishRows(op, total, token + t, row, count);
@@ -48,13 +49,21 @@ static inline void multiplyRows(const Linear& op, size_t row, size_t count, size
 
 template <class Type>
 static void linearByRows(const Linear& op, size_t begin, size_t end) {
-  constexpr size_t kTokens = W == 16 ? 12 : 6;  // as many sums as the registers hold beside a block
+  constexpr size_t kMost = W == 16 ? 12 : 6;  // as many sums as the registers hold beside a block
   for (size_t row = begin; row < end; row += W) {
     const size_t count = end - row < W ? end - row : W;
-    size_t token = 0;
-    for (; token + kTokens <= op.tokens; token += kTokens) multiplyRows<Type, kTokens>(op, row, count, token);
-    for (; token + 4 <= op.tokens; token += 4) multiplyRows<Type, 4>(op, row, count, token);
-    if (token + 2 <= op.tokens) multiplyRows<Type, 2>(op, row, count, token), token += 2;
-    if (token < op.tokens) multiplyRows<Type, 1>(op, row, count, token);
+    for (size_t token = 0; token < op.tokens; token += kMost) {
+      const size_t tokens = op.tokens - token;
+      if (tokens == 1)
+        multiplyRows<Type, 1>(op, row, count, token, 1);
+      else if (tokens == 2)
+        multiplyRows<Type, 2>(op, row, count, token, 2);
+      else if (tokens <= 4)
+        multiplyRows<Type, 4>(op, row, count, token, tokens);
+      else if (tokens <= kMost / 3 * 2)
+        multiplyRows<Type, kMost / 3 * 2>(op, row, count, token, tokens);
+      else
+        multiplyRows<Type, kMost>(op, row, count, token, tokens < kMost ? tokens : kMost);
+    }
   }
 }

@@ -13,7 +13,7 @@ import {
   stageLayers,
   Tokenizer,
 } from '@troupe/llm'
-import { cacheType, cacheTypeOption } from '../cache-type.js'
+import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
@@ -40,7 +40,7 @@ export const generate = command({
       placeholder: 'FORMAT',
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
-    'cache-type': cacheTypeOption,
+    ...cacheTypeOptions,
     prompt: { type: 'string', help: 'the text to continue; - reads it from standard input' },
     tokens: {
       type: 'string',
@@ -109,7 +109,7 @@ export const generate = command({
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
       const sizes = {
-        ...{ contextLength, maxSequences: 1, ...cacheType(options['cache-type']) },
+        ...{ contextLength, maxSequences: 1, ...cacheType(options) },
         ...(options.threads === undefined ? {} : { threads: options.threads }),
       }
       const expected = { promptTokens: prompt.length, outputTokens: options['max-tokens'] }

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { connect, InvalidInputError } from '@troupe/core'
 import { checkPlan, Engine, perplexity as measure, readConfig, Tokenizer } from '@troupe/llm'
-import { cacheType, cacheTypeOption } from '../cache-type.js'
+import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
@@ -23,7 +23,7 @@ export const perplexity = command({
       placeholder: 'FORMAT',
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
-    'cache-type': cacheTypeOption,
+    ...cacheTypeOptions,
     window: {
       type: 'integer',
       min: 2,
@@ -48,7 +48,7 @@ export const perplexity = command({
     checkPlan(given, config)
     const plan = isAutomatic({ ...given, plan: options.plan }) ? 'auto' : given
     const sent = communication(options.communication)
-    const stored = { ...loadFormat(options.weights), ...cacheType(options['cache-type']) }
+    const stored = { ...loadFormat(options.weights), ...cacheType(options) }
     const tokens = (await tokensOf(model, text)).slice(0, options['max-tokens'])
     const window = Math.min(options.window, config.contextLength)
 

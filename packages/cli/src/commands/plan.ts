@@ -11,7 +11,7 @@ import {
   searchPlans,
   type Workload,
 } from '@troupe/llm'
-import { cacheType, cacheTypeOption } from '../cache-type.js'
+import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { loadFormat } from '../load-format.js'
 import { modelPath } from '../model.js'
@@ -34,7 +34,7 @@ export const plan = command({
     address: { type: 'string', placeholder: 'HOST:PORT', help: 'the cluster of the head that listens there' },
     recalibrate: { type: 'boolean', help: 'measure the nodes again' },
     weights: { type: 'string', placeholder: 'FORMAT', help: 'plan for weights that are quantized to q8_0 or q4_0' },
-    'cache-type': cacheTypeOption,
+    ...cacheTypeOptions,
     prompt: { type: 'integer', min: 1, default: 512, help: 'tokens of a prompt' },
     output: { type: 'integer', min: 1, default: 128, help: 'tokens of an answer' },
     concurrency: { type: 'integer', min: 1, default: 1, help: 'requests at a time' },
@@ -62,7 +62,7 @@ export const plan = command({
     if (options.cluster !== undefined && (options.address !== undefined || options.recalibrate)) {
       throw new InvalidInputError('--cluster takes a file in place of a cluster that runs; leave --address out')
     }
-    const cache = cacheType(options['cache-type'])
+    const cache = cacheType(options)
     const shape = readModelShape(await modelPath(model), loadFormat(options.weights).weights, cache.cacheType)
     const workload: Workload = {
       promptTokens: options.prompt,

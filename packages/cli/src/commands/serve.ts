@@ -1,5 +1,5 @@
 import { connect, InvalidInputError } from '@troupe/core'
-import { cacheType, cacheTypeOption } from '../cache-type.js'
+import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
@@ -48,7 +48,7 @@ export const serve = command({
       placeholder: 'FORMAT',
       help: 'quantize weights that are stored as floats when they are loaded: q8_0 or q4_0',
     },
-    'cache-type': cacheTypeOption,
+    ...cacheTypeOptions,
     'context-length': {
       type: 'integer',
       min: 2,
@@ -86,7 +86,7 @@ export const serve = command({
       const loaded = await loadServedModel(cluster, {
         ...{ model, plan, replicas },
         ...loadFormat(options.weights),
-        ...cacheType(options['cache-type']),
+        ...cacheType(options),
         ...communication(options.communication),
         ...(options['context-length'] === undefined ? {} : { contextLength: options['context-length'] }),
         ...(options['max-sequences'] === undefined ? {} : { maxSequences: options['max-sequences'] }),
