@@ -57,8 +57,8 @@ export interface EngineOptions {
    */
   cacheTokens?: number
   /**
-   * The type that keys and values are rounded to in the KV cache: nothing (`float32`) by default. `float16` takes half the memory, and
-   * `int8`, in groups of 32 with a scale, little more than a quarter, at a cost to accuracy.
+   * The type that keys and values are rounded to in the KV cache: nothing (`float32`) by default. `bfloat16` and `float16` take half the
+   * memory, and `int8`, in groups of 32 with a scale, little more than a quarter, at a cost to accuracy.
    */
   cacheType?: CacheType
   /**
@@ -104,10 +104,9 @@ export interface GenerateOptions extends Partial<Sampling> {
  * next token of several sequences and pieces of the prompts of others; requests begin as soon as there is room for them, in
  * the order they came. With several pipeline stages each works on the step of other sequences.
  *
- * A request gives the same tokens for the same seed whatever else is asked for at the same time, as it does under every plan:
- * logits from weights stored as floats differ by less than 1e-3, since a product of few tokens is rounded otherwise than one
- * of many. Only tokens that are as likely as each other to that precision can change places. Quantized weights are multiplied
- * by quantized activations, whose rounding moves logits further.
+ * A request gives the same tokens for the same seed, to the last bit of their logits, whatever else is asked for at the same time
+ * and whatever was asked for before. Between plans, logits from weights stored as floats differ by less than 1e-3, so that only tokens
+ * that are as likely as each other to that precision can change places; weights that are quantized move them further.
  *
  * @example
  * ```ts
