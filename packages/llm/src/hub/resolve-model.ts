@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InvalidInputError } from '@troupe/core'
@@ -7,6 +7,7 @@ import type { HubFile } from './download.js'
 import { type DownloadProgress, fetchFiles } from './fetch-files.js'
 import { explained, isUnreachable } from './hub-errors.js'
 import { HubHttp } from './hub-http.js'
+import { makeFolder } from './make-folder.js'
 import { type ModelName, parseModelName } from './model-name.js'
 import { exclusively } from './process-lock.js'
 import { INDEX, type Selection, selectFiles } from './select-files.js'
@@ -42,7 +43,7 @@ export async function resolveModel(nameOrPath: string, options: ResolveModelOpti
 
   const http = new HubHttp(settings, options.signal)
   try {
-    mkdirSync(cache.path, { recursive: true })
+    makeFolder(cache.path)
     return await exclusively(cache.path, () => fromHub(name, cache, http, options), options.onWait ?? (() => {}))
   } catch (error) {
     if (cached !== undefined && isUnreachable(error)) return cached
