@@ -15,9 +15,7 @@ constexpr size_t kDepth = 1024;
 /// Tokens from which on a product is worth packing weights for.
 constexpr size_t kFewTokens = 12;
 /// The same of quantized weights, which rows unpack anew for each token and panels once.
-constexpr size_t kFewQuantizedTokens = 4;
-
-static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+constexpr size_t kFewQuantizedTokens = 8;
 
 /// sums[t][v] += x[t] · panel[:, v], over `depth` steps; x[t] is at x + t · rowStride, its steps stepStride apart.
 template <size_t VECTORS>

@@ -16,33 +16,18 @@ struct QuantizedPanel {
 template <class Format>
 static void packQuantizedPanel(const Linear& op, size_t row, size_t count, size_t groupBegin, size_t groups, QuantizedPanel& panel) {
   const size_t bytes = rowBytes(Format::kType, op.inputs);
-  for (size_t first = 0; first < kPanelRows; first += W) {
-    float words[W][8 * kGroupsInDepth];  // the bits of four weights each
-    for (size_t r = 0; r < W; r++) {
-      const size_t column = first + r;
-      if (column >= count) {
-        memset(words[r], 0, groups * 32);
-        for (size_t g = 0; g < groups; g++) panel.scales[g][0][column] = panel.scales[g][1][column] = panel.minimums[g][column] = 0;
-        continue;
+  TurnedGroups<Format> turned;
+  for (size_t first = 0; first < count; first += W) {
+    const uint8_t* rows[W];
+    rowsFrom(op.weight, bytes, row + first, smaller(W, count - first), rows);
+    for (size_t g = 0; g < groups; g += turned.kGroups) {
+      const size_t part = smaller(turned.kGroups, groups - g);
+      turned.turn(rows, bytes, groupBegin + g, part);
+      for (size_t i = 0; i < part; i++) {
+        for (size_t word = 0; word < 8; word++) memcpy(&panel.words[g + i][word][first], &turned.words[8 * i + word], sizeof(IntVec));
+        for (size_t step = 0; step < turned.kSteps; step++) store(&panel.scales[g + i][step][first], turned.scales[i][step]);
+        if constexpr (Format::kHasMinimum) store(&panel.minimums[g + i][first], turned.minimums[i]);
       }
-      for (size_t g = 0; g < groups; g++) {
-        const Group<Format> group(op.weight + (row + column) * bytes, groupBegin + g);
-        const Bytes values = group.values();
-        memcpy(words[r] + 8 * g, &values, sizeof values);
-        panel.scales[g][0][column] = group.scale();
-        if constexpr (Format::kTwoScales) panel.scales[g][1][column] = group.scale(1);
-        if constexpr (Format::kHasMinimum) panel.minimums[g][column] = group.minimum();
-      }
-    }
-    size_t word = 0;
-    for (; word + W <= 8 * groups; word += W) {
-      Vec block[W];
-      for (size_t r = 0; r < W; r++) block[r] = load(words[r] + word);
-      transpose(block);
-      for (size_t i = 0; i < W; i++) memcpy(&panel.words[(word + i) / 8][(word + i) % 8][first], &block[i], sizeof(Vec));
-    }
-    for (; word < 8 * groups; word++) {
-      for (size_t r = 0; r < W; r++) memcpy(&panel.words[word / 8][word % 8][first + r], &words[r][word], 4);
     }
   }
 }

@@ -1,83 +1,111 @@
 // Few tokens times quantized rows: every weight is read and unpacked once for all of them. Rows are too short for the hardware's
 // prefetching to catch on, so those that follow are asked for.
 
-/// Rows [row, row + count), W at most. Their weights are turned in registers, so that a lane sums the products of one row in the
-/// order of its groups, as panels do: a token gets the same bits alone as among many others.
-template <class Format, size_t TOKENS>
-static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken (&x)[TOKENS], size_t row, size_t count) {
-  constexpr size_t kSteps = Format::kTwoScales ? 2 : 1, kWordsOfStep = 8 / kSteps;
-  constexpr size_t kGroups = W > 8 ? W / 8 : 1;         // of a block of W words a row
-  constexpr size_t kBlocks = W > 8 ? 1 : 8 / W;         // of a group
-  const size_t bytes = rowBytes(Format::kType, op.inputs), all = op.inputs / 32;
-  const uint8_t* rows[W];
-  // Where there are fewer, the last is computed more than once.
-  for (size_t r = 0; r < W; r++) rows[r] = op.weight + (row + (r < count ? r : count - 1)) * bytes;
-  Vec sums[TOKENS] = {};
-  for (size_t first = 0; first < all; first += kGroups) {
-    const size_t groups = all - first < kGroups ? all - first : kGroups;
-    float words[W][kGroups * 8];  // the bits of four weights each
-    float scales[kGroups][kSteps][W], minimums[kGroups][W];
+/// Groups of W rows side by side, turned in registers: a lane of a word belongs to one row.
+template <class Format>
+struct TurnedGroups {
+  static constexpr size_t kSteps = Format::kTwoScales ? 2 : 1;
+  static constexpr size_t kGroups = W > 8 ? W / 8 : 1;  // which fill W words of a row
+  static constexpr size_t kBlocks = W > 8 ? 1 : 8 / W;  // of W words, in a group
+
+  /// Groups [first, first + groups) of the rows, kGroups at most.
+  inline __attribute__((always_inline)) void turn(const uint8_t* const (&rows)[W], size_t rowBytes, size_t first, size_t groups) {
+    float bits[W][kGroups * 8];  // of four weights each
+    float scale[kGroups][kSteps][W], minimum[kGroups][W];
     for (size_t r = 0; r < W; r++) {
       for (size_t g = 0; g < kGroups; g++) {
         // Behind the last group of a row, it is taken once more and not used.
         const Group<Format> group(rows[r], first + (g < groups ? g : groups - 1));
-        __builtin_prefetch(group.block + W * bytes);
+        __builtin_prefetch(group.block + W * rowBytes);
         const Bytes values = group.values();
-        memcpy(words[r] + 8 * g, &values, sizeof values);
-        for (size_t step = 0; step < kSteps; step++) scales[g][step][r] = group.scale(step);
-        if constexpr (Format::kHasMinimum) minimums[g][r] = group.minimum();
+        memcpy(bits[r] + 8 * g, &values, sizeof values);
+        for (size_t step = 0; step < kSteps; step++) scale[g][step][r] = group.scale(step);
+        if constexpr (Format::kHasMinimum) minimum[g][r] = group.minimum();
       }
     }
-    IntVec turned[kBlocks][W];
     for (size_t b = 0; b < kBlocks; b++) {
       Vec block[W];
-      for (size_t r = 0; r < W; r++) block[r] = load(words[r] + b * W);
+      for (size_t r = 0; r < W; r++) block[r] = load(bits[r] + b * W);
       transpose(block);
-      memcpy(turned[b], block, sizeof block);
+      memcpy(words + b * W, block, sizeof block);
     }
-    const IntVec* word = turned[0];
+    for (size_t g = 0; g < kGroups; g++) {
+      for (size_t step = 0; step < kSteps; step++) scales[g][step] = load(scale[g][step]);
+      if constexpr (Format::kHasMinimum) minimums[g] = load(minimum[g]);
+    }
+  }
+
+  IntVec words[8 * kGroups];
+  Vec scales[kGroups][kSteps], minimums[kGroups];
+};
+
+/// W rows from `row` on; where there are fewer, the last comes more than once.
+static inline void rowsFrom(const uint8_t* weight, size_t rowBytes, size_t row, size_t count, const uint8_t* (&rows)[W]) {
+  for (size_t r = 0; r < W; r++) rows[r] = weight + (row + (r < count ? r : count - 1)) * rowBytes;
+}
+
+/// Rows [row, row + count), W at most, times `tokens` tokens, TOKENS at most. Sums go in the order of the groups, as in panels: a token
+/// gets the same bits alone as among many others.
+template <class Format, size_t TOKENS>
+static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken (&x)[TOKENS], size_t token, size_t tokens, size_t row,
+                                         size_t count) {
+  using Turned = TurnedGroups<Format>;
+  constexpr size_t kWords = 8 / Turned::kSteps;
+  const size_t bytes = rowBytes(Format::kType, op.inputs), all = op.inputs / 32;
+  const uint8_t* rows[W];
+  rowsFrom(op.weight, bytes, row, count, rows);
+  Vec sums[TOKENS] = {};
+  Turned turned;
+  for (size_t first = 0; first < all; first += Turned::kGroups) {
+    const size_t groups = smaller(Turned::kGroups, all - first);
+    turned.turn(rows, bytes, first, groups);
     for (size_t g = 0; g < groups; g++) {
       const size_t group = first + g;
-      for (size_t step = 0; step < kSteps; step++) {
-        const Vec scale = load(scales[g][step]);
+      for (size_t step = 0; step < Turned::kSteps; step++) {
+        const IntVec* words = turned.words + 8 * g + step * kWords;
         for (size_t t = 0; t < TOKENS; t++) {
           const int32_t* negated = x[t].negated + 2 * group;
-          IntVec products = IntVec{} + (kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
-          for (size_t w = 0; w < kWordsOfStep; w++) {
+          IntVec products = IntVec{} + (Turned::kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
+          for (size_t w = 0; w < kWords; w++) {
             int32_t inputs;
-            memcpy(&inputs, x[t].values + 32 * group + 4 * (step * kWordsOfStep + w), 4);
-            products = dotWord<Format::kSigned>(products, word[8 * g + step * kWordsOfStep + w], inputs);
+            memcpy(&inputs, x[t].values + 32 * group + 4 * (step * kWords + w), 4);
+            products = dotWord<Format::kSigned>(products, words[w], inputs);
           }
-          sums[t] += __builtin_convertvector(products, Vec) * (scale * x[t].scales[group]);
+          sums[t] += __builtin_convertvector(products, Vec) * (turned.scales[g][step] * x[t].scales[group]);
         }
       }
       if constexpr (Format::kHasMinimum) {
-        for (size_t t = 0; t < TOKENS; t++) sums[t] += load(minimums[g]) * x[t].sums[group];
+        for (size_t t = 0; t < TOKENS; t++) sums[t] += turned.minimums[g] * x[t].sums[group];
       }
     }
   }
-  for (size_t t = 0; t < TOKENS; t++) {
+  for (size_t t = 0; t < tokens; t++) {
     float total[W];
     store(total, sums[t]);
-    finishRows(op, total, t, row, count);
+    finishRows(op, total, token + t, row, count);
   }
 }
 
+/// Tokens [token, token + tokens), TOKENS at most, times rows [begin, end).
 template <class Format, size_t TOKENS>
-static void multiplyQuantizedRowsBy(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
+static void multiplyQuantizedRowsBy(const Linear& op, const uint8_t* prepared, size_t token, size_t tokens, size_t begin, size_t end) {
   QuantizedToken x[TOKENS];
-  for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, t);
-  for (size_t row = begin; row < end; row += W) multiplyQuantizedRows<Format, TOKENS>(op, x, row, end - row < W ? end - row : W);
+  for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, token + smaller(t, tokens - 1));
+  for (size_t row = begin; row < end; row += W) multiplyQuantizedRows<Format, TOKENS>(op, x, token, tokens, row, smaller(W, end - row));
 }
 
-/// Of at most kFewQuantizedTokens.
 template <class Format>
 static void linearByQuantizedRows(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
-  static_assert(kFewQuantizedTokens == 4);
-  switch (op.tokens) {
-    case 1: return multiplyQuantizedRowsBy<Format, 1>(op, prepared, begin, end);
-    case 2: return multiplyQuantizedRowsBy<Format, 2>(op, prepared, begin, end);
-    case 3: return multiplyQuantizedRowsBy<Format, 3>(op, prepared, begin, end);
-    case 4: return multiplyQuantizedRowsBy<Format, 4>(op, prepared, begin, end);
+  constexpr size_t kMost = 8;
+  for (size_t token = 0; token < op.tokens; token += kMost) {
+    const size_t tokens = smaller(kMost, op.tokens - token);
+    if (tokens == 1)
+      multiplyQuantizedRowsBy<Format, 1>(op, prepared, token, tokens, begin, end);
+    else if (tokens == 2)
+      multiplyQuantizedRowsBy<Format, 2>(op, prepared, token, tokens, begin, end);
+    else if (tokens <= 4)
+      multiplyQuantizedRowsBy<Format, 4>(op, prepared, token, tokens, begin, end);
+    else
+      multiplyQuantizedRowsBy<Format, kMost>(op, prepared, token, tokens, begin, end);
   }
 }

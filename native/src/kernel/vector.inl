@@ -7,6 +7,8 @@ typedef int32_t IntVec __attribute__((vector_size(W * 4)));
 typedef uint32_t UintVec __attribute__((vector_size(W * 4)));
 typedef uint16_t HalfBits __attribute__((vector_size(W * 2)));
 
+static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
 static inline Vec splat(float value) { return value - Vec{}; }  // x - 0 is x, for the compiler too; x + 0 is not
 
 static inline Vec load(const float* from) {
