@@ -61,13 +61,17 @@ export async function* arrival(
 ): AsyncGenerator<Figure> {
   const steps = () => server.metric('troupe:engine_steps_total')
   const before = await steps()
-  const longAnswer = client.answer(prompts.next(long), 2)
+  let isOver = false
+  const longAnswer = client.answer(prompts.next(long), 1).finally(() => {
+    isOver = true
+  })
   longAnswer.catch(() => {})
-  for (let looks = 0; (await steps()) < before + 3; looks++) {
+  for (let looks = 0; (await steps()) <= before; looks++) {
     if (looks === 1000) throw new BenchmarkError('the long prompt was not begun within ten seconds')
     await delay(10)
   }
   const first = await steps()
+  if (isOver) throw new BenchmarkError(`${long} tokens were computed before a short prompt came; raise --long-prompt`)
   const { first: milliseconds } = await client.answer(prompts.next(32), 1)
   const last = await steps()
   const { first: whole } = await longAnswer
