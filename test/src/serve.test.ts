@@ -199,12 +199,14 @@ test.serial('what cannot be is answered with the status and the shape that clien
 test.serial('past the most requests there is status 429, and clients that leave free what they held', async (t) => {
   const { openai } = served
   const leaving = new AbortController()
-  const ask = () =>
-    openai.chat.completions.create(
-      { ...greedy, ...endless, messages, max_tokens: 1500, stream: true },
-      { signal: leaving.signal },
-    )
-  const streams = await Promise.all(Array.from({ length: MOST_REQUESTS }, ask))
+  const long = { ...greedy, ...endless, messages, max_tokens: 1500 }
+  const ask = () => openai.chat.completions.create({ ...long, stream: true }, { signal: leaving.signal })
+  const streams = await Promise.all(Array.from({ length: MOST_REQUESTS - 4 }, ask))
+  const whole = Array.from({ length: 4 }, () =>
+    t.throwsAsync(openai.chat.completions.create(long, { signal: leaving.signal })),
+  )
+  const underWay = await served.metricUntil('http_requests_in_flight', (count) => count === MOST_REQUESTS)
+  t.is(underWay, MOST_REQUESTS)
   t.true((await served.metricUntil('num_requests_waiting', (waiting) => waiting > 0)) > 0)
   t.true((await served.metric('num_requests_running')) > 1)
   const used = await served.metric('kv_cache_blocks_used')
@@ -213,7 +215,7 @@ test.serial('past the most requests there is status 429, and clients that leave 
   t.true(error instanceof OpenAI.RateLimitError)
   t.regex(error.headers!.get('retry-after')!, /^\d+$/)
   leaving.abort()
-  await Promise.allSettled(streams.map(contentOf))
+  await Promise.allSettled([...whole, ...streams.map(contentOf)])
   for (const name of [
     'kv_cache_blocks_used',
     'num_requests_running',
