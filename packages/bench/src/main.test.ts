@@ -64,7 +64,7 @@ test('the figures of actors have the names of the same measurements of Ray, and 
 test('a server is measured from outside: its output, its times to the first token, and what it does under too many requests', async (t) => {
   const model = fileURLToPath(new URL('../../../models/tales', import.meta.url))
   const sizes = ['--clients', '3', '--rounds', '1', '--prompt', '40', '--output', '8', '--shared', '200']
-  const overload = ['--long-prompt', '2000', '--overload', '1', '--max-queue', '4', '--serve', '--threads 1']
+  const overload = ['--long-prompt', '2000', '--overload', '1', '--max-queue', '4', '--serve=--threads 1']
   const { stdout } = await run('serve', '--model', model, ...sizes, ...overload, '--json')
   const figures = new Map(
     stdout
