@@ -61,6 +61,37 @@ test('the figures of actors have the names of the same measurements of Ray, and 
   t.deepEqual(await readdir(folder), ['call.sync.cpuprofile'])
 })
 
+test('a server is measured from outside: its output, its times to the first token, and what it does under too many requests', async (t) => {
+  const model = fileURLToPath(new URL('../../../models/tales', import.meta.url))
+  const sizes = ['--clients', '3', '--rounds', '1', '--prompt', '40', '--output', '8', '--shared', '200']
+  const overload = ['--long-prompt', '2000', '--overload', '1', '--max-queue', '4', '--serve=--threads 1']
+  const { stdout } = await run('serve', '--model', model, ...sizes, ...overload, '--json')
+  const figures = new Map(
+    stdout
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Figure)
+      .map(({ name, value }) => [name, value]),
+  )
+  t.deepEqual(
+    [...figures.keys()],
+    [
+      ...['clients1', 'clients3', 'clients3.ratio', 'clients1.first', 'clients3.first'],
+      ...['shared200.first', 'shared200.second', 'shared200.share'],
+      ...['during2000.first.steps', 'during2000.first', 'prompt2000.first'],
+      ...['rate', 'accepted', 'refused', 'wrong', 'latency'].map((name) => `overload.${name}`),
+      ...['before', 'half', 'peak', 'after'].map((name) => `overload.memory.${name}`),
+      'overload.recovery',
+    ],
+  )
+  t.true([...figures.values()].every((value) => value >= 0 && Number.isFinite(value)))
+  t.is(figures.get('overload.wrong'), 0)
+  t.true(figures.get('overload.accepted')! > 0 && figures.get('overload.refused')! > 0)
+  await t.throwsAsync(() => run('serve', '--model', model), {
+    message: /has a context of 2048 tokens, 4098 are needed/,
+  })
+})
+
 test('plans of two workers are printed as ratios to one, and as speeds', async (t) => {
   const model = fileURLToPath(new URL('../../../models/tales', import.meta.url))
   const sizes = ['--runs', '1', '--decode', '4', '--prefill', '32', '--long-prefill', '64']

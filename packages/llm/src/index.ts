@@ -20,6 +20,7 @@ export { TOOL_CALL_FORMATS, type ToolCallFormat } from './chat/tool-calls/format
 export { BlockPool } from './engine/cache.js'
 export { Engine, type EngineOptions, type GenerateOptions } from './engine/engine.js'
 export type { EngineWorker } from './engine/launch.js'
+export type { EngineLoad } from './engine/load.js'
 export { ContextLengthError, checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
 export type { EndReason, GeneratedToken } from './engine/request.js'

@@ -3,6 +3,7 @@ import type {
   ChatMessage,
   ChatParams,
   ChatResult,
+  EngineLoad,
   GenerationChunk,
   GenerationParams,
   GenerationResult,
@@ -15,6 +16,8 @@ export interface ServedModel {
   readonly name: string
   /** The most tokens of a prompt and its answer. */
   readonly contextLength: number
+  /** What it has to do, and how full its KV cache is. */
+  readonly load: EngineLoad
   readonly tokenizer: {
     /** The tokens of a text. */
     encode(text: string): Promise<number[]>

@@ -34,7 +34,7 @@ export interface RunningServer {
 export async function serve(model: ServedModel, options: ServeOptions = {}): Promise<RunningServer> {
   const settings = settingsOf(options)
   const admission = new Admission(settings.maxQueue)
-  const metrics = new Metrics(admission, model.name)
+  const metrics = new Metrics(admission, model)
   const names = settings.names ?? [model.name]
   const streams = { heartbeat: settings.heartbeatSeconds * 1000, stall: settings.stallSeconds * 1000 }
   const service = new Service(model, names, metrics, streams, settings.onError)

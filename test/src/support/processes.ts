@@ -27,21 +27,25 @@ export interface Running {
   printed(pattern: RegExp): Promise<RegExpExecArray>
 }
 
-/** Starts processes for one test, and checks at its end that none of them, nor any of theirs, is left. */
+/** Starts processes for one test, or for several, and checks at the end that none of them, nor any of theirs, is left. */
 export class ProcessGuard {
   readonly mark = randomUUID()
   readonly #before = sharedMemory()
 
-  constructor(t: ExecutionContext) {
+  /** @param t the test at whose end it checks; without one, check() is to be called */
+  constructor(t?: ExecutionContext) {
     process.env[MARK] = this.mark
-    t.teardown(async () => {
-      const left = await this.gone()
-      for (const { pid } of left) process.kill(pid, 'SIGKILL')
-      const names = left.map(({ pid, command }) => `${pid} ${command}`)
-      if (names.length > 0) t.fail(`processes left: ${names.join(', ')}`)
-      const segments = sharedMemory().filter((name) => !this.#before.includes(name))
-      if (segments.length > 0) t.fail(`shared memory left: ${segments.join(', ')}`)
-    })
+    t?.teardown(() => this.check(t))
+  }
+
+  /** Fails a test if anything is left, which it ends. */
+  async check(t: ExecutionContext): Promise<void> {
+    const left = await this.gone()
+    for (const { pid } of left) process.kill(pid, 'SIGKILL')
+    const names = left.map(({ pid, command }) => `${pid} ${command}`)
+    if (names.length > 0) t.fail(`processes left: ${names.join(', ')}`)
+    const segments = sharedMemory().filter((name) => !this.#before.includes(name))
+    if (segments.length > 0) t.fail(`shared memory left: ${segments.join(', ')}`)
   }
 
   /** Runs the `troupe` command. */

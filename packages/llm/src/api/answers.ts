@@ -26,6 +26,8 @@ export interface AnswerEnd {
 /** Where answers go, and what they cost. */
 export interface AnswerSink {
   readonly usage: Usage
+  /** A token has come. */
+  count(): void
   readonly signal: AbortSignal
   add(index: number, piece: TextPiece): void
   /** The last of an answer. */
@@ -76,7 +78,7 @@ export class Answers {
       try {
         for await (const token of tokens) {
           if (index === 0) sink.usage.cachedTokens = tokens.cachedTokens
-          sink.usage.completionTokens++
+          sink.count()
           const piece = text.push(token)
           if (piece) sink.add(index, piece)
           if (text.isStopped) break

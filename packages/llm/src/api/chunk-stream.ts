@@ -5,6 +5,8 @@ import type { Stream, Usage } from './generation.js'
 export interface Work<Chunk> {
   give(chunk: Chunk): void
   readonly usage: Usage
+  /** Counts a token of an answer. */
+  count(): void
   /** Aborted when nobody reads any more, or when the caller's own signal is. */
   readonly signal: AbortSignal
 }
@@ -12,6 +14,7 @@ export interface Work<Chunk> {
 /** Chunks of a work that has begun, kept until they are read. */
 export class ChunkStream<Chunk, Result> implements Stream<Chunk, Result> {
   readonly usage: Usage = { promptTokens: 0, cachedTokens: 0, completionTokens: 0 }
+  #firstTokenAt: number | undefined
   readonly #leaving = new AbortController()
   readonly #result: Promise<Result>
   readonly #chunks: Chunk[] = []
@@ -27,13 +30,21 @@ export class ChunkStream<Chunk, Result> implements Stream<Chunk, Result> {
       this.#chunks.push(chunk)
       this.#wake()
     }
-    this.#result = run(() => work({ give, usage: this.usage, signal: both }), both).finally(() => {
+    const count = () => {
+      this.usage.completionTokens++
+      this.#firstTokenAt ??= performance.now()
+    }
+    this.#result = run(() => work({ give, count, usage: this.usage, signal: both }), both).finally(() => {
       this.#hasEnded = true
       this.#leaving.abort()
       this.#wake()
     })
     // Whoever reads gets the error; nobody may.
     this.#result.catch(() => {})
+  }
+
+  get firstTokenAt(): number | undefined {
+    return this.#firstTokenAt
   }
 
   // biome-ignore lint/suspicious/noThenProperty: a stream is awaited for its result

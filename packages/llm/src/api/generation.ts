@@ -93,4 +93,6 @@ export interface ChatResult {
 export interface Stream<Chunk, Result> extends AsyncIterable<Chunk>, PromiseLike<Result> {
   /** So far; what the prompt takes is there with the first chunk. */
   readonly usage: Usage
+  /** When the first token came, in milliseconds of `performance.now()`. */
+  readonly firstTokenAt: number | undefined
 }

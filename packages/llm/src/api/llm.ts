@@ -5,6 +5,7 @@ import type { ChatMessage } from '../chat/messages.js'
 import { ChatPrompts } from '../chat/prompt.js'
 import { TOOL_CALL_FORMATS, type ToolCallFormat } from '../chat/tool-calls/formats.js'
 import { Engine, type EngineOptions } from '../engine/engine.js'
+import type { EngineLoad } from '../engine/load.js'
 import type { DownloadProgress } from '../hub/fetch-files.js'
 import { resolveModel } from '../hub/resolve-model.js'
 import { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -102,6 +103,11 @@ export class LLM {
     return this.engine.contextLength
   }
 
+  /** What it has to do, and how full its KV cache is. */
+  get load(): EngineLoad {
+    return this.engine.load
+  }
+
   /**
    * Continues a text, or tokens. Work begins at once.
    * @throws InvalidInputError, through the stream, if the prompt is empty or too long, or a parameter is not one or cannot be.
@@ -110,7 +116,7 @@ export class LLM {
     prompt: string | readonly number[],
     params: GenerationParams = {},
   ): Stream<GenerationChunk, GenerationResult> {
-    return new ChunkStream(async ({ give, usage, signal }) => {
+    return new ChunkStream(async ({ give, usage, count, signal }) => {
       const all = this.#checked(params)
       const tokens = typeof prompt === 'string' ? await this.tokenizer.encode(prompt) : prompt
       const texts: { text: string; tokens: number[]; logProbs: NonNullable<Choice['logProbs']>[number][] }[] = []
@@ -126,6 +132,7 @@ export class LLM {
         { prompt: tokens, params: all, shown: [], structure: all.structure },
         {
           usage,
+          count,
           signal,
           add: (index, piece) => {
             keep(index, piece)
@@ -148,7 +155,7 @@ export class LLM {
    * @throws InvalidInputError, through the stream, as generate() does; if the model has no chat template, or it refuses the chat.
    */
   chat(messages: readonly ChatMessage[], params: ChatParams = {}): Stream<ChatChunk, ChatResult> {
-    return new ChunkStream(async ({ give, usage, signal }) => {
+    return new ChunkStream(async ({ give, usage, count, signal }) => {
       const all = this.#checked(params, Object.keys(CHAT_PARAMS))
       const request = this.#chatRequest(messages, params)
       const prompt = await this.tokenizer.encode(request.text, { addSpecialTokens: false })
@@ -161,6 +168,7 @@ export class LLM {
         { prompt, params: all, shown: request.shown, structure: request.structure },
         {
           usage,
+          count,
           signal,
           add: (index, piece) => of(index).add(piece),
           end: (index, piece, end) => of(index).end(piece, end),

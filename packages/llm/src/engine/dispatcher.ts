@@ -1,3 +1,4 @@
+import { type EngineLoad, totalLoad } from './load.js'
 import type { Replica, ReplicaListener } from './replica.js'
 import type { Request } from './request.js'
 
@@ -29,6 +30,10 @@ export class Dispatcher implements ReplicaListener {
 
   get replicas(): readonly Replica[] {
     return this.#replicas
+  }
+
+  get load(): EngineLoad {
+    return totalLoad([{ waiting: this.#waiting.size }, ...this.#replicas.map(({ load }) => load)])
   }
 
   /** @throws Error saying why no replica has workers, if none will have any */

@@ -11,6 +11,7 @@ import { BlockPool } from './cache.js'
 import { stepTokens } from './capacity.js'
 import { Dispatcher } from './dispatcher.js'
 import { type EngineWorker, launch } from './launch.js'
+import type { EngineLoad } from './load.js'
 import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
 import { Replica } from './replica.js'
 import { Request } from './request.js'
@@ -136,6 +137,11 @@ export class Engine {
   /** The most tokens of a prompt and its answer. */
   get contextLength(): number {
     return this.deployment.contextLength
+  }
+
+  /** What it has to do, and how full its KV cache is. */
+  get load(): EngineLoad {
+    return this.dispatcher.load
   }
 
   /**

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { EngineWorker } from './launch.js'
+import { type EngineLoad, totalLoad } from './load.js'
 import type { Request } from './request.js'
 import type { ScheduledStep, Scheduler, StepResult } from './scheduler.js'
 import type { StageTimes } from './statistics.js'
@@ -38,6 +39,8 @@ export class Replica {
   #elapsed = 0
   #began = 0
   #recovery: Promise<void> | undefined
+  /** What was counted on workers that have died. */
+  #before: Partial<EngineLoad> = {}
   readonly #stopping = new AbortController()
 
   private constructor(
@@ -70,6 +73,10 @@ export class Replica {
 
   get workers(): readonly EngineWorker[] {
     return this.group.workers
+  }
+
+  get load(): EngineLoad {
+    return totalLoad([this.#before, this.#scheduler.load])
   }
 
   /** Tokens to be computed until it is done with all requests and this one, at most. */
@@ -150,6 +157,7 @@ export class Replica {
         // The state may have changed while they were started.
         if (this.isStopped) return await group.stop()
         this.group = group
+        this.#before = this.#ended()
         this.#scheduler = this.makeScheduler()
         this.#state = 'ready'
         this.#failure = undefined
@@ -162,6 +170,12 @@ export class Replica {
     if (this.isStopped) return
     this.#state = 'failed'
     this.listener.settled()
+  }
+
+  /** What was counted up to now, when other workers go on. */
+  #ended(): Partial<EngineLoad> {
+    const { steps, queriedTokens, cachedTokens, preemptions, restarts } = this.load
+    return { steps, queriedTokens, cachedTokens, preemptions, restarts: restarts + 1 }
   }
 
   private get isStopped(): boolean {

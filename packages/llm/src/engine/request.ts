@@ -59,7 +59,7 @@ export class Request {
   progress = 0
   /** Deaths of workers since it last got on, and how far that was. */
   #deaths = { count: 0, progress: 0 }
-  /** Tokens of the prompt that were in the cache already when it began. */
+  /** Tokens of the prompt that were in the cache already when it began, on the workers that it is on. */
   cachedTokens = 0
 
   constructor(
@@ -82,9 +82,10 @@ export class Request {
     return this.tokens.length + Math.max(0, this.samplingParams.maxTokens - this.progress - 1)
   }
 
-  /** The workers that computed it have died; gives how often they did without it getting on. */
+  /** The workers that computed it have died, and their cache with them; gives how often they did without it getting on. */
   survive(): number {
     const { count, progress } = this.#deaths
+    this.cachedTokens = 0
     this.#deaths = { count: this.progress > progress ? 1 : count + 1, progress: this.progress }
     return this.#deaths.count
   }

@@ -97,16 +97,22 @@ export class RunningSequence {
     return blocks * this.pool.tokens
   }
 
-  /** Takes over the blocks in which others have computed what comes next. */
-  attach(): void {
+  /**
+   * Takes over the blocks in which others have computed what comes next.
+   * @returns how many tokens of the prompt they are; of one that gave up its blocks, none
+   */
+  attach(): number {
+    const { request } = this
+    const before = request.cachedTokens
     const { tokens } = this.pool
-    const hashes = this.#hashes.of(this.request.tokens)
+    const hashes = this.#hashes.of(request.tokens)
     while (this.cached.length % tokens === 0 && this.cached.length < this.#attachable * tokens) {
       const block = this.pool.find(hashes[this.cached.length / tokens]!)
       if (block === undefined) break
       this.cached.attach(block)
-      if (this.turns === 1) this.request.cachedTokens += tokens
+      if (this.turns === 1) request.cachedTokens = Math.min(request.cachedTokens + tokens, request.promptLength)
     }
+    return request.cachedTokens - before
   }
 
   /** The hash of the block that it computes next, if another may compute it as well. */

@@ -1,4 +1,5 @@
 import type { BlockPool } from './cache.js'
+import type { EngineLoad } from './load.js'
 import { dividePrompts } from './prompt-pieces.js'
 import type { GeneratedToken, Request } from './request.js'
 import { RunningSequence } from './running-sequence.js'
@@ -55,6 +56,10 @@ export class Scheduler {
   #arrivals = 0
   #number = 0
   #completed = -1
+  /** What was counted so far. */
+  #queriedTokens = 0
+  #cachedTokens = 0
+  #preemptions = 0
   /** The rows of the tokens that steps sample, from the first step on whose tokens have not gone back to the first stage. */
   readonly #awaitingFeedback: { number: number; rows: number[] }[] = []
 
@@ -69,6 +74,15 @@ export class Scheduler {
   get work(): number {
     const waiting = this.#waiting.reduce((sum, { request }) => sum + request.cacheTokens, 0)
     return this.#running.reduce((sum, { request, cached }) => sum + request.cacheTokens - cached.length, waiting)
+  }
+
+  get load(): Omit<EngineLoad, 'restarts'> {
+    const { blocks, free } = this.pool
+    return {
+      ...{ running: this.#running.length, waiting: this.#waiting.length, blocks, blocksUsed: blocks - free },
+      ...{ steps: this.#number, queriedTokens: this.#queriedTokens, cachedTokens: this.#cachedTokens },
+      preemptions: this.#preemptions,
+    }
   }
 
   /** Tokens of a request that would be found in the cache if it began now. */
@@ -153,6 +167,7 @@ export class Scheduler {
       if (this.#running.length > 0 && first.need > this.pool.free - promised) return
       this.#waiting.shift()
       first.begin(this.#rows.pop()!)
+      if (first.turns === 1) this.#queriedTokens += first.request.promptLength
       this.#running.push(first)
     }
   }
@@ -176,7 +191,7 @@ export class Scheduler {
     const coming = new Set<string>()
     const prompts = this.#running.filter((sequence) => {
       if (!sequence.isPrefilling) return false
-      sequence.attach()
+      this.#cachedTokens += sequence.attach()
       const { nextHash } = sequence
       if (nextHash !== undefined && coming.has(nextHash)) return false
       if (nextHash !== undefined) coming.add(nextHash)
@@ -214,6 +229,7 @@ export class Scheduler {
 
   /** Steps under way that still compute for a sequence harm nobody who gets its blocks and its row next, since workers run steps in order. */
   #preempt(sequence: RunningSequence): void {
+    this.#preemptions++
     this.#leave(sequence)
     const index = this.#waiting.findIndex(({ arrival }) => arrival > sequence.arrival)
     this.#waiting.splice(index < 0 ? this.#waiting.length : index, 0, sequence)

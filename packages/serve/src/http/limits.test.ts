@@ -186,12 +186,12 @@ test('every route is described, and the page needs nothing from elsewhere', asyn
 })
 
 test('figures for Prometheus count requests, tokens and times', async (t) => {
-  const { post, server, idle } = await served(t)
+  const { model, post, server, idle } = await served(t)
   await post('/v1/chat/completions', chat)
   await (await post('/v1/chat/completions', { ...chat, stream: true })).text()
   await post('/v1/chat/completions', { ...chat, model: 'other' })
   await idle()
-  const text = await (await fetch(`${server.url}/metrics`)).text()
+  let text = await (await fetch(`${server.url}/metrics`)).text()
   const figure = (name: string, labels = '') => {
     const line = text.split('\n').find((other) => other.startsWith(`troupe:${name}{`) && other.includes(labels))
     return Number(line?.split(' ').at(-1))
@@ -201,7 +201,21 @@ test('figures for Prometheus count requests, tokens and times', async (t) => {
   t.is(figure('request_success_total', 'finished_reason="stop"'), 2)
   t.is(figure('http_responses_total', 'status="200"'), 2)
   t.is(figure('http_responses_total', 'status="404"'), 1)
-  t.is(figure('time_to_first_token_seconds_count'), 1)
+  t.is(figure('time_to_first_token_seconds_count'), 2, 'of answers that are not streamed too')
   t.true(figure('time_per_output_token_seconds_count') >= 18)
   t.is(figure('num_requests_running'), 0)
+
+  // What the engine says of itself is asked for each time.
+  const held = gate()
+  model.pause = () => held.opened
+  const underWay = post('/v1/chat/completions', chat)
+  for (let round = 0; round < 1000 && model.active < 1; round++) await new Promise((resolve) => setTimeout(resolve, 5))
+  text = await (await fetch(`${server.url}/metrics`)).text()
+  t.is(figure('num_requests_running'), 1)
+  t.is(figure('http_requests_in_flight'), 1)
+  t.is(figure('kv_cache_blocks_used'), 25)
+  t.is(figure('kv_cache_usage_perc'), 0.25)
+  for (const name of ['num_requests_waiting', 'num_preemptions_total', 'worker_restarts_total']) t.is(figure(name), 0)
+  held.open()
+  await underWay
 })

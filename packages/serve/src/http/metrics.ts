@@ -1,9 +1,30 @@
-import type { FinishReason, Usage } from '@troupe/llm'
+import type { EngineLoad, FinishReason, Usage } from '@troupe/llm'
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { ServedModel } from '../model.js'
 import type { Admission, Work } from './admission.js'
 
 const TOKEN_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 const REQUEST_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640]
+
+type Figure = readonly [name: string, help: string, pick: (load: EngineLoad) => number]
+
+/** What the engine says of itself now. */
+const LOAD_GAUGES: readonly Figure[] = [
+  ['num_requests_running', 'Answers that are computed.', ({ running }) => running],
+  ['num_requests_waiting', 'Answers that wait for a place or for room in the KV cache.', ({ waiting }) => waiting],
+  ['kv_cache_blocks_used', 'Blocks of the KV cache that answers under way use.', ({ blocksUsed }) => blocksUsed],
+  ['kv_cache_blocks', 'Blocks of the KV cache.', ({ blocks }) => blocks],
+  ['kv_cache_usage_perc', 'The share of blocks in use, 0 to 1.', ({ blocksUsed, blocks }) => blocksUsed / blocks],
+]
+
+/** What the engine has counted. */
+const LOAD_COUNTERS: readonly Figure[] = [
+  ['prefix_cache_queries_total', 'Tokens of prompts looked for in the KV cache.', ({ queriedTokens }) => queriedTokens],
+  ['prefix_cache_hits_total', 'Tokens of prompts found in the KV cache.', ({ cachedTokens }) => cachedTokens],
+  ['num_preemptions_total', 'Answers that gave up their blocks for a while.', ({ preemptions }) => preemptions],
+  ['engine_steps_total', 'Steps that workers were given.', ({ steps }) => steps],
+  ['worker_restarts_total', "Replicas' workers that were started anew after a death.", ({ restarts }) => restarts],
+]
 
 /** What Prometheus is told, under vLLM's names with `troupe:` before them. */
 export class Metrics {
@@ -26,11 +47,6 @@ export class Metrics {
     help: 'Tokens of prompts.',
     registers: this.#registers,
   })
-  readonly #cachedTokens = new Counter({
-    name: 'troupe:prefix_cache_hits_total',
-    help: 'Tokens of prompts that were found in the KV cache.',
-    registers: this.#registers,
-  })
   readonly #generationTokens = new Counter({
     name: 'troupe:generation_tokens_total',
     help: 'Tokens that were generated.',
@@ -38,7 +54,7 @@ export class Metrics {
   })
   readonly #timeToFirstToken = new Histogram({
     name: 'troupe:time_to_first_token_seconds',
-    help: 'From the request to the first token of a stream.',
+    help: 'From the request to its first token.',
     buckets: REQUEST_SECONDS,
     registers: this.#registers,
   })
@@ -55,16 +71,25 @@ export class Metrics {
     registers: this.#registers,
   })
 
-  constructor(admission: Admission, model: string) {
-    this.#registry.setDefaultLabels({ model_name: model })
-    new Gauge({
-      name: 'troupe:num_requests_running',
-      help: 'Requests that are under way.',
-      registers: this.#registers,
-      collect() {
-        this.set(admission.count)
-      },
-    })
+  constructor(admission: Admission, model: ServedModel) {
+    this.#registry.setDefaultLabels({ model_name: model.name })
+    this.#gauge(
+      'http_requests_in_flight',
+      'Requests that generate and whose responses are open.',
+      () => admission.count,
+    )
+    for (const [name, help, pick] of LOAD_GAUGES) this.#gauge(name, help, () => pick(model.load))
+    for (const [name, help, pick] of LOAD_COUNTERS) {
+      new Counter({
+        name: `troupe:${name}`,
+        help,
+        registers: this.#registers,
+        collect() {
+          this.reset()
+          this.inc(pick(model.load))
+        },
+      })
+    }
   }
 
   /** An answer was sent, of whatever status. */
@@ -91,8 +116,18 @@ export class Metrics {
   ended({ began }: Work, usage: Usage): void {
     this.#latency.observe((performance.now() - began) / 1000)
     this.#promptTokens.inc(usage.promptTokens)
-    this.#cachedTokens.inc(usage.cachedTokens)
     this.#generationTokens.inc(usage.completionTokens)
+  }
+
+  #gauge(name: string, help: string, value: () => number): void {
+    new Gauge({
+      name: `troupe:${name}`,
+      help,
+      registers: this.#registers,
+      collect() {
+        this.set(value())
+      },
+    })
   }
 
   /** All of it, in Prometheus' text format. */

@@ -59,10 +59,14 @@ export class Service {
     work: Work,
     stream: Stream<Chunk, Result>,
   ): Promise<Result> {
-    const result = await stream
-    for (const { finishReason } of result.choices) this.metrics.finished(finishReason)
-    this.metrics.ended(work, result.usage)
-    return result
+    try {
+      const result = await stream
+      for (const { finishReason } of result.choices) this.metrics.finished(finishReason)
+      return result
+    } finally {
+      this.#firstToken(work, stream)
+      this.metrics.ended(work, stream.usage)
+    }
   }
 
   /** What a stream gives, as it comes. */
@@ -74,7 +78,7 @@ export class Service {
     try {
       for await (const chunk of stream) {
         const now = performance.now()
-        if (last === undefined) this.metrics.firstToken(now - work.began)
+        if (last === undefined) this.#firstToken(work, stream)
         else this.metrics.furtherTokens(now - last, chunk.tokens.length)
         last = now
         if (chunk.finishReason !== undefined) this.metrics.finished(chunk.finishReason)
@@ -85,7 +89,11 @@ export class Service {
     }
   }
 
-  /** Answers with events; `errorBodyOf` says what an error looks like that comes after the first of them. */
+  #firstToken({ began }: Work, { firstTokenAt }: Stream<unknown, unknown>): void {
+    if (firstTokenAt !== undefined) this.metrics.firstToken(firstTokenAt - began)
+  }
+
+  /** Answers with events; `errorEvent` says what an error looks like that comes after the first of them. */
   async sendEvents(
     reply: FastifyReply,
     events: AsyncGenerator<ServerEvent>,

@@ -5,6 +5,7 @@ import {
   type ChatParams,
   type ChatResult,
   ContextLengthError,
+  type EngineLoad,
   type FinishReason,
   type GenerationChunk,
   type GenerationParams,
@@ -48,6 +49,11 @@ export class ScriptedModel implements ServedModel {
   /** How many generations are under way, and how many were aborted. */
   active = 0
   aborted = 0
+
+  get load(): EngineLoad {
+    const counted = { steps: 0, queriedTokens: 0, cachedTokens: 0, preemptions: 0, restarts: 0 }
+    return { running: this.active, waiting: 0, blocks: 100, blocksUsed: 25 * this.active, ...counted }
+  }
 
   /** What is said to a chat. By default what its last message says. */
   answer: (asked: Asked) => Answer = ({ messages }) => ({ content: `You said: ${textOf(messages.at(-1)!)}` })

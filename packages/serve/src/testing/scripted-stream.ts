@@ -13,6 +13,7 @@ interface Script<Chunk, Result> {
 /** A stream that gives what is written down, a chunk a turn. */
 export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result> implements Stream<Chunk, Result> {
   readonly usage: Usage
+  firstTokenAt: number | undefined
   readonly #queue: Chunk[] = []
   readonly #left = new AbortController()
   readonly #done: Promise<void>
@@ -75,6 +76,7 @@ export class ScriptedStream<Chunk extends { tokens: readonly number[] }, Result>
     try {
       for (const [index, chunk] of chunks.entries()) {
         await Promise.race([aborted, pause(index) ?? new Promise((resolve) => setImmediate(resolve))])
+        if (chunk.tokens.length > 0) this.firstTokenAt ??= performance.now()
         this.usage.completionTokens += chunk.tokens.length
         this.#queue.push(chunk)
         this.#wake()
