@@ -9,52 +9,56 @@ const plan = { pipeline: 2, tensor: 2, sequence: 1 }
 const PROMPT = 20_000
 const prompt = Array.from({ length: 200 }, (_, i) => 10 + i)
 
-test.serial('kill -9 of any worker while it prefills fails the caller with an error that names it', async (t) => {
-  new ProcessGuard(t)
-  for (let victim = 0; victim < 4; victim++) {
-    const cluster = await connect()
-    const engine = await Engine.start(cluster, { model: tales, plan })
-    const { pid, name } = engine.workers[victim]!
-    // A stopped worker keeps the others waiting in the middle of the prefill.
-    process.kill(pid, 'SIGSTOP')
-    const first = engine.generate(prompt, { maxTokens: 4 }).next()
-    const killed = Date.now()
-    process.kill(pid, 'SIGKILL')
-    const error = await t.throwsAsync(async () => void (await first), { instanceOf: ActorDiedError })
-    t.true(error!.message.includes(name), error!.message)
-    t.true(Date.now() - killed < PROMPT)
-    await cluster.shutdown()
-  }
-})
+async function collect(tokens: AsyncIterable<{ token: number }>, onToken = (_count: number) => {}): Promise<number[]> {
+  const found: number[] = []
+  for await (const { token } of tokens) onToken(found.push(token))
+  return found
+}
 
-test.serial('kill -9 of any worker while it decodes fails the caller with an error that names it', async (t) => {
-  new ProcessGuard(t)
-  for (let victim = 0; victim < 4; victim++) {
+test.serial(
+  'kill -9 of any worker, while it prefills or decodes, changes nothing of the text, and it is replaced',
+  async (t) => {
+    new ProcessGuard(t)
     const cluster = await connect()
     const engine = await Engine.start(cluster, { model: tales, plan })
-    const { pid, name } = engine.workers[victim]!
-    let killed = Number.POSITIVE_INFINITY
-    const error = await t.throwsAsync(
-      async () => {
-        let count = 0
-        for await (const _ of engine.generate(prompt, { maxTokens: 1000, stopAtEnd: false })) {
-          if (++count === 5) {
-            killed = Date.now()
-            process.kill(pid, 'SIGKILL')
-          }
-        }
-      },
-      { instanceOf: ActorDiedError },
-    )
-    t.true(error!.message.includes(name), error!.message)
-    t.true(Date.now() - killed < PROMPT)
-    await t.throwsAsync(
-      engine.generate(prompt, { maxTokens: 1 }).next(),
-      { instanceOf: ActorDiedError },
-      'it stays failed',
-    )
+    const options = { maxTokens: 40, stopAtEnd: false }
+    const expected = await collect(engine.generate(prompt, options))
+    for (let victim = 0; victim < 4; victim++) {
+      for (const at of [0, 5]) {
+        const { pid } = engine.workers[victim]!
+        const kill = () => process.kill(pid, 'SIGKILL')
+        const text = collect(engine.generate(prompt, options), (count) => count === at && kill())
+        if (at === 0) kill()
+        t.deepEqual(await text, expected, `worker ${victim}, after ${at} tokens`)
+        // One that dies behind the last step is found dead by the next.
+        t.deepEqual(await collect(engine.generate(prompt, options)), expected)
+        t.false(engine.workers.some((worker) => worker.pid === pid))
+      }
+    }
     await cluster.shutdown()
+  },
+)
+
+test.serial('a text under which workers die again and again fails with a death that names the worker', async (t) => {
+  new ProcessGuard(t)
+  const cluster = await connect()
+  const engine = await Engine.start(cluster, { model: tales, plan: { tensor: 2 } })
+  const killed = new Set<number>()
+  const kill = () => {
+    for (const { pid } of engine.workers) {
+      if (killed.has(pid)) continue
+      killed.add(pid)
+      process.kill(pid, 'SIGKILL')
+    }
   }
+  // A prompt as long as can be is under way when the workers are there, and dies with them before its first token.
+  const long = Array.from({ length: 2000 }, (_, i) => 3 + (i % 500))
+  const text = t.throwsAsync(collect(engine.generate(long, { maxTokens: 4 })), { instanceOf: ActorDiedError })
+  const killing = setInterval(kill, 5)
+  const error = await text
+  clearInterval(killing)
+  t.regex(error!.message, /ModelWorker\[/)
+  await cluster.shutdown()
 })
 
 // A prompt of tokens, so that the end of the story does not end the run.
