@@ -1,5 +1,6 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
 export type { GenerationDefaults } from './api/defaults.js'
+export type { EmbeddingParams, EmbeddingResult } from './api/embedding.js'
 export type {
   ChatChoice,
   ChatChunk,
@@ -22,6 +23,7 @@ export { Engine, type EngineOptions, type GenerateOptions } from './engine/engin
 export type { EngineWorker } from './engine/launch.js'
 export { ContextLengthError, checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
+export type { Pooling } from './engine/pooling.js'
 export type { EndReason, GeneratedToken } from './engine/request.js'
 export { LogitsError, type Sampling, type TokenMask } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'

@@ -142,11 +142,16 @@ export function checkPrompt(prompt: readonly number[], contextLength: number, vo
  * Checks that a model can compute a text that is not continued.
  * @throws InvalidInputError and ContextLengthError as checkPrompt() does, where the text may fill the context.
  */
-export function checkText(text: readonly number[], contextLength: number, vocabularySize: number): void {
-  checkTokens('the text', text, vocabularySize)
+export function checkText(
+  text: readonly number[],
+  contextLength: number,
+  vocabularySize: number,
+  name = 'the text',
+): void {
+  checkTokens(name, text, vocabularySize)
   if (text.length <= contextLength) return
   throw new ContextLengthError(
-    `the text has ${text.length} tokens, but the context holds ${contextLength}; shorten the text`,
+    `${name} has ${text.length} tokens, but the context holds ${contextLength}; shorten it`,
   )
 }
 
