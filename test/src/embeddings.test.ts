@@ -106,7 +106,10 @@ test.serial("an LLM's vectors are pooled and normalized as its files say, and as
   const max = embeddingModel(t, ['Transformer', 'Pooling', 'Normalize'], { pooling_mode_max_tokens: true })
   renameTensors(join(max, 'model.safetensors'), (name) => name.replace(/^model\./, ''))
   await using odd = await LLM.load(max, { cluster })
-  await t.throwsAsync(odd.embed(texts), { instanceOf: InvalidInputError, message: /1_Pooling.*pooling max; .*lasttoken/ })
+  await t.throwsAsync(odd.embed(texts), {
+    instanceOf: InvalidInputError,
+    message: /1_Pooling.*pooling max; .*lasttoken/,
+  })
   t.deepEqual((await odd.embed(texts, { pooling: 'last' })).embeddings, embeddings)
   await odd.engine.stop()
 })

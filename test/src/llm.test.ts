@@ -104,7 +104,9 @@ test.serial('an LLM continues texts and answers chats, whole and streamed, alone
   await refused(/^temperature must be/, () => llm.chat(messages, { temperature: -1 }))
   await refused(/^tools\[0\]/, () => llm.chat(messages, { tools: [{ name: '' }] }))
   await refused(/^signal must be/, () => llm.generate('x', { signal: 3 as never }))
-  await refused(/^structure: |regular expression/, () => llm.generate('x', { structure: { type: 'regex', pattern: '(' } }))
+  await refused(/^structure: |regular expression/, () =>
+    llm.generate('x', { structure: { type: 'regex', pattern: '(' } }),
+  )
   await refused(/^the prompt has \d+ tokens, but the context holds 200/, () => llm.generate('word '.repeat(200)))
 
   // An abort ends all answers with its reason, and what they held is free for others.

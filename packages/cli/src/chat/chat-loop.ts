@@ -51,6 +51,7 @@ export async function chatLoop(
       }
       message = await nextMessage(reader, terminal)
     }
+    if (terminal.isTerminal) terminal.output.write('\n')
   } finally {
     reader.close()
   }
@@ -142,12 +143,12 @@ async function run(
 
 async function params(text: string, conversation: Conversation, notes: NodeJS.WritableStream): Promise<void> {
   const [, name, rest] = /^(\S*)[\s=]*([\s\S]*)$/.exec(text)!
-  if (name !== '') await conversation.setParam(name!, rest === '' ? undefined : valueOf(rest!))
+  if (name !== '') await conversation.setParam(name!, rest === '' ? undefined : paramValue(rest!))
   for (const [name, value] of Object.entries(conversation.params)) notes.write(`${name} ${JSON.stringify(value)}\n`)
 }
 
 /** JSON, or a text. */
-function valueOf(text: string): unknown {
+function paramValue(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

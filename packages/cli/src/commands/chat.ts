@@ -83,10 +83,11 @@ export const chat = command({
       import('../chat/line-history.js'),
     ])
     const isTerminal = process.stdin.isTTY && process.stdout.isTTY
+    if (isTerminal) process.stderr.write(`loading ${model}\n`)
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
       await using llm = await LLM.load(path, { ...engine, cluster, name: model })
-      if (isTerminal) process.stderr.write(`${model}: /help lists commands, Ctrl-D ends\n`)
+      if (isTerminal) process.stderr.write('/help lists commands, Ctrl-D ends\n')
       await chatLoop(
         new Conversation(llm, system, params),
         { input: process.stdin, output: process.stdout, isTerminal },

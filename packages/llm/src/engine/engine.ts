@@ -211,11 +211,15 @@ export class Engine {
     checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
     checkPrompt(last, this.contextLength, this.config.vocabularySize)
     const found: number[] = []
-    await this.#find(prompt, { kind: 'score', following: last[0]! }, {
-      scores: (positions, scores) => {
-        for (const [i, position] of positions.entries()) found[position - 1] = scores[i]!
+    await this.#find(
+      prompt,
+      { kind: 'score', following: last[0]! },
+      {
+        scores: (positions, scores) => {
+          for (const [i, position] of positions.entries()) found[position - 1] = scores[i]!
+        },
       },
-    })
+    )
     return found
   }
 

@@ -150,9 +150,7 @@ export function checkText(
 ): void {
   checkTokens(name, text, vocabularySize)
   if (text.length <= contextLength) return
-  throw new ContextLengthError(
-    `${name} has ${text.length} tokens, but the context holds ${contextLength}; shorten it`,
-  )
+  throw new ContextLengthError(`${name} has ${text.length} tokens, but the context holds ${contextLength}; shorten it`)
 }
 
 function checkTokens(name: string, tokens: readonly number[], vocabularySize: number): void {

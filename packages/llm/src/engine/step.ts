@@ -97,7 +97,11 @@ export function layOut(
     counts: ranks.map(({ ids }) => ids.length),
     outputCounts: ranks.map((step) => step.outputs.length),
   }
-  return { layout, outputs: selected(({ outputs }) => outputs), finalHidden: selected((segment) => segment.finalHidden) }
+  return {
+    layout,
+    outputs: selected(({ outputs }) => outputs),
+    finalHidden: selected((segment) => segment.finalHidden),
+  }
 }
 
 /** A step that takes the likeliest token after each of its outputs, for callers that make steps by themselves. */
