@@ -37,6 +37,7 @@ export {
   layOut,
   type RankStep,
   type Segment,
+  type Selection,
   type Step,
   type StepOutput,
 } from './engine/step.js'

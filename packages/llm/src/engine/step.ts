@@ -48,7 +48,7 @@ export interface CountedText {
 }
 
 /** Some of a segment's tokens; a number says from which position in the text on. */
-type Selection = 'none' | 'last' | 'all' | number
+export type Selection = 'none' | 'last' | 'all' | number
 
 /** Some tokens of a sequence, to be computed in a step. */
 export interface Segment {
