@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { cpSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
@@ -9,6 +9,7 @@ import { commands } from './main.js'
 import { OwnHome } from './testing/own-home.js'
 
 const troupe = fileURLToPath(new URL('../bin/troupe.js', import.meta.url))
+const stories = fileURLToPath(new URL('../../../test/models/stories260k', import.meta.url))
 const tales = fileURLToPath(new URL('../../../models/tales', import.meta.url))
 
 /** Runs the command with a reader behind a pipe, and returns the command's own status and standard error. */
@@ -16,9 +17,11 @@ async function piped(home: OwnHome, args: string[], reader: string): Promise<{ s
   const { TROUPE_TOKEN: _, ...others } = process.env
   const script = `{ "$@" 4>&-; echo $? >&4; } | ${reader} >/dev/null 4>&-`
   const child = spawn('sh', ['-c', script, 'sh', process.execPath, troupe, ...args], {
-    stdio: ['ignore', 'ignore', 'pipe', 'ignore', 'pipe'],
+    stdio: ['pipe', 'ignore', 'pipe', 'ignore', 'pipe'],
     env: { ...others, HOME: home.folder },
   })
+  // Most commands read none of it.
+  child.stdin!.on('error', () => {}).end('Hello\n')
   const [stderr, status] = await Promise.all([
     text(child.stderr!),
     text(child.stdio[4] as NodeJS.ReadableStream),
@@ -40,10 +43,16 @@ test('every command ends quietly when its reader closes the pipe', async (t) => 
   const node = { name: 'host', devices: 1, memoryGB: 8, bandwidthGBps: 20, formats, link }
   const described = write('cluster.json', JSON.stringify({ nodes: [node] }))
   const words = write('words.txt', 'Once upon a time there was a small bird.')
+  const talkative = join(home.folder, 'talkative')
+  cpSync(stories, talkative, { recursive: true })
+  writeFileSync(join(talkative, 'chat_template.jinja'), '{{ messages[0].content }}')
   const runs: Record<string, string[]> = {
     generate: ['--model', tales, '--max-tokens', '16', '--temperature', '0', '--json', '--prompt', 'Once'],
     perplexity: ['--model', tales, '--text', words, '--max-tokens', '8'],
+    chat: [talkative, '--max-tokens', '8'],
     plan: [tales, '--cluster', described],
+    pull: [tales],
+    serve: [tales, '--port', '0'],
     start: ['--head', '--port', '0'],
     clusters: [],
     status: [],

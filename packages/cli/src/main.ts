@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { InvalidInputError } from '@troupe/core'
 import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
+import { chat } from './commands/chat.js'
 import { clusters } from './commands/clusters.js'
 import { generate } from './commands/generate.js'
 import { list } from './commands/list.js'
@@ -19,6 +20,7 @@ import { endWithReader } from './signals.js'
 /** Every command of `troupe`; a new one is a file in commands/ and a line here. */
 export const commands: readonly Command[] = [
   generate,
+  chat,
   perplexity,
   plan,
   pull,

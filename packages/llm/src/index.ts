@@ -1,5 +1,6 @@
 export { PRECISIONS, type Precision } from '@troupe/tensor'
 export type { GenerationDefaults } from './api/defaults.js'
+export type { EmbeddingParams, EmbeddingResult } from './api/embedding.js'
 export type {
   ChatChoice,
   ChatChunk,
@@ -23,6 +24,7 @@ export type { EngineWorker } from './engine/launch.js'
 export type { EngineLoad } from './engine/load.js'
 export { ContextLengthError, checkPrompt } from './engine/options.js'
 export { perplexity } from './engine/perplexity.js'
+export type { Pooling } from './engine/pooling.js'
 export type { EndReason, GeneratedToken } from './engine/request.js'
 export { LogitsError, type Sampling, type TokenMask } from './engine/sampler.js'
 export type { StepResult } from './engine/scheduler.js'
@@ -36,6 +38,7 @@ export {
   layOut,
   type RankStep,
   type Segment,
+  type Selection,
   type Step,
   type StepOutput,
 } from './engine/step.js'

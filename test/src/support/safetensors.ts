@@ -53,3 +53,18 @@ export function changeTensor(
   bytes.set(new Uint8Array(values.buffer), start)
   writeFileSync(path, bytes)
 }
+
+/** Gives the tensors of a model.safetensors other names. */
+export function renameTensors(path: string, rename: (name: string) => string): void {
+  const bytes = readFileSync(path)
+  const headerBytes = Number(bytes.readBigUInt64LE())
+  const header = JSON.parse(bytes.subarray(8, 8 + headerBytes).toString()) as Record<string, unknown>
+  const renamed = Object.entries(header).map(([name, tensor]) => [
+    name === '__metadata__' ? name : rename(name),
+    tensor,
+  ])
+  const text = Buffer.from(JSON.stringify(Object.fromEntries(renamed)).padEnd(headerBytes))
+  const size = Buffer.alloc(8)
+  size.writeBigUInt64LE(BigInt(text.length))
+  writeFileSync(path, Buffer.concat([size, text, bytes.subarray(8 + headerBytes)]))
+}

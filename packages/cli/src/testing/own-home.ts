@@ -30,8 +30,13 @@ export class OwnHome {
 
   /** Runs the command to its end. */
   async troupe(...args: string[]): Promise<Ended> {
-    const child = this.start(troupe, ...args)
-    child.stdin!.end()
+    return this.run('', troupe, ...args)
+  }
+
+  /** Runs a script to its end, with some standard input. */
+  async run(input: string, script: string, ...args: string[]): Promise<Ended> {
+    const child = this.start(script, ...args)
+    child.stdin!.end(input)
     const [stdout, stderr, [code]] = await Promise.all([text(child.stdout!), text(child.stderr!), once(child, 'exit')])
     return { stdout, stderr, code }
   }

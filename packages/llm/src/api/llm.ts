@@ -6,6 +6,7 @@ import { ChatPrompts } from '../chat/prompt.js'
 import { TOOL_CALL_FORMATS, type ToolCallFormat } from '../chat/tool-calls/formats.js'
 import { Engine, type EngineOptions } from '../engine/engine.js'
 import type { EngineLoad } from '../engine/load.js'
+import { checkText } from '../engine/options.js'
 import type { DownloadProgress } from '../hub/fetch-files.js'
 import { resolveModel } from '../hub/resolve-model.js'
 import { Tokenizer } from '../tokenizer/tokenizer.js'
@@ -15,6 +16,7 @@ import { ChatRequest } from './chat-request.js'
 import { checkParams } from './check-params.js'
 import { ChunkStream } from './chunk-stream.js'
 import { type GenerationDefaults, generationDefaults } from './defaults.js'
+import { type EmbeddingParams, type EmbeddingResult, embeddingParamsOf, normalized } from './embedding.js'
 import type { ChatChunk, ChatResult, Choice, GenerationChunk, GenerationResult, Stream } from './generation.js'
 import type { ChatParams, GenerationParams } from './params.js'
 
@@ -58,6 +60,7 @@ export class LLM {
     readonly engine: Engine,
     /** Parameters by the model's generation_config.json, used where a call leaves them out. */
     readonly defaults: GenerationDefaults,
+    private readonly path: string,
     toolParser: ToolCallFormat | undefined,
     ownCluster: Cluster | undefined,
   ) {
@@ -87,7 +90,7 @@ export class LLM {
       const engine = await Engine.start(cluster ?? ownCluster!, { ...engineOptions, model: path })
       try {
         const defaults = generationDefaults(path, engine.config.vocabularySize)
-        return new LLM(name ?? nameOf(model, path), tokenizer, engine, defaults, toolParser, ownCluster)
+        return new LLM(name ?? nameOf(model, path), tokenizer, engine, defaults, path, toolParser, ownCluster)
       } catch (error) {
         await engine.stop()
         throw error
@@ -189,6 +192,29 @@ export class LLM {
     this.#checked(params, Object.keys(CHAT_PARAMS))
     const { text } = this.#chatRequest(messages, params)
     return { text, tokens: await this.tokenizer.encode(text, { addSpecialTokens: false }) }
+  }
+
+  /**
+   * Gives a vector for each text: its tokens' hidden states behind the model's last norm, pooled and normalized as its files for
+   * sentence-transformers say, else that of the last token with length 1. Texts get the special tokens that the tokenizer adds.
+   * @throws InvalidInputError naming the text that is empty or too long; if a parameter is not one, or the files ask for what is not
+   * computed here.
+   */
+  async embed(texts: readonly (string | readonly number[])[], params: EmbeddingParams = {}): Promise<EmbeddingResult> {
+    if (!Array.isArray(texts)) throw new InvalidInputError('expected a list of texts, or of their tokens')
+    const { pooling, normalize } = embeddingParamsOf(this.path, params)
+    const prompts = await Promise.all(
+      texts.map((text) => (typeof text === 'string' ? this.tokenizer.encode(text) : text)),
+    )
+    for (const [index, prompt] of prompts.entries()) {
+      const name = prompts.length === 1 ? 'the text' : `text ${index + 1} of ${prompts.length}`
+      checkText(prompt, this.contextLength, this.engine.config.vocabularySize, name)
+    }
+    const vectors = await Promise.all(prompts.map((prompt) => this.engine.embed(prompt, pooling)))
+    return {
+      embeddings: normalize ? vectors.map(normalized) : vectors,
+      usage: { promptTokens: prompts.reduce((sum, { length }) => sum + length, 0) },
+    }
   }
 
   /** Ends the model's workers, and its cluster if that is its own. */

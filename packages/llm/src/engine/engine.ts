@@ -12,9 +12,10 @@ import { stepTokens } from './capacity.js'
 import { Dispatcher } from './dispatcher.js'
 import { type EngineWorker, launch } from './launch.js'
 import type { EngineLoad } from './load.js'
-import { checkEngineOptions, checkPrompt, samplingParamsOf } from './options.js'
+import { checkEngineOptions, checkPrompt, checkText, samplingParamsOf } from './options.js'
+import { type Pooling, pooled } from './pooling.js'
 import { Replica } from './replica.js'
-import { Request } from './request.js'
+import { type Listener, Request, type Task } from './request.js'
 import type { Sampling, TokenMask } from './sampler.js'
 import { Scheduler } from './scheduler.js'
 import { type EngineStatistics, statisticsOf } from './statistics.js'
@@ -99,6 +100,8 @@ export interface GenerateOptions extends Partial<Sampling> {
   /** Whether to give out the logits that the first token was chosen by. */
   wantLogits?: boolean
 }
+
+const NO_FINDINGS = { token: () => {}, scores: () => {}, hiddenStates: () => {} }
 
 /**
  * A model spread over a mesh of workers, which continue many texts at once (continuous batching): every step computes the
@@ -186,12 +189,16 @@ export class Engine {
     return new TokenStream((stream) => {
       checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
       const samplingParams = samplingParamsOf(options, this.config, this.contextLength - prompt.length)
-      const request = new Request([...prompt], samplingParams, {
-        token: (token) => stream.push(token),
-        scores: () => {},
-        end: (reason) => stream.end(reason),
-        fail: (error) => stream.end(error),
-      })
+      const request = new Request(
+        prompt,
+        { kind: 'generate', samplingParams },
+        {
+          ...NO_FINDINGS,
+          token: (token) => stream.push(token),
+          end: (reason) => stream.end(reason),
+          fail: (error) => stream.end(error),
+        },
+      )
       if (samplingParams.maxTokens >= 1) return this.#begin(request)
       stream.end('length')
       return { cachedTokens: 0, cancel: () => {} }
@@ -209,18 +216,29 @@ export class Engine {
     checkPrompt(prompt, this.contextLength, this.config.vocabularySize)
     checkPrompt(last, this.contextLength, this.config.vocabularySize)
     const found: number[] = []
-    await new Promise<void>((resolve, reject) => {
-      const listener = {
-        token: () => {},
-        scores: (positions: readonly number[], scores: readonly number[]) => {
+    await this.#find(
+      prompt,
+      { kind: 'score', following: last[0]! },
+      {
+        scores: (positions, scores) => {
           for (const [i, position] of positions.entries()) found[position - 1] = scores[i]!
         },
-        end: () => resolve(),
-        fail: reject,
-      }
-      this.#begin(new Request(prompt, undefined, listener, last[0]))
-    })
+      },
+    )
     return found
+  }
+
+  /**
+   * What the model makes of a text as one vector: the hidden states of its tokens behind the model's last norm, pooled.
+   * @returns [hidden]
+   * @throws InvalidInputError if the text is empty or too long, or has tokens outside the vocabulary; LogitsError and ActorDiedError
+   * as generate() does.
+   */
+  async embed(text: readonly number[], pooling: Pooling = 'last'): Promise<Float32Array> {
+    checkText(text, this.contextLength, this.config.vocabularySize)
+    return pooled(text, pooling, this.config.hiddenSize, (tokens, of, hiddenStates) =>
+      this.#find(tokens, { kind: 'embed', tokens: of }, { hiddenStates }),
+    )
   }
 
   /** The time that the workers have spent on computing, moving data and waiting since they started. */
@@ -238,6 +256,14 @@ export class Engine {
   /** Ends the workers. */
   async stop(): Promise<void> {
     await this.dispatcher.stop(new Error('the engine was stopped'))
+  }
+
+  /** Has something be found out about a text. */
+  #find(text: readonly number[], task: Task, findings: Partial<Listener>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const listener = { ...NO_FINDINGS, ...findings, end: () => resolve(), fail: reject }
+      this.#begin(new Request(text, task, listener))
+    })
   }
 
   #begin(request: Request): TokenSource {

@@ -130,19 +130,38 @@ function isWithin(value: unknown, least: number, most: number): value is number 
  * it fills the context.
  */
 export function checkPrompt(prompt: readonly number[], contextLength: number, vocabularySize: number): void {
-  if (!Array.isArray(prompt)) {
-    throw expected('the prompt', 'a list of token ids; Tokenizer.open(model).encode(text) makes one of a text', prompt)
-  }
-  if (prompt.length === 0) throw new InvalidInputError('the prompt is empty; give at least one token')
+  checkTokens('the prompt', prompt, vocabularySize)
   if (prompt.length >= contextLength) {
     throw new ContextLengthError(
       `the prompt has ${prompt.length} tokens, but the context holds ${contextLength}, one of them for the answer; shorten the prompt`,
     )
   }
-  const stranger = prompt.findIndex((token) => !(isCount(token, 0) && token < vocabularySize))
+}
+
+/**
+ * Checks that a model can compute a text that is not continued.
+ * @throws InvalidInputError and ContextLengthError as checkPrompt() does, where the text may fill the context.
+ */
+export function checkText(
+  text: readonly number[],
+  contextLength: number,
+  vocabularySize: number,
+  name = 'the text',
+): void {
+  checkTokens(name, text, vocabularySize)
+  if (text.length <= contextLength) return
+  throw new ContextLengthError(`${name} has ${text.length} tokens, but the context holds ${contextLength}; shorten it`)
+}
+
+function checkTokens(name: string, tokens: readonly number[], vocabularySize: number): void {
+  if (!Array.isArray(tokens)) {
+    throw expected(name, 'a list of token ids; Tokenizer.open(model).encode(text) makes one of a text', tokens)
+  }
+  if (tokens.length === 0) throw new InvalidInputError(`${name} is empty; give at least one token`)
+  const stranger = tokens.findIndex((token) => !(isCount(token, 0) && token < vocabularySize))
   if (stranger >= 0) {
     throw new InvalidInputError(
-      `token ${shown(prompt[stranger])} is not in the vocabulary; expected 0 to ${vocabularySize - 1}`,
+      `token ${shown(tokens[stranger])} is not in the vocabulary; expected 0 to ${vocabularySize - 1}`,
     )
   }
 }

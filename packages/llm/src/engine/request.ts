@@ -21,6 +21,8 @@ export interface Listener {
   token(token: GeneratedToken): void
   /** The log-probabilities of the tokens at some positions of the text. */
   scores(positions: readonly number[], scores: readonly number[]): void
+  /** The final hidden states, [hidden] each, of the tokens at some positions of the text. */
+  hiddenStates(positions: readonly number[], states: readonly Float32Array[]): void
   end(reason: EndReason): void
   fail(error: Error): void
 }
@@ -45,9 +47,16 @@ export interface SamplingParams {
   wantLogits: boolean
 }
 
+/** What is asked about a text: how it goes on, how likely its tokens are, or the final hidden states of its last token or of all. */
+export type Task =
+  | { kind: 'generate'; samplingParams: SamplingParams }
+  /** `following`: the token that follows the text. */
+  | { kind: 'score'; following: number }
+  | { kind: 'embed'; tokens: 'last' | 'all' }
+
 /**
- * A text that is to be continued, or, where nothing is drawn, scored. It is its prompt and what was found so far, from which it can
- * be taken up anywhere, at any time.
+ * A text, and what is asked about it. It is its prompt and what was found so far, from which it can be taken up anywhere, at any
+ * time.
  */
 export class Request {
   readonly #generator: ReturnType<typeof mersenne>
@@ -55,7 +64,7 @@ export class Request {
   /** The prompt, and the tokens that have been sampled. */
   readonly tokens: number[]
   readonly promptLength: number
-  /** How many tokens were sampled, or scored. */
+  /** How many tokens were sampled or scored, or had their hidden states given out. */
   progress = 0
   /** Deaths of workers since it last got on, and how far that was. */
   #deaths = { count: 0, progress: 0 }
@@ -64,16 +73,30 @@ export class Request {
 
   constructor(
     prompt: readonly number[],
-    readonly samplingParams: SamplingParams | undefined,
+    readonly task: Task,
     readonly listener: Listener,
-    /** The token that follows the prompt, where it is scored. */
-    readonly following = -1,
   ) {
     this.tokens = [...prompt]
     this.promptLength = prompt.length
     this.#generator = mersenne(
-      samplingParams?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(samplingParams.seed),
+      this.samplingParams?.seed === undefined ? randomBytes(4).readInt32LE() : seed32(this.samplingParams.seed),
     )
+  }
+
+  /** How its tokens are drawn, if any are. */
+  get samplingParams(): SamplingParams | undefined {
+    return this.task.kind === 'generate' ? this.task.samplingParams : undefined
+  }
+
+  /** The first position that something is still to come out of. */
+  get firstOutput(): number {
+    const isOfAll = this.task.kind === 'score' || (this.task.kind === 'embed' && this.task.tokens === 'all')
+    return isOfAll ? this.progress : this.tokens.length - 1
+  }
+
+  /** Whether all is known of a text that is not continued. */
+  get isFound(): boolean {
+    return this.progress >= (this.task.kind === 'embed' && this.task.tokens === 'last' ? 1 : this.tokens.length)
   }
 
   /** Tokens that it may have in the cache. The last that is sampled is never computed on. */

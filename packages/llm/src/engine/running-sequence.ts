@@ -126,8 +126,10 @@ export class RunningSequence {
     const { request, cached } = this
     const end = cached.length + size
     const ids = request.tokens.slice(cached.length, end)
-    if (!request.samplingParams) return { cached, ids, outputs: request.progress }
-    return { cached, ids, outputs: end === this.#prefill ? 'last' : 'none' }
+    const last = end === this.#prefill ? 'last' : 'none'
+    if (request.task.kind === 'score') return { cached, ids, outputs: request.firstOutput }
+    if (request.task.kind === 'generate') return { cached, ids, outputs: last }
+    return { cached, ids, outputs: 'none', finalHidden: request.task.tokens === 'all' ? request.firstOutput : last }
   }
 
   /** The token that was last sampled, in a step. */
@@ -165,9 +167,8 @@ export class RunningSequence {
     }
   }
 
-  /** Whole blocks that need not be computed: something comes out of the last token, and of each that is scored. */
+  /** Whole blocks that need not be computed, since nothing comes out of them. */
   get #attachable(): number {
-    const { request, pool } = this
-    return Math.floor((request.samplingParams ? request.tokens.length - 1 : request.progress) / pool.tokens)
+    return Math.floor(this.request.firstOutput / this.pool.tokens)
   }
 }

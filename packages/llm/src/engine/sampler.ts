@@ -34,10 +34,16 @@ export const NOT_A_NUMBER = -2
 export class LogitsError extends Error {
   override name = 'LogitsError'
 
-  /** @param position of the token, counted from 0, that the logits come after */
-  constructor(readonly position: number) {
+  /**
+   * @param position of the token, counted from 0, that the logits come after
+   * @param what is not numbers
+   */
+  constructor(
+    readonly position: number,
+    what: 'logits' | 'hidden states' = 'logits',
+  ) {
     super(
-      `the logits after the token at position ${position} are not numbers: weights of the model are damaged, or what it computes overflows; fetch the model again, or store it and its KV cache in types of a larger range`,
+      `the ${what} after the token at position ${position} are not numbers: weights of the model are damaged, or what it computes overflows; fetch the model again, or store it and its KV cache in types of a larger range`,
     )
   }
 }

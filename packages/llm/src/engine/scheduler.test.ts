@@ -2,27 +2,39 @@ import test from 'ava'
 import fc from 'fast-check'
 import { SimulatedWorker, tokenAfter } from '../testing/simulated-worker.js'
 import { BlockPool } from './cache.js'
-import { type EndReason, Request } from './request.js'
+import { type EndReason, Request, type Task } from './request.js'
 import { LogitsError, NOT_A_NUMBER } from './sampler.js'
 import { type ScheduledStep, Scheduler } from './scheduler.js'
 
 const END = 49
 
+type Kind = 'generate' | 'score' | 'embed last' | 'embed all'
+
 /** A request that notes what becomes of it. */
-function requestOf(prompt: number | readonly number[], maxTokens: number, isScored = false) {
+function requestOf(prompt: number | readonly number[], maxTokens: number, kind: Kind = 'generate') {
   const seen = {
     tokens: [] as number[],
     scores: [] as number[],
+    states: [] as number[],
     reason: undefined as EndReason | undefined,
     error: undefined as Error | undefined,
   }
   const sampling = { temperature: 0, topK: 0, topP: 1 }
   const samplingParams = { sampling, seed: 1, maxTokens, minTokens: 0, endTokens: [END], biases: [], wantLogits: false }
   const tokens = typeof prompt === 'number' ? Array.from({ length: prompt }, () => nextToken++) : prompt
-  const request = new Request(tokens, isScored ? undefined : samplingParams, {
+  const tasks: Record<Kind, Task> = {
+    generate: { kind: 'generate', samplingParams },
+    score: { kind: 'score', following: -1 },
+    'embed last': { kind: 'embed', tokens: 'last' },
+    'embed all': { kind: 'embed', tokens: 'all' },
+  }
+  const request = new Request(tokens, tasks[kind], {
     token: ({ token }) => seen.tokens.push(token),
     scores: (positions, scores) => {
       for (const [i, position] of positions.entries()) seen.scores[position - 1] = scores[i]!
+    },
+    hiddenStates: (positions, states) => {
+      for (const [i, position] of positions.entries()) seen.states[position] = states[i]![0]!
     },
     end: (reason) => {
       seen.reason = reason
@@ -48,21 +60,29 @@ function complete(
 interface Asked {
   prompt: number[]
   maxTokens: number
-  isScored: boolean
+  kind: Kind
 }
 
 const VOCABULARY = 50
 
 /** What becomes of a request where nothing else runs. */
-function expected({ prompt, maxTokens, isScored }: Asked): { tokens: number[]; scores: number[] } {
-  if (isScored) return { tokens: [], scores: prompt.map((_, i) => tokenAfter(prompt.slice(0, i + 1), VOCABULARY)) }
+function expected({ prompt, maxTokens, kind }: Asked): Record<'tokens' | 'scores' | 'states', number[]> {
+  const nothing = { tokens: [], scores: [], states: [] }
+  const ofAll = prompt.map((_, i) => tokenAfter(prompt.slice(0, i + 1), VOCABULARY))
+  if (kind === 'score') return { ...nothing, scores: ofAll }
+  if (kind === 'embed all') return { ...nothing, states: ofAll }
+  if (kind === 'embed last') {
+    const states: number[] = []
+    states[prompt.length - 1] = ofAll.at(-1)!
+    return { ...nothing, states }
+  }
   const text = [...prompt]
   for (let i = 0; i < maxTokens; i++) {
     const token = tokenAfter(text, VOCABULARY)
     if (token === END) break
     text.push(token)
   }
-  return { tokens: text.slice(prompt.length), scores: [] }
+  return { ...nothing, tokens: text.slice(prompt.length) }
 }
 
 test('over any requests, plans, steps ahead and cache sizes each gets what it gets alone, with texts shared and blocks short', (t) => {
@@ -75,7 +95,7 @@ test('over any requests, plans, steps ahead and cache sizes each gets what it ge
         ...own,
       ]),
       maxTokens: fc.integer({ min: 1, max: 30 }),
-      isScored: fc.integer({ min: 0, max: 9 }).map((draw) => draw === 0),
+      kind: fc.constantFrom<Kind>(...Array<Kind>(7).fill('generate'), 'score', 'embed last', 'embed all'),
       arrival: fc.nat(30),
       isCancelled: fc.integer({ min: 0, max: 9 }).map((draw) => draw === 0),
     }),
@@ -99,7 +119,7 @@ test('over any requests, plans, steps ahead and cache sizes each gets what it ge
         const worker = new SimulatedWorker(pool, stages, VOCABULARY)
         const asked = requests.map((wanted) => ({
           ...wanted,
-          ...requestOf(wanted.prompt, wanted.maxTokens, wanted.isScored),
+          ...requestOf(wanted.prompt, wanted.maxTokens, wanted.kind),
         }))
         const underWay: ScheduledStep[] = []
         let computed = 0
@@ -123,10 +143,10 @@ test('over any requests, plans, steps ahead and cache sizes each gets what it ge
           if (first) scheduler.complete(first, worker.run(first))
         }
         for (const { seen, isCancelled, ...wanted } of asked) {
-          const { tokens, scores } = expected(wanted)
+          const { tokens, scores, states } = expected(wanted)
           if (isCancelled && !seen.reason) continue
-          t.deepEqual({ tokens: seen.tokens, scores: seen.scores }, { tokens, scores })
-          t.is(seen.reason, !wanted.isScored && tokens.length < wanted.maxTokens ? 'stop' : 'length')
+          t.deepEqual({ tokens: seen.tokens, scores: seen.scores, states: seen.states }, { tokens, scores, states })
+          t.is(seen.reason, wanted.kind === 'generate' && tokens.length < wanted.maxTokens ? 'stop' : 'length')
         }
         t.is(pool.free, pool.blocks)
         t.is(scheduler.work, 0)
@@ -240,7 +260,7 @@ test('a request that is drained goes on elsewhere with what it has, drawn as if 
   const other = new SimulatedWorker(pools[1]!, 1, VOCABULARY)
   for (let step = second!.next(); step; step = second!.next()) second!.complete(step, other.run(step))
   asked.forEach(({ seen }, i) => {
-    t.deepEqual(seen.tokens, expected({ prompt: prompts[i]!, maxTokens: 12, isScored: false }).tokens)
+    t.deepEqual(seen.tokens, expected({ prompt: prompts[i]!, maxTokens: 12, kind: 'generate' }).tokens)
   })
 })
 
@@ -262,5 +282,22 @@ test('a text whose logits are no numbers fails with the position, gives its room
   t.deepEqual(third.seen.tokens, [19, 20])
   t.true(sound.seen.reason === 'length' && third.seen.reason === 'length')
   t.is(scheduler.work, 0)
+  t.is(pool.free, 8, 'all blocks are free again')
+})
+
+test('a text whose hidden states are no numbers fails with the first position, and leaves the others alone', (t) => {
+  const pool = new BlockPool(1, 8, 16)
+  const scheduler = new Scheduler(pool, { stages: 1, sequences: 2, tokens: 64 })
+  const [damaged, sound] = [requestOf(5, 1, 'embed all'), requestOf(9, 1, 'embed last')]
+  for (const { request } of [damaged, sound]) scheduler.add(request)
+  const step = scheduler.next()!
+  const finalHidden = step.finalHidden.map(({ segment, position }) =>
+    Float32Array.of(step.sequences[segment]!.request === damaged.request && position > 2 ? Number.NaN : position),
+  )
+  scheduler.complete(step, { tokens: [], finalHidden })
+  t.true(damaged.seen.error instanceof LogitsError && damaged.seen.error.position === 3)
+  t.is(damaged.seen.reason, undefined)
+  t.is(sound.seen.states[8], 8)
+  t.is(sound.seen.reason, 'length')
   t.is(pool.free, 8, 'all blocks are free again')
 })

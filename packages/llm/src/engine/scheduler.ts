@@ -27,6 +27,8 @@ export interface StepResult {
   /** The logarithm of the token's probability, then the likeliest tokens with theirs, of the outputs that it was asked for. */
   logProbs?: Map<number, Float32Array>
   scores?: number[]
+  /** [hidden] each, of the tokens whose final hidden states are wanted. */
+  finalHidden?: Float32Array[]
 }
 
 /** A step, and what its outputs mean. */
@@ -34,6 +36,8 @@ export interface ScheduledStep {
   readonly number: number
   readonly step: Step
   readonly outputs: readonly StepOutput[]
+  /** The tokens whose final hidden states are wanted. */
+  readonly finalHidden: readonly StepOutput[]
   readonly sequences: readonly RunningSequence[]
 }
 
@@ -125,7 +129,7 @@ export class Scheduler {
   }
 
   /** Steps are completed in the order they were made. */
-  complete({ number, outputs, sequences }: ScheduledStep, result: StepResult): void {
+  complete({ number, outputs, finalHidden, sequences }: ScheduledStep, result: StepResult): void {
     this.#completed = number
     const scored = new Map<RunningSequence, { positions: number[]; scores: number[] }>()
     /** Where the first logits are that are no numbers: a step's outputs come by the ranks that computed them. */
@@ -152,7 +156,10 @@ export class Scheduler {
       this.#finish(sequence)
       sequence.request.listener.fail(new LogitsError(position))
     }
-    for (const [sequence, { positions, scores }] of scored) this.#score(sequence, positions, scores)
+    for (const [sequence, { positions, scores }] of scored) {
+      this.#find(sequence, positions.length, ({ listener }) => listener.scores(positions, scores))
+    }
+    this.#embed(finalHidden, sequences, result.finalHidden ?? [])
   }
 
   /** Lets requests begin while there is room for what is to be computed of them, and a block for each text that grows. */
@@ -242,18 +249,20 @@ export class Scheduler {
   ): ScheduledStep {
     const number = this.#number++
     const feedback = this.#feedback(Math.max(this.#completed, ...decoding.map(({ lastStep }) => lastStep)))
-    const { layout, outputs } = layOut(segments, this.options.window)
+    const { layout, outputs, finalHidden } = layOut(segments, this.options.window)
     const counted: CountedText[] = []
     const isFirst = outputs.map(({ segment }) => sequences[segment]!.requested === 0)
     const draws = outputs.map(({ segment }) => sequences[segment]!.draw(counted))
     const step: Step = { ...layout, ...stepSampling(draws), ...feedback }
     if (counted.length > 0) step.counted = counted
     outputs.forEach(({ segment, position }, index) => {
-      const { samplingParams, tokens, following } = sequences[segment]!.request
-      if (!samplingParams) {
+      const { task, tokens } = sequences[segment]!.request
+      if (task.kind === 'score') {
         step.targets ??= outputs.map(() => -1)
-        step.targets[index] = tokens[position + 1] ?? following
-      } else if (samplingParams.wantLogits && isFirst[index]) step.logits = [...(step.logits ?? []), index]
+        step.targets[index] = tokens[position + 1] ?? task.following
+      } else if (task.kind === 'generate' && task.samplingParams.wantLogits && isFirst[index]) {
+        step.logits = [...(step.logits ?? []), index]
+      }
     })
     for (const sequence of sequences) {
       sequence.publish()
@@ -265,7 +274,7 @@ export class Scheduler {
       this.#finish(sequence)
       sequence.request.listener.fail(sequence.failure)
     }
-    return { number, step, outputs, sequences }
+    return { number, step, outputs, finalHidden, sequences }
   }
 
   /** The token feedback that the first stage takes in: the tokens of all steps up to one. */
@@ -294,11 +303,36 @@ export class Scheduler {
     listener.end('length')
   }
 
-  #score(sequence: RunningSequence, positions: number[], scores: number[]): void {
+  #embed(
+    wanted: readonly StepOutput[],
+    sequences: readonly RunningSequence[],
+    finalHidden: readonly Float32Array[],
+  ): void {
+    if (wanted.length === 0) return
+    for (const [index, sequence] of sequences.entries()) {
+      const found = wanted.flatMap(({ segment, position }, i) =>
+        segment === index ? [{ position, state: finalHidden[i]! }] : [],
+      )
+      if (sequence.isDone || found.length === 0) continue
+      const positions = found.map(({ position }) => position)
+      const broken = found.filter(({ state }) => !state.every(Number.isFinite))
+      if (broken.length > 0) {
+        this.#finish(sequence)
+        const first = Math.min(...broken.map(({ position }) => position))
+        sequence.request.listener.fail(new LogitsError(first, 'hidden states'))
+        continue
+      }
+      const states = found.map(({ state }) => state)
+      this.#find(sequence, positions.length, ({ listener }) => listener.hiddenStates(positions, states))
+    }
+  }
+
+  /** So many more tokens of a text that is not continued have been dealt with. */
+  #find(sequence: RunningSequence, tokens: number, tell: (request: Request) => void): void {
     const { request } = sequence
-    request.listener.scores(positions, scores)
-    request.progress += positions.length
-    if (request.progress < request.tokens.length) return
+    tell(request)
+    request.progress += tokens
+    if (!request.isFound) return
     this.#finish(sequence)
     request.listener.end('length')
   }

@@ -30,7 +30,7 @@ export interface Stage {
 
 /**
  * One pipeline stage as a program: the first stage starts from token ids, later ones from what the stage before sends;
- * the last ends in logits and sampled tokens, earlier ones in sending. Sampled tokens go back to the first stage, which has
+ * the last ends in logits, sampled tokens and final hidden states, earlier ones in sending. Sampled tokens go back to the first stage, which has
  * those that a step continues from when it begins, so that steps follow each other without anybody else.
  *
  * A stage whose pipeline has no communicator takes and leaves activations in its program's memory, as `hidden`.
@@ -70,7 +70,10 @@ export function compileStage(
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
     return { program: trace.compile({}, options) }
   }
-  const logits = decoder.head().forward(trace, trace.gatherRows(x, step.outputs))
+  const norm = decoder.norm()
+  const logits = decoder.head().forward(trace, norm.forward(trace, trace.gatherRows(x, step.outputs)))
+  const wantedHidden = trace.input('finalHidden', trace.symbol('finalHidden', limits.tokens))
+  const finalHidden = norm.forward(trace, trace.gatherRows(x, wantedHidden))
   const { rows } = step.outputs
   const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], { memory: 'private' })
   const own = trace.sample(logits, trace.input('settings', rows, 4), {
@@ -88,7 +91,7 @@ export function compileStage(
   if (isFirst) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
   else if (isLinked) trace.send(tokens, 0, communicatorOf(pipeline))
   trace.countTokens(tokens, trace.input('countRows', all), trace.constant(counts))
-  return { program: trace.compile({ logits, tokens, logProbs }, options), counts }
+  return { program: trace.compile({ logits, tokens, logProbs, finalHidden }, options), counts }
 }
 
 function stepValues(trace: Trace, context: LayerContext, config: ModelConfig, limits: StepLimits): StepValues {

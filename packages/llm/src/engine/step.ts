@@ -14,6 +14,8 @@ export interface RankStep {
   windowBegin: number[]
   /** Indices among this rank's tokens whose logits are wanted. */
   outputs: number[]
+  /** Indices among this rank's tokens whose hidden states behind the last norm are wanted. */
+  finalHidden: number[]
 }
 
 /** One step of all workers of a replica. Outputs are those of all ranks, listed rank by rank. */
@@ -45,15 +47,20 @@ export interface CountedText {
   generated: readonly number[]
 }
 
+/** Some of a segment's tokens; a number says from which position in the text on. */
+export type Selection = 'none' | 'last' | 'all' | number
+
 /** Some tokens of a sequence, to be computed in a step. */
 export interface Segment {
   cached: CachedSequence
   ids: readonly number[]
-  /** After which of them logits are wanted; a number says from which position in the text on. */
-  outputs: 'none' | 'last' | 'all' | number
+  /** After which of them logits are wanted. */
+  outputs: Selection
+  /** Of which of them the hidden states behind the last norm are wanted; of none by default. */
+  finalHidden?: Selection
 }
 
-/** A token whose logits a step computes: of which segment, and at which position in its text. */
+/** A token of which a step gives something out: of which segment, and at which position in its text. */
 export interface StepOutput {
   segment: number
   position: number
@@ -65,22 +72,22 @@ export type Layout = Pick<Step, 'ranks' | 'blocks' | 'sequence' | 'counts' | 'ou
 /**
  * Lays out the tokens of several sequences in one step.
  * @param window How many tokens, its own included, a query sees where attention slides.
- * @returns the layout, and the outputs in their order in the step
+ * @returns the layout; the outputs, and the tokens whose final hidden states are wanted, in their order in the step
  */
 export function layOut(
   segments: readonly Segment[],
   window = Number.POSITIVE_INFINITY,
-): { layout: Layout; outputs: StepOutput[] } {
+): { layout: Layout; outputs: StepOutput[]; finalHidden: StepOutput[] } {
   const dealt = segments.map(({ cached, ids }) => cached.append(ids))
   const ranks = dealt[0]!.map((_, rank) => rankStep(segments, dealt, rank, window))
-  const outputs = dealt[0]!.flatMap((_, rank) =>
-    segments.flatMap((segment, index) =>
-      dealt[index]![rank]!.positions.filter((position) => isWanted(segment, position)).map((position) => ({
-        segment: index,
-        position,
-      })),
-    ),
-  )
+  const selected = (of: (segment: Segment) => Selection | undefined) =>
+    dealt[0]!.flatMap((_, rank) =>
+      segments.flatMap((segment, index) =>
+        dealt[index]![rank]!.positions.filter((position) => isSelected(of(segment), segment, position)).map(
+          (position) => ({ segment: index, position }),
+        ),
+      ),
+    )
   const layout = {
     ranks,
     blocks: segments.flatMap(({ cached }) => cached.announce()),
@@ -90,7 +97,11 @@ export function layOut(
     counts: ranks.map(({ ids }) => ids.length),
     outputCounts: ranks.map((step) => step.outputs.length),
   }
-  return { layout, outputs }
+  return {
+    layout,
+    outputs: selected(({ outputs }) => outputs),
+    finalHidden: selected((segment) => segment.finalHidden),
+  }
 }
 
 /** A step that takes the likeliest token after each of its outputs, for callers that make steps by themselves. */
@@ -130,7 +141,15 @@ function rankStep(segments: readonly Segment[], dealt: readonly Dealt[], rank: n
       }
     }
   }
-  let token = 0
+  const selected = (of: (segment: Segment) => Selection | undefined) => {
+    let token = 0
+    return own.flatMap((share, index) =>
+      share.positions.flatMap((position) => {
+        const at = token++
+        return isSelected(of(segments[index]!), segments[index]!, position) ? [at] : []
+      }),
+    )
+  }
   return {
     ids: own.flatMap(({ ids }) => ids),
     positions,
@@ -138,16 +157,12 @@ function rankStep(segments: readonly Segment[], dealt: readonly Dealt[], rank: n
     begin,
     end,
     windowBegin,
-    outputs: own.flatMap((share, index) =>
-      share.positions.flatMap((position) => {
-        const at = token++
-        return isWanted(segments[index]!, position) ? [at] : []
-      }),
-    ),
+    outputs: selected(({ outputs }) => outputs),
+    finalHidden: selected(({ finalHidden }) => finalHidden),
   }
 }
 
-function isWanted({ cached, outputs }: Segment, position: number): boolean {
-  if (typeof outputs === 'number') return position >= outputs
-  return outputs === 'all' || (outputs === 'last' && position === cached.length - 1)
+function isSelected(selection: Selection | undefined, { cached }: Segment, position: number): boolean {
+  if (typeof selection === 'number') return position >= selection
+  return selection === 'all' || (selection === 'last' && position === cached.length - 1)
 }

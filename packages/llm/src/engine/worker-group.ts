@@ -72,10 +72,12 @@ function answers({ pipeline, tensor }: ParallelPlan, plan: ParallelPlan): boolea
 /** The results of all sequence ranks as one. */
 function joined(results: readonly (StepResult | undefined)[]): StepResult {
   const scores = results.flatMap((result) => result?.scores ?? [])
+  const finalHidden = results.flatMap((result) => result?.finalHidden ?? [])
   return {
     tokens: results[0]?.tokens ?? [],
     logits: new Map(results.flatMap((result) => [...(result?.logits ?? [])])),
     logProbs: new Map(results.flatMap((result) => [...(result?.logProbs ?? [])])),
     ...(scores.length > 0 ? { scores } : {}),
+    ...(finalHidden.length > 0 ? { finalHidden } : {}),
   }
 }

@@ -114,14 +114,14 @@ export class ModelWorker {
    * Runs one step. The steps of all workers must be the same, in the same order.
    * @param hidden What the stage before gave, where hiddenStates() is used.
    * @returns What was found, on those of the last stage's workers that answer: the first shard's, by sequence rank. The
-   * tokens of all come with the first rank's answer; logits and scores are of a rank's own outputs.
+   * tokens of all come with the first rank's answer; logits, scores and final hidden states are of a rank's own tokens.
    */
   async step(step: Step, hidden?: Tensor<'float32'>): Promise<StepResult | undefined> {
     const { sequence, tensor } = this.#groups
     const firstOutput = sum(step.outputCounts.slice(0, sequence.rank))
     const program = await this.#run(step, firstOutput, hidden)
     const own = step.ranks[sequence.rank]!
-    const { logits, logProbs, tokens } = program.outputs
+    const { logits, logProbs, tokens, finalHidden } = program.outputs
     if (!logits || !tokens || tensor.rank !== 0) return undefined
     const result: StepResult = { tokens: sequence.rank === 0 ? integersOf(tokens, step.outputRows.length) : [] }
     const isOwn = (output: number) => output >= firstOutput && output < firstOutput + own.outputs.length
@@ -142,6 +142,10 @@ export class ModelWorker {
         const target = step.targets![firstOutput + i]!
         return target < 0 ? 0 : logProbability(row(logits, firstOutput + i), target)
       })
+    }
+    if (own.finalHidden.length > 0) {
+      const { data, columns } = finalHidden!
+      result.finalHidden = own.finalHidden.map((_, i) => data.slice(i * columns, (i + 1) * columns))
     }
     return result
   }
@@ -175,6 +179,7 @@ export class ModelWorker {
       tokens: own.ids.length,
       queries: step.sequence.length,
       outputs: own.outputs.length,
+      finalHidden: own.finalHidden.length,
       allOutputs: step.outputRows.length,
       biases: (step.biases?.length ?? 0) / 2,
       masks: step.masks?.length ?? 0,

@@ -19,12 +19,15 @@ const directory = {
   ...{ 'README.md': 'card', 'config.json': '{}', 'generation_config.json': '{ }', 'tokenizer.json': '{  }' },
   ...{ 'tokenizer_config.json': '{   }', 'model.safetensors': weights, 'pytorch_model.bin': randomBytes(10) },
   ...{ 'onnx/model.onnx': 'no', 'original/consolidated.00.pth': 'no', 'chat_template.jinja': '{{ messages }}' },
+  ...{ 'modules.json': '[]', '1_Pooling/config.json': '{    }', 'unit/config.json': '{}' },
 }
 const needed = [
+  '1_Pooling',
   'chat_template.jinja',
   'config.json',
   'generation_config.json',
   'model.safetensors',
+  'modules.json',
   'tokenizer.json',
   'tokenizer_config.json',
 ]

@@ -6,8 +6,10 @@ import type { ModelName } from './model-name.js'
 const DESCRIPTIONS = new Set([
   ...['config.json', 'generation_config.json', 'tokenizer.json', 'tokenizer_config.json', 'tokenizer.model'],
   ...['added_tokens.json', 'special_tokens_map.json', 'vocab.json', 'merges.txt'],
-  ...['chat_template.jinja', 'chat_template.json'],
+  ...['chat_template.jinja', 'chat_template.json', 'modules.json'],
 ])
+/** The folders of sentence-transformers' modules, such as 1_Pooling. */
+const MODULE_CONFIG = /^\d+_[A-Za-z]+\/config\.json$/
 export const WEIGHTS = 'model.safetensors'
 export const INDEX = 'model.safetensors.index.json'
 const SUFFIX = /-(\d{5})-of-(\d{5})\.gguf$/i
@@ -36,7 +38,7 @@ export async function selectFiles(
 }
 
 function directory(name: ModelName, paths: readonly string[], weights: string[]): Selection {
-  const files = [...paths.filter((path) => DESCRIPTIONS.has(path)), ...weights]
+  const files = [...paths.filter((path) => DESCRIPTIONS.has(path) || MODULE_CONFIG.test(path)), ...weights]
   const missing = ['config.json', ...weights].find((path) => !paths.includes(path))
   if (missing)
     throw new InvalidInputError(

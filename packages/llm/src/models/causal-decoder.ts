@@ -28,12 +28,15 @@ export abstract class CausalDecoder {
     return new VocabParallelEmbedding(this.context, embedding, vocabularySize, hiddenSize)
   }
 
-  /** x [outputs, hidden] → logits [outputs, vocabulary] */
+  /** The norm behind the last layer: x [n, hidden] → final hidden states [n, hidden] */
+  norm(): { forward(trace: Trace, x: Value): Value } {
+    return new RmsNorm(this.context, 'model.norm', this.config.hiddenSize, this.config.normEpsilon)
+  }
+
+  /** final hidden states [outputs, hidden] → logits [outputs, vocabulary] */
   head(): { forward(trace: Trace, x: Value): Value } {
-    const { vocabularySize, hiddenSize, normEpsilon, tiedEmbeddings } = this.config
-    const norm = new RmsNorm(this.context, 'model.norm', hiddenSize, normEpsilon)
+    const { vocabularySize, hiddenSize, tiedEmbeddings } = this.config
     const { head } = this.context.weights.vocabularyTensors(tiedEmbeddings)
-    const linear = new VocabParallelHead(this.context, head, vocabularySize, hiddenSize)
-    return { forward: (trace: Trace, x: Value) => linear.forward(trace, norm.forward(trace, x)) }
+    return new VocabParallelHead(this.context, head, vocabularySize, hiddenSize)
   }
 }

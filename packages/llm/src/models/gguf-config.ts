@@ -42,6 +42,7 @@ export function ggufConfig(gguf: GgufModel): ModelConfig {
   if ((fields.get('expert_count') ?? 0) !== 0) throw fields.error('expert_count', '0')
   if ((fields.get('expert_used_count') ?? 0) !== 0) throw fields.error('expert_used_count', '0')
   fields.get('vocab_size') // the embedding says it
+  fields.get('pooling_type') // of embeddings
 
   const layers = fields.count('block_count', undefined, MOST_LAYERS)
   const sliding = fields.get('attention.sliding_window') !== undefined

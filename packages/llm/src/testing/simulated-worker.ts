@@ -36,12 +36,14 @@ export class SimulatedWorker {
       }
     })
     const found: number[] = []
+    const finalHidden: Float32Array[] = []
     let query = 0
-    step.ranks.forEach(({ ids, positions, outputs }, rank) => {
+    step.ranks.forEach(({ ids, positions, outputs, finalHidden: wanted }, rank) => {
       ids.forEach((_, i) => {
         const text = this.#seen(step, query++)
         if (text.at(-1) !== tokens[rank]![i] || text.length !== positions[i]! + 1) throw new Error('not its own text')
         if (outputs.includes(i)) found.push(tokenAfter(text, this.vocabulary))
+        if (wanted.includes(i)) finalHidden.push(Float32Array.of(tokenAfter(text, this.vocabulary)))
       })
     })
     if (this.stages > 1) {
@@ -51,6 +53,7 @@ export class SimulatedWorker {
     }
     const isDrawn = (index: number) => step.outputRows[index]! >= 0
     return {
+      finalHidden,
       tokens: found.map((token, index) => (isDrawn(index) ? token : -1)),
       ...(step.targets ? { scores: found.map((token, index) => (isDrawn(index) ? 0 : token)) } : {}),
     }

@@ -20,6 +20,7 @@ export class SafetensorsCheckpoint implements Checkpoint {
   constructor(readonly path: string) {
     try {
       for (const file of weightFiles(path)) this.#open(file)
+      if (this.#tensors.has('embed_tokens.weight')) this.#nameAsWhole()
     } catch (error) {
       this.close()
       throw error
@@ -46,6 +47,15 @@ export class SafetensorsCheckpoint implements Checkpoint {
   close(): void {
     for (const { file } of this.#files) file.close()
     this.#files.length = 0
+  }
+
+  /** Models that were trained for embeddings are often stored without the model around them that predicts tokens. */
+  #nameAsWhole(): void {
+    for (const [name, tensor] of [...this.#tensors]) {
+      if (name === 'lm_head.weight') continue
+      this.#tensors.delete(name)
+      this.#tensors.set(`model.${name}`, tensor)
+    }
   }
 
   #open(path: string): void {
