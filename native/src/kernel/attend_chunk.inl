@@ -13,11 +13,11 @@ static inline void scale(float* x, float factor, size_t count) {
 /// Widens the keys of tokens [begin, begin + count) of the cache, and turns them: [padded][kKeysOfChunk]. Missing ones become zeros,
 /// up to the next whole vector of them.
 template <class Row>
-static inline void gatherKeys(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, size_t padded, float* keys) {
+static inline void gatherKeys(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, size_t padded,
+                              float* keys) {
   for (size_t first = 0; first < count; first += W) {
     const uint8_t* rows[W];
-    for (size_t i = 0; i < W; i++)
-      rows[i] = first + i < count ? op.keys + cacheOffset(op, sequence, keyHead, begin + first + i) : nullptr;
+    for (size_t i = 0; i < W; i++) rows[i] = first + i < count ? op.keys + cacheOffset(op, sequence, keyHead, begin + first + i) : nullptr;
     size_t k = 0;
     for (; k + W <= op.headSize; k += W) {
       Vec block[W];
@@ -26,8 +26,7 @@ static inline void gatherKeys(const Attention& op, size_t sequence, size_t keyHe
       for (size_t i = 0; i < W; i++) store(keys + (k + i) * kKeysOfChunk + first, block[i]);
     }
     for (; k < padded; k++) {
-      for (size_t i = 0; i < W; i++)
-        keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
+      for (size_t i = 0; i < W; i++) keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
     }
   }
 }

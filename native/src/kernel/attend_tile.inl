@@ -22,12 +22,12 @@ struct TileMemory {
   }
 
   const size_t padded;
-  float* queries;   // [row][padded], times op.scale
-  float* keys;      // [padded][kKeysOfChunk]
-  float* values;    // [kKeysOfChunk][padded]
-  float* scores;    // [row][kKeysOfChunk]
-  float* sums;      // [row][padded]
-  float* before;    // [row][padded]
+  float* queries;       // [row][padded], times op.scale
+  float* keys;          // [padded][kKeysOfChunk]
+  float* values;        // [kKeysOfChunk][padded]
+  float* scores;        // [row][kKeysOfChunk]
+  float* sums;          // [row][padded]
+  float* before;        // [row][padded]
   Softmax* rows;        // [row], over the tokens of a split
   Softmax* rowsBefore;  // [row], over those of the splits before
   size_t bytes;

@@ -230,10 +230,10 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
 
 std::vector<size_t> indexInputs(const std::string& operation) {
   static const std::map<std::string, std::vector<size_t>> inputs{
-      {"cacheStore", {1}},    {"gatherRows", {1}},         {"scatterRows", {1}},
-      {"resolve", {0}},       {"attention", {3, 4, 5, 6}}, {"sequenceAttention", {3, 4, 5, 6, 8, 9}},
-      {"allGatherRows", {1}}, {"allGatherColumns", {1}},   {"receiveParts", {0}},
-      {"sampleAdjusted", {2, 3}}, {"countTokens", {0, 1}}, {"logProbs", {1}},
+      {"cacheStore", {1}},        {"gatherRows", {1}},         {"scatterRows", {1}},
+      {"resolve", {0}},           {"attention", {3, 4, 5, 6}}, {"sequenceAttention", {3, 4, 5, 6, 8, 9}},
+      {"allGatherRows", {1}},     {"allGatherColumns", {1}},   {"receiveParts", {0}},
+      {"sampleAdjusted", {2, 3}}, {"countTokens", {0, 1}},     {"logProbs", {1}},
   };
   const auto found = inputs.find(operation);
   return found == inputs.end() ? std::vector<size_t>() : found->second;

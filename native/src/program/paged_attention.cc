@@ -57,8 +57,7 @@ void PagedAttention::run(const kernel::Attention& op, ThreadPool& threads, uint8
     const Task& task = tasks_[first];
     size_t last = first + 1;
     while (last < tasks_.size() && !tasks_[last].tile && tasks_[last].query == task.query && tasks_[last].group == task.group) last++;
-    if (!task.tile)
-      kernels().joinQuery(op, task.query, groups_[task.group], parts + first * partFloats(), last - first, partFloats());
+    if (!task.tile) kernels().joinQuery(op, task.query, groups_[task.group], parts + first * partFloats(), last - first, partFloats());
     first = last;
   }
 }

@@ -20,12 +20,12 @@ struct Settings {
 
 /// How the logits of one row are changed before it is drawn from, as the program's input holds it.
 struct Adjustment {
-  float minP;                      // 0 for none
-  float repetition;                // 1 for none
-  float presence, frequency;       // 0 for none
-  int32_t counts;                  // the row of the text's counts; below 0 for none
-  int32_t biasBegin, biasEnd;      // of the biases
-  int32_t mask;                    // the row of the masks; below 0 for none
+  float minP;                  // 0 for none
+  float repetition;            // 1 for none
+  float presence, frequency;   // 0 for none
+  int32_t counts;              // the row of the text's counts; below 0 for none
+  int32_t biasBegin, biasEnd;  // of the biases
+  int32_t mask;                // the row of the masks; below 0 for none
 };
 static_assert(sizeof(Adjustment) == kAdjustmentColumns * sizeof(int32_t));
 

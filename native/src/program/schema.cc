@@ -424,7 +424,7 @@ void checkOperation(const Node& node, size_t ranks, size_t rank) {
   found->second(operands);
 }
 
-int writtenInput(const std::string& operation) { 
+int writtenInput(const std::string& operation) {
   return operation == "cacheStore" || operation == "scatterRows" || operation == "countTokens" ? 2 : -1;
 }
 

@@ -33,6 +33,7 @@ export type { StepLimits } from './engine/stage-program.js'
 export { stageSpec } from './engine/stage-spec.js'
 export { type EngineStatistics, type StageStatistics, type StageTimes, statisticsBetween } from './engine/statistics.js'
 export {
+  type CountedText,
   greedyStep,
   type Layout,
   layOut,

@@ -23,7 +23,10 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
   #error: Error | undefined
   #reason: EndReason | undefined
 
-  /** @param start makes the source; what it throws is what the reader gets */
+  /**
+   * @internal
+   * @param start makes the source; what it throws is what the reader gets
+   */
   constructor(private readonly start: (stream: TokenStream) => TokenSource) {}
 
   /** Why the text ended, once it has. */
@@ -36,7 +39,7 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     return this.#source?.cachedTokens ?? 0
   }
 
-  /** The next token has come. */
+  /** @internal The next token has come. */
   push(token: GeneratedToken): void {
     if (this.#state !== 'open') return
     const reader = this.#readers.shift()
@@ -44,7 +47,7 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     else this.#tokens.push(token)
   }
 
-  /** No token will come any more. */
+  /** @internal No token will come any more. */
   end(outcome?: Error | EndReason): void {
     if (this.#state === 'ended') return
     this.#state = 'ended'
@@ -56,6 +59,7 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     }
   }
 
+  /** The next token, when it has come. The first call begins the request. */
   next(): Promise<IteratorResult<GeneratedToken, void>> {
     if (this.#state === 'unread') {
       this.#state = 'open'
@@ -74,6 +78,7 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     })
   }
 
+  /** Ends the request, wherever it is. */
   return(): Promise<IteratorResult<GeneratedToken, void>> {
     this.#tokens.length = 0
     this.end()
@@ -82,15 +87,18 @@ export class TokenStream implements AsyncGenerator<GeneratedToken, void, void> {
     return Promise.resolve({ value: undefined, done: true })
   }
 
+  /** As return(), and rejects with the error. */
   async throw(error: unknown): Promise<IteratorResult<GeneratedToken, void>> {
     await this.return()
     throw error
   }
 
+  /** As return(). */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return()
   }
 
+  /** The stream itself. */
   [Symbol.asyncIterator](): this {
     return this
   }
