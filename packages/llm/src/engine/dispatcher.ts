@@ -54,6 +54,7 @@ export class Dispatcher implements ReplicaListener {
   }
 
   cancel(request: Request): void {
+    request.isCancelled = true
     this.#waiting.delete(request)
     for (const replica of this.#replicas) replica.cancel(request)
   }
@@ -78,6 +79,7 @@ export class Dispatcher implements ReplicaListener {
   }
 
   #addAgain(request: Request): void {
+    if (request.isCancelled) return
     try {
       this.add(request)
     } catch (error) {

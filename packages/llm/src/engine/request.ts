@@ -66,6 +66,8 @@ export class Request {
   readonly promptLength: number
   /** How many tokens were sampled or scored, or had their hidden states given out. */
   progress = 0
+  /** Whether nobody wants it any more. */
+  isCancelled = false
   /** Deaths of workers since it last got on, and how far that was. */
   #deaths = { count: 0, progress: 0 }
   /** Tokens of the prompt that were in the cache already when it began, on the workers that it is on. */
