@@ -4,9 +4,7 @@ import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
-import { isAutomatic, planOption } from '../plan-option.js'
-
-const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
+import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
 
 /** `troupe chat`: a chat with a model in the terminal. */
 export const chat = command({
@@ -39,20 +37,9 @@ export const chat = command({
     ...cacheTypeOptions,
     'context-length': { type: 'integer', min: 2, help: "the most tokens of a chat; the model's by default" },
     plan: planOption,
-    pipeline: degree('stages: workers that hold some of the layers each'),
-    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
-    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    ...degreeOptions,
     communication: communicationOption,
-    threads: {
-      type: 'integer',
-      min: 1,
-      help: "CPU threads a worker; the node's cores divided among its workers by default",
-    },
-    address: {
-      type: 'string',
-      placeholder: 'HOST:PORT',
-      help: 'run on the cluster of the head that listens there, not on one of its own',
-    },
+    ...placeOptions,
   },
   async run(options, model) {
     if (model === undefined)

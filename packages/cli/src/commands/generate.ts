@@ -18,10 +18,8 @@ import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
-import { isAutomatic, planOption } from '../plan-option.js'
+import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
 import { workerTable } from '../worker-table.js'
-
-const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
 
 /** `troupe generate`: has a model continue a prompt on a mesh of worker processes. */
 export const generate = command({
@@ -67,25 +65,14 @@ export const generate = command({
       help: 'decides every draw: the same seed gives the same text under every plan; random by default',
     },
     plan: planOption,
-    pipeline: degree('stages: workers that hold some of the layers each'),
+    ...degreeOptions,
     layers: {
       type: 'string',
       placeholder: 'N,N,…',
       help: 'how many layers each stage has; by default such that the stages take equally long',
     },
-    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
-    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
     communication: communicationOption,
-    threads: {
-      type: 'integer',
-      min: 1,
-      help: "CPU threads a worker; the node's cores divided among its workers by default",
-    },
-    address: {
-      type: 'string',
-      placeholder: 'HOST:PORT',
-      help: 'run on the cluster of the head that listens there, not on one of its own',
-    },
+    ...placeOptions,
     json: { type: 'boolean', help: 'print one JSON object: tokens, text, speeds and workers' },
     logits: { type: 'boolean', help: 'with --json: add the logits after the last prompt token' },
   },

@@ -6,9 +6,7 @@ import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
-import { isAutomatic, planOption } from '../plan-option.js'
-
-const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
+import { degreeOptions, isAutomatic, planOption } from '../plan-option.js'
 
 /** `troupe perplexity`: measures how well a model predicts a text, to compare formats of its weights. */
 export const perplexity = command({
@@ -32,9 +30,7 @@ export const perplexity = command({
     },
     'max-tokens': { type: 'integer', min: 2, help: 'only the first tokens of the text; all by default' },
     plan: planOption,
-    pipeline: degree('stages: workers that hold some of the layers each'),
-    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
-    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
+    ...degreeOptions,
     communication: communicationOption,
     json: { type: 'boolean', help: 'print one JSON object: perplexity and how many tokens were predicted' },
   },

@@ -3,10 +3,8 @@ import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
-import { isAutomatic, planOption } from '../plan-option.js'
+import { degreeOptions, isAutomatic, placeOptions, planOption, replicasOption } from '../plan-option.js'
 import { untilSignal } from '../signals.js'
-
-const degree = (what: string) => ({ type: 'integer', min: 1, default: 1, help: what }) as const
 
 /** `troupe serve`: answers clients of OpenAI's and Anthropic's APIs with a model. */
 export const serve = command({
@@ -56,21 +54,10 @@ export const serve = command({
     },
     'max-sequences': { type: 'integer', min: 1, help: 'the most answers that a replica works on at once' },
     plan: planOption,
-    pipeline: degree('stages: workers that hold some of the layers each'),
-    tensor: degree("shards: workers that hold some of each layer's heads and columns"),
-    sequence: degree('chunks: workers that hold some of the tokens with their keys and values'),
-    replicas: degree('copies of the model, among which requests are divided'),
+    ...degreeOptions,
+    replicas: replicasOption,
     communication: communicationOption,
-    threads: {
-      type: 'integer',
-      min: 1,
-      help: "CPU threads a worker; the node's cores divided among its workers by default",
-    },
-    address: {
-      type: 'string',
-      placeholder: 'HOST:PORT',
-      help: 'run on the cluster of the head that listens there, not on one of its own',
-    },
+    ...placeOptions,
   },
   async run(options, model) {
     if (model === undefined)

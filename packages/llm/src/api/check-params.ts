@@ -1,11 +1,11 @@
 import { InvalidInputError } from '@troupe/core'
+import { MOST_LOG_PROBS } from '../engine/sampler.js'
 import type { GenerationParams } from './params.js'
 
 /** The most answers to one prompt, texts that end one, and their length. */
 const MOST_ANSWERS = 128
 const MOST_STOPS = 64
 const MOST_STOP_LENGTH = 1024
-const MOST_LOG_PROBS = 20
 const MOST_BIAS = 100
 
 interface Rule {

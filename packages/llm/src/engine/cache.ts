@@ -23,7 +23,7 @@ export class BlockPool {
     readonly ranks: number,
     readonly blocks: number,
     readonly blockTokens: number,
-    private readonly isShared = true,
+    readonly isShared = true,
   ) {
     this.#users = new Uint32Array(blocks)
     this.#hashes = new Array(blocks)
@@ -73,7 +73,7 @@ export class BlockPool {
 
   /** Has a block that is full be found by its hash. If another has the same content already, that one stays the one that is found. */
   publish(block: number, hash: string): void {
-    if (!this.isShared || this.#found.has(hash)) return
+    if (this.#found.has(hash)) return
     this.#found.set(hash, block)
     this.#hashes[block] = hash
   }

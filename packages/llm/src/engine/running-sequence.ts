@@ -75,12 +75,12 @@ export class RunningSequence {
 
   /** Has the blocks be found whose tokens are known. */
   publish(): void {
-    this.#cached?.publish(this.#hashes.of(this.request.tokens))
+    this.#cached?.publish(this.#known)
   }
 
   /** Blocks that it needs, beside those that others use, to compute all its tokens and one more. */
   get need(): number {
-    const hashes = this.#hashes.of(this.request.tokens)
+    const hashes = this.#known
     let shared = 0
     for (; shared < this.#attachable; shared++) {
       const block = this.pool.find(hashes[shared]!)
@@ -91,7 +91,7 @@ export class RunningSequence {
 
   /** Tokens that others have computed. */
   get found(): number {
-    const hashes = this.#hashes.of(this.request.tokens)
+    const hashes = this.#known
     let blocks = 0
     while (blocks < this.#attachable && this.pool.find(hashes[blocks]!) !== undefined) blocks++
     return blocks * this.pool.tokens
@@ -105,7 +105,7 @@ export class RunningSequence {
     const { request } = this
     const before = request.cachedTokens
     const { tokens } = this.pool
-    const hashes = this.#hashes.of(request.tokens)
+    const hashes = this.#known
     while (this.cached.length % tokens === 0 && this.cached.length < this.#attachable * tokens) {
       const block = this.pool.find(hashes[this.cached.length / tokens]!)
       if (block === undefined) break
@@ -118,7 +118,7 @@ export class RunningSequence {
   /** The hash of the block that it computes next, if another may compute it as well. */
   get nextHash(): string | undefined {
     const block = Math.floor(this.cached.length / this.pool.tokens)
-    return block < this.#attachable ? this.#hashes.of(this.request.tokens)[block] : undefined
+    return block < this.#attachable ? this.#known[block] : undefined
   }
 
   /** Its next tokens in a step. */
@@ -165,6 +165,11 @@ export class RunningSequence {
       this.failure = error as Error
       return undefined
     }
+  }
+
+  /** The hashes of the whole blocks whose tokens are known; none where texts share nothing. */
+  get #known(): readonly string[] {
+    return this.pool.isShared ? this.#hashes.of(this.request.tokens) : []
   }
 
   /** Whole blocks that need not be computed, since nothing comes out of them. */
