@@ -226,7 +226,7 @@ class Writer:
             paragraphs[-1].append(self.render(self.choose(wordings)))
         return paragraphs
 
-    def story(self, plot):
+    def story(self, plot, request_share=0.1):
         rng, grammar = self.rng, self.grammar
         self.cast, setting = make_cast(rng, plot.cast, plot.friend)
         self.values.update(setting)
@@ -250,7 +250,7 @@ class Writer:
         if rng.random() < 0.12:
             paragraphs[-1].append(rng.choice(["The end.", "The End."]))
         text = "\n".join(" ".join(p) for p in paragraphs if p)
-        if plot.about and rng.random() < 0.1:
+        if plot.about and rng.random() < request_share:
             text = self.request(plot) + "\n" + text
         return text
 
