@@ -285,7 +285,7 @@ def validate(model, work):
     for name, length in (("valid", 512), ("valid-chats", 1024)):
         rows = Rows(work / f"{name}.npz")
         rows.weights = rows.weights.clamp(max=1)
-        losses.append(float(np.mean([model(*rows.batch(8192 // length, length)).item() for _ in range(12)])))
+        losses.append(float(np.mean([model(*rows.batch(4096 // length, length)).item() for _ in range(12)])))
     return losses
 
 
@@ -366,7 +366,7 @@ def fit(args):
     while (done := share_done(step, started, args)) < 1:
         for group in optimizer.param_groups:
             group["lr"] = rate(step, done, args)
-        which = step % 2  # stories and chats in turn
+        which = int(step % 3 > 0)  # two batches of chats for one of stories: more than half of a chat is a story
         count, length = shape_at(done, args, which)
         batch = rows[which].batch(count, length)
         with precision:
