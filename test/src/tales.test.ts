@@ -21,7 +21,7 @@ const chats = readFileSync(join(tales, 'heldout-chats.jsonl'), 'utf8')
   .split('\n')
   .map((line): HeldOutChat => JSON.parse(line))
 
-test.serial('the model that ships tells a story that it is asked for, and answers questions about stories', async (t) => {
+test.serial('the model that ships tells the story that is asked for, and answers questions about it', async (t) => {
   new ProcessGuard(t)
   await using llm = await LLM.load(tales)
   const say = async (messages: ChatMessage[]) => {
