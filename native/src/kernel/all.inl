@@ -30,6 +30,7 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/cache_row.inl"
 #include "kernel/quantized_rows.inl"
 #include "kernel/quantized_panel.inl"
+#include "kernel/packed.inl"
 #include "kernel/linear.inl"
 #include "kernel/attend_chunk.inl"
 #include "kernel/attend_query.inl"
@@ -47,6 +48,9 @@ const Kernels table = {
     panelBytes,
     preparedTile,
     prepare,
+    packedBytes,
+    pack,
+    unpackRow,
     linear,
     attentionBytes,
     kSplitTokens,

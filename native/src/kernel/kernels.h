@@ -20,7 +20,11 @@ struct Linear {
   float* y;               // [tokens, outputs], rows yStride apart
   size_t yStride;
   size_t tokens, inputs, outputs;
+  const uint8_t* packed = nullptr;  // the weight as `pack` has packed it, instead of `weight`, or null
 };
+
+/// What the rows that are packed at once are a multiple of, for the kernels of every instruction set.
+constexpr size_t kPackedRows = 16;
 
 /// Scaled dot-product attention over a paged cache. Query i sees the cached tokens [begin[i], end[i]) of its sequence, and gets the same
 /// bits whatever other queries there are.
@@ -59,6 +63,12 @@ struct Kernels {
   size_t (*preparedTile)(DataType weightType, size_t tokens);
   /// Brings tokens, in tiles [tileBegin, tileEnd), into the form that products with weights of a type read.
   void (*prepare)(const float* x, DataType weightType, size_t tokens, size_t inputs, uint8_t* prepared, size_t tileBegin, size_t tileEnd);
+  /// Bytes of `rows` rows of a weight when they are packed: the layout in which products read them fastest; 0 for types that have none.
+  size_t (*packedBytes)(DataType type, size_t rows, size_t inputs);
+  /// Packs rows that lie behind each other. All but the last of a weight are packed in multiples of kPackedRows.
+  void (*pack)(const uint8_t* weight, DataType type, size_t rows, size_t inputs, uint8_t* packed);
+  /// Writes one row as it was before it was packed.
+  void (*unpackRow)(const uint8_t* packed, DataType type, size_t row, size_t inputs, uint8_t* to);
   /// Computes outputs [outputBegin, outputEnd). `prepared` holds all of op.x.
   void (*linear)(const Linear& op, const uint8_t* prepared, uint8_t* panel, size_t outputBegin, size_t outputEnd);
 

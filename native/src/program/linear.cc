@@ -141,8 +141,9 @@ class Linear : public Operation {
   void multiply(const Matrix& matrix, const float* residual, float* y, size_t stride, const Step& step, const Layout& layout,
                 uint8_t* panel, size_t begin, size_t end) {
     const auto type = matrix.weight.type;
-    const kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
-                            stride,      layout.tokens,      x_.columns, matrix.weight.rows};
+    kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
+                      stride,      layout.tokens,      x_.columns, matrix.weight.rows};
+    if (matrix.weight.isPacked) op.packed = matrix.weight.data;
     kernels().linear(op, step.scratch + (isQuantized(type) ? layout.quantized : 0), panel, begin, end);
   }
 

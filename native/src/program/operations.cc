@@ -25,11 +25,18 @@ class Embedding : public Operation {
       const int64_t index = tokens_.ints()[i] - start_;
       if (index < 0 || index >= static_cast<int64_t>(table_.rows)) {
         std::memset(row, 0, out_.columns * sizeof(float));
-      } else {
-        kernels().toFloat(table_.data + static_cast<size_t>(index) * bytes, table_.type, row, out_.columns);
+        continue;
       }
+      const uint8_t* stored = table_.data + static_cast<size_t>(index) * bytes;
+      if (table_.isPacked) {
+        kernels().unpackRow(table_.data, table_.type, static_cast<size_t>(index), table_.columns, step.scratch);
+        stored = step.scratch;
+      }
+      kernels().toFloat(stored, table_.type, row, out_.columns);
     }
   }
+
+  size_t scratchBytes(int /*threads*/) const override { return table_.isPacked ? kernel::rowBytes(table_.type, table_.columns) : 0; }
 
  private:
   const Value tokens_, table_, out_;

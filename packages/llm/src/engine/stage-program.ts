@@ -47,6 +47,8 @@ export function compileStage(
   const isLinked = pipeline.communicator !== undefined
   const isFirst = pipeline.rank === 0
   const isLast = pipeline.rank === pipeline.size - 1
+  // Before the embedding, which then reads the same weight where the two are tied.
+  const head = isLast ? decoder.head() : undefined
   const trace = new Trace()
   const step = stepValues(trace, context, config, limits)
 
@@ -65,13 +67,13 @@ export function compileStage(
       : trace.input('hidden', step.tokens, config.hiddenSize, 'float32')
   for (let index = layers.start; index < layers.end; index++) x = decoder.layer(index).forward(trace, x, step)
 
-  if (!isLast && !isLinked) return { program: trace.compile({ hidden: x }, options) }
-  if (!isLast) {
+  if (!head && !isLinked) return { program: trace.compile({ hidden: x }, options) }
+  if (!head) {
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
     return { program: trace.compile({}, options) }
   }
   const norm = decoder.norm()
-  const logits = decoder.head().forward(trace, norm.forward(trace, trace.gatherRows(x, step.outputs)))
+  const logits = head.forward(trace, norm.forward(trace, trace.gatherRows(x, step.outputs)))
   const wantedHidden = trace.input('finalHidden', trace.symbol('finalHidden', limits.tokens))
   const finalHidden = norm.forward(trace, trace.gatherRows(x, wantedHidden))
   const { rows } = step.outputs
