@@ -176,9 +176,9 @@ test('what no operation takes is a TypeError that names the operation, the opera
       () => trace.rotate(x, trace.input('odd', rows, 3, 'float32')),
       /^rotate: table: expected columns in multiples of two/,
     ],
-    [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1 }), /^cacheStore: x: expected 3 columns/],
+    [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1, stored: 'keys' }), /^cacheStore: x: expected 3 columns/],
     [
-      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5 }),
+      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5, stored: 'values' }),
       /^cacheStore: cache: expected whole blocks of 120/,
     ],
     [() => attend({ keyHeads: 0 }), /^attention: keyHeads: expected a number from 1/],
@@ -208,7 +208,7 @@ test('an index outside of its bounds is refused before anything is done, and the
   const cache = Tensor.zeros('float32', [2, 8])
   const shape = { blockTokens: 2, keyHeads: 1, headSize: 4 }
   const [keys, keyHeadOf] = [trace.constant(cache), trace.constant(Tensor.from('int32', [1], [0]))]
-  trace.cacheStore(x, trace.input('slots', rows), keys, shape)
+  trace.cacheStore(x, trace.input('slots', rows), keys, { ...shape, stored: 'keys' })
   const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows)) as [
     Value,
     Value,
