@@ -291,11 +291,28 @@ void checkBits(const Kernels& set, DataType type, size_t headSize, size_t blockT
   }
   const size_t row = heads * (headSize + 1);
   const auto query = randoms(40 * heads * headSize, 3);
-  TestCache keys(type, true, tableBlocks, keyHeads, headSize, blockTokens), values(type, false, tableBlocks, keyHeads, headSize, blockTokens);
+  TestCache keys(type, true, tableBlocks, keyHeads, headSize, blockTokens),
+      values(type, false, tableBlocks, keyHeads, headSize, blockTokens);
   keys.randomize(2);
   values.randomize(2);
-  Attention op{query.data(), keys.bytes.data(), values.bytes.data(), type, sequence.data(), begin.data(), end.data(), table.data(), keyHeadOf,
-               nullptr,      40,          heads,         keyHeads, headSize,        blockTokens,  tableBlocks,    0.25f,        true};
+  Attention op{query.data(),
+               keys.bytes.data(),
+               values.bytes.data(),
+               type,
+               sequence.data(),
+               begin.data(),
+               end.data(),
+               table.data(),
+               keyHeadOf,
+               nullptr,
+               40,
+               heads,
+               keyHeads,
+               headSize,
+               blockTokens,
+               tableBlocks,
+               0.25f,
+               true};
   std::vector<uint8_t> scratch(set.attentionBytes(op));
   std::vector<float> tiled(40 * row), cut(40 * row), single(40 * row);
   for (const HeadGroup& group : groups) {

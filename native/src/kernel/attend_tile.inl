@@ -104,7 +104,8 @@ static void scoreTile(const Attention& op, size_t sequence, size_t keyHead, size
 /// which is no number for NaN and infinity.
 static bool areFinite(const TileMemory& memory, ChunkSpan span) {
   Vec sum{};
-  for (size_t i = span.begin * memory.padded; i < span.end * memory.padded; i += W) sum += load(memory.values + i) - load(memory.values + i);
+  for (size_t i = span.begin * memory.padded; i < span.end * memory.padded; i += W)
+    sum += load(memory.values + i) - load(memory.values + i);
   return sumOf(sum) == 0;
 }
 
@@ -163,8 +164,8 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
         seesAll = seesAll && begin == span.begin && end == span.end;
       }
       if (seesAll || areFinite(memory, span)) {
-        multiplyMatrices(memory.scores + span.begin, kKeysOfChunk, memory.values + span.begin * padded, padded, whole, span.end - span.begin,
-                         padded, memory.sums, padded);
+        multiplyMatrices(memory.scores + span.begin, kKeysOfChunk, memory.values + span.begin * padded, padded, whole,
+                         span.end - span.begin, padded, memory.sums, padded);
       } else {
         for (size_t row = 0; row < count; row++) addSeenValues(memory, row, within(beginOf(row), chunk), within(endOf(row), chunk));
       }

@@ -36,7 +36,8 @@ struct CachePiece {
   typedef typename Type::Element Element;
 
   CachePiece(Byte* cache, DataType type, size_t index, size_t headSize, size_t blockTokens)
-      : scales(cache + index * blockTokens * cachedBytes(type, headSize)), elements(scales + (kIsScaled<Type> ? blockTokens * sizeof(float) : 0)) {}
+      : scales(cache + index * blockTokens * cachedBytes(type, headSize)),
+        elements(scales + (kIsScaled<Type> ? blockTokens * sizeof(float) : 0)) {}
 
   Byte* scales;
   Byte* elements;
@@ -44,7 +45,8 @@ struct CachePiece {
 
 /// The piece that a token of a sequence lies in.
 template <class Type>
-static inline CachePiece<Type, const uint8_t> pieceOf(const Attention& op, const uint8_t* cache, size_t sequence, size_t keyHead, size_t token) {
+static inline CachePiece<Type, const uint8_t> pieceOf(const Attention& op, const uint8_t* cache, size_t sequence, size_t keyHead,
+                                                      size_t token) {
   const auto block = static_cast<size_t>(op.blockTables[sequence * op.blocksPerSequence + token / op.blockTokens]);
   return {cache, op.cacheType, block * op.keyHeads + keyHead, op.headSize, op.blockTokens};
 }
@@ -65,7 +67,8 @@ static inline const typename Type::Element* valueAt(const Attention& op, size_t 
 
 /// The scales of the tokens [begin, end) of a cache whose elements have such.
 template <class Type>
-static inline void loadScales(const Attention& op, const uint8_t* cache, size_t sequence, size_t keyHead, size_t begin, size_t end, float* scales) {
+static inline void loadScales(const Attention& op, const uint8_t* cache, size_t sequence, size_t keyHead, size_t begin, size_t end,
+                              float* scales) {
   if constexpr (!kIsScaled<Type>) return;
   for (size_t token = begin; token < end; token++) {
     const auto piece = pieceOf<Type>(op, cache, sequence, keyHead, token);

@@ -118,12 +118,13 @@ class CacheStore : public Operation {
   explicit CacheStore(const Node& node) : x_(*node.inputs.at(0)) {
     const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
     const Value& cache = *node.inputs.at(2);
-    op_ = {x_.floats(),     node.inputs.at(1)->ints(), cache.data,          cache.type,
+    op_ = {x_.floats(),      node.inputs.at(1)->ints(), cache.data,          cache.type,
            size("keyHeads"), size("headSize"),          size("blockTokens"), node.number("areKeys") != 0};
   }
 
   void run(const Step& step) override {
-    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) { kernels().storeInCache(op_, begin, end); });
+    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns),
+                         [&](size_t begin, size_t end) { kernels().storeInCache(op_, begin, end); });
   }
 
  private:

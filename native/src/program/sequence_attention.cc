@@ -61,8 +61,8 @@ class SequenceAttention : public Operation {
     tokens_ = step.rows(query_);
     first_ = static_cast<size_t>(std::accumulate(counts_, counts_ + rank_, 0));
     const size_t cached = findExtents(step.rows(tables_));
-    switch (chooseScheme(
-        {ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::cachedBytes(op_.cacheType, op_.headSize)})) {
+    switch (
+        chooseScheme({ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::cachedBytes(op_.cacheType, op_.headSize)})) {
       case SequenceScheme::PassQueries: return passQueries(step);
       case SequenceScheme::PassKeys: return passKeys(step);
       case SequenceScheme::ExchangeHeads: return exchangeHeads(step);
