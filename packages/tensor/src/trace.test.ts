@@ -176,7 +176,10 @@ test('what no operation takes is a TypeError that names the operation, the opera
       () => trace.rotate(x, trace.input('odd', rows, 3, 'float32')),
       /^rotate: table: expected columns in multiples of two/,
     ],
-    [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1, stored: 'keys' }), /^cacheStore: x: expected 3 columns/],
+    [
+      () => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1, stored: 'keys' }),
+      /^cacheStore: x: expected 3 columns/,
+    ],
     [
       () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5, stored: 'values' }),
       /^cacheStore: cache: expected whole blocks of 120/,
