@@ -122,7 +122,7 @@ class Operands {
   /// How many blocks a cache has, whose shape the attributes say.
   size_t blocks(const Operand& cache, size_t heads) const {
     fixedRows(cache);
-    const size_t headBytes = kernel::roundedBytes(cache.value.type, integer("headSize", 1, 65536)),
+    const size_t headBytes = kernel::cachedBytes(cache.value.type, integer("headSize", 1, 65536)),
                  blockTokens = integer("blockTokens", 1, 1 << 20);
     const size_t blockBytes = heads * blockTokens * headBytes,
                  bytes = cache.value.rows * kernel::rowBytes(cache.value.type, cache.value.columns);
@@ -231,6 +231,7 @@ void cacheStore(const Operands& o) {
   o.sameRows(slots, x);
   const size_t keyHeads = o.integer("keyHeads", 1, 65536);
   o.columns(x, keyHeads * o.integer("headSize", 1, 65536));
+  o.integer("areKeys", 0, 1);
   o.blocks(cache, keyHeads);
 }
 

@@ -327,9 +327,11 @@ class RandomProgram {
     const elements = keyHeads * shape.blockTokens * cacheElements(type, headSize)
     const [keys, values] = [0, 1].map(() => this.trace.constant(Tensor.zeros(type, [blocks, elements])))
     const stored = this.#floats.filter(({ columns }) => columns === keyHeads * headSize)
-    for (const cache of [keys!, values!]) {
+    for (const of of ['keys', 'values'] as const) {
       const x = stored.length > 0 ? this.random.pick(stored) : undefined
-      if (x) this.trace.cacheStore(x, this.#indices(x.rows, 0, blocks * shape.blockTokens).value, cache, shape)
+      if (!x) continue
+      const slots = this.#indices(x.rows, 0, blocks * shape.blockTokens).value
+      this.trace.cacheStore(x, slots, of === 'keys' ? keys! : values!, { ...shape, stored: of })
     }
     const [sequences, perSequence] = [this.random.from(1, 3), this.random.from(1, 5)]
     const tokens = perSequence * shape.blockTokens

@@ -216,12 +216,13 @@ export class Trace {
   }
 
   /**
-   * [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot, from 0 to below
-   * blocks · blockTokens, rounded to the type of the cache, whose heads have cacheElements(type, d) elements.
+   * [n, keyHeads · d], [n] → a cache of blocks · keyHeads · blockTokens · cacheElements(type, d) elements: writes each row at its
+   * token slot, from 0 to below blocks · blockTokens, rounded to the type of the cache. Keys and values lie differently in
+   * theirs: what is stored must be what attention reads there.
    */
-  cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
-    const { headSize, keyHeads, blockTokens } = shape
-    const numbers = { headSize, keyHeads, blockTokens }
+  cacheStore(x: Value, slots: Value, cache: Value, options: CacheShape & { stored: 'keys' | 'values' }): void {
+    const { headSize, keyHeads, blockTokens, stored } = options
+    const numbers = { headSize, keyHeads, blockTokens, areKeys: stored === 'keys' ? 1 : 0 }
     this.#record('cacheStore', [x, slots, cache], [], numbers, undefined, cache)
   }
 
