@@ -10,7 +10,8 @@ import { MOST_LOG_PROBS } from './sampler.js'
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
   ...{ communication: true, contextLength: true, prefixCaching: true },
-  ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
+  ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true },
+  ...{ threads: true, onLoadProgress: true },
 }
 const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
   ...{ maxTokens: true, minTokens: true, seed: true, stopAtEnd: true, stopTokens: true, wantLogits: true },
@@ -24,7 +25,14 @@ const MOST_STOP_TOKENS = 16
 const MOST_GIVEN_BIASES = 1000
 
 /** Options beside which a deployment may be given: it says all others. */
-const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'prefixCaching', 'deployment']
+const OUTSIDE_DEPLOYMENT: readonly string[] = [
+  'model',
+  'weights',
+  'communication',
+  'prefixCaching',
+  'deployment',
+  'onLoadProgress',
+]
 
 /** A prompt leaves no room for an answer in the model's context. */
 export class ContextLengthError extends InvalidInputError {
@@ -50,6 +58,9 @@ export function checkEngineOptions(options: EngineOptions): void {
   }
   if (options.prefixCaching !== undefined && typeof options.prefixCaching !== 'boolean') {
     throw expected('prefixCaching', 'true or false', options.prefixCaching)
+  }
+  if (options.onLoadProgress !== undefined && typeof options.onLoadProgress !== 'function') {
+    throw expected('onLoadProgress', 'a function', options.onLoadProgress)
   }
   checkCounts({ replicas, maxSequences, contextLength, chunkTokens, threads })
   checkOneOf({ cacheType }, CACHE_TYPES)
