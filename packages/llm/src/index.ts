@@ -23,6 +23,7 @@ export { Engine, type EngineOptions, type GenerateOptions } from './engine/engin
 export type { EngineWorker } from './engine/launch.js'
 export type { EngineLoad } from './engine/load.js'
 export { ContextLengthError, checkPrompt } from './engine/options.js'
+export { InvalidParameterError } from './engine/parameter-rules.js'
 export { perplexity } from './engine/perplexity.js'
 export type { Pooling } from './engine/pooling.js'
 export type { EndReason, GeneratedToken } from './engine/request.js'

@@ -94,11 +94,11 @@ export interface GenerateOptions extends Partial<Sampling> {
   seed?: number
   /** Whether to stop at the model's end-of-text tokens, which are then not given out. Default true. */
   stopAtEnd?: boolean
-  /** Further tokens to stop at, which are not given out. */
+  /** Further tokens to stop at, 16 at most, which are not given out. */
   stopTokens?: readonly number[]
   /** Tokens before which the text does not end. Default 0. */
   minTokens?: number
-  /** Added to the logits of tokens, by their ids; 1,000 at most. */
+  /** Added to the logits of tokens, by their ids; 1,000 at most, from -100 to 100. */
   logitBias?: Readonly<Record<number, number>>
   /** Gives each token's log-probability, before sampling parameters, and this many likeliest ones in its place, up to 20. */
   logProbs?: number
