@@ -137,27 +137,41 @@ static inline void finishTileRows(const Linear& op, Vec sums, size_t token, size
   finishRows(op, total + first, token, row + first, smaller(W, end - row) - first);
 }
 
-/// Bytes of a tile that are asked for before they are used, by the tokens that come to it first: its rows are too short for the
-/// hardware's own prefetching to run ahead far enough.
-constexpr size_t kPackedAhead = 4096;
+/// What passes over tiles ask for before it is used, since rows are too short for the hardware's own prefetching to run ahead far enough:
+/// what lies so many bytes behind each piece of a tile. Each of several passes asks for its share of the pieces.
+struct Ahead {
+  size_t bytes, pass, passes;
+};
 
-template <size_t BYTES>
-static inline void prefetchAhead(const uint8_t* at) {
-  for (size_t line = 0; line < BYTES; line += 64) __builtin_prefetch(at + kPackedAhead + line);
+/// Bytes ahead of a single pass of few tokens, about what a core may have under way.
+constexpr size_t kFewTokensAhead = 4096;
+
+/// Writes the results of `tokens` tokens.
+template <size_t TOKENS, size_t TILES>
+static inline void finishTiles(const Linear& op, const Vec (&sums)[TOKENS][TILES], size_t token, size_t tokens, size_t tile, size_t begin,
+                               size_t end) {
+  for (size_t t = 0; t < tokens; t++) {
+    for (size_t v = 0; v < TILES; v++) finishTileRows(op, sums[t][v], token + t, tile + v, begin, end);
+  }
 }
 
 /// Tokens [token, token + tokens), TOKENS at most, times TILES tiles.
-template <class Format, size_t TOKENS, size_t TILES, bool FIRST = true>
-static inline void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size_t token, size_t tokens, size_t tile, size_t begin,
-                                        size_t end) {
+template <class Format, size_t TOKENS, size_t TILES>
+static void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size_t token, size_t tokens, size_t tile, const Ahead& ahead,
+                                 size_t begin, size_t end) {
   const size_t groups = op.inputs / 32, tileBytes = groups * kPackedGroup<Format>;
   QuantizedToken x[TOKENS];
   for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, token + smaller(t, tokens - 1));
   const uint8_t* at = op.packed + tile * tileBytes;
   Vec sums[TOKENS][TILES] = {};
+  size_t toAskFor = ahead.pass;
   for (size_t g = 0; g < groups; g++, at += kPackedGroup<Format>) {
-    if constexpr (FIRST) {
-      for (size_t v = 0; v < TILES; v++) prefetchAhead<kPackedGroup<Format>>(at + v * tileBytes);
+    if (g == toAskFor) {
+      for (size_t v = 0; v < TILES; v++) {
+        const uint8_t* next = at + v * tileBytes + ahead.bytes;
+        for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(next + line);
+      }
+      toAskFor += ahead.passes;
     }
     IntVec products[TOKENS][TILES];
     for (size_t t = 0; t < TOKENS; t++) {
@@ -178,35 +192,35 @@ static inline void multiplyPackedGroups(const Linear& op, const uint8_t* prepare
       for (size_t t = 0; t < TOKENS; t++) sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t][g].scale);
     }
   }
-  for (size_t t = 0; t < tokens; t++) {
-    for (size_t v = 0; v < TILES; v++) finishTileRows(op, sums[t][v], token + t, tile + v, begin, end);
-  }
+  finishTiles(op, sums, token, tokens, tile, begin, end);
 }
 
-/// The same for floats; input k of token t is at x + t · rowStride + k · stepStride.
-template <class Type, size_t TOKENS, size_t TILES, bool FIRST = true>
-static inline void multiplyPackedFloats(const Linear& op, const float* x, size_t rowStride, size_t stepStride, size_t token, size_t tokens,
-                                        size_t tile, size_t begin, size_t end) {
+/// The same for inputs of floats; input k of token t is at x + t · rowStride + k · stepStride.
+template <class Type, size_t TOKENS, size_t TILES>
+static void multiplyPackedFloats(const Linear& op, const float* x, size_t rowStride, size_t stepStride, size_t token, size_t tokens,
+                                 size_t tile, const Ahead& ahead, size_t begin, size_t end) {
   using Element = typename Type::Element;
-  const Element* at[TILES];
+  constexpr size_t kLine = 64 / sizeof(Element) / W == 0 ? 1 : 64 / sizeof(Element) / W;  // inputs of a tile in a cache line
+  const size_t tileElements = W * op.inputs;
+  const auto* at = reinterpret_cast<const Element*>(op.packed) + tile * tileElements;
   const float* row[TOKENS];
-  for (size_t v = 0; v < TILES; v++) at[v] = reinterpret_cast<const Element*>(op.packed) + (tile + v) * W * op.inputs;
   for (size_t t = 0; t < TOKENS; t++) row[t] = x + smaller(t, tokens - 1) * rowStride;
   Vec sums[TOKENS][TILES] = {};
-  for (size_t k = 0; k < op.inputs; k++) {
-    Vec weights[TILES];
-    for (size_t v = 0; v < TILES; v++) {
-      if constexpr (FIRST) __builtin_prefetch(reinterpret_cast<const uint8_t*>(at[v] + k * W) + kPackedAhead);
-      weights[v] = Type::many(at[v] + k * W);
+  size_t toAskFor = ahead.pass * kLine;
+  for (size_t k = 0; k < op.inputs; k++, at += W) {
+    if (k == toAskFor) {
+      for (size_t v = 0; v < TILES; v++) __builtin_prefetch(reinterpret_cast<const uint8_t*>(at + v * tileElements) + ahead.bytes);
+      toAskFor += ahead.passes * kLine;
     }
+    Vec weights[TILES];
+    for (size_t v = 0; v < TILES; v++) weights[v] = Type::many(at + v * tileElements);
     for (size_t t = 0; t < TOKENS; t++) {
-      const Vec value = broadcast(row[t] + k * stepStride);
+      const Vec value = broadcast(row[t]);
+      row[t] += stepStride;
       for (size_t v = 0; v < TILES; v++) sums[t][v] += value * weights[v];
     }
   }
-  for (size_t t = 0; t < tokens; t++) {
-    for (size_t v = 0; v < TILES; v++) finishTileRows(op, sums[t][v], token + t, tile + v, begin, end);
-  }
+  finishTiles(op, sums, token, tokens, tile, begin, end);
 }
 
 /// Calls `each` with the first of a number of tiles, as a constant how many are taken with it, and so on to the last.
@@ -216,44 +230,49 @@ static inline void forTiles(size_t tile, size_t end, Each&& each) {
   if constexpr (MOST > 1) forTiles<MOST / 2>(tile, end, each);
 }
 
-/// Every tile with all tokens, so that its weights are read from memory once.
-template <class Format>
-static void linearByPackedGroups(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
-  const size_t first = begin / W, last = (end + W - 1) / W;
-  if (op.tokens == 1)
-    return forTiles<4>(first, last,
-                       [&](size_t tile, auto tiles) { multiplyPackedGroups<Format, 1, tiles()>(op, prepared, 0, 1, tile, begin, end); });
-  if (op.tokens == 2)
-    return forTiles<4>(first, last,
-                       [&](size_t tile, auto tiles) { multiplyPackedGroups<Format, 2, tiles()>(op, prepared, 0, 2, tile, begin, end); });
-  forTiles<kPanelVectors>(first, last, [&](size_t tile, auto tiles) {
-    multiplyPackedGroups<Format, kQuantizedTile, tiles()>(op, prepared, 0, smaller(kQuantizedTile, op.tokens), tile, begin, end);
-    for (size_t token = kQuantizedTile; token < op.tokens; token += kQuantizedTile) {
-      const size_t tokens = smaller(kQuantizedTile, op.tokens - token);
-      multiplyPackedGroups<Format, kQuantizedTile, tiles(), false>(op, prepared, token, tokens, tile, begin, end);
+/// Every tile with all tokens, TOKENS at once, so that its weights come from memory once. Calls `multiply` with a token, how many there
+/// are, as a constant how many are taken at once, a tile, as a constant how many of them, and what to ask for ahead.
+template <size_t TOKENS, class Multiply>
+static inline void forTokensOfTiles(const Linear& op, size_t tileBytes, size_t begin, size_t end, Multiply&& multiply) {
+  const size_t passes = (op.tokens + TOKENS - 1) / TOKENS;
+  forTiles<kPanelVectors>(begin / W, (end + W - 1) / W, [&](size_t tile, auto tiles) {
+    for (size_t pass = 0; pass < passes; pass++) {
+      const Ahead ahead{TOKENS < 4 ? kFewTokensAhead : tiles() * tileBytes, pass, passes};
+      multiply(pass * TOKENS, smaller(TOKENS, op.tokens - pass * TOKENS), std::integral_constant<size_t, TOKENS>{}, tile, tiles, ahead);
     }
   });
 }
 
+template <class Format>
+static void linearByPackedGroups(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
+  const size_t tileBytes = op.inputs / 32 * kPackedGroup<Format>;
+  const auto multiply = [&](size_t token, size_t tokens, auto most, size_t tile, auto tiles, const Ahead& ahead) {
+    multiplyPackedGroups<Format, most(), tiles()>(op, prepared, token, tokens, tile, ahead, begin, end);
+  };
+  if (op.tokens == 1)
+    forTokensOfTiles<1>(op, tileBytes, begin, end, multiply);
+  else if (op.tokens == 2)
+    forTokensOfTiles<2>(op, tileBytes, begin, end, multiply);
+  else
+    forTokensOfTiles<kQuantizedTile>(op, tileBytes, begin, end, multiply);
+}
+
 template <class Type>
 static void linearByPackedFloats(const Linear& op, const float* prepared, size_t begin, size_t end) {
-  const size_t first = begin / W, last = (end + W - 1) / W, inputs = op.inputs;
-  if (op.tokens == 1)
-    return forTiles<8>(
-        first, last, [&](size_t tile, auto tiles) { multiplyPackedFloats<Type, 1, tiles()>(op, op.x, inputs, 1, 0, 1, tile, begin, end); });
-  if (op.tokens == 2)
-    return forTiles<4>(
-        first, last, [&](size_t tile, auto tiles) { multiplyPackedFloats<Type, 2, tiles()>(op, op.x, inputs, 1, 0, 2, tile, begin, end); });
+  const size_t inputs = op.inputs, tileBytes = inputs * W * sizeof(typename Type::Element);
   const bool isTurned = usesPanels(op.weightType, op.tokens);
-  forTiles<kPanelVectors>(first, last, [&](size_t tile, auto tiles) {
-    const auto multiply = [&](size_t token, auto isFirst) {
-      const float* x = (isTurned ? prepared : op.x) + token * inputs;
-      multiplyPackedFloats<Type, kTile, tiles(), isFirst()>(op, x, isTurned ? 1 : inputs, isTurned ? kTile : 1, token,
-                                                            smaller(kTile, op.tokens - token), tile, begin, end);
-    };
-    multiply(0, std::true_type{});
-    for (size_t token = kTile; token < op.tokens; token += kTile) multiply(token, std::false_type{});
-  });
+  const auto multiply = [&](size_t token, size_t tokens, auto most, size_t tile, auto tiles, const Ahead& ahead) {
+    const float* x = (isTurned ? prepared : op.x) + token * inputs;
+    multiplyPackedFloats<Type, most(), tiles()>(op, x, isTurned ? 1 : inputs, isTurned ? kTile : 1, token, tokens, tile, ahead, begin, end);
+  };
+  if (op.tokens == 1)
+    forTokensOfTiles<1>(op, tileBytes, begin, end, multiply);
+  else if (op.tokens == 2)
+    forTokensOfTiles<2>(op, tileBytes, begin, end, multiply);
+  else if (op.tokens <= 4)
+    forTokensOfTiles<4>(op, tileBytes, begin, end, multiply);
+  else
+    forTokensOfTiles<kTile>(op, tileBytes, begin, end, multiply);
 }
 
 static void linearByPacked(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {

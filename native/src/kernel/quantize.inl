@@ -21,14 +21,12 @@ static inline QuantizedToken quantizedToken(const uint8_t* prepared, size_t inpu
 
 static inline void quantizeGroup(const float* x, QuantizedGroup& to) {
   // As integers, bits of floats without a sign are in the order of their values.
-  int32_t largestBits = 0;
-  for (size_t i = 0; i < 32; i++) {
-    int32_t bits;
-    memcpy(&bits, x + i, sizeof bits);
-    bits &= 0x7fffffff;
-    largestBits = bits > largestBits ? bits : largestBits;
+  IntVec largestBits{};
+  for (size_t i = 0; i < 32; i += W) {
+    const IntVec bits = loadAs<IntVec>(x + i) & 0x7fffffff;
+    largestBits = largestBits > bits ? largestBits : bits;
   }
-  const float largest = floatOf(static_cast<uint32_t>(largestBits));
+  const float largest = floatOf(static_cast<uint32_t>(largestOf(largestBits)));
   if (!(largest <= 3.40282347e+38f)) {
     // A group with NaN or infinity has no scale: all that is computed from it becomes NaN.
     memset(to.values, 0, 32);
@@ -36,16 +34,15 @@ static inline void quantizeGroup(const float* x, QuantizedGroup& to) {
     to.negated[0] = to.negated[1] = 0;
     return;
   }
-  const float toInteger = largest > 0 ? 127.0f / largest : 0.0f;
-  int32_t integers[32];
-  for (size_t i = 0; i < 32; i++) {
-    const float shifted = x[i] * toInteger + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
-    integers[i] = static_cast<int32_t>(shifted - 12582912.0f);
+  const float toInteger = largest > 1e-36f ? 127.0f / largest : 0.0f;  // which is infinite for less, and then all become zeros
+  for (size_t i = 0; i < 32; i += W) {
+    const Vec shifted = load(x + i) * toInteger + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
+    typedef int8_t Values __attribute__((vector_size(W)));
+    const auto values = __builtin_convertvector(__builtin_convertvector(shifted - 12582912.0f, IntVec), Values);
+    memcpy(to.values + i, &values, sizeof values);
   }
-  int32_t first = 0, second = 0;
-  for (size_t i = 0; i < 16; i++) first += integers[i];
-  for (size_t i = 16; i < 32; i++) second += integers[i];
-  for (size_t i = 0; i < 32; i++) to.values[i] = static_cast<int8_t>(integers[i]);
+  const Lanes sums = dotBytes<false>(Lanes{}, Bytes{} + uint8_t{1}, loadAs<Bytes>(to.values));
+  const int32_t first = sums[0] + sums[1] + sums[2] + sums[3], second = sums[4] + sums[5] + sums[6] + sums[7];
   to.scale = largest / 127.0f;
   to.sum = to.scale * static_cast<float>(first + second);
   to.negated[0] = -first;
