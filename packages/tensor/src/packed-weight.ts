@@ -25,19 +25,22 @@ export class PackedWeight {
 
   /**
    * A weight of zeros.
-   * @throws RangeError for a shape whose rows are not whole blocks
+   * @throws TypeError for another type, and RangeError for a shape whose rows are not whole blocks
    */
   constructor(
     readonly dtype: PackedType,
     readonly shape: readonly [number, number],
   ) {
+    if (!PackedWeight.canPack(dtype)) throw new TypeError(`weights of ${dtype} cannot be packed`)
     this.packed = Tensor.zeros('uint8', [packedBytes(dtype, ...shape)], { memory: 'private' })
   }
 
+  /** Whether weights of a type can be packed. */
   static canPack(dtype: DataType): dtype is PackedType {
     return PACKED_TYPES.some((type) => type === dtype)
   }
 
+  /** Bytes of the packed weight, which whole tiles of up to 16 rows fill. */
   get byteLength(): number {
     return this.packed.byteLength
   }
