@@ -195,6 +195,36 @@ static void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size
   finishTiles(op, sums, token, tokens, tile, begin, end);
 }
 
+/// Tokens of a tile whose weights stay in registers, of which AVX-512 has enough: 16 sums, 8 words of weights, their scale and what is computed.
+constexpr size_t kTokensOfTile = 16;
+
+/// All tokens, TOKENS at most, times one tile, whose weights come to the registers once.
+template <class Format, size_t TOKENS>
+static void multiplyPackedTile(const Linear& op, const uint8_t* prepared, size_t tile, size_t begin, size_t end) {
+  const size_t groups = op.inputs / 32;
+  QuantizedToken x[TOKENS];
+  for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, smaller(t, op.tokens - 1));
+  const uint8_t* at = op.packed + tile * groups * kPackedGroup<Format>;
+  Vec sums[TOKENS][1] = {};
+  for (size_t g = 0; g < groups; g++, at += kPackedGroup<Format>) {
+    for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(at + kFewTokensAhead + line);
+    IntVec weights[8];
+    for (size_t w = 0; w < 8; w++) weights[w] = Packed<Format>::word(at, w);
+    const Vec scale = Float16::many(reinterpret_cast<const uint16_t*>(at + kPackedScales<Format>));
+#pragma GCC unroll 16
+    for (size_t t = 0; t < TOKENS; t++) {
+      const QuantizedGroup& inputs = x[t][g];
+      IntVec even = IntVec{} + (inputs.negated[0] + inputs.negated[1]) * Format::kOffset, odd{};
+      for (size_t w = 0; w < 8; w += 2) {
+        even = dotWord<Format::kSigned>(even, weights[w], inputs.word(w));
+        odd = dotWord<Format::kSigned>(odd, weights[w + 1], inputs.word(w + 1));
+      }
+      sums[t][0] += __builtin_convertvector(even + odd, Vec) * (scale * inputs.scale);
+    }
+  }
+  finishTiles(op, sums, 0, op.tokens, tile, begin, end);
+}
+
 /// The same for inputs of floats; input k of token t is at x + t · rowStride + k · stepStride.
 template <class Type, size_t TOKENS, size_t TILES>
 static void multiplyPackedFloats(const Linear& op, const float* x, size_t rowStride, size_t stepStride, size_t token, size_t tokens,
@@ -243,6 +273,19 @@ static inline void forTokensOfTiles(const Linear& op, size_t tileBytes, size_t b
   });
 }
 
+/// More tokens than a pass of forTokensOfTiles() takes, and no more than there are registers for.
+template <class Format>
+static void linearByPackedTiles(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
+  for (size_t tile = begin / W; tile * W < end; tile++) {
+    if (op.tokens <= 8)
+      multiplyPackedTile<Format, 8>(op, prepared, tile, begin, end);
+    else if (op.tokens <= 12)
+      multiplyPackedTile<Format, 12>(op, prepared, tile, begin, end);
+    else
+      multiplyPackedTile<Format, kTokensOfTile>(op, prepared, tile, begin, end);
+  }
+}
+
 template <class Format>
 static void linearByPackedGroups(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
   const size_t tileBytes = op.inputs / 32 * kPackedGroup<Format>;
@@ -253,6 +296,8 @@ static void linearByPackedGroups(const Linear& op, const uint8_t* prepared, size
     forTokensOfTiles<1>(op, tileBytes, begin, end, multiply);
   else if (op.tokens == 2)
     forTokensOfTiles<2>(op, tileBytes, begin, end, multiply);
+  else if (W == 16 && op.tokens > kQuantizedTile && op.tokens <= kTokensOfTile)
+    linearByPackedTiles<Format>(op, prepared, begin, end);
   else
     forTokensOfTiles<kQuantizedTile>(op, tileBytes, begin, end, multiply);
 }

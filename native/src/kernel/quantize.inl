@@ -19,6 +19,14 @@ static inline QuantizedToken quantizedToken(const uint8_t* prepared, size_t inpu
   return reinterpret_cast<QuantizedToken>(prepared + token * quantizedTokenBytes(inputs));
 }
 
+/// The sum of the first or the second half of 32 integers.
+static inline int32_t sumOfHalf(const IntVec (&integers)[32 / W], size_t half) {
+  constexpr size_t kVectors = 16 / W;
+  IntVec sum = integers[half * kVectors];
+  for (size_t i = 1; i < kVectors; i++) sum += integers[half * kVectors + i];
+  return sumOf(sum);
+}
+
 static inline void quantizeGroup(const float* x, QuantizedGroup& to) {
   // As integers, bits of floats without a sign are in the order of their values.
   IntVec largestBits{};
@@ -35,14 +43,15 @@ static inline void quantizeGroup(const float* x, QuantizedGroup& to) {
     return;
   }
   const float toInteger = largest > 1e-36f ? 127.0f / largest : 0.0f;  // which is infinite for less, and then all become zeros
+  IntVec integers[32 / W];
   for (size_t i = 0; i < 32; i += W) {
     const Vec shifted = load(x + i) * toInteger + 12582912.0f;  // 1.5 · 2^23: rounds to the nearest integer
     typedef int8_t Values __attribute__((vector_size(W)));
-    const auto values = __builtin_convertvector(__builtin_convertvector(shifted - 12582912.0f, IntVec), Values);
+    integers[i / W] = __builtin_convertvector(shifted - 12582912.0f, IntVec);
+    const auto values = __builtin_convertvector(integers[i / W], Values);
     memcpy(to.values + i, &values, sizeof values);
   }
-  const Lanes sums = dotBytes<false>(Lanes{}, Bytes{} + uint8_t{1}, loadAs<Bytes>(to.values));
-  const int32_t first = sums[0] + sums[1] + sums[2] + sums[3], second = sums[4] + sums[5] + sums[6] + sums[7];
+  const int32_t first = sumOfHalf(integers, 0), second = sumOfHalf(integers, 1);
   to.scale = largest / 127.0f;
   to.sum = to.scale * static_cast<float>(first + second);
   to.negated[0] = -first;

@@ -68,6 +68,28 @@ static inline int32_t largestOf(IntVec v) {
   return largestOf(lanes);
 }
 
+template <size_t LANES = W>
+static inline int32_t sumOf(const int32_t* lanes) {
+  if constexpr (LANES == 1) {
+    return *lanes;
+  } else {
+    typedef int32_t Half __attribute__((vector_size(LANES * 2)));
+    Half low, high;
+    memcpy(&low, lanes, sizeof low);
+    memcpy(&high, lanes + LANES / 2, sizeof high);
+    low += high;
+    int32_t sums[LANES / 2];
+    memcpy(sums, &low, sizeof low);
+    return sumOf<LANES / 2>(sums);
+  }
+}
+
+static inline int32_t sumOf(IntVec v) {
+  int32_t lanes[W];
+  memcpy(lanes, &v, sizeof v);
+  return sumOf(lanes);
+}
+
 static inline float floatOf(uint32_t bits) {
   float value;
   memcpy(&value, &bits, sizeof value);
