@@ -286,7 +286,24 @@ export interface ValueShape {
   /** The fixed number, or the most that the symbol may be. */
   rows: number
   columns: number
+  /** Whether it is a weight that packRows() has packed. */
+  isPacked?: boolean
 }
+
+/** Bytes of a weight [rows, columns] when it is packed for products; 0 for types that have no such layout. */
+export function packedBytes(type: ValueShape['type'], rows: number, columns: number): number
+
+/**
+ * Packs rows of `columns` elements into a packed weight, from its row `first` on: multiples of 16 at multiples of 16, but for the last.
+ * Throws a RangeError for others, and for what does not fit.
+ */
+export function packRows(
+  type: ValueShape['type'],
+  columns: number,
+  rows: Uint8Array,
+  packed: Uint8Array,
+  first: number,
+): void
 
 /**
  * Throws a TypeError unless an operation takes such operands and attributes. `ranks` and `rank` are those of its group.

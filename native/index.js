@@ -22,6 +22,8 @@ export const {
   multiplyAddRate,
   ncclUniqueId,
   ncclVersion,
+  packRows,
+  packedBytes,
   readRate,
   reap,
 } = addon

@@ -5,29 +5,26 @@ using namespace troupe::kernel;
 
 namespace {
 
-constexpr size_t heads = 6, keyHeads = 2, blockTokens = 16, blocks = 20, perSequence = 10;
+constexpr size_t heads = 6, keyHeads = 2, blocks = 20, perSequence = 10;
 const int32_t tables[2 * perSequence] = {7, 2, 5, 10, 11, 12, 13, 14, 15, 0, 0, 1, 6, 3, 4, 16, 17, 18, 19, 8};
 const int32_t keyHeadOf[heads] = {0, 0, 0, 1, 1, 1};
 const HeadGroup groups[] = {{0, 3}, {3, 6}};
 
-/// Random rows of a cache, rounded to a type.
-std::vector<uint8_t> randomRows(DataType type, size_t headSize, float limit) {
-  const size_t rows = blocks * keyHeads * blockTokens, bytes = roundedBytes(type, headSize);
-  const auto floats = randoms(rows * headSize, limit);
-  std::vector<uint8_t> cache(rows * bytes);
-  for (size_t row = 0; row < rows; row++) portableKernels()->fromFloat(&floats[row * headSize], type, &cache[row * bytes], headSize);
-  return cache;
-}
+/// Whole vectors of every instruction set, and of some or none.
+constexpr size_t kBlockTokens[] = {16, 18, 24, 32};
 
 /// Queries over a cache of random blocks.
 struct Fixture {
-  Fixture(DataType type, size_t headSize, std::vector<int32_t> sequence, std::vector<int32_t> begin, std::vector<int32_t> end)
-      : type(type), headSize(headSize), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)),
-        keys(randomRows(type, headSize, 3)), values(randomRows(type, headSize, 1)), sequence(std::move(sequence)), begin(std::move(begin)),
-        end(std::move(end)), out(queries * heads * (headSize + 1)) {
+  Fixture(DataType type, size_t headSize, size_t blockTokens, std::vector<int32_t> sequence, std::vector<int32_t> begin,
+          std::vector<int32_t> end)
+      : type(type), headSize(headSize), blockTokens(blockTokens), queries(sequence.size()), query(randoms(queries * heads * headSize, 3)),
+        keys(type, true, blocks, keyHeads, headSize, blockTokens), values(type, false, blocks, keyHeads, headSize, blockTokens),
+        sequence(std::move(sequence)), begin(std::move(begin)), end(std::move(end)), out(queries * heads * (headSize + 1)) {
+    keys.randomize(3);
+    values.randomize(1);
     op = {query.data(),
-          keys.data(),
-          values.data(),
+          keys.bytes.data(),
+          values.bytes.data(),
           type,
           this->sequence.data(),
           this->begin.data(),
@@ -45,13 +42,15 @@ struct Fixture {
           true};
   }
 
+  int32_t slotOf(int32_t sequence, int32_t token) const {
+    const auto tokens = static_cast<int32_t>(blockTokens);
+    return tables[sequence * static_cast<int32_t>(perSequence) + token / tokens] * tokens + token % tokens;
+  }
+
   /// The attention of a (query, head) pair, then its log-sum-exp, in double precision.
   std::vector<double> expected(size_t q, size_t h) const {
-    const auto at = [&](const std::vector<uint8_t>& cache, int32_t token, size_t i) {
-      const auto t = static_cast<size_t>(token),
-                 block = static_cast<size_t>(tables[static_cast<size_t>(sequence[q]) * perSequence + t / blockTokens]);
-      const size_t row = (block * keyHeads + static_cast<size_t>(keyHeadOf[h])) * blockTokens + t % blockTokens;
-      return roundedValue(type, cache.data() + row * roundedBytes(type, headSize), i);
+    const auto at = [&](const TestCache& cache, int32_t token, size_t i) {
+      return cache.at(slotOf(sequence[q], token), static_cast<size_t>(keyHeadOf[h]), i);
     };
     double total = 0;
     std::vector<double> found(headSize + 1);
@@ -77,9 +76,9 @@ struct Fixture {
   }
 
   DataType type;
-  size_t headSize, queries;
+  size_t headSize, blockTokens, queries;
   std::vector<float> query;
-  std::vector<uint8_t> keys, values;
+  TestCache keys, values;
   std::vector<int32_t> sequence, begin, end;
   std::vector<float> out;
   Attention op;
@@ -104,9 +103,9 @@ void attendOne(const Kernels& set, const Attention& op, size_t q, const HeadGrou
 
 namespace {
 
-void checkOneQuery(DataType type) {
+void checkOneQuery(DataType type, size_t blockTokens) {
   for (size_t headSize : {8, 20, 64, 80}) {
-    Fixture made(type, headSize, {0, 0, 1, 1}, {0, 3, 17, 0}, {1, 140, 64, 0});
+    Fixture made(type, headSize, blockTokens, {0, 0, 1, 1}, {0, 3, 17, 0}, {1, 140, 64, 0});
     for (const Kernels* set : available()) {
       std::vector<uint8_t> scratch(set->attentionBytes(made.op));
       for (size_t q = 0; q < made.queries; q++) {
@@ -123,13 +122,45 @@ void checkOneQuery(DataType type) {
 
 }  // namespace
 
+TEST("what a cache keeps of a number is off by as much as its type says, and a row of zeros, or of very small numbers, is one of zeros") {
+  constexpr size_t tokens = 40, headSize = 300;
+  const double off[] = {0, 0x1p-11, 0x1p-8};
+  for (const DataType type : kCacheTypes) {
+    for (const bool areKeys : {true, false}) {
+      auto x = randoms(tokens * keyHeads * headSize, 3);
+      std::fill_n(x.begin(), headSize, 0.0f);
+      std::fill_n(x.begin() + headSize, headSize, 1e-40f);
+      std::vector<int32_t> slots(tokens);
+      for (size_t t = 0; t < tokens; t++) slots[t] = static_cast<int32_t>((t * 7 + 3) % 48);
+      for (const Kernels* set : available()) {
+        TestCache cache(type, areKeys, 3, keyHeads, headSize, 16);
+        cache.store(*set, x, slots);
+        for (size_t row = 0; row < tokens * keyHeads; row++) {
+          const float* from = &x[row * headSize];
+          double largest = 0;
+          for (size_t i = 0; i < headSize; i++) largest = std::max(largest, std::abs(static_cast<double>(from[i])));
+          for (size_t i = 0; i < headSize; i++) {
+            const double found = cache.at(slots[row / keyHeads], row % keyHeads, i), error = std::abs(found - static_cast<double>(from[i]));
+            if (type == DataType::Int8)
+              CHECK(error <= largest / 253 + 1e-36);
+            else
+              CHECK(error <= std::abs(static_cast<double>(from[i])) * off[static_cast<size_t>(type)] + 1e-7);
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST("attention of one query over scattered blocks, or a part of them, equals a softmax in double precision") {
-  for (const DataType type : kCacheTypes) checkOneQuery(type);
+  for (const DataType type : kCacheTypes) {
+    for (const size_t blockTokens : kBlockTokens) checkOneQuery(type, blockTokens);
+  }
 }
 
 namespace {
 
-void checkTiles(DataType type) {
+void checkTiles(DataType type, size_t blockTokens) {
   for (size_t headSize : {8, 20, 64, 128}) {
     std::vector<int32_t> begin, end;
     for (int32_t q = 0; q < 50; q++) {
@@ -137,7 +168,7 @@ void checkTiles(DataType type) {
       begin.push_back(std::max(0, q < 25 ? 0 : q - 20));
     }
     begin[30] = end[30];  // sees nothing
-    Fixture made(type, headSize, std::vector<int32_t>(50, 1), begin, end);
+    Fixture made(type, headSize, blockTokens, std::vector<int32_t>(50, 1), begin, end);
     for (const Kernels* set : available()) {
       std::vector<uint8_t> scratch(set->attentionBytes(made.op));
       for (const HeadGroup& group : groups) {
@@ -155,7 +186,9 @@ void checkTiles(DataType type) {
 }  // namespace
 
 TEST("attention of tiles of queries with windows and causal ends equals a softmax in double precision") {
-  for (const DataType type : kCacheTypes) checkTiles(type);
+  for (const DataType type : kCacheTypes) {
+    for (const size_t blockTokens : kBlockTokens) checkTiles(type, blockTokens);
+  }
 }
 
 namespace {
@@ -163,12 +196,10 @@ namespace {
 constexpr int32_t kPoisoned = 37;  // a token of sequence 0
 
 /// Puts something that is no number into one element of a token's key, or value, of key head 0.
-void poison(Fixture& made, std::vector<uint8_t>& cache, float with) {
-  const size_t bytes = roundedBytes(made.type, made.headSize), block = static_cast<size_t>(tables[kPoisoned / blockTokens]);
-  auto row = randoms(made.headSize);
+void poison(Fixture& made, TestCache& cache, float with) {
+  auto row = randoms(keyHeads * made.headSize);
   row[made.headSize / 2] = with;
-  portableKernels()->fromFloat(row.data(), made.type, &cache[(block * keyHeads * blockTokens + kPoisoned % blockTokens) * bytes],
-                               made.headSize);
+  cache.store(*portableKernels(), row, {made.slotOf(0, kPoisoned)});
 }
 
 /// Both forms of attention of every query: a row of `out` is what made.op says.
@@ -185,14 +216,14 @@ std::vector<std::vector<float>> attendBothWays(const Kernels& set, Fixture& made
   return {made.out, single};
 }
 
-void checkPoisoned(DataType type, size_t headSize, const char* where, float with) {
+void checkPoisoned(DataType type, size_t headSize, size_t blockTokens, const char* where, float with) {
   // Some queries see the token, the others stop before it, or begin after it.
   std::vector<int32_t> begin, end;
   for (int32_t q = 0; q < 12; q++) {
     begin.push_back(q < 8 ? q / 2 : kPoisoned + 1 + q / 10);
     end.push_back(q < 4 ? kPoisoned - q % 2 : kPoisoned + 1 + q * 9);
   }
-  Fixture made(type, headSize, std::vector<int32_t>(12, 0), begin, end);
+  Fixture made(type, headSize, blockTokens, std::vector<int32_t>(12, 0), begin, end);
   if (where[0] == 'q') made.query[(5 * heads + 1) * headSize + 3] = with;
   if (where[0] == 'k') poison(made, made.keys, with);
   if (where[0] == 'v') poison(made, made.values, with);
@@ -221,7 +252,9 @@ TEST("a query, key or value that is no number makes what sees it no number, and 
   for (const DataType type : kCacheTypes) {
     for (const size_t headSize : {20, 64}) {
       for (const char* where : {"query", "key", "value"}) {
-        for (const float with : {NAN, HUGE_VALF, -HUGE_VALF}) checkPoisoned(type, headSize, where, with);
+        for (const float with : {NAN, HUGE_VALF, -HUGE_VALF}) {
+          for (const size_t blockTokens : {16, 18}) checkPoisoned(type, headSize, blockTokens, where, with);
+        }
       }
     }
   }
@@ -248,23 +281,38 @@ TEST("partial attention that is no number is so when joined, and that of no toke
 namespace {
 
 /// Cached tokens enough for several splits, whose blocks are scattered.
-void checkBits(const Kernels& set, DataType type, size_t headSize) {
-  constexpr size_t kTokens = 2500, kBlocks = kTokens / blockTokens + 1;
-  std::vector<int32_t> table(kBlocks), sequence(40, 0), begin(40), end(40);
-  for (size_t i = 0; i < kBlocks; i++) table[i] = static_cast<int32_t>((7 * i + 3) % kBlocks);
+void checkBits(const Kernels& set, DataType type, size_t headSize, size_t blockTokens) {
+  const size_t tokens = 2500, tableBlocks = tokens / blockTokens + 1;
+  std::vector<int32_t> table(tableBlocks), sequence(40, 0), begin(40), end(40);
+  for (size_t i = 0; i < tableBlocks; i++) table[i] = static_cast<int32_t>((7 * i + 3) % tableBlocks);
   for (size_t q = 0; q < 40; q++) {
     end[q] = static_cast<int32_t>(q < 10 ? q : q * 61);
     begin[q] = q % 3 == 0 ? std::max(0, end[q] - 700) : 0;
   }
-  const size_t row = heads * (headSize + 1), rows = kBlocks * keyHeads * blockTokens, bytes = roundedBytes(type, headSize);
+  const size_t row = heads * (headSize + 1);
   const auto query = randoms(40 * heads * headSize, 3);
-  std::vector<uint8_t> keys(rows * bytes), values(rows * bytes);
-  for (auto* cache : {&keys, &values}) {
-    const auto floats = randoms(rows * headSize, 2);
-    for (size_t i = 0; i < rows; i++) portableKernels()->fromFloat(&floats[i * headSize], type, &(*cache)[i * bytes], headSize);
-  }
-  Attention op{query.data(), keys.data(), values.data(), type,     sequence.data(), begin.data(), end.data(), table.data(), keyHeadOf,
-               nullptr,      40,          heads,         keyHeads, headSize,        blockTokens,  kBlocks,    0.25f,        true};
+  TestCache keys(type, true, tableBlocks, keyHeads, headSize, blockTokens),
+      values(type, false, tableBlocks, keyHeads, headSize, blockTokens);
+  keys.randomize(2);
+  values.randomize(2);
+  Attention op{query.data(),
+               keys.bytes.data(),
+               values.bytes.data(),
+               type,
+               sequence.data(),
+               begin.data(),
+               end.data(),
+               table.data(),
+               keyHeadOf,
+               nullptr,
+               40,
+               heads,
+               keyHeads,
+               headSize,
+               blockTokens,
+               tableBlocks,
+               0.25f,
+               true};
   std::vector<uint8_t> scratch(set.attentionBytes(op));
   std::vector<float> tiled(40 * row), cut(40 * row), single(40 * row);
   for (const HeadGroup& group : groups) {
@@ -284,7 +332,9 @@ void checkBits(const Kernels& set, DataType type, size_t headSize) {
 TEST("a query gets the same bits alone, divided or not, as in tiles of any queries, over several splits and with windows") {
   for (const Kernels* set : available()) {
     for (const DataType type : kCacheTypes) {
-      for (size_t headSize : {8, 20, 64, 128}) checkBits(*set, type, headSize);
+      for (size_t headSize : {8, 20, 64, 128}) {
+        for (const size_t blockTokens : kBlockTokens) checkBits(*set, type, headSize, blockTokens);
+      }
     }
   }
 }

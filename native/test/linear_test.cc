@@ -57,15 +57,30 @@ Case quantizedCase(DataType type, const Shape& shape) {
   return made;
 }
 
-std::vector<float> multiply(const Kernels& set, const Case& made, const Shape& shape, size_t begin, size_t end) {
+/// @param isPacked whether the weight is packed first, where its type can be
+std::vector<float> multiply(const Kernels& set, const Case& made, const Shape& shape, size_t begin, size_t end, bool isPacked = false) {
   const auto& [tokens, inputs, outputs] = shape;
   std::vector<float> y(tokens * outputs);
   std::vector<uint8_t> prepared(set.preparedBytes(made.type, tokens, inputs)), panel(set.panelBytes(made.type, tokens, inputs));
   if (const size_t tile = set.preparedTile(made.type, tokens)) {
     set.prepare(made.x.data(), made.type, tokens, inputs, prepared.data(), 0, (tokens + tile - 1) / tile);
   }
-  const Linear op{made.x.data(), made.weight.data(), made.type, made.bias.data(), made.residual.data(), y.data(), outputs, tokens, inputs,
-                  outputs};
+  Linear op{made.x.data(), made.weight.data(), made.type, made.bias.data(), made.residual.data(), y.data(), outputs, tokens, inputs,
+            outputs};
+  std::vector<uint8_t> packed(isPacked ? set.packedBytes(made.type, outputs, inputs) : 0);
+  if (!packed.empty()) {
+    const size_t half = std::min(outputs, troupe::kernel::kPackedRows), rowBytes = made.weight.size() / outputs;
+    set.pack(made.weight.data(), made.type, half, inputs, packed.data());
+    set.pack(made.weight.data() + half * rowBytes, made.type, outputs - half, inputs,
+             packed.data() + set.packedBytes(made.type, half, inputs));
+    std::vector<uint8_t> row(rowBytes);
+    for (size_t o = 0; o < outputs; o++) {
+      set.unpackRow(packed.data(), made.type, o, inputs, row.data());
+      CHECK(std::memcmp(row.data(), made.weight.data() + o * rowBytes, rowBytes) == 0);
+    }
+    op.packed = packed.data();
+    op.weight = nullptr;
+  }
   set.linear(op, prepared.data(), panel.data(), begin, end);
   return y;
 }
@@ -138,14 +153,17 @@ TEST("an output has the same bits whichever range of outputs it is computed in")
       const Shape shape{tokens, 256, 61};
       for (DataType type : {DataType::Float16, DataType::Q8_0, DataType::Q4_K}) {
         const Case made = isQuantized(type) ? quantizedCase(type, shape) : floatCase(type, shape);
-        const auto whole = multiply(*set, made, shape, 0, 61), part = multiply(*set, made, shape, 11, 40);
-        for (size_t t = 0; t < tokens; t++) CHECK(std::memcmp(&whole[t * 61 + 11], &part[t * 61 + 11], 29 * sizeof(float)) == 0);
+        const auto whole = multiply(*set, made, shape, 0, 61);
+        for (bool isPacked : {false, true}) {
+          const auto part = multiply(*set, made, shape, 11, 40, isPacked);
+          for (size_t t = 0; t < tokens; t++) CHECK(std::memcmp(&whole[t * 61 + 11], &part[t * 61 + 11], 29 * sizeof(float)) == 0);
+        }
       }
     }
   }
 }
 
-TEST("a token's product has the same bits alone and among any number of others, with weights of every type") {
+TEST("a token's product has the same bits alone and among any number of others, with weights of every type, packed or not") {
   std::vector<DataType> types{DataType::Float32, DataType::Float16, DataType::BFloat16};
   types.insert(types.end(), std::begin(kQuantizedTypes), std::end(kQuantizedTypes));
   for (const Kernels* set : available()) {
@@ -157,6 +175,8 @@ TEST("a token's product has the same bits alone and among any number of others, 
         for (size_t tokens = 1; tokens < 30; tokens++) {
           const auto some = multiply(*set, made, {tokens, inputs, 61}, 0, 61);
           CHECK(std::memcmp(all.data(), some.data(), some.size() * sizeof(float)) == 0);
+          const auto packed = multiply(*set, made, {tokens, inputs, 61}, 0, 61, true);
+          CHECK(std::memcmp(all.data(), packed.data(), packed.size() * sizeof(float)) == 0);
         }
       }
     }

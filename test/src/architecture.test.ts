@@ -48,6 +48,23 @@ test('every room has its row on the page', (t) => {
   }
 })
 
+test('temporary folders of tests have the name by which checks for leftovers know them', (t) => {
+  const folders = ['test', ...readdirSync(join(root, 'packages')).map((name) => join('packages', name))]
+  const files = folders.flatMap((folder) =>
+    readdirSync(join(root, folder, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.test.ts') || (path.endsWith('.ts') && /support|testing/.test(path)))
+      .map((path) => join(root, folder, 'src', path)),
+  )
+  const calls = files.flatMap(
+    (file) => readFileSync(file, 'utf8').match(/mkdtemp(?:Sync)?\(join\(tmpdir\(\), '.*/g) ?? [],
+  )
+  t.true(calls.length > 20)
+  t.deepEqual(
+    calls.filter((call) => !call.includes("'troupe-test-'")),
+    [],
+  )
+})
+
 /** What lint says of a project that has these files, by their paths in packages/, under the rules of this one. */
 function lint(t: ExecutionContext, files: Readonly<Record<string, string>>): { status: number | null; text: string } {
   const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
@@ -126,7 +143,7 @@ test('native code includes along the order of the rooms on the page, in files of
 
 test('an include against the order of the native rooms, a circle and a file of more than 450 lines are found', (t) => {
   const rooms = rowsOf('### native')
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-native-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const write = (path: string, content: string) => {
     mkdirSync(dirname(join(folder, path)), { recursive: true })

@@ -56,7 +56,7 @@ for (const [name, plans] of Object.entries({
 
 /** A real tiny model, with what sentence-transformers' files say of its vectors. */
 function embeddingModel(t: ExecutionContext, modules: readonly string[], pooling: object = {}): string {
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-embeddings-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   cpSync(stories, folder, { recursive: true })
   const described = modules.map((kind, index) => ({

@@ -39,6 +39,33 @@ test.serial(
   },
 )
 
+test.serial(
+  'beside a worker that is stopped, the death of another is found, and texts go on with new workers',
+  async (t) => {
+    new ProcessGuard(t)
+    const cluster = await connect()
+    const engine = await Engine.start(cluster, { model: tales, plan: { tensor: 2 } })
+    const options = { maxTokens: 40, stopAtEnd: false }
+    const expected = await collect(engine.generate(prompt, options))
+    for (const [stopped, killed] of [
+      [0, 1],
+      [1, 0],
+    ] as const) {
+      const pids = engine.workers.map(({ pid }) => pid)
+      const began = performance.now()
+      const text = collect(engine.generate(prompt, options), (count) => {
+        if (count !== 5) return
+        process.kill(pids[stopped]!, 'SIGSTOP')
+        process.kill(pids[killed]!, 'SIGKILL')
+      })
+      t.deepEqual(await text, expected, `worker ${stopped} stopped`)
+      t.true(performance.now() - began < PROMPT)
+      t.false(engine.workers.some(({ pid }) => pids.includes(pid)))
+    }
+    await cluster.shutdown()
+  },
+)
+
 test.serial('a text under which workers die again and again fails with a death that names the worker', async (t) => {
   new ProcessGuard(t)
   const cluster = await connect()

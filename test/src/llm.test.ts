@@ -15,7 +15,7 @@ const BEGIN = 1
 
 /** A real tiny model with a chat template. */
 function chatModel(t: ExecutionContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-llm-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   cpSync(stories, folder, { recursive: true })
   writeFileSync(join(folder, 'chat_template.jinja'), template)

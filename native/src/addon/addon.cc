@@ -46,6 +46,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Communicator", CommunicatorBinding::define(env));
   exports.Set("Program", ProgramBinding::define(env));
   exports.Set("checkOperation", Napi::Function::New(env, checkOperation));
+  exports.Set("packedBytes", Napi::Function::New(env, packedBytes));
+  exports.Set("packRows", Napi::Function::New(env, packRows));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));

@@ -51,10 +51,11 @@ Value shapeFrom(const Napi::Object& traced) {
   value.symbol = intFrom(traced.Get("symbol"), "symbol", Value::kFixed);
   value.rows = static_cast<size_t>(integerFrom(traced.Get("rows"), "rows", 0, kMostRows));
   value.columns = static_cast<size_t>(integerFrom(traced.Get("columns"), "columns", 1, kMostRows));
+  value.isPacked = traced.Get("isPacked").ToBoolean();
   return value;
 }
 
-// {symbols: [{name, limit}], values: [{type, symbol, rows, columns, offset, storage?}], arenaBytes, operations: [{name,
+// {symbols: [{name, limit}], values: [{type, symbol, rows, columns, isPacked?, offset, storage?}], arenaBytes, operations: [{name,
 // inputs, outputs, numbers, group}], groups: [Communicator]}; values of a storage lie in it at `offset`, others in the arena.
 Program::Description descriptionFrom(const Napi::Object& object) {
   Program::Description description;
@@ -67,12 +68,12 @@ Program::Description descriptionFrom(const Napi::Object& object) {
   forEach(object.Get("values"), "values", [&](const Napi::Value& item) {
     const auto traced = objectFrom(item, "a value");
     Value value = shapeFrom(traced);
-    const size_t offset = bytesFrom(traced.Get("offset"), "offset"), rowBytes = kernel::rowBytes(value.type, value.columns);
+    const size_t offset = bytesFrom(traced.Get("offset"), "offset");
     if (const auto held = traced.Get("storage"); !held.IsUndefined()) {
       const auto& storage = bindingFrom<StorageBinding>(held, "Storage").storage();
       if (!storage) throw Napi::Error::New(object.Env(), "a program's value lies in a storage that was released");
       if (storage->gpu()) throw Napi::TypeError::New(object.Env(), "a program computes in host memory; found a value in memory of a GPU");
-      if (offset > storage->bytes() || (rowBytes > 0 && value.rows > (storage->bytes() - offset) / rowBytes)) {
+      if (offset > storage->bytes() || value.bytes() > storage->bytes() - offset) {
         throw Napi::RangeError::New(object.Env(), "a program's value does not fit its memory");
       }
       value.data = storage->data() + offset;
@@ -145,6 +146,35 @@ Napi::Value checkOperation(const Napi::CallbackInfo& info) {
   const int ranks = hasGroup ? intFrom(traced.Get("ranks"), "ranks", 1) : 0,
             rank = hasGroup ? intFrom(traced.Get("rank"), "rank", 0, ranks - 1) : 0;
   asTypeError(info.Env(), [&] { program::checkOperation(node, static_cast<size_t>(ranks), static_cast<size_t>(rank)); });
+  return info.Env().Undefined();
+}
+
+// packedBytes(type, rows, columns): number
+Napi::Value packedBytes(const Napi::CallbackInfo& info) {
+  const auto rows = static_cast<size_t>(integerFrom(info[1], "rows", 0, kMostRows)),
+             columns = static_cast<size_t>(integerFrom(info[2], "columns", 1, kMostRows));
+  const auto type = dataTypeFrom(info[0]);
+  if (columns % kernel::blockSizeOf(type).elements != 0) throw Napi::RangeError::New(info.Env(), "columns: expected whole blocks");
+  return Napi::Number::New(info.Env(), static_cast<double>(kernel::kernels().packedBytes(type, rows, columns)));
+}
+
+// packRows(type, columns, rows: Uint8Array, packed: Uint8Array, first)
+Napi::Value packRows(const Napi::CallbackInfo& info) {
+  const auto type = dataTypeFrom(info[0]);
+  const auto columns = static_cast<size_t>(integerFrom(info[1], "columns", 1, kMostRows)),
+             first = static_cast<size_t>(integerFrom(info[4], "first", 0, kMostRows));
+  const auto [from, fromBytes] = uint8ArrayFrom(info.Env(), info[2]);
+  const auto [to, toBytes] = uint8ArrayFrom(info.Env(), info[3]);
+  const auto fail = [&](const char* what) { throw Napi::RangeError::New(info.Env(), what); };
+  const size_t rowBytes = kernel::rowBytes(type, columns), count = rowBytes == 0 ? 0 : fromBytes / rowBytes;
+  if (columns % kernel::blockSizeOf(type).elements != 0 || fromBytes != count * rowBytes) fail("rows: expected whole rows");
+  const size_t offset = kernel::kernels().packedBytes(type, first, columns),
+               end = kernel::kernels().packedBytes(type, first + count, columns);
+  if (end == 0 && count > 0) fail("type: expected one that can be packed");
+  if (end > toBytes) fail("packed: expected room for all rows");
+  if (first % kernel::kPackedRows != 0) fail("first: expected a multiple of 16");
+  if (count % kernel::kPackedRows != 0 && end != toBytes) fail("rows: expected a multiple of 16, or the last");
+  kernel::kernels().pack(from, type, count, columns, to + offset);
   return info.Env().Undefined();
 }
 

@@ -1,7 +1,7 @@
 #include "device/storage.h"
 
-#include <new>
 #include <stdexcept>
+#include <string>
 #include <sys/mman.h>
 
 namespace troupe {
@@ -22,7 +22,7 @@ Storage::~Storage() {
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
   if (bytes == 0) return std::shared_ptr<Storage>(new Storage(nullptr, 0, nullptr));
   void* address = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (address == MAP_FAILED) throw std::bad_alloc();
+  if (address == MAP_FAILED) throw std::runtime_error("cannot allocate " + std::to_string(bytes) + " bytes of memory");
   // Weights are streamed through: fewer, larger pages mean fewer misses in the table that translates addresses.
   if (bytes >= kHugePage) madvise(address, bytes, MADV_HUGEPAGE);
   return std::shared_ptr<Storage>(new Storage(static_cast<uint8_t*>(address), bytes, nullptr));

@@ -3,6 +3,7 @@
 // keeps one copy of those, and it could be one that only newer CPUs run.
 #include <math.h>
 #include <string.h>
+#include <type_traits>
 #include <utility>
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -27,9 +28,10 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/float_panel.inl"
 #include "kernel/quantize.inl"
 #include "kernel/from_float.inl"
-#include "kernel/cache_row.inl"
+#include "kernel/kv_cache.inl"
 #include "kernel/quantized_rows.inl"
 #include "kernel/quantized_panel.inl"
+#include "kernel/packed.inl"
 #include "kernel/linear.inl"
 #include "kernel/attend_chunk.inl"
 #include "kernel/attend_query.inl"
@@ -47,7 +49,11 @@ const Kernels table = {
     panelBytes,
     preparedTile,
     prepare,
+    packedBytes,
+    pack,
+    unpackRow,
     linear,
+    storeInCache,
     attentionBytes,
     kSplitTokens,
     partStride,

@@ -10,25 +10,37 @@ static inline void scale(float* x, float factor, size_t count) {
   for (size_t i = 0; i < count; i++) x[i] *= factor;
 }
 
-/// Widens the keys of tokens [begin, begin + count) of the cache, and turns them: [padded][kKeysOfChunk]. Missing ones become zeros,
-/// up to the next whole vector of them.
-template <class Row>
-static inline void gatherKeys(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, size_t padded,
-                              float* keys) {
-  for (size_t first = 0; first < count; first += W) {
-    const uint8_t* rows[W];
-    for (size_t i = 0; i < W; i++) rows[i] = first + i < count ? op.keys + cacheOffset(op, sequence, keyHead, begin + first + i) : nullptr;
-    size_t k = 0;
-    for (; k + W <= op.headSize; k += W) {
-      Vec block[W];
-      for (size_t i = 0; i < W; i++) block[i] = rows[i] == nullptr ? Vec{} : Row::many(rows[i], k);
-      transpose(block);
-      for (size_t i = 0; i < W; i++) store(keys + (k + i) * kKeysOfChunk + first, block[i]);
-    }
-    for (; k < padded; k++) {
-      for (size_t i = 0; i < W; i++) keys[k * kKeysOfChunk + first + i] = rows[i] == nullptr || k >= op.headSize ? 0 : Row::one(rows[i], k);
+/// Of a chunk's tokens, those that count.
+struct ChunkSpan {
+  size_t begin, end;
+
+  /// The vectors that they lie in.
+  size_t firstVector() const { return begin / W; }
+  size_t endVector() const { return (end + W - 1) / W; }
+};
+
+/// Whether the tokens of a vector lie in one block, beside each other.
+static inline bool hasWholeVectors(const Attention& op) { return op.blockTokens % W == 0; }
+
+/// Widens the keys of a chunk's tokens: [headSize][kKeysOfChunk]. Of vectors that only begin or end with them, the rest is left as it is.
+template <class Type>
+static inline void widenKeys(const Attention& op, size_t sequence, size_t keyHead, size_t chunk, ChunkSpan span, float* keys) {
+  if (hasWholeVectors(op)) span = {span.firstVector() * W, span.endVector() * W};
+  for (size_t token = span.begin, count; token < span.end; token += count) {
+    count = smaller(span.end - token, op.blockTokens - (chunk + token) % op.blockTokens);
+    const auto* from = keyAt<Type>(op, sequence, keyHead, chunk + token);
+    for (size_t k = 0; k < op.headSize; k++, from += op.blockTokens) {
+      float* to = keys + k * kKeysOfChunk + token;
+      size_t i = 0;
+      for (; i + W <= count; i += W) store(to + i, Type::many(from + i));
+      for (; i < count; i++) to[i] = Type::one(from + i);
     }
   }
+}
+
+/// Multiplies the scores of a chunk by the scales of their keys.
+static inline void scaleScores(float* scores, const float* scales, ChunkSpan span) {
+  for (size_t i = span.begin; i < span.end; i++) scores[i] *= scales[i];
 }
 
 /// The running softmax of one head of one query: sum of the values so far [padded], each times e^(score - maximum), and of those factors.

@@ -3,23 +3,34 @@
 
 constexpr size_t kHeadsAtOnce = W == 16 ? 4 : 2;
 
-/// The tokens of a chunk.
-struct Tokens {
+/// Where the keys of a chunk lie: the first elements of each vector of tokens, and how far apart the next ones are.
+template <class Type>
+struct KeyVectors {
+  const typename Type::Element* first[kKeysOfChunk / W];
+  size_t stride;
+};
+
+/// The values of the tokens of a chunk that count.
+template <class Type>
+struct ValueRows {
   size_t count;
-  size_t offsets[kKeysOfChunk];  // in the cache
+  const typename Type::Element* rows[kKeysOfChunk];
+  float scales[kKeysOfChunk];  // where elements have such
 };
 
 /// A thread's memory for one query. Head sizes are padded to whole vectors, with zeros.
 struct QueryMemory {
-  QueryMemory(uint8_t* scratch, size_t headSize, size_t heads) : padded(paddedOf(headSize)) {
+  QueryMemory(uint8_t* scratch, const Attention& op) : padded(paddedOf(op.headSize)) {
+    const size_t heads = op.heads;
     auto* next = reinterpret_cast<float*>(scratch);
     const auto take = [&](size_t count) { return next += count, next - count; };
     queries = take(heads * padded);
-    keys = take(padded * kKeysOfChunk);
+    keys = take(hasWholeVectors(op) ? 0 : op.headSize * kKeysOfChunk);
+    scales = take(op.cacheType == DataType::Int8 ? kKeysOfChunk : 0);
     scores = take(heads * kKeysOfChunk);
     sums = take(heads * padded);
     split = take(heads * padded);
-    wide = take(padded == headSize ? 0 : kKeysOfChunk * padded);
+    wide = take(padded == op.headSize ? 0 : kKeysOfChunk * padded);
     softmaxes = reinterpret_cast<Softmax*>(next);
     splits = softmaxes + heads;
     bytes = static_cast<size_t>(reinterpret_cast<uint8_t*>(splits + heads) - scratch);
@@ -27,7 +38,8 @@ struct QueryMemory {
 
   const size_t padded;
   float* queries;      // [head][padded], times op.scale
-  float* keys;         // [padded][kKeysOfChunk]
+  float* keys;         // [headSize][kKeysOfChunk], if blocks of the cache are not whole vectors
+  float* scales;       // [kKeysOfChunk], of keys that have such
   float* scores;       // [head][kKeysOfChunk]
   float* sums;         // [head][padded]
   float* split;        // [head][padded]
@@ -37,48 +49,86 @@ struct QueryMemory {
   size_t bytes;
 };
 
+/// Calls `each` with the first of a number of heads, as a constant how many are taken with it, and so on to the last.
+template <size_t MOST = kHeadsAtOnce, class Each>
+static inline void forHeads(size_t head, size_t end, Each&& each) {
+  for (; head + MOST <= end; head += MOST) each(head, std::integral_constant<size_t, MOST>{});
+  if constexpr (MOST > 1) forHeads<MOST - 1>(head, end, each);
+}
+
 /// scores[head][key] = query[head] · key for HEADS heads and VECTORS vectors of keys.
-template <size_t HEADS, size_t VECTORS>
-static inline void scoreVectors(const QueryMemory& memory, size_t head, size_t headSize, size_t first) {
-  const float *queries = memory.queries + head * memory.padded, *keys = memory.keys + first;
+template <class Type, size_t HEADS, size_t VECTORS>
+static inline void scoreVectors(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, size_t vector) {
+  const float* queries = memory.queries + head * memory.padded;
+  const typename Type::Element* from[VECTORS];
+  for (size_t v = 0; v < VECTORS; v++) from[v] = keys.first[vector + v];
   Vec sums[HEADS][VECTORS] = {};
-  for (size_t i = 0; i < headSize; i++, keys += kKeysOfChunk) {
+  for (size_t i = 0, offset = 0; i < headSize; i++, offset += keys.stride) {
     Vec key[VECTORS];
-    for (size_t v = 0; v < VECTORS; v++) key[v] = load(keys + v * W);
+    for (size_t v = 0; v < VECTORS; v++) key[v] = Type::many(from[v] + offset);
     for (size_t h = 0; h < HEADS; h++) {
       const Vec query = broadcast(queries + h * memory.padded + i);
       for (size_t v = 0; v < VECTORS; v++) sums[h][v] += query * key[v];
     }
   }
   for (size_t h = 0; h < HEADS; h++) {
-    for (size_t v = 0; v < VECTORS; v++) store(memory.scores + (head + h) * kKeysOfChunk + first + v * W, sums[h][v]);
+    for (size_t v = 0; v < VECTORS; v++) store(memory.scores + (head + h) * kKeysOfChunk + (vector + v) * W, sums[h][v]);
   }
 }
 
-template <size_t HEADS>
-static inline void scoreTokens(const QueryMemory& memory, size_t head, size_t headSize, size_t count) {
-  size_t first = 0;
-  for (; first + 2 * W < count; first += 3 * W) scoreVectors<HEADS, 3>(memory, head, headSize, first);
-  if (first + W < count)
-    scoreVectors<HEADS, 2>(memory, head, headSize, first);
-  else if (first < count)
-    scoreVectors<HEADS, 1>(memory, head, headSize, first);
+template <class Type, size_t HEADS>
+static inline void scoreTokens(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, ChunkSpan span) {
+  size_t vector = span.firstVector();
+  const size_t end = span.endVector();
+  for (; vector + 3 <= end; vector += 3) scoreVectors<Type, HEADS, 3>(memory, keys, head, headSize, vector);
+  if (vector + 2 == end)
+    scoreVectors<Type, HEADS, 2>(memory, keys, head, headSize, vector);
+  else if (vector < end)
+    scoreVectors<Type, HEADS, 1>(memory, keys, head, headSize, vector);
+}
+
+/// The scores of all heads.
+template <class Type>
+static inline void scoreHeads(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t heads, size_t headSize, ChunkSpan span) {
+  forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<Type, count()>(memory, keys, head, headSize, span); });
+}
+
+template <class Type>
+static inline void scoreChunk(const Attention& op, size_t sequence, size_t keyHead, size_t chunk, ChunkSpan span, const QueryMemory& memory,
+                              size_t heads) {
+  if (hasWholeVectors(op)) {
+    KeyVectors<Type> keys;
+    for (size_t v = span.firstVector(); v < span.endVector(); v++) keys.first[v] = keyAt<Type>(op, sequence, keyHead, chunk + v * W);
+    keys.stride = op.blockTokens;
+    scoreHeads(memory, keys, heads, op.headSize, span);
+  } else {
+    widenKeys<Type>(op, sequence, keyHead, chunk, span, memory.keys);
+    KeyVectors<Float32> keys;
+    for (size_t v = span.firstVector(); v < span.endVector(); v++) keys.first[v] = memory.keys + v * W;
+    keys.stride = kKeysOfChunk;
+    scoreHeads(memory, keys, heads, op.headSize, span);
+  }
+  if constexpr (kIsScaled<Type>) {
+    loadScales<Type>(op, op.keys, sequence, keyHead, chunk + span.begin, chunk + span.end, memory.scales + span.begin);
+    for (size_t head = 0; head < heads; head++) scaleScores(memory.scores + head * kKeysOfChunk, memory.scales, span);
+  }
 }
 
 /// sums[head] += the values of all tokens, times their scores, for HEADS heads and VECTORS vectors from `column` on.
-template <class Row, size_t HEADS, size_t VECTORS>
-static inline void addColumns(const uint8_t* values, const Tokens& tokens, const QueryMemory& memory, size_t head, size_t column,
-                              size_t first) {
+template <class Type, size_t HEADS, size_t VECTORS>
+static inline void addColumns(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t column, size_t first) {
   Vec sums[HEADS][VECTORS];
   float* to = memory.split + head * memory.padded + column;
   const float* scores = memory.scores + head * kKeysOfChunk + first;
   for (size_t h = 0; h < HEADS; h++) {
     for (size_t v = 0; v < VECTORS; v++) sums[h][v] = load(to + h * memory.padded + v * W);
   }
-  for (size_t t = 0; t < tokens.count; t++) {
-    const uint8_t* row = values + tokens.offsets[t];
+  for (size_t t = 0; t < values.count; t++) {
     Vec value[VECTORS];
-    for (size_t v = 0; v < VECTORS; v++) value[v] = Row::many(row, column + v * W);
+    for (size_t v = 0; v < VECTORS; v++) {
+      value[v] = Type::many(values.rows[t] + column + v * W);
+      if constexpr (kIsScaled<Type>) value[v] *= values.scales[t];
+    }
     for (size_t h = 0; h < HEADS; h++) {
       const Vec weight = broadcast(scores + h * kKeysOfChunk + t);
       for (size_t v = 0; v < VECTORS; v++) sums[h][v] += value[v] * weight;
@@ -89,59 +139,59 @@ static inline void addColumns(const uint8_t* values, const Tokens& tokens, const
   }
 }
 
-template <class Row, size_t HEADS>
-static inline void addValues(const uint8_t* values, const Tokens& tokens, const QueryMemory& memory, size_t head, size_t first) {
+template <class Type, size_t HEADS>
+static inline void addColumnsOf(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t first) {
   size_t column = 0;
-  for (; column + 4 * W <= memory.padded; column += 4 * W) addColumns<Row, HEADS, 4>(values, tokens, memory, head, column, first);
-  for (; column < memory.padded; column += W) addColumns<Row, HEADS, 1>(values, tokens, memory, head, column, first);
+  for (; column + 4 * W <= memory.padded; column += 4 * W) addColumns<Type, HEADS, 4>(values, memory, head, column, first);
+  for (; column < memory.padded; column += W) addColumns<Type, HEADS, 1>(values, memory, head, column, first);
 }
 
-/// Calls `each` with the first of a number of heads, as a constant how many are taken with it, and so on to the last.
-template <size_t MOST = kHeadsAtOnce, class Each>
-static inline void forHeads(size_t head, size_t end, Each&& each) {
-  for (; head + MOST <= end; head += MOST) each(head, std::integral_constant<size_t, MOST>{});
-  if constexpr (MOST > 1) forHeads<MOST / 2>(head, end, each);
+template <class Type>
+static inline void addValues(const ValueRows<Type>& values, const QueryMemory& memory, size_t heads, size_t first) {
+  forHeads(0, heads, [&](size_t head, auto count) { addColumnsOf<Type, count()>(values, memory, head, first); });
 }
 
 /// Rows of the cache as floats, padded with zeros.
-template <class Row>
-static inline void widenRows(const uint8_t* cache, const Tokens& tokens, size_t headSize, const QueryMemory& memory) {
-  for (size_t t = 0; t < tokens.count; t++) {
+template <class Type>
+static inline ValueRows<Float32> widenRows(const ValueRows<Type>& values, size_t headSize, const QueryMemory& memory) {
+  ValueRows<Float32> wide;
+  wide.count = values.count;
+  for (size_t t = 0; t < values.count; t++) {
     float* to = memory.wide + t * memory.padded;
-    for (size_t i = 0; i < headSize; i++) to[i] = Row::one(cache + tokens.offsets[t], i);
+    for (size_t i = 0; i < headSize; i++) to[i] = Type::one(values.rows[t] + i) * (kIsScaled<Type> ? values.scales[t] : 1.0f);
     for (size_t i = headSize; i < memory.padded; i++) to[i] = 0;
+    wide.rows[t] = to;
   }
+  return wide;
 }
 
 /// The tokens [begin, end), which lie in one chunk.
-template <class Row>
+template <class Type>
 static inline void attendChunk(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t end, const QueryMemory& memory,
                                size_t heads) {
-  const size_t chunk = begin / kKeysOfChunk * kKeysOfChunk, first = begin - chunk, rowBytes = roundedBytes(op.cacheType, op.headSize);
-  Tokens tokens{end - begin, {}};
-  for (size_t i = 0; i < tokens.count; i++) {
-    tokens.offsets[i] = cacheOffset(op, sequence, keyHead, begin + i);
-    for (size_t line = 0; line < rowBytes; line += 64) __builtin_prefetch(op.values + tokens.offsets[i] + line);
+  const size_t chunk = begin / kKeysOfChunk * kKeysOfChunk, rowBytes = op.headSize * sizeof(typename Type::Element);
+  const ChunkSpan span{begin - chunk, end - chunk};
+  ValueRows<Type> values;
+  values.count = end - begin;
+  for (size_t i = 0; i < values.count; i++) {
+    values.rows[i] = valueAt<Type>(op, sequence, keyHead, begin + i);
+    for (size_t line = 0; line < rowBytes; line += 64) __builtin_prefetch(reinterpret_cast<const uint8_t*>(values.rows[i]) + line);
   }
-  gatherKeys<Row>(op, sequence, keyHead, chunk, end - chunk, memory.padded, memory.keys);
-  forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<count()>(memory, head, op.headSize, end - chunk); });
+  loadScales<Type>(op, op.values, sequence, keyHead, begin, end, values.scales);
+  scoreChunk<Type>(op, sequence, keyHead, chunk, span, memory, heads);
   for (size_t head = 0; head < heads; head++)
-    softmaxChunk(memory.scores + head * kKeysOfChunk, memory.splits[head], memory.padded, first, end - chunk);
-  if (memory.padded == op.headSize) {
-    forHeads(0, heads, [&](size_t head, auto count) { addValues<Row, count()>(op.values, tokens, memory, head, first); });
-    return;
-  }
-  widenRows<Row>(op.values, tokens, op.headSize, memory);
-  for (size_t i = 0; i < tokens.count; i++) tokens.offsets[i] = i * memory.padded * sizeof(float);
-  const auto* rows = reinterpret_cast<const uint8_t*>(memory.wide);
-  forHeads(0, heads, [&](size_t head, auto count) { addValues<PlainRow<Float32>, count()>(rows, tokens, memory, head, first); });
+    softmaxChunk(memory.scores + head * kKeysOfChunk, memory.splits[head], memory.padded, span.begin, span.end);
+  if (memory.padded == op.headSize)
+    addValues(values, memory, heads, span.begin);
+  else
+    addValues(widenRows(values, op.headSize, memory), memory, heads, span.begin);
 }
 
 static size_t partStride(size_t headSize) { return paddedOf(headSize) + 2; }
 
 /// The parts of the heads of a group behind each other: the sums, then the maximum and the total.
 static void attendQuery(const Attention& op, size_t query, HeadGroup group, size_t begin, size_t end, float* part, uint8_t* scratch) {
-  const QueryMemory memory(scratch, op.headSize, op.heads);
+  const QueryMemory memory(scratch, op);
   const size_t heads = group.end - group.begin, sequence = static_cast<size_t>(op.sequence[query]), padded = memory.padded;
   const auto keyHead = static_cast<size_t>(op.keyHeadOf[group.begin]);
   for (size_t head = 0; head < heads; head++) {
@@ -157,7 +207,7 @@ static void attendQuery(const Attention& op, size_t query, HeadGroup group, size
     for (size_t head = 0; head < heads; head++) memory.splits[head].clear(padded);
     while (token < splitEnd) {
       const size_t next = smaller(splitEnd, (token / kKeysOfChunk + 1) * kKeysOfChunk);
-      withCacheRow(op.cacheType, [&](auto row) { attendChunk<decltype(row)>(op, sequence, keyHead, token, next, memory, heads); });
+      withCacheType(op.cacheType, [&](auto type) { attendChunk<decltype(type)>(op, sequence, keyHead, token, next, memory, heads); });
       token = next;
     }
     for (size_t head = 0; head < heads; head++) join(memory.softmaxes[head], memory.splits[head], padded);

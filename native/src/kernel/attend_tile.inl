@@ -7,11 +7,12 @@ constexpr size_t kRowsOfTile = 64;
 
 /// A thread's memory for one tile. Head sizes are padded to whole vectors, with zeros.
 struct TileMemory {
-  TileMemory(uint8_t* scratch, size_t headSize) : padded(paddedOf(headSize)) {
+  TileMemory(uint8_t* scratch, const Attention& op) : padded(paddedOf(op.headSize)) {
     auto* next = reinterpret_cast<float*>(scratch);
     const auto take = [&](size_t count) { return next += count, next - count; };
     queries = take(kRowsOfTile * padded);
-    keys = take(padded * kKeysOfChunk);
+    keys = take(op.headSize * kKeysOfChunk);
+    scales = take(kKeysOfChunk);
     values = take(kKeysOfChunk * padded);
     scores = take(kRowsOfTile * kKeysOfChunk);
     sums = take(kRowsOfTile * padded);
@@ -23,7 +24,8 @@ struct TileMemory {
 
   const size_t padded;
   float* queries;       // [row][padded], times op.scale
-  float* keys;          // [padded][kKeysOfChunk]
+  float* keys;          // [headSize][kKeysOfChunk]
+  float* scales;        // [kKeysOfChunk], of keys or values that have such
   float* values;        // [kKeysOfChunk][padded]
   float* scores;        // [row][kKeysOfChunk]
   float* sums;          // [row][padded]
@@ -34,7 +36,7 @@ struct TileMemory {
 };
 
 static size_t attentionBytes(const Attention& op) {
-  const size_t tile = TileMemory(nullptr, op.headSize).bytes, query = QueryMemory(nullptr, op.headSize, op.heads).bytes;
+  const size_t tile = TileMemory(nullptr, op).bytes, query = QueryMemory(nullptr, op).bytes;
   return tile > query ? tile : query;
 }
 
@@ -69,23 +71,41 @@ static void multiplyMatrices(const float* a, size_t aStride, const float* b, siz
   }
 }
 
-/// Widens the values of tokens [begin, begin + count) of the cache: [kKeysOfChunk][padded].
-template <class Row>
-static void gatherValues(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t count, const TileMemory& memory) {
-  for (size_t i = 0; i < count; i++) {
-    const uint8_t* row = op.values + cacheOffset(op, sequence, keyHead, begin + i);
-    float* value = memory.values + i * memory.padded;
+/// Widens the values of a chunk's tokens: [kKeysOfChunk][padded].
+template <class Type>
+static void widenValues(const Attention& op, size_t sequence, size_t keyHead, size_t chunk, ChunkSpan span, const TileMemory& memory) {
+  loadScales<Type>(op, op.values, sequence, keyHead, chunk + span.begin, chunk + span.end, memory.scales + span.begin);
+  for (size_t token = span.begin; token < span.end; token++) {
+    const auto* row = valueAt<Type>(op, sequence, keyHead, chunk + token);
+    float* value = memory.values + token * memory.padded;
+    const float scale = kIsScaled<Type> ? memory.scales[token] : 1.0f;
     size_t k = 0;
-    for (; k + W <= op.headSize; k += W) store(value + k, Row::many(row, k));
-    for (; k < memory.padded; k++) value[k] = k < op.headSize ? Row::one(row, k) : 0;
+    for (; k + W <= op.headSize; k += W) store(value + k, kIsScaled<Type> ? Type::many(row + k) * scale : Type::many(row + k));
+    for (; k < memory.padded; k++) value[k] = k < op.headSize ? Type::one(row + k) * scale : 0;
+  }
+}
+
+/// The scores of `rows` queries, whole tiles of them.
+template <class Type>
+static void scoreTile(const Attention& op, size_t sequence, size_t keyHead, size_t chunk, ChunkSpan span, const TileMemory& memory,
+                      size_t rows) {
+  const size_t first = span.firstVector() * W, columns = span.endVector() * W - first;
+  widenKeys<Type>(op, sequence, keyHead, chunk, span, memory.keys);
+  memset(memory.scores, 0, rows * kKeysOfChunk * sizeof(float));
+  multiplyMatrices(memory.queries, memory.padded, memory.keys + first, kKeysOfChunk, rows, op.headSize, columns, memory.scores + first,
+                   kKeysOfChunk);
+  if constexpr (kIsScaled<Type>) {
+    loadScales<Type>(op, op.keys, sequence, keyHead, chunk + span.begin, chunk + span.end, memory.scales + span.begin);
+    for (size_t row = 0; row < rows; row++) scaleScores(memory.scores + row * kKeysOfChunk, memory.scales, span);
   }
 }
 
 /// Whether the values of a chunk are numbers. Where a row does not see all of them, what it does not see is multiplied by zero,
 /// which is no number for NaN and infinity.
-static bool areFinite(const TileMemory& memory, size_t keys) {
+static bool areFinite(const TileMemory& memory, ChunkSpan span) {
   Vec sum{};
-  for (size_t i = 0; i < keys * memory.padded; i += W) sum += load(memory.values + i) - load(memory.values + i);
+  for (size_t i = span.begin * memory.padded; i < span.end * memory.padded; i += W)
+    sum += load(memory.values + i) - load(memory.values + i);
   return sumOf(sum) == 0;
 }
 
@@ -100,7 +120,7 @@ static void addSeenValues(const TileMemory& memory, size_t row, size_t begin, si
 }
 
 static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, HeadGroup group, uint8_t* scratch) {
-  const TileMemory memory(scratch, op.headSize);
+  const TileMemory memory(scratch, op);
   const size_t heads = group.end - group.begin, rows = (queryEnd - queryBegin) * heads, padded = memory.padded;
   const size_t width = op.heads * op.headSize, outRow = width + (op.partial ? op.heads : 0);
   const auto keyHead = static_cast<size_t>(op.keyHeadOf[group.begin]), sequence = static_cast<size_t>(op.sequence[queryBegin]);
@@ -111,7 +131,7 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
     const auto beginOf = [&](size_t row) { return static_cast<size_t>(op.begin[queryOf(row)]); };
     const auto endOf = [&](size_t row) { return static_cast<size_t>(op.end[queryOf(row)]); };
     memset(memory.queries, 0, whole * padded * sizeof(float));
-    size_t first = beginOf(0), last = 0;
+    size_t first = SIZE_MAX, last = 0;
     for (size_t row = 0; row < whole; row++) {
       memory.rows[row].sums = memory.sums + row * padded;
       memory.rows[row].clear(padded);
@@ -120,6 +140,7 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
       if (row >= count) continue;
       const float* q = op.query + queryOf(row) * width + headOf(row) * op.headSize;
       for (size_t i = 0; i < op.headSize; i++) memory.queries[row * padded + i] = q[i] * op.scale;
+      if (beginOf(row) >= endOf(row)) continue;
       first = smaller(first, beginOf(row));
       last = endOf(row) > last ? endOf(row) : last;
     }
@@ -131,21 +152,20 @@ static void attendTile(const Attention& op, size_t queryBegin, size_t queryEnd, 
     };
     for (size_t chunk = first / kKeysOfChunk * kKeysOfChunk; chunk < last; chunk += kKeysOfChunk) {
       if (chunk % kSplitTokens == 0) finishSplit();
-      const size_t keys = smaller(kKeysOfChunk, last - chunk), columns = (keys + W - 1) / W * W;
-      withCacheRow(op.cacheType, [&](auto row) {
-        gatherKeys<decltype(row)>(op, sequence, keyHead, chunk, keys, padded, memory.keys);
-        gatherValues<decltype(row)>(op, sequence, keyHead, chunk, keys, memory);
+      const ChunkSpan span{within(first, chunk), within(last, chunk)};
+      withCacheType(op.cacheType, [&](auto type) {
+        scoreTile<decltype(type)>(op, sequence, keyHead, chunk, span, memory, whole);
+        widenValues<decltype(type)>(op, sequence, keyHead, chunk, span, memory);
       });
-      memset(memory.scores, 0, whole * kKeysOfChunk * sizeof(float));
-      multiplyMatrices(memory.queries, padded, memory.keys, kKeysOfChunk, whole, op.headSize, columns, memory.scores, kKeysOfChunk);
       bool seesAll = true;
       for (size_t row = 0; row < count; row++) {
         const size_t begin = within(beginOf(row), chunk), end = within(endOf(row), chunk);
         softmaxChunk(memory.scores + row * kKeysOfChunk, memory.rows[row], padded, begin, end);
-        seesAll = seesAll && begin == 0 && end >= keys;
+        seesAll = seesAll && begin == span.begin && end == span.end;
       }
-      if (seesAll || areFinite(memory, keys)) {
-        multiplyMatrices(memory.scores, kKeysOfChunk, memory.values, padded, whole, keys, padded, memory.sums, padded);
+      if (seesAll || areFinite(memory, span)) {
+        multiplyMatrices(memory.scores + span.begin, kKeysOfChunk, memory.values + span.begin * padded, padded, whole,
+                         span.end - span.begin, padded, memory.sums, padded);
       } else {
         for (size_t row = 0; row < count; row++) addSeenValues(memory, row, within(beginOf(row), chunk), within(endOf(row), chunk));
       }

@@ -35,12 +35,12 @@ static constexpr BlockSize blockSizeOf(DataType type) {
 /// Bytes of a row; `elements` must be whole blocks.
 static constexpr size_t rowBytes(DataType type, size_t elements) { return elements / blockSizeOf(type).elements * blockSizeOf(type).bytes; }
 
-/// Floats of a group that is rounded to int8, in a message or in a cache: a float scale, then the values.
+/// Floats of a group that is rounded to int8 in a message: a float scale, then the values.
 constexpr size_t kGroupFloats = 32, kGroupBytes = sizeof(float) + kGroupFloats;
 
-/// Bytes of `count` floats rounded to a plain type; a last group of int8 that is not full takes as much as a full one.
-static constexpr size_t roundedBytes(DataType type, size_t count) {
-  return type == DataType::Int8 ? (count + kGroupFloats - 1) / kGroupFloats * kGroupBytes : rowBytes(type, count);
+/// Bytes of a key or value of one head in a KV cache; Int8 has a float scale for each.
+static constexpr size_t cachedBytes(DataType type, size_t headSize) {
+  return rowBytes(type, headSize) + (type == DataType::Int8 ? sizeof(float) : 0);
 }
 
 static constexpr bool isQuantized(DataType type) { return blockSizeOf(type).elements > 1; }

@@ -17,6 +17,8 @@ constexpr size_t kFewTokens = 12;
 /// The same of quantized weights, which rows unpack anew for each token and panels once.
 constexpr size_t kFewQuantizedTokens = 8;
 
+static bool usesPanels(DataType type, size_t tokens) { return tokens > (isQuantized(type) ? kFewQuantizedTokens : kFewTokens); }
+
 /// sums[t][v] += x[t] · panel[:, v], over `depth` steps; x[t] is at x + t · rowStride, its steps stepStride apart.
 template <size_t VECTORS>
 static inline __attribute__((always_inline)) void multiplyTile(Vec (&sums)[kTile][VECTORS], const float* x, size_t rowStride,

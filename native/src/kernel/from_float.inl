@@ -48,12 +48,10 @@ static void toInt8Groups(const float* from, uint8_t* to, size_t count) {
     const size_t own = smaller(kGroupFloats, count);
     float x[kGroupFloats] = {};
     memcpy(x, from, own * sizeof(float));
-    int8_t values[kGroupFloats];
-    float scale, sum;
-    int32_t negated[2];
-    quantizeGroup(x, values, &scale, &sum, negated);
-    memcpy(to, &scale, sizeof scale);
-    memcpy(to + sizeof scale, values, sizeof values);
+    QuantizedGroup group;
+    quantizeGroup(x, group);
+    memcpy(to, &group.scale, sizeof group.scale);
+    memcpy(to + sizeof group.scale, group.values, sizeof group.values);
     from += own;
     count -= own;
   }

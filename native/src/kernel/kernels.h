@@ -20,6 +20,20 @@ struct Linear {
   float* y;               // [tokens, outputs], rows yStride apart
   size_t yStride;
   size_t tokens, inputs, outputs;
+  const uint8_t* packed = nullptr;  // the weight as `pack` has packed it, instead of `weight`, or null
+};
+
+/// What the rows that are packed at once are a multiple of, for the kernels of every instruction set.
+constexpr size_t kPackedRows = 16;
+
+/// Writes keys or values into a paged cache, rounded to its type.
+struct CacheStore {
+  const float* x;        // [tokens, keyHeads * headSize]
+  const int32_t* slots;  // [tokens]: a token's block * blockTokens + its place there
+  uint8_t* cache;        // [blocks, keyHeads] pieces, as kv_cache.inl says
+  DataType cacheType;    // Float32, Float16, BFloat16 or Int8
+  size_t keyHeads, headSize, blockTokens;
+  bool areKeys;
 };
 
 /// Scaled dot-product attention over a paged cache. Query i sees the cached tokens [begin[i], end[i]) of its sequence, and gets the same
@@ -27,7 +41,7 @@ struct Linear {
 /// Softmax is computed online, block by block (Milakov and Gimelshein, arXiv 1805.02867).
 struct Attention {
   const float* query;          // [queries, heads * headSize]
-  const uint8_t* keys;         // [blocks, keyHeads, blockTokens, headSize], each token's head rounded to cacheType
+  const uint8_t* keys;         // [blocks, keyHeads] pieces, as storeInCache() has written them
   const uint8_t* values;       // likewise
   DataType cacheType;          // Float32, Float16, BFloat16 or Int8
   const int32_t* sequence;     // [queries]: the row of blockTables that a query's keys are found through
@@ -59,9 +73,17 @@ struct Kernels {
   size_t (*preparedTile)(DataType weightType, size_t tokens);
   /// Brings tokens, in tiles [tileBegin, tileEnd), into the form that products with weights of a type read.
   void (*prepare)(const float* x, DataType weightType, size_t tokens, size_t inputs, uint8_t* prepared, size_t tileBegin, size_t tileEnd);
+  /// Bytes of `rows` rows of a weight when they are packed: the layout in which products read them fastest; 0 for types that have none.
+  size_t (*packedBytes)(DataType type, size_t rows, size_t inputs);
+  /// Packs rows that lie behind each other. All but the last of a weight are packed in multiples of kPackedRows.
+  void (*pack)(const uint8_t* weight, DataType type, size_t rows, size_t inputs, uint8_t* packed);
+  /// Writes one row as it was before it was packed.
+  void (*unpackRow)(const uint8_t* packed, DataType type, size_t row, size_t inputs, uint8_t* to);
   /// Computes outputs [outputBegin, outputEnd). `prepared` holds all of op.x.
   void (*linear)(const Linear& op, const uint8_t* prepared, uint8_t* panel, size_t outputBegin, size_t outputEnd);
 
+  /// Stores tokens [begin, end).
+  void (*storeInCache)(const CacheStore& op, size_t begin, size_t end);
   /// Bytes that attention needs of its own for each thread.
   size_t (*attentionBytes)(const Attention& op);
   /// Tokens of a split: a query's tokens may be divided at multiples of so many without a change of its bits.

@@ -1,7 +1,5 @@
 // Which form a product takes, by the weights' type and the number of tokens.
 
-static bool usesPanels(DataType type, size_t tokens) { return tokens > (isQuantized(type) ? kFewQuantizedTokens : kFewTokens); }
-
 static size_t preparedTile(DataType type, size_t tokens) {
   if (isQuantized(type)) return 1;
   return usesPanels(type, tokens) ? kTile : 0;
@@ -25,6 +23,7 @@ static void prepare(const float* x, DataType type, size_t tokens, size_t inputs,
 }
 
 static void linear(const Linear& op, const uint8_t* prepared, uint8_t* panel, size_t begin, size_t end) {
+  if (op.packed != nullptr) return linearByPacked(op, prepared, begin, end);
   if (isQuantized(op.weightType)) {
     withFormat(op.weightType, [&](auto format) {
       if (usesPanels(op.weightType, op.tokens))

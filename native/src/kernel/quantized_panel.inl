@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) void multiplyQuantizedTile(Vec (&su
     for (size_t step = 0; step < kSteps; step++) {
       IntVec products[kQuantizedTile][VECTORS];
       for (size_t t = 0; t < kQuantizedTile; t++) {
-        const int32_t* negated = x[t].negated + 2 * group;
+        const int32_t* negated = x[t][group].negated;
         const int32_t start = (kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
         for (size_t v = 0; v < VECTORS; v++) products[t][v] = IntVec{} + start;
       }
@@ -51,21 +51,20 @@ static inline __attribute__((always_inline)) void multiplyQuantizedTile(Vec (&su
         IntVec weights[VECTORS];
         for (size_t v = 0; v < VECTORS; v++) weights[v] = loadAs<IntVec>(panel.words[g][word] + v * W);
         for (size_t t = 0; t < kQuantizedTile; t++) {
-          int32_t inputs;
-          memcpy(&inputs, x[t].values + 32 * group + 4 * word, 4);
+          const int32_t inputs = x[t][group].word(word);
           for (size_t v = 0; v < VECTORS; v++) products[t][v] = dotWord<Format::kSigned>(products[t][v], weights[v], inputs);
         }
       }
       for (size_t v = 0; v < VECTORS; v++) {
         const Vec scale = load(panel.scales[g][step] + v * W);
         for (size_t t = 0; t < kQuantizedTile; t++)
-          sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t].scales[group]);
+          sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t][group].scale);
       }
     }
     if constexpr (Format::kHasMinimum) {
       for (size_t v = 0; v < VECTORS; v++) {
         const Vec minimum = load(panel.minimums[g] + v * W);
-        for (size_t t = 0; t < kQuantizedTile; t++) sums[t][v] += minimum * x[t].sums[group];
+        for (size_t t = 0; t < kQuantizedTile; t++) sums[t][v] += minimum * x[t][group].sum;
       }
     }
   }

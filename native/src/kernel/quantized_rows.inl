@@ -64,18 +64,15 @@ static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken 
       for (size_t step = 0; step < Turned::kSteps; step++) {
         const IntVec* words = turned.words + 8 * g + step * kWords;
         for (size_t t = 0; t < TOKENS; t++) {
-          const int32_t* negated = x[t].negated + 2 * group;
+          const QuantizedGroup& inputs = x[t][group];
+          const int32_t* negated = inputs.negated;
           IntVec products = IntVec{} + (Turned::kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
-          for (size_t w = 0; w < kWords; w++) {
-            int32_t inputs;
-            memcpy(&inputs, x[t].values + 32 * group + 4 * (step * kWords + w), 4);
-            products = dotWord<Format::kSigned>(products, words[w], inputs);
-          }
-          sums[t] += __builtin_convertvector(products, Vec) * (turned.scales[g][step] * x[t].scales[group]);
+          for (size_t w = 0; w < kWords; w++) products = dotWord<Format::kSigned>(products, words[w], inputs.word(step * kWords + w));
+          sums[t] += __builtin_convertvector(products, Vec) * (turned.scales[g][step] * inputs.scale);
         }
       }
       if constexpr (Format::kHasMinimum) {
-        for (size_t t = 0; t < TOKENS; t++) sums[t] += turned.minimums[g] * x[t].sums[group];
+        for (size_t t = 0; t < TOKENS; t++) sums[t] += turned.minimums[g] * x[t][group].sum;
       }
     }
   }

@@ -45,6 +45,51 @@ static inline float sumOf(Vec v) {
   return sumOfLanes<W>(lanes);
 }
 
+/// The largest of W numbers, found by halves.
+template <size_t LANES = W>
+static inline int32_t largestOf(const int32_t* lanes) {
+  if constexpr (LANES == 1) {
+    return *lanes;
+  } else {
+    typedef int32_t Half __attribute__((vector_size(LANES * 2)));
+    Half low, high;
+    memcpy(&low, lanes, sizeof low);
+    memcpy(&high, lanes + LANES / 2, sizeof high);
+    low = low > high ? low : high;
+    int32_t most[LANES / 2];
+    memcpy(most, &low, sizeof low);
+    return largestOf<LANES / 2>(most);
+  }
+}
+
+static inline int32_t largestOf(IntVec v) {
+  int32_t lanes[W];
+  memcpy(lanes, &v, sizeof v);
+  return largestOf(lanes);
+}
+
+template <size_t LANES = W>
+static inline int32_t sumOf(const int32_t* lanes) {
+  if constexpr (LANES == 1) {
+    return *lanes;
+  } else {
+    typedef int32_t Half __attribute__((vector_size(LANES * 2)));
+    Half low, high;
+    memcpy(&low, lanes, sizeof low);
+    memcpy(&high, lanes + LANES / 2, sizeof high);
+    low += high;
+    int32_t sums[LANES / 2];
+    memcpy(sums, &low, sizeof low);
+    return sumOf<LANES / 2>(sums);
+  }
+}
+
+static inline int32_t sumOf(IntVec v) {
+  int32_t lanes[W];
+  memcpy(lanes, &v, sizeof v);
+  return sumOf(lanes);
+}
+
 static inline float floatOf(uint32_t bits) {
   float value;
   memcpy(&value, &bits, sizeof value);

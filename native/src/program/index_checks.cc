@@ -39,7 +39,7 @@ size_t blocksOf(const Node& node, size_t cache) {
   const Value& value = *node.inputs[cache];
   const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
   return value.rows * kernel::rowBytes(value.type, value.columns) /
-         (size("keyHeads") * size("blockTokens") * kernel::roundedBytes(value.type, size("headSize")));
+         (size("keyHeads") * size("blockTokens") * kernel::cachedBytes(value.type, size("headSize")));
 }
 
 /// The cached tokens of each sequence that have been looked up.

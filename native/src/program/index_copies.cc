@@ -6,9 +6,7 @@
 namespace troupe::program {
 namespace {
 
-std::pair<const uint8_t*, const uint8_t*> regionOf(const Value& value) {
-  return {value.data, value.data + value.rows * kernel::rowBytes(value.type, value.columns)};
-}
+std::pair<const uint8_t*, const uint8_t*> regionOf(const Value& value) { return {value.data, value.data + value.bytes()}; }
 
 }  // namespace
 

@@ -8,8 +8,6 @@ namespace {
 using kernel::isQuantized;
 using kernel::kernels;
 
-/// Rows that a thread takes at once where tokens are few.
-constexpr size_t kRowsAtOnce = 16;
 /// Above this many tokens every product is laid out in the same way.
 constexpr size_t kMostFewTokens = 32;
 
@@ -97,9 +95,7 @@ class Linear : public Operation {
         if (!linear.uses(isQuantized(type))) continue;
         if (isQuantized(type)) quantized = threadStart;
         threadStart += aligned(kernels().preparedBytes(type, tokens, linear.x_.columns));
-        const size_t bytes = kernels().panelBytes(type, tokens, linear.x_.columns);
-        if (bytes > 0) unit = kernels().panelRows;
-        panel = std::max(panel, aligned(bytes));
+        panel = std::max(panel, aligned(kernels().panelBytes(type, tokens, linear.x_.columns)));
       }
       for (const auto& product : linear.products_) {
         if (product.gated) threadBytes = aligned(tokens * unit * sizeof(float));
@@ -108,7 +104,7 @@ class Linear : public Operation {
       bytes = threadStart + threadBytes * static_cast<size_t>(threads);
     }
 
-    size_t tokens, unit = kRowsAtOnce;
+    size_t tokens, unit = kernels().panelRows;
     size_t quantized = 0, threadStart = 0, panel = 0, threadBytes = 0, bytes = 0;
   };
 
@@ -141,8 +137,9 @@ class Linear : public Operation {
   void multiply(const Matrix& matrix, const float* residual, float* y, size_t stride, const Step& step, const Layout& layout,
                 uint8_t* panel, size_t begin, size_t end) {
     const auto type = matrix.weight.type;
-    const kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
-                            stride,      layout.tokens,      x_.columns, matrix.weight.rows};
+    kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
+                      stride,      layout.tokens,      x_.columns, matrix.weight.rows};
+    if (matrix.weight.isPacked) op.packed = matrix.weight.data;
     kernels().linear(op, step.scratch + (isQuantized(type) ? layout.quantized : 0), panel, begin, end);
   }
 

@@ -25,11 +25,18 @@ class Embedding : public Operation {
       const int64_t index = tokens_.ints()[i] - start_;
       if (index < 0 || index >= static_cast<int64_t>(table_.rows)) {
         std::memset(row, 0, out_.columns * sizeof(float));
-      } else {
-        kernels().toFloat(table_.data + static_cast<size_t>(index) * bytes, table_.type, row, out_.columns);
+        continue;
       }
+      const uint8_t* stored = table_.data + static_cast<size_t>(index) * bytes;
+      if (table_.isPacked) {
+        kernels().unpackRow(table_.data, table_.type, static_cast<size_t>(index), table_.columns, step.scratch);
+        stored = step.scratch;
+      }
+      kernels().toFloat(stored, table_.type, row, out_.columns);
     }
   }
+
+  size_t scratchBytes(int /*threads*/) const override { return table_.isPacked ? kernel::rowBytes(table_.type, table_.columns) : 0; }
 
  private:
   const Value tokens_, table_, out_;
@@ -112,31 +119,24 @@ class Rotate : public Operation {
   const Value x_, table_, y_;
 };
 
-/// Writes each row's heads into the cache [blocks, heads, blockTokens, headSize], rounded to its type, at the token slot that
-/// `slots` names.
+/// Writes each row's heads into a cache of keys or of values, at the token slot that `slots` names.
 class CacheStore : public Operation {
  public:
-  explicit CacheStore(const Node& node)
-      : x_(*node.inputs.at(0)), slots_(*node.inputs.at(1)), cache_(*node.inputs.at(2)),
-        headSize_(static_cast<size_t>(node.number("headSize"))), blockTokens_(static_cast<size_t>(node.number("blockTokens"))) {}
+  explicit CacheStore(const Node& node) : x_(*node.inputs.at(0)) {
+    const auto size = [&](const char* key) { return static_cast<size_t>(node.number(key)); };
+    const Value& cache = *node.inputs.at(2);
+    op_ = {x_.floats(),      node.inputs.at(1)->ints(), cache.data,          cache.type,
+           size("keyHeads"), size("headSize"),          size("blockTokens"), node.number("areKeys") != 0};
+  }
 
   void run(const Step& step) override {
-    const size_t heads = x_.columns / headSize_, bytes = kernel::roundedBytes(cache_.type, headSize_), headBytes = blockTokens_ * bytes;
-    const auto storeRow = [&](size_t row) {
-      const auto slot = static_cast<size_t>(slots_.ints()[row]);
-      uint8_t* to = cache_.data + slot / blockTokens_ * heads * headBytes + slot % blockTokens_ * bytes;
-      const float* from = x_.floats() + row * x_.columns;
-      for (size_t head = 0; head < heads; head++)
-        kernels().fromFloat(from + head * headSize_, cache_.type, to + head * headBytes, headSize_);
-    };
-    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns), [&](size_t begin, size_t end) {
-      for (size_t row = begin; row < end; row++) storeRow(row);
-    });
+    step.threads.forEach(step.rows(x_), grainOf(4 * x_.columns),
+                         [&](size_t begin, size_t end) { kernels().storeInCache(op_, begin, end); });
   }
 
  private:
-  const Value x_, slots_, cache_;
-  const size_t headSize_, blockTokens_;
+  const Value x_;
+  kernel::CacheStore op_;
 };
 
 /// Rows of `x` by index.

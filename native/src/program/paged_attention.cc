@@ -19,6 +19,23 @@ constexpr size_t kTileRows = 64;
 /// The (query, group) pairs below which the tokens of each are divided among threads.
 size_t fewPairs(int threads) { return 2 * static_cast<size_t>(threads); }
 
+/// Up to where queries [first, end) see tokens between which there are none that none of them sees: the tables may name any
+/// block for those.
+size_t endOfTile(const kernel::Attention& op, size_t first, size_t end) {
+  int32_t from = 0, to = 0;
+  for (size_t query = first; query < end; query++) {
+    const int32_t begin = op.begin[query], last = op.end[query];
+    if (begin >= last) continue;
+    if (from == to)
+      from = begin;
+    else if (last < from || begin > to)
+      return query;
+    from = std::min(from, begin);
+    to = std::max(to, last);
+  }
+  return end;
+}
+
 }  // namespace
 
 PagedAttention::PagedAttention(const kernel::Attention& shape, size_t mostQueries) : shape_(shape), mostQueries_(mostQueries) {
@@ -71,7 +88,10 @@ void PagedAttention::planTasks(const kernel::Attention& op, int threads) {
     while (end < op.queries && op.sequence[end] == op.sequence[query]) end++;
     for (size_t group = 0; group < groups_.size(); group++) {
       if (end - query > kFewQueries) {
-        for (size_t first = query; first < end; first += tile) tasks_.push_back({true, first, group, 0, std::min(first + tile, end)});
+        for (size_t first = query, last; first < end; first = last) {
+          last = endOfTile(op, first, std::min(first + tile, end));
+          tasks_.push_back({true, first, group, 0, last});
+        }
       } else {
         for (size_t one = query; one < end; one++) splitQuery(op, one, group, threads);
       }

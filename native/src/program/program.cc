@@ -88,6 +88,8 @@ void Program::checkValues() const {
     const size_t alignment = kernel::isQuantized(value.type) ? 1 : kernel::blockSizeOf(value.type).bytes;
     if ((value.data != nullptr ? reinterpret_cast<uintptr_t>(value.data) : offset) % alignment != 0)
       fail("does not begin at a multiple of its elements' bytes");
+    if (value.isPacked && (value.data == nullptr || value.symbol != Value::kFixed || value.bytes() == 0))
+      fail("is packed, which only weights of some types can be");
     if (value.data != nullptr) continue;
     if (offset > description_.arenaBytes || (rowBytes > 0 && value.rows > (description_.arenaBytes - offset) / rowBytes))
       fail("does not fit its memory");

@@ -23,7 +23,9 @@ struct Value {
   int symbol = kFixed;
   size_t rows = 0;  // the fixed count, or the most that the symbol may be
   size_t columns = 0;
+  bool isPacked = false;  // a constant weight in the layout of the kernels' `pack`
 
+  size_t bytes() const { return isPacked ? kernel::kernels().packedBytes(type, rows, columns) : rows * kernel::rowBytes(type, columns); }
   float* floats() const { return reinterpret_cast<float*>(data); }
   int32_t* ints() const { return reinterpret_cast<int32_t*>(data); }
 };

@@ -56,6 +56,12 @@ class Operands {
   }
 
   Operand input(size_t index, const std::string& name, const Types& types) const {
+    const Operand operand = weight(index, name, types);
+    if (operand.value.isPacked) fail(name, "a matrix that is not packed", shape(operand));
+    return operand;
+  }
+  /// The same where a packed weight will do.
+  Operand weight(size_t index, const std::string& name, const Types& types) const {
     if (index >= node_.inputs.size()) fail(name, "an input", "none");
     return typed({*node_.inputs[index], name}, types);
   }
@@ -116,7 +122,7 @@ class Operands {
   /// How many blocks a cache has, whose shape the attributes say.
   size_t blocks(const Operand& cache, size_t heads) const {
     fixedRows(cache);
-    const size_t headBytes = kernel::roundedBytes(cache.value.type, integer("headSize", 1, 65536)),
+    const size_t headBytes = kernel::cachedBytes(cache.value.type, integer("headSize", 1, 65536)),
                  blockTokens = integer("blockTokens", 1, 1 << 20);
     const size_t blockBytes = heads * blockTokens * headBytes,
                  bytes = cache.value.rows * kernel::rowBytes(cache.value.type, cache.value.columns);
@@ -129,7 +135,7 @@ class Operands {
     const std::string rows = value.symbol == Value::kFixed ? std::to_string(value.rows)
                              : node_.symbols               ? node_.symbols->at(static_cast<size_t>(value.symbol))
                                                            : "a symbol";
-    return nameOf(value.type) + " [" + rows + ", " + std::to_string(value.columns) + "]";
+    return (value.isPacked ? "packed " : "") + nameOf(value.type) + " [" + rows + ", " + std::to_string(value.columns) + "]";
   }
 
  private:
@@ -148,7 +154,7 @@ class Operands {
 
 void embedding(const Operands& o) {
   o.count(2, 1);
-  const auto tokens = o.input(0, "tokens", kInts), table = o.input(1, "table", kWeights), y = o.output(kFloats);
+  const auto tokens = o.input(0, "tokens", kInts), table = o.weight(1, "table", kWeights), y = o.output(kFloats);
   o.columns(tokens, 1);
   o.fixedRows(table);
   o.sameRows(y, tokens);
@@ -177,7 +183,7 @@ void linear(const Operands& o, const Node& node) {
     if ((parts & 2 && isGated) || (parts & 8 && !isGated))
       o.fail("product" + std::to_string(i), "parts that go together", std::to_string(parts));
     const auto matrix = [&](bool bias) {
-      const auto weight = o.input(next++, "weight", kWeights);
+      const auto weight = o.weight(next++, "weight", kWeights);
       o.fixedRows(weight, y.value.columns);
       o.columns(weight, x.value.columns);
       if (!bias) return;
@@ -225,6 +231,7 @@ void cacheStore(const Operands& o) {
   o.sameRows(slots, x);
   const size_t keyHeads = o.integer("keyHeads", 1, 65536);
   o.columns(x, keyHeads * o.integer("headSize", 1, 65536));
+  o.integer("areKeys", 0, 1);
   o.blocks(cache, keyHeads);
 }
 

@@ -61,8 +61,8 @@ class SequenceAttention : public Operation {
     tokens_ = step.rows(query_);
     first_ = static_cast<size_t>(std::accumulate(counts_, counts_ + rank_, 0));
     const size_t cached = findExtents(step.rows(tables_));
-    switch (chooseScheme(
-        {ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::roundedBytes(op_.cacheType, op_.headSize)})) {
+    switch (
+        chooseScheme({ranks_, queries_, cached, op_.heads, op_.keyHeads, op_.headSize, kernel::cachedBytes(op_.cacheType, op_.headSize)})) {
       case SequenceScheme::PassQueries: return passQueries(step);
       case SequenceScheme::PassKeys: return passKeys(step);
       case SequenceScheme::ExchangeHeads: return exchangeHeads(step);
@@ -120,7 +120,7 @@ class SequenceAttention : public Operation {
   const int32_t* beginOn(size_t rank) const { return spans_ + 2 * rank * queries_; }
   const int32_t* endOn(size_t rank) const { return beginOn(rank) + queries_; }
   size_t width() const { return op_.heads * op_.headSize; }
-  size_t blockBytes(size_t keyHeads) const { return keyHeads * op_.blockTokens * kernel::roundedBytes(op_.cacheType, op_.headSize); }
+  size_t blockBytes(size_t keyHeads) const { return keyHeads * op_.blockTokens * kernel::cachedBytes(op_.cacheType, op_.headSize); }
 
   /// Finds which blocks the queries of all ranks see on each rank, and returns how many tokens those hold together.
   size_t findExtents(size_t sequences) {

@@ -1,6 +1,6 @@
 import type { DownloadProgress, ResolveModelOptions } from '@troupe/llm'
 import { resolveModel } from '@troupe/llm'
-import { withProgress } from './download-bar.js'
+import { withDownloadProgress } from './progress.js'
 
 /** How `--help` explains an option or argument that is a model. */
 export const MODEL_HELP =
@@ -11,7 +11,7 @@ export const MODEL_HELP =
  * @throws InvalidInputError if there is no such model, or it cannot be fetched.
  */
 export function modelPath(model: string, options: Pick<ResolveModelOptions, 'update'> = {}): Promise<string> {
-  return withProgress(process.stderr, (onProgress: (progress: DownloadProgress) => void) =>
+  return withDownloadProgress(process.stderr, (onProgress: (progress: DownloadProgress) => void) =>
     resolveModel(model, {
       ...options,
       onProgress,

@@ -1,148 +1,93 @@
-import test from 'ava'
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { LLM } from '@troupe/llm'
+import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
+import { serve } from './server.js'
+import { mutated, mutation, Statuses } from './testing/mutated-bodies.js'
 import { served } from './testing/served.js'
 
-const messages = [
-  { role: 'system', content: 'be kind' },
-  { role: 'user', content: [{ type: 'text', text: 'hello' }] },
-]
-const schema = { type: 'object', properties: { city: { type: 'string' } } }
-const named = { name: 'weather', description: 'of a city', parameters: schema }
-
-/** A body of every route that takes one, with most of its fields. */
-const bodies: readonly [path: string, body: object][] = [
-  [
-    '/v1/chat/completions',
-    {
-      ...{ model: 'scripted', messages, temperature: 1, top_p: 0.5, n: 2, seed: 1, stop: ['x'], max_tokens: 4 },
-      ...{
-        logit_bias: { 65: 1 },
-        logprobs: true,
-        top_logprobs: 2,
-        stream: false,
-        stream_options: { include_usage: true },
-      },
-      ...{
-        tools: [{ type: 'function', function: named }],
-        tool_choice: 'auto',
-        response_format: { type: 'json_object' },
-      },
-    },
-  ],
-  ['/v1/completions', { model: 'scripted', prompt: ['a', [65, 66]], max_tokens: 3, logprobs: 1, stream: true, n: 1 }],
-  [
-    '/v1/responses',
-    {
-      ...{ model: 'scripted', input: messages, instructions: 'be kind', tools: [{ type: 'function', ...named }] },
-      ...{ text: { format: { type: 'json_schema', name: 's', schema } }, stream: true, reasoning: { effort: 'low' } },
-    },
-  ],
-  ['/v1/embeddings', { model: 'scripted', input: ['a', [65]], encoding_format: 'base64', dimensions: 2 }],
-  [
-    '/v1/messages',
-    {
-      ...{ model: 'scripted', max_tokens: 5, system: 'be kind', messages: messages.slice(1), stream: true, top_k: 3 },
-      ...{ tools: [{ name: 'weather', input_schema: schema }], tool_choice: { type: 'auto' }, stop_sequences: ['x'] },
-    },
-  ],
-  ['/v1/messages/count_tokens', { model: 'scripted', messages: messages.slice(1) }],
-  ['/tokenize', { prompt: 'hello' }],
-  ['/detokenize', { tokens: [65, 66] }],
-]
-
-/** Values that clients may send by mistake, or to do harm. */
-const odd = fc.oneof(
-  fc.constantFrom<unknown>(
-    null,
-    true,
-    '',
-    -1,
-    0,
-    1e308,
-    -1e-308,
-    2 ** 53,
-    0.5,
-    [],
-    {},
-    [[]],
-    '\uD800',
-    'x'.repeat(5000),
-  ),
-  fc.constantFrom<unknown>(
-    { constructor: 1 },
-    { toString: null },
-    { length: -1 },
-    { type: 'text' },
-    'scripted',
-    'auto',
-  ),
-  fc.string({ unit: 'binary', maxLength: 20 }),
-  fc.jsonValue({ maxDepth: 3 }),
-)
-
-type Place = { parent: Record<string, unknown>; key: string }
-
-function placesOf(value: unknown, places: Place[] = []): Place[] {
-  if (typeof value !== 'object' || value === null) return places
-  for (const [key, child] of Object.entries(value)) {
-    places.push({ parent: value as Record<string, unknown>, key })
-    placesOf(child, places)
-  }
-  return places
-}
-
-const mutation = fc.record({
-  route: fc.nat({ max: bodies.length - 1 }),
-  changes: fc.array(fc.record({ place: fc.nat(), value: odd, kind: fc.constantFrom('set', 'set', 'delete', 'add') }), {
-    minLength: 1,
-    maxLength: 3,
-  }),
-  text: fc.option(
-    fc.record({ at: fc.nat(), put: fc.constantFrom('', '}', '"', '1e999', '{"__proto__":{}}', '\u0000') }),
-    {
-      freq: 5,
-    },
-  ),
-})
-
-function mutated({
-  route,
-  changes,
-  text,
-}: typeof mutation extends fc.Arbitrary<infer T> ? T : never): [string, string] {
-  const [path, original] = bodies[route]!
-  const body = structuredClone(original)
-  for (const { place, value, kind } of changes) {
-    const places = placesOf(body)
-    if (places.length === 0) break
-    const { parent, key } = places[place % places.length]!
-    if (kind === 'set') parent[key] = structuredClone(value)
-    else if (kind === 'delete') delete parent[key]
-    else parent[`${key}s`] = structuredClone(value)
-  }
-  const json = JSON.stringify(body)
-  if (text === null) return [path, json]
-  const at = text.at % json.length
-  return [path, json.slice(0, at) + text.put + json.slice(at + 1)]
-}
+const stories = fileURLToPath(new URL('../../../test/models/stories260k', import.meta.url))
+const bodies = process.env.TROUPE_TEST_THOROUGH ? 10_000 : 400
 
 test('no mutated body gets more than a refusal, or leaves anything behind', async (t) => {
   const { post, errors, idle, server } = await served(t)
-  const numRuns = process.env.TROUPE_TEST_THOROUGH ? 10_000 : 400
-  const statuses = new Map<number, number>()
+  const statuses = new Statuses()
   await fc.assert(
     fc.asyncProperty(mutation, async (given) => {
       const [path, body] = mutated(given)
-      const response = await post(path, body)
-      const text = await response.text()
-      statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1)
-      if (response.status >= 500 || errors.length > 0) throw new Error(`${path} ${body}: ${response.status} ${text}`)
-      if (response.status >= 400 && typeof JSON.parse(text).error.message !== 'string') throw new Error(text)
+      await statuses.add(await post(path, body), path, body)
+      if (errors.length > 0) throw new Error(`${path} ${body}: ${errors[0]}`)
     }),
-    { numRuns, includeErrorInReport: true },
+    { numRuns: bodies, includeErrorInReport: true },
   )
-  t.log([...statuses].map(([status, count]) => `${status}: ${count}`).join(', '))
-  t.true((statuses.get(200) ?? 0) > numRuns / 20 && (statuses.get(400) ?? 0) > numRuns / 20)
+  t.log(String(statuses))
+  t.true(statuses.of(200) > bodies / 20 && statuses.of(400) > bodies / 20)
   t.is((await fetch(`${server.url}/health`)).status, 200)
   await idle()
 })
+
+/** Bodies that a model is sent at once. */
+const AT_ONCE = 8
+
+test('mutated bodies at once, of which some clients leave, leave no block of a real model in use', async (t) => {
+  await using llm = await LLM.load(chatModel(t), { name: 'scripted', contextLength: 64, maxSequences: 4 })
+  const errors: unknown[] = []
+  const server = await serve(llm, { port: 0, onError: (error) => errors.push(error) })
+  t.teardown(() => server.close())
+  const statuses = new Statuses()
+  let left = 0
+  const send = async ([path, body]: [string, string], stays: number | null) => {
+    const leaving = new AbortController()
+    if (stays !== null) setTimeout(() => leaving.abort(), stays)
+    const headers = { 'content-type': 'application/json' }
+    try {
+      const asked = fetch(`${server.url}${path}`, { method: 'POST', body, headers, signal: leaving.signal })
+      await statuses.add(await asked, path, body)
+    } catch (error) {
+      if ((error as Error).name !== 'AbortError') throw error
+      left++
+    }
+  }
+  /** Some stay only for so many milliseconds. */
+  const stays = fc.oneof({ weight: 3, arbitrary: fc.constant(null) }, fc.nat({ max: 100 }))
+  const client = fc.record({ change: mutation, stays })
+  await fc.assert(
+    fc.asyncProperty(fc.array(client, { minLength: AT_ONCE, maxLength: AT_ONCE }), async (clients) => {
+      await Promise.all(clients.map(({ change, stays }) => send(mutated(change), stays)))
+      if (errors.length > 0) throw new Error(String(errors[0]))
+    }),
+    { numRuns: Math.ceil(bodies / AT_ONCE), includeErrorInReport: true, endOnFailure: true },
+  )
+  t.log(`${statuses}, left: ${left}`)
+  t.true(statuses.of(200) > bodies / 20 && statuses.of(400) > bodies / 20 && left > 0)
+  const figures = ['kv_cache_blocks_used', 'num_requests_running', 'num_requests_waiting'] as const
+  const read = async () => {
+    const text = await (await fetch(`${server.url}/metrics`)).text()
+    return figures.map((name) => Number(new RegExp(`^troupe:${name}\\{.*\\} (.*)$`, 'm').exec(text)![1]))
+  }
+  let found = await read()
+  // Answers whose clients have left end with the step that they are part of.
+  for (let looks = 0; looks < 500 && found.some((figure) => figure !== 0); looks++) {
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    found = await read()
+  }
+  t.deepEqual(found, [0, 0, 0])
+  t.is(server.requests, 0)
+  t.deepEqual(errors, [])
+  const { choices } = await llm.generate('Once upon a time', { maxTokens: 8, temperature: 0 })
+  t.is(choices[0]!.tokens.length, 8)
+})
+
+/** A real tiny model with a chat template. */
+function chatModel(t: ExecutionContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  cpSync(stories, folder, { recursive: true })
+  const template =
+    '{{ bos_token }}{% for m in messages %}{{ m.content }} {% endfor %}{{ "[TOOL_CALLS]" if tools }}{% if add_generation_prompt %}One day,{% endif %}'
+  writeFileSync(join(folder, 'chat_template.jinja'), template)
+  return folder
+}

@@ -97,12 +97,10 @@ async function makeApp(settings: Settings, service: Service, admission: Admissio
     metrics.responded(request.routeOptions.url ?? 'unknown', reply.statusCode)
   })
   app.setErrorHandler((error, request, reply) => {
-    const told = apiErrorOf(error)
+    const api = apiOf(request.url)
+    const told = apiErrorOf(error, api)
     if (told.status === 500) service.report(error)
-    return reply
-      .status(told.status)
-      .headers(told.headers)
-      .send(errorBody(apiOf(request.url), told))
+    return reply.status(told.status).headers(told.headers).send(errorBody(api, told))
   })
   app.setNotFoundHandler((request, reply) => {
     return reply.status(404).send(errorBody(apiOf(request.url), unknownRoute(request)))

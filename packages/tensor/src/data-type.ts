@@ -9,16 +9,15 @@ export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | '
 
 /**
  * The types that the numbers of a KV cache may be rounded to. Float16 keeps 11 bits of each number below 65,520, bfloat16 8
- * bits of any; int8 keeps groups of 32 numbers, each group with a float32 scale, off by 1/254 of the largest in the group at
- * most.
+ * bits of any; int8 keeps a key or value of one head with a float32 scale, each number off by 1/254 of the largest at most.
  */
 export const CACHE_TYPES = ['float32', 'float16', 'bfloat16', 'int8'] as const
 /** One of {@link CACHE_TYPES}. */
 export type CacheType = (typeof CACHE_TYPES)[number]
 
-/** Elements that a key or value of `headSize` numbers takes in a cache; for int8, each group takes 32 and 4 for its scale. */
+/** Elements that a key or value of `headSize` numbers takes in a cache; for int8, 4 of them are its scale. */
 export function cacheElements(type: CacheType, headSize: number): number {
-  return type === 'int8' ? Math.ceil(headSize / 32) * 36 : headSize
+  return type === 'int8' ? headSize + 4 : headSize
 }
 
 /** Bytes of a key or value of `headSize` numbers in a cache. */

@@ -74,7 +74,10 @@ test('products are not moved past a write to what they read, whatever it is writ
   const scatterInto = (table: (of: Tensor) => Tensor) => (trace: Trace, x: Value, of: Tensor) =>
     trace.scatterRows(x, trace.input('places', 1), trace.constant(table(of)))
   const store = (trace: Trace, x: Value, of: Tensor) =>
-    trace.cacheStore(x, trace.input('slots', 1), trace.constant(of), { blockTokens: 1, keyHeads: 1, headSize: 4 })
+    trace.cacheStore(x, trace.input('slots', 1), trace.constant(of), {
+      ...{ blockTokens: 1, keyHeads: 1, headSize: 4 },
+      stored: 'keys',
+    })
   const touching = [
     scatterInto((of) => of),
     scatterInto((of) => of.rows(3, 4)),
@@ -169,7 +172,7 @@ class WritingProgram {
   }
 
   #store(): void {
-    const shape = { blockTokens: 1, keyHeads: 1, headSize: WIDTH }
+    const shape = { blockTokens: 1, keyHeads: 1, headSize: WIDTH, stored: 'values' } as const
     this.trace.cacheStore(this.#value(), this.#indices(4), this.#table(), shape)
   }
 

@@ -134,7 +134,8 @@ class Arena {
 /** A value as native code knows it, but for its memory. */
 export function shapeOf(value: Value): ValueShape {
   const symbol = typeof value.rows === 'number' ? -1 : value.rows.index
-  return { type: programType(value), symbol, rows: rowLimit(value), columns: value.columns }
+  const isPacked = value.isPacked ?? false
+  return { type: programType(value), symbol, rows: rowLimit(value), columns: value.columns, isPacked }
 }
 
 function rowLimit(value: Value): number {

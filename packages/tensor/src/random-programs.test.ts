@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import { cacheElements, type DataType, isQuantized } from './data-type.js'
+import { PackedWeight } from './packed-weight.js'
 import { Tensor } from './tensor.js'
 import { Random } from './testing/random.js'
 import { type RowSymbol, Trace, type Value } from './trace.js'
@@ -119,16 +120,30 @@ class RandomProgram {
   }
 
   /** Weights with random bytes, and what they are where that is plain. */
-  #weight(type: DataType, rows: number, columns: number): { value: Value; numbers?: number[] } {
+  /** @param mayBePacked Whether its operation takes packed weights. */
+  #weight(
+    type: DataType,
+    rows: number,
+    columns: number,
+    mayBePacked = this.#isWild && this.random.happens(12),
+  ): { value: Value; numbers?: number[] } {
     const tensor = Tensor.zeros(type, [rows, columns], { memory: this.random.happens(2) ? 'shared' : 'private' })
     if (type === 'float32') {
       const numbers = tensor.data as Float32Array
       for (let i = 0; i < numbers.length; i++) numbers[i] = this.random.number()
-      return { value: this.trace.constant(tensor), numbers: [...numbers] }
+      return { value: this.trace.constant(mayBePacked ? this.#perhapsPacked(tensor) : tensor), numbers: [...numbers] }
     }
     const bytes = tensor.bytes
     for (let i = 0; i < bytes.length; i++) bytes[i] = this.random.below(256)
-    return { value: this.trace.constant(tensor) }
+    return { value: this.trace.constant(mayBePacked ? this.#perhapsPacked(tensor) : tensor) }
+  }
+
+  #perhapsPacked(tensor: Tensor): Tensor | PackedWeight {
+    const { dtype, shape, bytes } = tensor
+    if (!PackedWeight.canPack(dtype) || this.random.happens(2)) return tensor
+    const packed = new PackedWeight(dtype, [shape[0]!, shape[1]!])
+    packed.set(bytes, 0)
+    return packed
   }
 
   #widthFor(type: DataType, columns: number): number {
@@ -155,7 +170,7 @@ class RandomProgram {
   #embedding(): void {
     const type = this.random.pick(WEIGHTS)
     const [rows, columns] = [this.random.from(1, 9), this.#widthFor(type, this.#columns())]
-    const { value: table, numbers } = this.#weight(type, rows, columns)
+    const { value: table, numbers } = this.#weight(type, rows, columns, true)
     const { value: tokens, numbers: ids } = this.#indices(this.random.pick(this.#rows), -3, rows + 3)
     const start = this.random.from(0, 2)
     this.#add(
@@ -200,6 +215,7 @@ class RandomProgram {
       type,
       outputs,
       this.#isWild && this.random.happens(8) ? 32 * 8 : x.columns,
+      true,
     )
     const bias = this.random.happens(2) ? this.#weight('float32', 1, outputs) : undefined
     this.#add(this.trace.linear(x, weight, bias?.value), (symbols) => {
@@ -327,9 +343,11 @@ class RandomProgram {
     const elements = keyHeads * shape.blockTokens * cacheElements(type, headSize)
     const [keys, values] = [0, 1].map(() => this.trace.constant(Tensor.zeros(type, [blocks, elements])))
     const stored = this.#floats.filter(({ columns }) => columns === keyHeads * headSize)
-    for (const cache of [keys!, values!]) {
+    for (const of of ['keys', 'values'] as const) {
       const x = stored.length > 0 ? this.random.pick(stored) : undefined
-      if (x) this.trace.cacheStore(x, this.#indices(x.rows, 0, blocks * shape.blockTokens).value, cache, shape)
+      if (!x) continue
+      const slots = this.#indices(x.rows, 0, blocks * shape.blockTokens).value
+      this.trace.cacheStore(x, slots, of === 'keys' ? keys! : values!, { ...shape, stored: of })
     }
     const [sequences, perSequence] = [this.random.from(1, 3), this.random.from(1, 5)]
     const tokens = perSequence * shape.blockTokens

@@ -176,9 +176,12 @@ test('what no operation takes is a TypeError that names the operation, the opera
       () => trace.rotate(x, trace.input('odd', rows, 3, 'float32')),
       /^rotate: table: expected columns in multiples of two/,
     ],
-    [() => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1 }), /^cacheStore: x: expected 3 columns/],
     [
-      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5 }),
+      () => trace.cacheStore(x, one, cache, { ...shape, keyHeads: 1, stored: 'keys' }),
+      /^cacheStore: x: expected 3 columns/,
+    ],
+    [
+      () => trace.cacheStore(x, one, cache, { ...shape, blockTokens: 5, stored: 'values' }),
       /^cacheStore: cache: expected whole blocks of 120/,
     ],
     [() => attend({ keyHeads: 0 }), /^attention: keyHeads: expected a number from 1/],
@@ -208,7 +211,7 @@ test('an index outside of its bounds is refused before anything is done, and the
   const cache = Tensor.zeros('float32', [2, 8])
   const shape = { blockTokens: 2, keyHeads: 1, headSize: 4 }
   const [keys, keyHeadOf] = [trace.constant(cache), trace.constant(Tensor.from('int32', [1], [0]))]
-  trace.cacheStore(x, trace.input('slots', rows), keys, shape)
+  trace.cacheStore(x, trace.input('slots', rows), keys, { ...shape, stored: 'keys' })
   const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows)) as [
     Value,
     Value,
@@ -243,6 +246,31 @@ test('an index outside of its bounds is refused before anything is done, and the
   await run({})
   t.deepEqual([...table.data], [1, 1, 1, 1, 0, 0, 0, 0])
   t.true([...program.outputs.y!.data.subarray(4, 8)].every((value) => value === 0))
+})
+
+test('blocks that no query sees are not read, whether few queries come or many', async (t) => {
+  const trace = new Trace()
+  const rows = trace.symbol('rows', 6)
+  const shape = { blockTokens: 2, keyHeads: 1, headSize: 4 }
+  const [keys, values] = [0, 1].map(() => trace.constant(matrix(2, 8, 1)))
+  const [sequence, begin, end] = ['sequence', 'begin', 'end'].map((name) => trace.input(name, rows))
+  const batch = { sequence: sequence!, begin: begin!, end: end!, blockTables: trace.input('tables', 1, 4) }
+  const keyHeadOf = trace.constant(Tensor.from('int32', [1], [0]))
+  const query = trace.input('x', rows, 4, 'float32')
+  const y = trace.attention(query, keys!, values!, batch, keyHeadOf, { ...shape, scale: 1 })
+  const program = trace.compile({ y }, { threads: 1 })
+  program.inputs.tables!.set([1 << 30, 0, -(1 << 30), 1])
+  program.inputs.begin!.set([2, 7, 2, 6, 3, 7])
+  program.inputs.end!.set([4, 8, 3, 8, 4, 8])
+  program.inputs.x!.fill(0)
+  const results: number[][] = []
+  for (const count of [1, 2, 6]) {
+    await program.run({ rows: count })
+    results.push([...program.outputs.y!.data.subarray(0, 4)])
+  }
+  t.deepEqual(results[1], results[0])
+  t.deepEqual(results[2], results[0])
+  t.true(results[0]!.every(Number.isFinite))
 })
 
 test('a run that one rank refuses leaves its group: the other waits for the run that follows', async (t) => {

@@ -1,6 +1,7 @@
 import { checkOperation } from '@troupe/native'
 import type { Communicator } from './communicator.js'
 import type { DataType } from './data-type.js'
+import { PackedWeight } from './packed-weight.js'
 import { compile, shapeOf } from './plan.js'
 import type { Program } from './program.js'
 import type { Tensor } from './tensor.js'
@@ -20,6 +21,8 @@ export interface Value {
   readonly columns: number
   /** Set for constants and for state that outlives a run, such as a KV cache. */
   readonly tensor?: Tensor
+  /** Whether the tensor holds the bytes of a {@link PackedWeight}. */
+  readonly isPacked?: boolean
   /** Set for inputs, which JavaScript fills before each run. */
   readonly input?: string
 }
@@ -118,7 +121,7 @@ export class Trace {
   readonly symbols: RowSymbol[] = []
   readonly values: Value[] = []
   readonly operations: TracedOperation[] = []
-  readonly #constants = new Map<Tensor, Value>()
+  readonly #constants = new Map<Tensor | PackedWeight, Value>()
 
   /**
    * A row count that every run gives, up to `limit`.
@@ -145,25 +148,32 @@ export class Trace {
   }
 
   /**
-   * A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row.
+   * A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row. A packed weight is
+   * taken as the weight of linear() and as the table of embedding().
    * @throws TypeError for a tensor on a GPU
    */
-  constant(tensor: Tensor): Value {
+  constant(tensor: Tensor | PackedWeight): Value {
+    const value = this.#constants.get(tensor) ?? this.#constant(tensor)
+    this.#constants.set(tensor, value)
+    return value
+  }
+
+  #constant(tensor: Tensor | PackedWeight): Value {
+    if (tensor instanceof PackedWeight) {
+      const [rows, columns] = tensor.shape
+      return this.#value({ type: tensor.dtype, rows, columns, tensor: tensor.packed, isPacked: true })
+    }
     if (tensor.device !== 'cpu') {
       throw new TypeError(
         `a program computes in host memory; found a tensor on ${tensor.device}: copy it with to('cpu')`,
       )
     }
-    const known = this.#constants.get(tensor)
-    if (known) return known
     if (tensor.dtype === 'uint8' || tensor.dtype === 'int64') {
       const found = `found a tensor of ${tensor.dtype}`
       throw new TypeError(`a program computes on floats, quantized types, int8 and int32; ${found}`)
     }
     const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.size]
-    const value = this.#value({ type: tensor.dtype, rows: rows!, columns: columns!, tensor })
-    this.#constants.set(tensor, value)
-    return value
+    return this.#value({ type: tensor.dtype, rows: rows!, columns: columns!, tensor })
   }
 
   /** [n], [vocabulary, h] → [n, h]: rows by index. `start` is the index of the first row; others give zeros. */
@@ -206,12 +216,13 @@ export class Trace {
   }
 
   /**
-   * [n, keyHeads · d], [n] → a cache [blocks, keyHeads, blockTokens, d]: writes each row at its token slot, from 0 to below
-   * blocks · blockTokens, rounded to the type of the cache, whose heads have cacheElements(type, d) elements.
+   * [n, keyHeads · d], [n] → a cache of blocks · keyHeads · blockTokens · cacheElements(type, d) elements: writes each row at its
+   * token slot, from 0 to below blocks · blockTokens, rounded to the type of the cache. Keys and values lie differently in
+   * theirs: what is stored must be what attention reads there.
    */
-  cacheStore(x: Value, slots: Value, cache: Value, shape: CacheShape): void {
-    const { headSize, keyHeads, blockTokens } = shape
-    const numbers = { headSize, keyHeads, blockTokens }
+  cacheStore(x: Value, slots: Value, cache: Value, options: CacheShape & { stored: 'keys' | 'values' }): void {
+    const { headSize, keyHeads, blockTokens, stored } = options
+    const numbers = { headSize, keyHeads, blockTokens, areKeys: stored === 'keys' ? 1 : 0 }
     this.#record('cacheStore', [x, slots, cache], [], numbers, undefined, cache)
   }
 

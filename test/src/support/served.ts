@@ -20,7 +20,7 @@ export class ServedTales {
   ) {}
 
   static async start(...options: string[]): Promise<ServedTales> {
-    const folder = mkdtempSync(join(tmpdir(), 'troupe-served-'))
+    const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
     const model = join(folder, 'tales')
     cpSync(tales, model, { recursive: true })
     writeFileSync(join(model, 'chat_template.jinja'), template)

@@ -49,7 +49,7 @@ class EchoModel {
 }
 
 function begin(t: ExecutionContext, isTerminal: boolean, system?: string) {
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-chat-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   const model = new EchoModel()
   const conversation = new Conversation(model as unknown as ChatModel, system)

@@ -12,7 +12,7 @@ const template =
   '{{ bos_token }}{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}One day,{% endif %}'
 
 test('chat answers the lines of its standard input, one after the other', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'troupe-chat-'))
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
   t.teardown(() => rmSync(folder, { recursive: true }))
   cpSync(stories, folder, { recursive: true })
   writeFileSync(join(folder, 'chat_template.jinja'), template)

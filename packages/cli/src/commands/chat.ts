@@ -5,6 +5,7 @@ import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
+import { withLoadProgress } from '../progress.js'
 
 /** `troupe chat`: a chat with a model in the terminal. */
 export const chat = command({
@@ -73,7 +74,9 @@ export const chat = command({
     if (isTerminal) process.stderr.write(`loading ${model}\n`)
     const cluster = await connect(options.address === undefined ? {} : { address: options.address })
     try {
-      await using llm = await LLM.load(path, { ...engine, cluster, name: model })
+      await using llm = await withLoadProgress(process.stderr, (progress) =>
+        LLM.load(path, { ...engine, ...progress, cluster, name: model }),
+      )
       if (isTerminal) process.stderr.write('/help lists commands, Ctrl-D ends\n')
       await chatLoop(
         new Conversation(llm, system, params),

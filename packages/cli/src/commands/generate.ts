@@ -19,6 +19,7 @@ import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
+import { withLoadProgress } from '../progress.js'
 import { workerTable } from '../worker-table.js'
 
 /** `troupe generate`: has a model continue a prompt on a mesh of worker processes. */
@@ -103,7 +104,9 @@ export const generate = command({
       const split = isAuto
         ? { deployment: (await choosePlan(cluster, { model, ...stored, ...sizes, ...expected })).deployment }
         : { plan: given, ...(layers ? { layers } : {}), ...sizes }
-      const engine = await Engine.start(cluster, { model, ...split, ...sent, ...stored })
+      const engine = await withLoadProgress(process.stderr, (progress) =>
+        Engine.start(cluster, { model, ...split, ...sent, ...stored, ...progress }),
+      )
       const asked: GenerateOptions = {
         maxTokens: options['max-tokens'],
         temperature: options.temperature,

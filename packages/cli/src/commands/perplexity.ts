@@ -7,6 +7,7 @@ import { communication, communicationOption } from '../communication.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, planOption } from '../plan-option.js'
+import { withLoadProgress } from '../progress.js'
 
 /** `troupe perplexity`: measures how well a model predicts a text, to compare formats of its weights. */
 export const perplexity = command({
@@ -50,15 +51,10 @@ export const perplexity = command({
 
     const cluster = await connect()
     try {
-      const engine = await Engine.start(cluster, {
-        model,
-        plan,
-        contextLength: window,
-        maxSequences: 1,
-        scoring: true,
-        ...stored,
-        ...sent,
-      })
+      const asked = { model, plan, contextLength: window, maxSequences: 1, scoring: true, ...stored, ...sent } as const
+      const engine = await withLoadProgress(process.stderr, (progress) =>
+        Engine.start(cluster, { ...asked, ...progress }),
+      )
       const found = await measure(engine, tokens, window)
       await engine.stop()
       const line = `perplexity ${found.perplexity.toFixed(4)} over ${found.tokens} tokens`

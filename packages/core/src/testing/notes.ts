@@ -9,7 +9,7 @@ let files = 0
 
 function newFile(): string {
   if (!folder) {
-    const made = mkdtempSync(join(tmpdir(), 'notes-'))
+    const made = mkdtempSync(join(tmpdir(), 'troupe-test-'))
     process.on('exit', () => rmSync(made, { recursive: true }))
     folder = made
   }

@@ -1,5 +1,8 @@
 import { InvalidInputError } from '@troupe/core'
 import test from 'ava'
+import type { GenerateOptions } from '../engine/engine.js'
+import { samplingParamsOf } from '../engine/options.js'
+import type { ModelConfig } from '../models/config.js'
 import { checkParams } from './check-params.js'
 
 test('parameters within their ranges are taken, and what is left out', (t) => {
@@ -52,4 +55,47 @@ test('a parameter that is not one or cannot be is refused by its name, with what
   t.throws(() => checkParams({ constructor: 1 }, 10), { message: /^constructor is no parameter/ })
   t.throws(() => checkParams({ minTokens: 3, maxTokens: 2 }, 10), { message: /^minTokens must be at most maxTokens/ })
   t.notThrows(() => checkParams({ tools: [] }, 10, ['tools']))
+})
+
+test('an engine refuses the same values as the API does, in the same words', (t) => {
+  const config = { vocabularySize: 10, endTokens: [1] } as unknown as ModelConfig
+  const all: Record<string, unknown[]> = {
+    maxTokens: [0, 1, -1, 1.5, '3', null],
+    minTokens: [0, 3, -1],
+    temperature: [0, 2, -0.1, Number.NaN, 1e39, 'hot'],
+    topK: [0, 40, -1, 0.5],
+    topP: [1, 0.1, 0, 1e-50, 1.1, null],
+    minP: [0, 1, -0.1, 1.1],
+    repetitionPenalty: [1.2, 100, 0, 101, Number.POSITIVE_INFINITY],
+    presencePenalty: [-2, 2, 2.1, '1'],
+    frequencyPenalty: [-2, 2, -2.1],
+    logitBias: [{}, { 9: -100 }, { 10: 1 }, { 1: 101 }, { x: 1 }, null, 3],
+    seed: [-7, 0.5, 2 ** 60],
+    stopTokens: [[], [9], [10], Array(16).fill(2), Array(17).fill(2), 3],
+    logProbs: [0, 20, 21, true],
+  }
+  const messageOf = (check: () => unknown) => {
+    try {
+      check()
+      return undefined
+    } catch (error) {
+      t.true(error instanceof InvalidInputError, String(error))
+      return (error as Error).message
+    }
+  }
+  const many = Object.fromEntries(Array.from({ length: 1001 }, (_, token) => [token, 1]))
+  t.regex(messageOf(() => checkParams({ logitBias: many }, 2000))!, /^logitBias must be .*, 1000 at most; found/)
+  for (const [name, values] of Object.entries(all)) {
+    const messages = values.map((value) => {
+      const message = messageOf(() => checkParams({ [name]: value }, 10))
+      const options = { maxTokens: 5, [name]: value } as GenerateOptions
+      t.is(
+        messageOf(() => samplingParamsOf(options, config, 8)),
+        message,
+        `${name}: ${JSON.stringify(value)}`,
+      )
+      return message
+    })
+    t.true(messages.includes(undefined) && messages.some((message) => message !== undefined), name)
+  }
 })

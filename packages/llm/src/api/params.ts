@@ -21,19 +21,22 @@ export interface GenerationParams {
   topP?: number
   /** Draw only from tokens that are at least this share as likely as the likeliest (arXiv 2407.01082). Default 0. */
   minP?: number
-  /** Divides positive logits of tokens of the prompt and the answer, and multiplies negative ones (arXiv 1909.05858). Default 1. */
+  /**
+   * Divides positive logits of tokens of the prompt and the answer, and multiplies negative ones (arXiv 1909.05858).
+   * Above 0, at most 100, default 1.
+   */
   repetitionPenalty?: number
   /** Taken from the logits of tokens that the answer has, once. From -2 to 2, default 0. */
   presencePenalty?: number
   /** Taken from the logits of tokens that the answer has, each time. From -2 to 2, default 0. */
   frequencyPenalty?: number
-  /** Added to the logits of tokens, by their ids. From -100 to 100. */
+  /** Added to the logits of tokens, by their ids; 1,000 at most. From -100 to 100. */
   logitBias?: Readonly<Record<number, number>>
   /** Decides every draw: the same text whatever else runs, under every plan. Random by default. */
   seed?: number
   /** Texts before which the answer ends; they are not part of it. */
   stop?: string | readonly string[]
-  /** Tokens at which the answer ends, beside the model's end tokens; they are not part of it. */
+  /** Tokens at which the answer ends, beside the model's end tokens, 16 at most; they are not part of it. */
   stopTokens?: readonly number[]
   /** Whether to go on behind the model's end tokens. Default false. */
   ignoreEnd?: boolean

@@ -4,7 +4,7 @@ import type { CacheType, Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { deploymentFor } from '../planner/deploy.js'
-import { countReplicas, type Deployment } from '../planner/deployment.js'
+import { countReplicas, type Deployment, workersOf } from '../planner/deployment.js'
 import type { Dimension } from '../planner/placement.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { BlockPool } from './cache.js'
@@ -12,12 +12,14 @@ import { stepTokens } from './capacity.js'
 import { Dispatcher } from './dispatcher.js'
 import { type EngineWorker, launch } from './launch.js'
 import type { EngineLoad } from './load.js'
+import { LoadGauge } from './load-gauge.js'
 import { checkEngineOptions, checkPrompt, checkText, samplingParamsOf } from './options.js'
 import { type Pooling, pooled } from './pooling.js'
 import { Replica } from './replica.js'
 import { type Listener, Request, type Task } from './request.js'
 import type { Sampling, TokenMask } from './sampler.js'
 import { Scheduler } from './scheduler.js'
+import type { LoadProgress } from './stage-parts.js'
 import { type EngineStatistics, statisticsOf } from './statistics.js'
 import { type TokenSource, TokenStream } from './token-stream.js'
 import { WorkerGroup } from './worker-group.js'
@@ -77,6 +79,11 @@ export interface EngineOptions {
   scoring?: boolean
   /** CPU threads a worker; by default the node's cores divided among its workers. */
   threads?: number
+  /**
+   * Is told how much of the weights all workers together have loaded, from when each has begun until all have; not of workers that are
+   * started later in place of some that died.
+   */
+  onLoadProgress?: (progress: LoadProgress) => void
 }
 
 /** How a text is continued. */
@@ -87,11 +94,11 @@ export interface GenerateOptions extends Partial<Sampling> {
   seed?: number
   /** Whether to stop at the model's end-of-text tokens, which are then not given out. Default true. */
   stopAtEnd?: boolean
-  /** Further tokens to stop at, which are not given out. */
+  /** Further tokens to stop at, 16 at most, which are not given out. */
   stopTokens?: readonly number[]
   /** Tokens before which the text does not end. Default 0. */
   minTokens?: number
-  /** Added to the logits of tokens, by their ids; 1,000 at most. */
+  /** Added to the logits of tokens, by their ids; 1,000 at most, from -100 to 100. */
   logitBias?: Readonly<Record<number, number>>
   /** Gives each token's log-probability, before sampling parameters, and this many likeliest ones in its place, up to 20. */
   logProbs?: number
@@ -153,17 +160,23 @@ export class Engine {
    */
   static async start(cluster: Cluster, options: EngineOptions): Promise<Engine> {
     checkEngineOptions(options)
+    const { onLoadProgress, ...asked } = options
     const model = resolve(options.model)
     const config = readConfig(model)
     const { weights, communication = 'float32', prefixCaching = true } = options
-    const deployment = options.deployment ?? (await deploymentFor(cluster, { ...options, model }))
+    const deployment = options.deployment ?? (await deploymentFor(cluster, { ...asked, model }))
     const loaded = { model, ...(weights ? { loadFormat: weights } : {}), communication }
     const { plan, cache, sequences, stepsAhead } = deployment
     const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window: config.slidingWindow }
+    const gauge = new LoadGauge(workersOf(deployment).length, onLoadProgress)
+    const startWorkers = async (replica: number) => {
+      const onProgress = (rank: number, progress: LoadProgress) => gauge.update(replica, rank, progress)
+      return WorkerGroup.bind(await launch(cluster, deployment, loaded, replica, onProgress), plan, stepsAhead)
+    }
     const dispatcher = await Dispatcher.start(countReplicas(deployment), (replica, listener) =>
       Replica.start(
         {
-          start: async () => WorkerGroup.bind(await launch(cluster, deployment, loaded, replica), plan, stepsAhead),
+          start: () => startWorkers(replica),
           isOpen: () =>
             cluster.nodes().then(
               () => true,
@@ -175,6 +188,7 @@ export class Engine {
         listener,
       ),
     )
+    gauge.close()
     return new Engine(config, deployment, dispatcher)
   }
 

@@ -5,6 +5,7 @@ import { type Deployment, layersOf, planDimensions, type WorkerPlacement, worker
 import { rangesOf } from '../planner/stage-layers.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { stepLimits } from './capacity.js'
+import type { LoadProgress } from './stage-parts.js'
 import { type Invitations, type ModelWorker, RemoteModelWorker, type WorkerInfo, type WorkerSpec } from './worker.js'
 
 /** A running worker, as reported by the engine. */
@@ -32,6 +33,7 @@ export interface LaunchedWorkers {
 
 /**
  * Starts the workers of a replica of a deployment, each on its node, and loads each one's part of the model.
+ * @param onProgress Is told how far the worker of a rank is.
  * @throws InvalidInputError if the deployment is not of the cluster; what a worker throws that cannot load its part.
  */
 export async function launch(
@@ -39,6 +41,7 @@ export async function launch(
   deployment: Deployment,
   loaded: LoadedModel,
   replica: number,
+  onProgress: (rank: number, progress: LoadProgress) => void,
 ): Promise<LaunchedWorkers> {
   const placements = workersOf(deployment).filter((placement) => placement.replica === replica)
   const nodes = await cluster.nodes()
@@ -48,7 +51,7 @@ export async function launch(
     workerSpec(deployment, placements[rank]!, loaded),
   ])
   try {
-    return { mesh, workers: await connectWorkers(mesh, deployment.plan, placements) }
+    return { mesh, workers: await connectWorkers(mesh, deployment.plan, placements, onProgress) }
   } catch (error) {
     await Promise.allSettled(mesh.members.map(({ handle }) => killActor(handle)))
     throw error
@@ -84,16 +87,18 @@ async function connectWorkers(
   mesh: Mesh<ModelWorker>,
   plan: ParallelPlan,
   placements: readonly WorkerPlacement[],
+  onProgress: (rank: number, progress: LoadProgress) => void,
 ): Promise<EngineWorker[]> {
   const invitations: Invitations = {}
   for (const dimension of ['pipeline', 'sequence', 'tensor'] as const) {
     if (plan[dimension] > 1) invitations[dimension] = mesh.communicator(dimension)
   }
   return Promise.all(
-    mesh.members.map(async ({ handle }, index) => {
-      const { replica, coordinates, cores } = placements[index]!
-      const info = await (cores ? handle.load(invitations, cores) : handle.load(invitations))
-      return { ...info, replica, coordinates, ...describeActor(handle) }
+    mesh.members.map(async ({ handle }, rank) => {
+      const { replica, coordinates, cores } = placements[rank]!
+      const loading = cores ? handle.loadInParts(invitations, cores) : handle.loadInParts(invitations)
+      for await (const progress of loading) onProgress(rank, progress)
+      return { ...(await handle.info()), replica, coordinates, ...describeActor(handle) }
     }),
   )
 }

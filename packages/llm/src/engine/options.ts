@@ -4,13 +4,14 @@ import type { ModelConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
 import type { EngineOptions, GenerateOptions } from './engine.js'
+import { checkParameters, flag, SAMPLING_RULES, shown } from './parameter-rules.js'
 import type { SamplingParams } from './request.js'
-import { MOST_LOG_PROBS } from './sampler.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
   ...{ communication: true, contextLength: true, prefixCaching: true },
-  ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true, threads: true },
+  ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true },
+  ...{ threads: true, onLoadProgress: true },
 }
 const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
   ...{ maxTokens: true, minTokens: true, seed: true, stopAtEnd: true, stopTokens: true, wantLogits: true },
@@ -19,12 +20,17 @@ const GENERATE_OPTIONS: Record<keyof GenerateOptions, true> = {
 }
 const DIMENSIONS: Record<keyof ParallelPlan, true> = { pipeline: true, tensor: true, sequence: true }
 
-/** The most stop tokens and biases of a request: with a model's own end tokens they fit in what a step has room for. */
-const MOST_STOP_TOKENS = 16
-const MOST_GIVEN_BIASES = 1000
+const OPTION_RULES = { ...SAMPLING_RULES, stopAtEnd: flag, wantLogits: flag }
 
 /** Options beside which a deployment may be given: it says all others. */
-const OUTSIDE_DEPLOYMENT: readonly string[] = ['model', 'weights', 'communication', 'prefixCaching', 'deployment']
+const OUTSIDE_DEPLOYMENT: readonly string[] = [
+  'model',
+  'weights',
+  'communication',
+  'prefixCaching',
+  'deployment',
+  'onLoadProgress',
+]
 
 /** A prompt leaves no room for an answer in the model's context. */
 export class ContextLengthError extends InvalidInputError {
@@ -51,6 +57,9 @@ export function checkEngineOptions(options: EngineOptions): void {
   if (options.prefixCaching !== undefined && typeof options.prefixCaching !== 'boolean') {
     throw expected('prefixCaching', 'true or false', options.prefixCaching)
   }
+  if (options.onLoadProgress !== undefined && typeof options.onLoadProgress !== 'function') {
+    throw expected('onLoadProgress', 'a function', options.onLoadProgress)
+  }
   checkCounts({ replicas, maxSequences, contextLength, chunkTokens, threads })
   checkOneOf({ cacheType }, CACHE_TYPES)
   checkOneOf({ weights }, LOAD_FORMATS)
@@ -67,28 +76,10 @@ export function samplingParamsOf(options: GenerateOptions, config: ModelConfig, 
   const { maxTokens, minTokens = 0, temperature = 0, topK = 0, topP = 1, minP = 0, seed, logProbs } = options
   const { repetitionPenalty = 1, presencePenalty = 0, frequencyPenalty = 0, wantLogits = false, mask } = options
   const { stopAtEnd = true, stopTokens = [], logitBias = {} } = options
-  if (!isCount(maxTokens, 0)) throw expected('maxTokens', 'the most tokens to generate, a whole number', maxTokens)
-  if (!isCount(minTokens, 0)) throw expected('minTokens', 'a whole number of at least 0', minTokens)
-  if (!Number.isFinite(Math.fround(temperature)) || temperature < 0) {
-    throw expected('temperature', 'a number of at least 0', temperature)
+  if (maxTokens === undefined) {
+    throw expected('maxTokens', 'the most tokens to generate, a whole number', maxTokens)
   }
-  if (!isCount(topK, 0)) throw expected('topK', 'a whole number of at least 0', topK)
-  if (!isWithin(topP, 0, 1) || topP === 0) throw expected('topP', 'a number above 0, and at most 1', topP)
-  if (!isWithin(minP, 0, 1)) throw expected('minP', 'a number from 0 to 1', minP)
-  if (!isWithin(repetitionPenalty, 0, 100) || repetitionPenalty === 0) {
-    throw expected('repetitionPenalty', 'a number above 0, and at most 100', repetitionPenalty)
-  }
-  for (const [name, penalty] of Object.entries({ presencePenalty, frequencyPenalty })) {
-    if (!isWithin(penalty, -100, 100)) throw expected(name, 'a number from -100 to 100', penalty)
-  }
-  if (seed !== undefined && !Number.isSafeInteger(seed)) throw expected('seed', 'a whole number', seed)
-  if (logProbs !== undefined && !(isCount(logProbs, 0) && logProbs <= MOST_LOG_PROBS)) {
-    throw expected('logProbs', `a whole number from 0 to ${MOST_LOG_PROBS}`, logProbs)
-  }
-  if (!Array.isArray(stopTokens) || stopTokens.length > MOST_STOP_TOKENS) {
-    throw expected('stopTokens', `a list of token ids, ${MOST_STOP_TOKENS} at most`, stopTokens)
-  }
-  for (const token of stopTokens) checkToken('stopTokens', token, config.vocabularySize)
+  checkParameters(options, OPTION_RULES, config.vocabularySize)
   return {
     sampling: {
       ...{ temperature, topK: Math.min(topK, config.vocabularySize), topP, minP },
@@ -97,31 +88,8 @@ export function samplingParamsOf(options: GenerateOptions, config: ModelConfig, 
     ...{ seed, minTokens, wantLogits, logProbs, mask },
     maxTokens: Math.min(maxTokens, room),
     endTokens: [...(stopAtEnd ? config.endTokens : []), ...stopTokens],
-    biases: biasesOf(logitBias, config.vocabularySize),
+    biases: Object.entries(logitBias).map(([token, bias]) => [Number(token), bias]),
   }
-}
-
-function biasesOf(logitBias: Readonly<Record<number, number>>, vocabularySize: number): [number, number][] {
-  if (typeof logitBias !== 'object' || logitBias === null)
-    throw expected('logitBias', 'numbers by token ids', logitBias)
-  const biases = Object.entries(logitBias).map(([token, bias]): [number, number] => [Number(token), bias])
-  if (biases.length > MOST_GIVEN_BIASES)
-    throw expected('logitBias', `${MOST_GIVEN_BIASES} tokens at most`, biases.length)
-  for (const [token, bias] of biases) {
-    checkToken('logitBias', token, vocabularySize)
-    if (!isWithin(bias, -1e6, 1e6))
-      throw expected(`logitBias of token ${token}`, 'a number from -1000000 to 1000000', bias)
-  }
-  return biases
-}
-
-function checkToken(name: string, token: unknown, vocabularySize: number): void {
-  if (isCount(token, 0) && (token as number) < vocabularySize) return
-  throw expected(name, `tokens of the vocabulary, from 0 to ${vocabularySize - 1}`, token)
-}
-
-function isWithin(value: unknown, least: number, most: number): value is number {
-  return typeof value === 'number' && value >= least && value <= most
 }
 
 /**
@@ -191,12 +159,4 @@ function isCount(value: unknown, least: number): boolean {
 
 function expected(name: string, what: string, found: unknown): InvalidInputError {
   return new InvalidInputError(`${name} must be ${what}; found ${shown(found)}`)
-}
-
-function shown(value: unknown): string {
-  return typeof value === 'string'
-    ? JSON.stringify(value.slice(0, 100))
-    : typeof value === 'object'
-      ? 'an object'
-      : String(value)
 }

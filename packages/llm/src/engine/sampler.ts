@@ -8,11 +8,14 @@ export interface Sampling {
   topP: number
   /** Draw only from tokens that are at least this share as likely as the likeliest (arXiv 2407.01082). Default 0. */
   minP?: number
-  /** Divides positive logits of tokens of the prompt and the answer, and multiplies negative ones (arXiv 1909.05858). Default 1. */
+  /**
+   * Divides positive logits of tokens of the prompt and the answer, and multiplies negative ones (arXiv 1909.05858).
+   * Above 0, at most 100, default 1.
+   */
   repetitionPenalty?: number
-  /** Taken from the logits of tokens that the answer has, once. Default 0. */
+  /** Taken from the logits of tokens that the answer has, once. From -2 to 2, default 0. */
   presencePenalty?: number
-  /** Taken from the logits of tokens that the answer has, each time. Default 0. */
+  /** Taken from the logits of tokens that the answer has, each time. From -2 to 2, default 0. */
   frequencyPenalty?: number
 }
 

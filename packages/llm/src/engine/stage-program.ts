@@ -1,10 +1,9 @@
 import { type CompileOptions, type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
 import type { LayerContext, StepValues } from '../layers/context.js'
-import type { CausalDecoder } from '../models/causal-decoder.js'
 import type { ModelConfig } from '../models/config.js'
 import { communicatorOf } from '../parallel/groups.js'
-import type { Range } from '../parallel/plan.js'
 import { ADJUSTMENT_COLUMNS, MOST_BIASES, MOST_LOG_PROBS } from './sampler.js'
+import type { StageParts } from './stage-parts.js'
 
 /** The most that one step may hold; a stage's memory is made for it. */
 export interface StepLimits {
@@ -36,42 +35,40 @@ export interface Stage {
  * A stage whose pipeline has no communicator takes and leaves activations in its program's memory, as `hidden`.
  */
 export function compileStage(
-  decoder: CausalDecoder,
+  parts: StageParts,
   context: LayerContext,
   config: ModelConfig,
-  layers: Range,
   limits: StepLimits,
   options: CompileOptions,
 ): Stage {
   const { pipeline, sequence } = context.groups
   const isLinked = pipeline.communicator !== undefined
-  const isFirst = pipeline.rank === 0
-  const isLast = pipeline.rank === pipeline.size - 1
+  const { first, layers, last } = parts
   const trace = new Trace()
   const step = stepValues(trace, context, config, limits)
 
   /** The token that was last sampled for each sequence. */
   const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private' })
-  if (isFirst && !isLast && isLinked) {
+  if (first && !last && isLinked) {
     const feedback = trace.symbol('feedbackTokens', limits.feedbackSteps * limits.allOutputs)
     const counts = trace.input('feedbackCounts', trace.symbol('feedbackSteps', limits.feedbackSteps))
     const tokens = trace.receiveParts(counts, feedback, 1, pipeline.size - 1, communicatorOf(pipeline))
     trace.scatterRows(tokens, trace.input('feedbackRows', feedback), trace.constant(latest))
   }
-  let x: Value = isFirst
-    ? decoder.embedding().forward(trace, trace.resolve(step.ids, trace.constant(latest)))
+  let x: Value = first
+    ? first.embedding.forward(trace, trace.resolve(step.ids, trace.constant(latest)))
     : isLinked
       ? trace.receive(step.tokens, config.hiddenSize, pipeline.rank - 1, communicatorOf(pipeline))
       : trace.input('hidden', step.tokens, config.hiddenSize, 'float32')
-  for (let index = layers.start; index < layers.end; index++) x = decoder.layer(index).forward(trace, x, step)
+  for (const layer of layers) x = layer.forward(trace, x, step)
 
-  if (!isLast && !isLinked) return { program: trace.compile({ hidden: x }, options) }
-  if (!isLast) {
+  if (!last && !isLinked) return { program: trace.compile({ hidden: x }, options) }
+  if (!last) {
     trace.send(x, pipeline.rank + 1, communicatorOf(pipeline))
     return { program: trace.compile({}, options) }
   }
-  const norm = decoder.norm()
-  const logits = decoder.head().forward(trace, norm.forward(trace, trace.gatherRows(x, step.outputs)))
+  const { norm, head } = last
+  const logits = head.forward(trace, norm.forward(trace, trace.gatherRows(x, step.outputs)))
   const wantedHidden = trace.input('finalHidden', trace.symbol('finalHidden', limits.tokens))
   const finalHidden = norm.forward(trace, trace.gatherRows(x, wantedHidden))
   const { rows } = step.outputs
@@ -88,7 +85,7 @@ export function compileStage(
   const tokens = shared
     ? trace.allGatherRows(own, trace.input('outputCounts', sequence.size), all as RowSymbol, communicatorOf(sequence))
     : own
-  if (isFirst) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
+  if (first) trace.scatterRows(tokens, trace.input('outputRows', all), trace.constant(latest))
   else if (isLinked) trace.send(tokens, 0, communicatorOf(pipeline))
   trace.countTokens(tokens, trace.input('countRows', all), trace.constant(counts))
   return { program: trace.compile({ logits, tokens, logProbs, finalHidden }, options), counts }

@@ -1,10 +1,17 @@
-import { ActorDiedError, type Graph, graph, killActor, type Mesh, type ObjectRef } from '@troupe/core'
+import { type Graph, graph, killActor, type Mesh, type ObjectRef } from '@troupe/core'
 import type { ParallelPlan } from '../parallel/plan.js'
+import { firstDeath } from './first-death.js'
 import type { EngineWorker, LaunchedWorkers } from './launch.js'
 import type { StepResult } from './scheduler.js'
 import type { StageTimes } from './statistics.js'
 import type { Step } from './step.js'
 import type { ModelWorker } from './worker.js'
+
+/**
+ * Milliseconds to look for the worker whose death made a step fail. Those that live answer in one and a death is known in some, but
+ * one that is stopped does neither; without the death, requests go on as well and only the reason is less clear.
+ */
+const CAUSE_TIMEOUT = 2000
 
 type StepGraph = Graph<[Step], (StepResult | undefined)[]>
 
@@ -46,9 +53,8 @@ export class WorkerGroup {
 
   /** A dead worker makes the others' collectives fail; its own death is the cause that callers should see. */
   async causeOf(error: Error): Promise<Error> {
-    const lives = await Promise.allSettled(this.mesh.members.map(({ handle }) => handle.statistics()))
-    const deaths = lives.flatMap((life) => (life.status === 'rejected' ? [life.reason as Error] : []))
-    return deaths.find((death) => death instanceof ActorDiedError) ?? error
+    const signs = this.mesh.members.map(({ handle }) => handle.statistics())
+    return (await firstDeath(signs, CAUSE_TIMEOUT)) ?? error
   }
 
   /** Ends the workers without waiting for what they do. */

@@ -14,10 +14,12 @@ import { makeDecoder } from '../models/decoder.js'
 import { openCheckpoint } from '../models/open-checkpoint.js'
 import type { Groups, RankGroup } from '../parallel/groups.js'
 import { type ParallelPlan, partition, type Range } from '../parallel/plan.js'
+import type { Checkpoint } from '../weights/checkpoint.js'
 import type { LoadFormat } from '../weights/quantize.js'
 import { Weights } from '../weights/weights.js'
 import { ADJUSTMENT_COLUMNS, logProbability, neutralAdjustments } from './sampler.js'
 import type { StepResult } from './scheduler.js'
+import { type LoadProgress, loadParts } from './stage-parts.js'
 import { compileStage, type Stage, type StepLimits } from './stage-program.js'
 import type { Step } from './step.js'
 
@@ -64,6 +66,7 @@ export class ModelWorker {
   readonly #config: ModelConfig
   readonly #groups: Groups
   #stage: Stage | undefined
+  #info: WorkerInfo | undefined
 
   constructor(private readonly spec: WorkerSpec) {
     this.#config = readConfig(spec.model)
@@ -79,6 +82,16 @@ export class ModelWorker {
    * @param cores The cores of all workers of this node, and the first of this worker's, where each has its own.
    */
   async load(invitations: Invitations, cores?: CompileOptions['cores']): Promise<WorkerInfo> {
+    const loading = this.loadInParts(invitations, cores)
+    while (!(await loading.next()).done);
+    return this.info()
+  }
+
+  /**
+   * As load(), and tells meanwhile how much of this worker's weights is loaded.
+   * @returns The bytes so far, from none on, when the other workers have been met.
+   */
+  async *loadInParts(invitations: Invitations, cores?: CompileOptions['cores']): AsyncGenerator<LoadProgress> {
     const { spin } = this.spec
     const messageBytes = this.#messageBytes()
     await Promise.all(
@@ -88,6 +101,20 @@ export class ModelWorker {
       }),
     )
     const checkpoint = openCheckpoint(this.spec.model)
+    try {
+      yield* this.#load(checkpoint, cores)
+    } finally {
+      checkpoint.close()
+    }
+  }
+
+  /** What it reports of itself. */
+  info(): WorkerInfo {
+    if (!this.#info) throw new Error('load() has to come before info()')
+    return this.#info
+  }
+
+  async *#load(checkpoint: Checkpoint, cores: CompileOptions['cores']): AsyncGenerator<LoadProgress> {
     const weights = new Weights(checkpoint, this.spec.loadFormat)
     const { cacheType: type, cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
     const context: LayerContext = {
@@ -96,13 +123,11 @@ export class ModelWorker {
       communication,
       cache: { type, blocks, blockTokens, bytes: 0 },
     }
-    this.#stage = compileStage(makeDecoder(context, this.#config), context, this.#config, layers, limits, {
-      threads,
-      ...(cores ? { cores } : {}),
-    })
-    checkpoint.close()
+    const decoder = makeDecoder(context, this.#config)
+    const parts = yield* loadParts(decoder, context, this.#config, checkpoint, layers)
+    this.#stage = compileStage(parts, context, this.#config, limits, { threads, ...(cores ? { cores } : {}) })
     const { tensor } = this.#groups
-    return {
+    this.#info = {
       layers,
       heads: partition(this.#config.heads, tensor.size, tensor.rank),
       weightBytes: weights.loadedBytes,

@@ -83,8 +83,8 @@ export class Attention {
     const keyCache = trace.constant(this.#keyCache)
     const valueCache = trace.constant(this.#valueCache)
     const key = normalized(trace, this.#key.forward(trace, x), this.#keyNorm)
-    trace.cacheStore(trace.rotate(key, step.rotaryTable), step.slots, keyCache, cacheShape)
-    trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, cacheShape)
+    trace.cacheStore(trace.rotate(key, step.rotaryTable), step.slots, keyCache, { ...cacheShape, stored: 'keys' })
+    trace.cacheStore(this.#value.forward(trace, x), step.slots, valueCache, { ...cacheShape, stored: 'values' })
 
     const query = normalized(trace, this.#query.forward(trace, x), this.#queryNorm)
     const rotated = trace.rotate(query, step.rotaryTable)

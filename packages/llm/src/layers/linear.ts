@@ -1,11 +1,12 @@
 import { type Precision, Tensor, type Trace, type Value } from '@troupe/tensor'
 import { communicatorOf, type RankGroup } from '../parallel/groups.js'
 import { length, partition, type Range } from '../parallel/plan.js'
+import type { Weight } from '../weights/weights.js'
 import type { LayerContext } from './context.js'
 
 /** A linear layer of which each tensor rank computes some output columns: x [n, in] → [n, some of out]. */
 export class ColumnParallelLinear {
-  readonly #weight: Tensor
+  readonly #weight: Weight
   readonly #bias: Tensor | undefined
 
   /** `rows` are the rows of the weight, which are the outputs, that this rank computes. */
@@ -15,7 +16,7 @@ export class ColumnParallelLinear {
     shape: { inputs: number; outputs: number; bias: boolean },
     rows: Range,
   ) {
-    this.#weight = context.weights.matrix(`${name}.weight`, [shape.outputs, shape.inputs], { rows })
+    this.#weight = context.weights.productWeight(`${name}.weight`, [shape.outputs, shape.inputs], { rows })
     if (shape.bias) this.#bias = context.weights.vector(`${name}.bias`, shape.outputs, rows)
   }
 
@@ -34,7 +35,7 @@ export class ColumnParallelLinear {
 export class RowParallelLinear {
   readonly #tensor: RankGroup
   readonly #precision: Precision
-  readonly #weight: Tensor
+  readonly #weight: Weight
   readonly #bias: Tensor | undefined
   readonly #gathers: boolean
 
@@ -54,7 +55,7 @@ export class RowParallelLinear {
     this.#gathers = Array.from({ length: size }, (_, each) => columnsOf(each)).some(({ start }) => start % block !== 0)
     const rows = partition(outputs, size, rank)
     const slice = this.#gathers ? { rows } : { columns: columnsOf(rank) }
-    this.#weight = weights.matrix(`${name}.weight`, [outputs, inputs], slice)
+    this.#weight = weights.productWeight(`${name}.weight`, [outputs, inputs], slice)
     if (!shape.bias) return
     if (this.#gathers) this.#bias = weights.vector(`${name}.bias`, outputs, rows)
     else if (rank === 0) this.#bias = weights.vector(`${name}.bias`, outputs)

@@ -1,6 +1,7 @@
-import type { Tensor, Trace, Value } from '@troupe/tensor'
+import type { Trace, Value } from '@troupe/tensor'
 import { communicatorOf, type RankGroup } from '../parallel/groups.js'
 import { partition, type Range } from '../parallel/plan.js'
+import type { Weight } from '../weights/weights.js'
 import type { LayerContext } from './context.js'
 import { gatherColumns } from './linear.js'
 
@@ -11,13 +12,13 @@ function shareOf(group: RankGroup, size: number): Range {
 /** Token embeddings of which each tensor rank holds some of the vocabulary: ids [n] → [n, hidden]. */
 export class VocabParallelEmbedding {
   readonly #tensor: RankGroup
-  readonly #table: Tensor
+  readonly #table: Weight
   readonly #start: number
 
   constructor(context: LayerContext, name: string, vocabularySize: number, hiddenSize: number) {
     this.#tensor = context.groups.tensor
     const rows = shareOf(this.#tensor, vocabularySize)
-    this.#table = context.weights.matrix(name, [vocabularySize, hiddenSize], { rows })
+    this.#table = context.weights.table(name, [vocabularySize, hiddenSize], { rows })
     this.#start = rows.start
   }
 
@@ -30,7 +31,7 @@ export class VocabParallelEmbedding {
 /** The output layer of which each tensor rank computes some of the vocabulary: x [n, hidden] → logits [n, vocabulary]. */
 export class VocabParallelHead {
   readonly #tensor: RankGroup
-  readonly #weight: Tensor
+  readonly #weight: Weight
 
   constructor(
     context: LayerContext,
@@ -40,7 +41,7 @@ export class VocabParallelHead {
   ) {
     this.#tensor = context.groups.tensor
     const rows = shareOf(this.#tensor, vocabularySize)
-    this.#weight = context.weights.matrix(name, [vocabularySize, hiddenSize], { rows })
+    this.#weight = context.weights.productWeight(name, [vocabularySize, hiddenSize], { rows })
   }
 
   forward(trace: Trace, x: Value): Value {

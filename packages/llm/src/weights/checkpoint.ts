@@ -21,6 +21,8 @@ export interface Checkpoint {
   has(name: string): boolean
   /** @throws InvalidInputError if there is no such tensor, or its format cannot be computed on. */
   find(name: string): StoredTensor
+  /** Bytes of the tensors whose names begin with `prefix`, as they are stored. */
+  storedBytes(prefix: string): number
   /** Closes the files; what was mapped stays. */
   close(): void
 }

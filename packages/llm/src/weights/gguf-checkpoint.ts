@@ -74,6 +74,11 @@ export class GgufCheckpoint implements Checkpoint {
     return this.#interleaved?.test(name) ? { ...stored, rowOrder: (row) => interleavedRow(row, size) } : stored
   }
 
+  storedBytes(prefix: string): number {
+    const tensors = [...this.#tensors].filter(([name]) => name.startsWith(prefix))
+    return tensors.reduce((sum, [, { start, end }]) => sum + end - start, 0)
+  }
+
   close(): void {
     this.#gguf.close()
   }

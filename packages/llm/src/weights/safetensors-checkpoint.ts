@@ -44,6 +44,11 @@ export class SafetensorsCheckpoint implements Checkpoint {
     return { format, shape: entry.shape, file: file.file, offset: entry.start }
   }
 
+  storedBytes(prefix: string): number {
+    const tensors = [...this.#tensors].filter(([name]) => name.startsWith(prefix))
+    return tensors.reduce((sum, [, { entry }]) => sum + entry.end - entry.start, 0)
+  }
+
   close(): void {
     for (const { file } of this.#files) file.close()
     this.#files.length = 0

@@ -1,17 +1,9 @@
 import { InvalidInputError } from '@troupe/core'
-import { Tensor } from '@troupe/tensor'
+import { PackedWeight, Tensor } from '@troupe/tensor'
 import { length, type Range } from '../parallel/plan.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
 import { dequantize } from './dequantize.js'
-import {
-  bytesOf,
-  DATA_TYPES,
-  FORMATS,
-  type FormatName,
-  isQuantized,
-  type QuantizedFormat,
-  unsoundBlock,
-} from './formats.js'
+import { bytesOf, DATA_TYPES, FORMATS, type FormatName, isQuantized, unsoundBlock } from './formats.js'
 import { type LoadFormat, quantize } from './quantize.js'
 import { type VocabularyTensors, vocabularyTensors } from './vocabulary-tensors.js'
 
@@ -21,14 +13,28 @@ export interface Slice {
   columns?: Range
 }
 
+/** A matrix as programs read it. */
+export type Weight = Tensor | PackedWeight
+
+/** A slice of a stored matrix, and the format that it is loaded in. */
+interface Part {
+  key: string
+  name: string
+  stored: StoredTensor
+  format: FormatName
+  rows: Range
+  columns: Range
+}
+
 /**
- * Loads slices of a checkpoint's tensors, each once. Whole rows in their stored order are used in place in the mapped
- * file; other slices are copied out of it, and only their own pages are read.
+ * Loads slices of a checkpoint's tensors, each once. Weights of products are packed while they are read. Of others, whole rows in
+ * their stored order are used in place in the mapped file; other slices are copied out of it, and only their own pages are read.
  */
 export class Weights {
   /** Bytes of the weights loaded so far, in place or copied. */
   loadedBytes = 0
   readonly #loaded = new Map<string, Tensor>()
+  readonly #packed = new Map<string, PackedWeight>()
   #vocabulary: VocabularyTensors | undefined
 
   /** @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are. */
@@ -49,30 +55,56 @@ export class Weights {
   }
 
   /**
-   * A matrix of `shape` [rows, columns], or a slice of it, as programs compute on it.
+   * A matrix of `shape` [rows, columns], or a slice of it, as the weight of products: packed, if its type can be.
    * @throws InvalidInputError if it is missing, of another shape, or unsound; RangeError for columns that cut its blocks.
    */
+  productWeight(name: string, shape: readonly [number, number], slice: Slice = {}): Weight {
+    const part = this.#part(name, shape, slice)
+    const type = DATA_TYPES[part.format]
+    if (!PackedWeight.canPack(type)) return this.#matrix(part)
+    const known = this.#packed.get(part.key)
+    if (known) return known
+    const packed = fromFile(part.stored, () => new PackedWeight(type, [length(part.rows), length(part.columns)]))
+    for (const { row, bytes } of blocksOf(part)) packed.set(bytes, row)
+    fromFile(part.stored, (file) => file.expectUnchanged())
+    this.#packed.set(part.key, packed)
+    this.loadedBytes += packed.byteLength
+    return packed
+  }
+
+  /** The same as a table whose rows are looked up: what productWeight() has loaded of it, or else as it is stored. */
+  table(name: string, shape: readonly [number, number], slice: Slice = {}): Weight {
+    const part = this.#part(name, shape, slice)
+    return this.#packed.get(part.key) ?? this.#matrix(part)
+  }
+
+  /** The same as it is stored. */
   matrix(name: string, shape: readonly [number, number], slice: Slice = {}): Tensor {
+    return this.#matrix(this.#part(name, shape, slice))
+  }
+
+  #part(name: string, shape: readonly [number, number], slice: Slice): Part {
     const rows = slice.rows ?? { start: 0, end: shape[0] }
     const columns = slice.columns ?? { start: 0, end: shape[1] }
     const key = `${name}[${rows.start}:${rows.end},${columns.start}:${columns.end}]`
-    const known = this.#loaded.get(key)
-    if (known) return known
-
     const stored = this.#find(name, shape)
     const format = this.#formatOf(name, stored)
     const { blockElements } = FORMATS[format]
     if (columns.start % blockElements !== 0 || columns.end % blockElements !== 0) {
       throw new RangeError(`columns [${columns.start}, ${columns.end}) of ${name} cut blocks of ${blockElements}`)
     }
-    const blocks =
-      format === stored.format
-        ? storedBlocks(stored, rows, columns)
-        : quantizedBlocks(format as LoadFormat, stored, rows, columns)
-    if (isQuantized(format)) checkScales(name, stored, format, blocks)
+    return { key, name, stored, format, rows, columns }
+  }
+
+  #matrix(part: Part): Tensor {
+    const { key, name, stored, format, rows, columns } = part
+    const known = this.#loaded.get(key)
+    if (known) return known
+    const inPlace = placeInFile(part)
+    const blocks = inPlace ?? copyOf(part)
+    if (inPlace) checkScales(name, stored, format, inPlace.bytes, 0)
     verify(stored, blocks)
-    const tensor = programTensor(format, [length(rows), length(columns)], blocks)
-    return this.#keep(key, tensor)
+    return this.#keep(key, blocks.view(DATA_TYPES[format], [length(rows), length(columns)]))
   }
 
   /**
@@ -91,7 +123,8 @@ export class Weights {
       )
     }
     const asColumn = { ...stored, shape: [size, 1] }
-    const blocks = storedBlocks(asColumn, range, { start: 0, end: 1 })
+    const part = { key, name, stored: asColumn, format: stored.format, rows: range, columns: { start: 0, end: 1 } }
+    const blocks = placeInFile(part) ?? copyOf(part)
     const numbers = dequantize(stored.format, blocks.bytes)
     verify(stored, blocks)
     return this.#keep(key, floatTensor(numbers, [length(range)]))
@@ -125,29 +158,38 @@ export class Weights {
   }
 }
 
-/** The blocks of a matrix as a program computes on them, in place. */
-function programTensor(format: FormatName, shape: readonly number[], blocks: Tensor<'uint8'>): Tensor {
-  return blocks.view(DATA_TYPES[format], shape)
-}
-
-/** The bytes of a slice of whole blocks: in place where they are contiguous and aligned in the file. */
-function storedBlocks(stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
-  const { format, offset, rowOrder, shape } = stored
+/** The blocks of a slice where they are in the file: if they are contiguous there, aligned, and of the format asked for. */
+function placeInFile({ stored, format, rows, columns }: Part): Tensor<'uint8'> | undefined {
+  const { offset, rowOrder, shape } = stored
   const rowBytes = bytesOf(format, shape[1]!)
-  const { blockBytes } = FORMATS[format]
   const first = offset + rows.start * rowBytes
-  const aligned = isQuantized(format) || first % blockBytes === 0
-  if (length(columns) === shape[1] && !rowOrder && aligned) {
-    return fromFile(stored, (file) => file.map(first, length(rows) * rowBytes))
-  }
-  const sliceBytes = bytesOf(format, length(columns))
-  const slice = Tensor.zeros('uint8', [length(rows) * sliceBytes], { memory: 'private' })
-  for (const { row, bytes } of bandsOf(stored, rows, columns)) slice.bytes.set(bytes, row * sliceBytes)
-  return slice
+  const isAligned = isQuantized(format) || first % FORMATS[format].blockBytes === 0
+  if (format !== stored.format || length(columns) !== shape[1] || rowOrder || !isAligned) return undefined
+  return fromFile(stored, (file) => file.map(first, length(rows) * rowBytes))
 }
 
-/** Bytes of a slice that are in memory beside it while it is copied or quantized. */
+function copyOf(part: Part): Tensor<'uint8'> {
+  const rowBytes = bytesOf(part.format, length(part.columns))
+  const bytes = length(part.rows) * rowBytes
+  const copy = fromFile(part.stored, () => Tensor.zeros('uint8', [bytes], { memory: 'private' }))
+  for (const { row, bytes } of blocksOf(part)) copy.bytes.set(bytes, row * rowBytes)
+  return copy
+}
+
+/** Reads a slice some rows at a time, in its format, with sound scales. */
+function* blocksOf({ name, stored, format, rows, columns }: Part): Generator<{ row: number; bytes: Uint8Array }> {
+  const rowBlocks = length(columns) / FORMATS[format].blockElements
+  for (const { row, bytes } of bandsOf(stored, rows, columns)) {
+    const blocks = format === stored.format ? bytes : quantize(format as LoadFormat, dequantize(stored.format, bytes))
+    checkScales(name, stored, format, blocks, row * rowBlocks)
+    yield { row, bytes: blocks }
+  }
+}
+
+/** Bytes of a slice that are in memory beside it while it is copied, quantized or packed. */
 const BAND_BYTES = 2 ** 20
+/** PackedWeight.set() takes multiples of this many rows. */
+const BAND_ROWS = 16
 
 /** Reads a slice some rows at a time: their bytes, until the next are asked for, and the row of the slice that they start with. */
 function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<{ row: number; bytes: Uint8Array }> {
@@ -155,7 +197,8 @@ function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<
   const rowBytes = bytesOf(format, shape[1]!)
   const sliceBytes = bytesOf(format, length(columns))
   const columnStart = bytesOf(format, columns.start)
-  const bandRows = Math.max(1, Math.min(length(rows), Math.floor(BAND_BYTES / rowBytes)))
+  const mostRows = Math.max(1, Math.floor(BAND_BYTES / rowBytes / BAND_ROWS)) * BAND_ROWS
+  const bandRows = Math.min(length(rows), mostRows)
   const whole = new Uint8Array(bandRows * rowBytes)
   const slice = sliceBytes === rowBytes ? whole : new Uint8Array(bandRows * sliceBytes)
   const read = (into: Uint8Array, row: number) => fromFile(stored, (file) => file.read(into, offset + row * rowBytes))
@@ -177,7 +220,7 @@ function fromFile<T>({ file }: StoredTensor, take: (file: StoredTensor['file']) 
   } catch (error) {
     if (error instanceof InvalidInputError) throw error
     const { message } = error as Error
-    if (/cannot allocate memory/i.test(message)) {
+    if (/cannot allocate (\d+ bytes of )?memory/i.test(message)) {
       throw new Error(
         `${file.path} does not fit the memory that this worker may have: ${message}; split the model over more workers, or allow each more`,
       )
@@ -192,22 +235,19 @@ function verify(stored: StoredTensor, blocks: Tensor<'uint8'>): void {
   fromFile(stored, () => blocks.verify())
 }
 
-/** @throws InvalidInputError if a scale is infinite or not a number. */
-function checkScales(name: string, { file }: StoredTensor, format: QuantizedFormat, blocks: Tensor<'uint8'>): void {
-  const unsound = unsoundBlock(format, blocks.bytes)
+/** @throws InvalidInputError if a scale in blocks of a slice, from its block `first` on, is infinite or not a number. */
+function checkScales(
+  name: string,
+  { file }: StoredTensor,
+  format: FormatName,
+  blocks: Uint8Array,
+  first: number,
+): void {
+  const unsound = isQuantized(format) ? unsoundBlock(format, blocks) : -1
   if (unsound < 0) return
   throw new InvalidInputError(
-    `${file.path}: tensor ${name} has a scale that is not a finite number in block ${unsound} of its slice; fetch it again`,
+    `${file.path}: tensor ${name} has a scale that is not a finite number in block ${first + unsound} of its slice; fetch it again`,
   )
-}
-
-function quantizedBlocks(format: LoadFormat, stored: StoredTensor, rows: Range, columns: Range): Tensor<'uint8'> {
-  const rowBytes = bytesOf(format, length(columns))
-  const blocks = Tensor.zeros('uint8', [length(rows) * rowBytes], { memory: 'private' })
-  for (const { row, bytes } of bandsOf(stored, rows, columns)) {
-    blocks.bytes.set(quantize(format, dequantize(stored.format, bytes)), row * rowBytes)
-  }
-  return blocks
 }
 
 function floatTensor(values: Float32Array, shape: readonly number[]): Tensor<'float32'> {

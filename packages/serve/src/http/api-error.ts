@@ -1,5 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
-import { ContextLengthError } from '@troupe/llm'
+import { ContextLengthError, InvalidParameterError } from '@troupe/llm'
 import type { FastifyError } from 'fastify'
 
 /** An answer that is no success: its status, and what the client is told. */
@@ -28,10 +28,29 @@ export function badRequest(message: string, param: string | null = null): ApiErr
   return new ApiError(400, message, 'invalid_value', param)
 }
 
-/** What the client is told of an error: of one that is not its own fault, nothing but that it happened. */
-export function apiErrorOf(error: unknown): ApiError {
+/** What APIs call parameters, where that is not their name in words with underscores. */
+const FIELDS: Readonly<Record<Api, Readonly<Record<string, string>>>> = {
+  openai: {
+    stopTokens: 'stop_token_ids',
+    ignoreEnd: 'ignore_eos',
+    logProbs: 'top_logprobs',
+    structure: 'response_format',
+  },
+  anthropic: { stop: 'stop_sequences', structure: 'output_config' },
+}
+
+/**
+ * What the client of an API is told of an error: of one that is not its own fault, nothing but that it happened.
+ * Parameters are called what the API calls them.
+ */
+export function apiErrorOf(error: unknown, api: Api): ApiError {
   if (error instanceof ApiError) return error
   if (error instanceof ContextLengthError) return new ApiError(400, error.message, 'context_length_exceeded')
+  if (error instanceof InvalidParameterError) {
+    const fieldOf = (name: string) =>
+      FIELDS[api][name] ?? name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)
+    return badRequest(error.messageWith(fieldOf), fieldOf(error.parameter))
+  }
   if (error instanceof InvalidInputError) return new ApiError(400, error.message, 'invalid_value')
   return (
     ofFramework(error as Partial<FastifyError>) ?? new ApiError(500, 'the server failed to answer; its log says why')

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest, 
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { ServedModel } from '../model.js'
 import type { Work } from './admission.js'
-import { ApiError, apiErrorOf } from './api-error.js'
+import { ApiError, apiErrorOf, apiOf } from './api-error.js'
 import { type EventStreamOptions, type ServerEvent, sendEvents } from './event-stream.js'
 import type { Metrics } from './metrics.js'
 
@@ -100,7 +100,7 @@ export class Service {
     errorEvent: (error: ApiError) => ServerEvent,
   ): Promise<FastifyReply> {
     await sendEvents(reply, events, this.streams, (error) => {
-      const told = apiErrorOf(error)
+      const told = apiErrorOf(error, apiOf(reply.request.url))
       if (told.status === 500) this.report(error)
       return errorEvent(told)
     })

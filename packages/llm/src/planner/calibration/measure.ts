@@ -1,5 +1,5 @@
 import { randomFillSync } from 'node:crypto'
-import { type Communicator, type DataType, type Program, Tensor, Trace, type Value } from '@troupe/tensor'
+import { type Communicator, type DataType, PackedWeight, type Program, Tensor, Trace, type Value } from '@troupe/tensor'
 import { DATA_TYPES, type FormatName } from '../../weights/formats.js'
 import { type LoadFormat, quantize } from '../../weights/quantize.js'
 import type { LinkSpec, Rate } from '../cluster.js'
@@ -35,8 +35,8 @@ export async function measureProducts(format: FormatName, shape: MeasuredShape, 
   let bytes = 0
   const trace = new Trace()
   const product = (x: Value, outputs: number) => {
-    const weight = matrix(format, outputs, x.columns)
-    made.push(weight)
+    const weight = productWeight(format, outputs, x.columns)
+    made.push(weight instanceof PackedWeight ? weight.packed : weight)
     bytes += weight.byteLength
     return trace.linear(x, trace.constant(weight))
   }
@@ -128,6 +128,20 @@ async function fastest(program: Program, rows: Record<string, number>): Promise<
     best = Math.min(best, (performance.now() - began) / 1000)
   }
   return best
+}
+
+/** A weight as a model's products read it. */
+function productWeight(format: FormatName, rows: number, columns: number): Tensor | PackedWeight {
+  const type = DATA_TYPES[format]
+  if (!PackedWeight.canPack(type)) return matrix(format, rows, columns)
+  const weight = new PackedWeight(type, [rows, columns])
+  const band = matrix(format, Math.min(rows, 16), columns)
+  const { bytes } = band
+  for (let first = 0; first < rows; first += 16) {
+    weight.set(bytes.subarray(0, (bytes.length / Math.min(rows, 16)) * Math.min(16, rows - first)), first)
+  }
+  band.release()
+  return weight
 }
 
 /** Rows of small random numbers in a format; rows repeat, as their values do not matter. */
