@@ -6,9 +6,9 @@ import { tales } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 
 /** Of the answers below, with a margin below what the card of the model says. */
-const LEAST_SHARE_RIGHT = 0.5
+const LEAST_SHARE_RIGHT = 0.65
 /** Of the held-out stories in a row, with a margin above what the model has. */
-const MOST_PERPLEXITY = 1.9
+const MOST_PERPLEXITY = 1.85
 
 /** A chat that the model was not trained on; `asked` has the kind of question that each of these messages answers. */
 interface HeldOutChat {
@@ -32,8 +32,8 @@ test.serial('the model that ships tells the story that is asked for, and answers
   const { message: story, finishReason } = await say([request])
   t.is(finishReason, 'stop')
   t.regex(story.content!, /kitten[\s\S]{200,}[.!"]$/)
-  const { message: topic } = await say([request, story, { role: 'user', content: 'What is the story about?' }])
-  t.regex(topic.content!, /kitten/)
+  const { message: answer } = await say([request, story, { role: 'user', content: 'Who is the story about?' }])
+  t.regex(answer.content!, /kitten/)
 
   const questions = chats.slice(0, 6).flatMap(({ messages, asked }) =>
     Object.keys(asked).map((place) => ({
