@@ -6,7 +6,6 @@ import test from 'ava'
 import { OwnHome } from '../testing/own-home.js'
 
 const troupe = fileURLToPath(new URL('../../bin/troupe.js', import.meta.url))
-const tales = fileURLToPath(new URL('../../../../models/tales', import.meta.url))
 const stories = fileURLToPath(new URL('../../../../test/models/stories260k', import.meta.url))
 const template =
   '{{ bos_token }}{% for m in messages %}{{ m.content }} {% endfor %}{% if add_generation_prompt %}One day,{% endif %}'
@@ -33,7 +32,7 @@ test('chat answers the lines of its standard input, one after the other', async 
 })
 
 test('a model without a chat template is refused before it is loaded, with what continues a text', async (t) => {
-  const { code, stdout, stderr } = await new OwnHome(t).troupe('chat', tales)
+  const { code, stdout, stderr } = await new OwnHome(t).troupe('chat', stories)
   t.deepEqual({ code, stdout }, { code: 2, stdout: '' })
-  t.regex(stderr, /^error: .*tales has no chat template.*`troupe generate`.*\n$/)
+  t.regex(stderr, /^error: .*stories260k has no chat template.*`troupe generate`.*\n$/)
 })
