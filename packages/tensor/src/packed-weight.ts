@@ -20,6 +20,9 @@ export type PackedType = (typeof PACKED_TYPES)[number]
  * ```
  */
 export class PackedWeight {
+  /** Rows are set in multiples of so many. */
+  static readonly ROWS_AT_ONCE = 16
+
   /** The packed bytes. */
   readonly packed: Tensor<'uint8'>
 
@@ -47,7 +50,7 @@ export class PackedWeight {
 
   /**
    * Sets rows, given as they are stored, from row `first` on.
-   * @throws RangeError unless `first` is a multiple of 16, and the rows are too, or reach the end
+   * @throws RangeError unless `first` is a multiple of {@link PackedWeight.ROWS_AT_ONCE}, and the rows are too, or reach the end
    */
   set(rows: Uint8Array, first: number): void {
     const { elements, bytes } = blockOf(this.dtype)

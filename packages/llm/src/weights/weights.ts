@@ -188,8 +188,6 @@ function* blocksOf({ name, stored, format, rows, columns }: Part): Generator<{ r
 
 /** Bytes of a slice that are in memory beside it while it is copied, quantized or packed. */
 const BAND_BYTES = 2 ** 20
-/** PackedWeight.set() takes multiples of this many rows. */
-const BAND_ROWS = 16
 
 /** Reads a slice some rows at a time: their bytes, until the next are asked for, and the row of the slice that they start with. */
 function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<{ row: number; bytes: Uint8Array }> {
@@ -197,7 +195,8 @@ function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<
   const rowBytes = bytesOf(format, shape[1]!)
   const sliceBytes = bytesOf(format, length(columns))
   const columnStart = bytesOf(format, columns.start)
-  const mostRows = Math.max(1, Math.floor(BAND_BYTES / rowBytes / BAND_ROWS)) * BAND_ROWS
+  const { ROWS_AT_ONCE } = PackedWeight
+  const mostRows = Math.max(1, Math.floor(BAND_BYTES / rowBytes / ROWS_AT_ONCE)) * ROWS_AT_ONCE
   const bandRows = Math.min(length(rows), mostRows)
   const whole = new Uint8Array(bandRows * rowBytes)
   const slice = sliceBytes === rowBytes ? whole : new Uint8Array(bandRows * sliceBytes)

@@ -135,10 +135,12 @@ function productWeight(format: FormatName, rows: number, columns: number): Tenso
   const type = DATA_TYPES[format]
   if (!PackedWeight.canPack(type)) return matrix(format, rows, columns)
   const weight = new PackedWeight(type, [rows, columns])
-  const band = matrix(format, Math.min(rows, 16), columns)
+  const { ROWS_AT_ONCE } = PackedWeight
+  const band = matrix(format, ROWS_AT_ONCE, columns)
   const { bytes } = band
-  for (let first = 0; first < rows; first += 16) {
-    weight.set(bytes.subarray(0, (bytes.length / Math.min(rows, 16)) * Math.min(16, rows - first)), first)
+  const rowBytes = bytes.length / ROWS_AT_ONCE
+  for (let first = 0; first < rows; first += ROWS_AT_ONCE) {
+    weight.set(bytes.subarray(0, rowBytes * Math.min(ROWS_AT_ONCE, rows - first)), first)
   }
   band.release()
   return weight
