@@ -1,6 +1,6 @@
 // The blocks of GGUF's quantized types (the ggml project's ggml-common.h and ggml-quants.c), seen as groups of 32
 // weights. A format gives of each group
-//   values():  32 bytes, each a weight's integer plus kOffset, in order;
+//   values():  32 bytes, each a weight's integer plus kOffset, kMost at most, in order;
 //   scale():   of the group's first or second 16;
 //   minimum(): what is added to every weight of the group, if kHasMinimum.
 // weight = (value - kOffset) · scale + minimum. Of each product in dequantization but Q6_K's last, the exact value fits a
@@ -77,7 +77,7 @@ static inline Bytes sixteens(const uint8_t* from) {
 struct Q8_0 {
   static constexpr DataType kType = DataType::Q8_0;
   static constexpr bool kSigned = !kUnsignedDot, kHasMinimum = false, kTwoScales = false;
-  static constexpr int kOffset = kSigned ? 0 : 128;
+  static constexpr int kOffset = kSigned ? 0 : 128, kMost = 255;
   static Bytes values(const uint8_t* block, size_t) { return loadAs<Bytes>(block + 2) ^ static_cast<uint8_t>(kOffset); }
   static float scale(const uint8_t* block, size_t, size_t) { return leadingHalf(block); }
   static float minimum(const uint8_t*, size_t) { return 0; }
@@ -86,7 +86,7 @@ struct Q8_0 {
 struct Q4_0 {
   static constexpr DataType kType = DataType::Q4_0;
   static constexpr bool kSigned = false, kHasMinimum = false, kTwoScales = false;
-  static constexpr int kOffset = 8;
+  static constexpr int kOffset = 8, kMost = 15;
   static Bytes values(const uint8_t* block, size_t) { return nibbles(block + 2); }
   static float scale(const uint8_t* block, size_t, size_t) { return leadingHalf(block); }
   static float minimum(const uint8_t*, size_t) { return 0; }
@@ -95,7 +95,7 @@ struct Q4_0 {
 struct Q4_1 {
   static constexpr DataType kType = DataType::Q4_1;
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
-  static constexpr int kOffset = 0;
+  static constexpr int kOffset = 0, kMost = 15;
   static Bytes values(const uint8_t* block, size_t) { return nibbles(block + 4); }
   static float scale(const uint8_t* block, size_t, size_t) { return leadingHalf(block); }
   static float minimum(const uint8_t* block, size_t) { return leadingHalf(block + 2); }
@@ -104,7 +104,7 @@ struct Q4_1 {
 struct Q5_0 {
   static constexpr DataType kType = DataType::Q5_0;
   static constexpr bool kSigned = false, kHasMinimum = false, kTwoScales = false;
-  static constexpr int kOffset = 16;
+  static constexpr int kOffset = 16, kMost = 31;
   static Bytes values(const uint8_t* block, size_t) { return nibbles(block + 6) | sixteens(block + 2); }
   static float scale(const uint8_t* block, size_t, size_t) { return leadingHalf(block); }
   static float minimum(const uint8_t*, size_t) { return 0; }
@@ -113,7 +113,7 @@ struct Q5_0 {
 struct Q5_1 {
   static constexpr DataType kType = DataType::Q5_1;
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
-  static constexpr int kOffset = 0;
+  static constexpr int kOffset = 0, kMost = 31;
   static Bytes values(const uint8_t* block, size_t) { return nibbles(block + 8) | sixteens(block + 4); }
   static float scale(const uint8_t* block, size_t, size_t) { return leadingHalf(block); }
   static float minimum(const uint8_t* block, size_t) { return leadingHalf(block + 2); }
@@ -129,7 +129,7 @@ static inline int sixBits(const uint8_t* packed, size_t group, bool minimum) {
 struct Q4_K {
   static constexpr DataType kType = DataType::Q4_K;
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
-  static constexpr int kOffset = 0;
+  static constexpr int kOffset = 0, kMost = 15;
   static Bytes values(const uint8_t* block, size_t group) {
     return shiftedRight(loadAs<Bytes>(block + 16 + group / 2 * 32), group % 2 * 4, 15);
   }
@@ -144,7 +144,7 @@ struct Q4_K {
 struct Q5_K {
   static constexpr DataType kType = DataType::Q5_K;
   static constexpr bool kSigned = false, kHasMinimum = true, kTwoScales = false;
-  static constexpr int kOffset = 0;
+  static constexpr int kOffset = 0, kMost = 31;
   static Bytes values(const uint8_t* block, size_t group) {
     const Bytes low = shiftedRight(loadAs<Bytes>(block + 48 + group / 2 * 32), group % 2 * 4, 15);
     return low | timesSixteen(shiftedRight(loadAs<Bytes>(block + 16), group, 1));
@@ -156,7 +156,7 @@ struct Q5_K {
 struct Q6_K {
   static constexpr DataType kType = DataType::Q6_K;
   static constexpr bool kSigned = false, kHasMinimum = false, kTwoScales = true;
-  static constexpr int kOffset = 32;
+  static constexpr int kOffset = 32, kMost = 63;
   static Bytes values(const uint8_t* block, size_t group) {
     const size_t part = group / 4, quarter = group % 4;
     const Bytes low = shiftedRight(loadAs<Bytes>(block + part * 64 + quarter % 2 * 32), quarter / 2 * 4, 15);

@@ -64,3 +64,45 @@ static inline IntVec dotWord(IntVec sum, IntVec a, int32_t word) {
   return dotBytesPlainly(sum, reinterpret_cast<const uint8_t*>(&a), reinterpret_cast<const int8_t*>(&b), SIGNED);
 #endif
 }
+
+/// Has a value computed here and kept in a register. Otherwise GCC puts the additions of an unrolled loop off and stores their terms.
+static inline IntVec computed(IntVec value) {
+#if TROUPE_VECTOR_FLOATS == 8
+  asm("" : "+x"(value));
+#endif
+  return value;
+}
+
+/// What the products of words of weights and inputs come to, WORDS at most, in each lane: those of a row.
+///
+/// Where there is no dot product of bytes and the weights of a format are small, products of pairs are added in 16 bits: their sum fits,
+/// with its start too, as that undoes the offset of the weights. So it does not matter that sums on the way to it may wrap around.
+template <class Format, size_t WORDS>
+class WordSum {
+ public:
+  static constexpr bool kInPairs = W == 8 && !kUnsignedDot && Format::kMost * 2 * INT8_MAX * WORDS <= INT16_MAX;
+
+  WordSum() = default;
+  explicit WordSum(int32_t start) : lanes_(IntVec{} + (kInPairs ? start & 0xffff : start)) {}
+
+  void add(IntVec weights, int32_t inputs) {
+#if defined(__AVX2__)
+    if constexpr (kInPairs) {
+      const __m256i products = _mm256_maddubs_epi16((__m256i)weights, _mm256_set1_epi32(inputs));
+      lanes_ = computed((IntVec)_mm256_add_epi16((__m256i)lanes_, products));
+      return;
+    }
+#endif
+    lanes_ = computed(dotWord<Format::kSigned>(lanes_, weights, inputs));
+  }
+
+  IntVec total() const {
+#if defined(__AVX2__)
+    if constexpr (kInPairs) return (IntVec)_mm256_madd_epi16((__m256i)lanes_, _mm256_set1_epi16(1));
+#endif
+    return lanes_;
+  }
+
+ private:
+  IntVec lanes_;
+};

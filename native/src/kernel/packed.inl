@@ -143,8 +143,8 @@ struct Ahead {
   size_t bytes, pass, passes;
 };
 
-/// Bytes ahead of a single pass of few tokens, about what a core may have under way.
-constexpr size_t kFewTokensAhead = 4096;
+/// Bytes ahead of a single pass of few tokens, about what a core may have under way. (Measured: an AMD core with AVX-512, one with AVX2.)
+constexpr size_t kFewTokensAhead = W == 16 ? 4096 : 2048;
 
 /// Writes the results of `tokens` tokens.
 template <size_t TOKENS, size_t TILES>
@@ -173,10 +173,10 @@ static void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size
       }
       toAskFor += ahead.passes;
     }
-    IntVec products[TOKENS][TILES];
+    WordSum<Format, 8> products[TOKENS][TILES];
     for (size_t t = 0; t < TOKENS; t++) {
       const int32_t start = (x[t][g].negated[0] + x[t][g].negated[1]) * Format::kOffset;
-      for (size_t v = 0; v < TILES; v++) products[t][v] = IntVec{} + start;
+      for (size_t v = 0; v < TILES; v++) products[t][v] = WordSum<Format, 8>(start);
     }
 #pragma GCC unroll 8
     for (size_t w = 0; w < 8; w++) {
@@ -184,19 +184,16 @@ static void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size
       for (size_t v = 0; v < TILES; v++) weights[v] = Packed<Format>::word(at + v * tileBytes, w);
       for (size_t t = 0; t < TOKENS; t++) {
         const int32_t inputs = x[t][g].word(w);
-        for (size_t v = 0; v < TILES; v++) products[t][v] = dotWord<Format::kSigned>(products[t][v], weights[v], inputs);
+        for (size_t v = 0; v < TILES; v++) products[t][v].add(weights[v], inputs);
       }
     }
     for (size_t v = 0; v < TILES; v++) {
       const Vec scale = Float16::many(reinterpret_cast<const uint16_t*>(at + v * tileBytes + kPackedScales<Format>));
-      for (size_t t = 0; t < TOKENS; t++) sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t][g].scale);
+      for (size_t t = 0; t < TOKENS; t++) sums[t][v] += __builtin_convertvector(products[t][v].total(), Vec) * (scale * x[t][g].scale);
     }
   }
   finishTiles(op, sums, token, tokens, tile, begin, end);
 }
-
-/// Tokens of a tile whose weights stay in registers, of which AVX-512 has enough: 16 sums, 8 words of weights, their scale and what is computed.
-constexpr size_t kTokensOfTile = 16;
 
 /// All tokens, TOKENS at most, times one tile, whose weights come to the registers once.
 template <class Format, size_t TOKENS>
@@ -204,22 +201,26 @@ static void multiplyPackedTile(const Linear& op, const uint8_t* prepared, size_t
   const size_t groups = op.inputs / 32;
   QuantizedToken x[TOKENS];
   for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, smaller(t, op.tokens - 1));
-  const uint8_t* at = op.packed + tile * groups * kPackedGroup<Format>;
+  const size_t tileBytes = groups * kPackedGroup<Format>;
+  const uint8_t* at = op.packed + tile * tileBytes;
+  const uint8_t* last = op.packed + (end + W - 1) / W * tileBytes;
+  const uint8_t* next = op.next != nullptr ? op.next : last;
   Vec sums[TOKENS][1] = {};
   for (size_t g = 0; g < groups; g++, at += kPackedGroup<Format>) {
-    for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(at + kFewTokensAhead + line);
+    const uint8_t* ahead = at + kFewTokensAhead < last ? at + kFewTokensAhead : next + (at + kFewTokensAhead - last);
+    for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(ahead + line);
     IntVec weights[8];
     for (size_t w = 0; w < 8; w++) weights[w] = Packed<Format>::word(at, w);
     const Vec scale = Float16::many(reinterpret_cast<const uint16_t*>(at + kPackedScales<Format>));
 #pragma GCC unroll 16
     for (size_t t = 0; t < TOKENS; t++) {
       const QuantizedGroup& inputs = x[t][g];
-      IntVec even = IntVec{} + (inputs.negated[0] + inputs.negated[1]) * Format::kOffset, odd{};
+      WordSum<Format, 8> even((inputs.negated[0] + inputs.negated[1]) * Format::kOffset), odd(0);
       for (size_t w = 0; w < 8; w += 2) {
-        even = dotWord<Format::kSigned>(even, weights[w], inputs.word(w));
-        odd = dotWord<Format::kSigned>(odd, weights[w + 1], inputs.word(w + 1));
+        even.add(weights[w], inputs.word(w));
+        odd.add(weights[w + 1], inputs.word(w + 1));
       }
-      sums[t][0] += __builtin_convertvector(even + odd, Vec) * (scale * inputs.scale);
+      sums[t][0] += __builtin_convertvector(even.total() + odd.total(), Vec) * (scale * inputs.scale);
     }
   }
   finishTiles(op, sums, 0, op.tokens, tile, begin, end);
@@ -273,16 +274,26 @@ static inline void forTokensOfTiles(const Linear& op, size_t tileBytes, size_t b
   });
 }
 
-/// More tokens than a pass of forTokensOfTiles() takes, and no more than there are registers for.
+/// Whether a tile's words of weights stay in registers while all tokens pass, so that the weights come as one stream. AVX-512 has registers
+/// for 16 sums beside them, but is faster with several tiles while there are few tokens; AVX2 has them for two.
+static bool goesTileByTile(size_t tokens) { return W == 16 ? tokens > kQuantizedTile && tokens <= 16 : W == 8 && tokens <= 2; }
+
 template <class Format>
 static void linearByPackedTiles(const Linear& op, const uint8_t* prepared, size_t begin, size_t end) {
-  for (size_t tile = begin / W; tile * W < end; tile++) {
+  const auto forAll = [&](auto most) {
+    for (size_t tile = begin / W; tile * W < end; tile++) multiplyPackedTile<Format, most()>(op, prepared, tile, begin, end);
+  };
+  if constexpr (W == 16) {
     if (op.tokens <= 8)
-      multiplyPackedTile<Format, 8>(op, prepared, tile, begin, end);
+      forAll(std::integral_constant<size_t, 8>{});
     else if (op.tokens <= 12)
-      multiplyPackedTile<Format, 12>(op, prepared, tile, begin, end);
+      forAll(std::integral_constant<size_t, 12>{});
     else
-      multiplyPackedTile<Format, kTokensOfTile>(op, prepared, tile, begin, end);
+      forAll(std::integral_constant<size_t, 16>{});
+  } else if (op.tokens == 1) {
+    forAll(std::integral_constant<size_t, 1>{});
+  } else {
+    forAll(std::integral_constant<size_t, 2>{});
   }
 }
 
@@ -292,12 +303,12 @@ static void linearByPackedGroups(const Linear& op, const uint8_t* prepared, size
   const auto multiply = [&](size_t token, size_t tokens, auto most, size_t tile, auto tiles, const Ahead& ahead) {
     multiplyPackedGroups<Format, most(), tiles()>(op, prepared, token, tokens, tile, ahead, begin, end);
   };
-  if (op.tokens == 1)
+  if (goesTileByTile(op.tokens))
+    linearByPackedTiles<Format>(op, prepared, begin, end);
+  else if (op.tokens == 1)
     forTokensOfTiles<1>(op, tileBytes, begin, end, multiply);
   else if (op.tokens == 2)
     forTokensOfTiles<2>(op, tileBytes, begin, end, multiply);
-  else if (W == 16 && op.tokens > kQuantizedTile && op.tokens <= kTokensOfTile)
-    linearByPackedTiles<Format>(op, prepared, begin, end);
   else
     forTokensOfTiles<kQuantizedTile>(op, tileBytes, begin, end, multiply);
 }

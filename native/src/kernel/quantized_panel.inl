@@ -41,24 +41,24 @@ static inline __attribute__((always_inline)) void multiplyQuantizedTile(Vec (&su
   for (size_t g = 0; g < groups; g++) {
     const size_t group = groupBegin + g;
     for (size_t step = 0; step < kSteps; step++) {
-      IntVec products[kQuantizedTile][VECTORS];
+      WordSum<Format, kWords> products[kQuantizedTile][VECTORS];
       for (size_t t = 0; t < kQuantizedTile; t++) {
         const int32_t* negated = x[t][group].negated;
         const int32_t start = (kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
-        for (size_t v = 0; v < VECTORS; v++) products[t][v] = IntVec{} + start;
+        for (size_t v = 0; v < VECTORS; v++) products[t][v] = WordSum<Format, kWords>(start);
       }
       for (size_t word = step * kWords; word < (step + 1) * kWords; word++) {
         IntVec weights[VECTORS];
         for (size_t v = 0; v < VECTORS; v++) weights[v] = loadAs<IntVec>(panel.words[g][word] + v * W);
         for (size_t t = 0; t < kQuantizedTile; t++) {
           const int32_t inputs = x[t][group].word(word);
-          for (size_t v = 0; v < VECTORS; v++) products[t][v] = dotWord<Format::kSigned>(products[t][v], weights[v], inputs);
+          for (size_t v = 0; v < VECTORS; v++) products[t][v].add(weights[v], inputs);
         }
       }
       for (size_t v = 0; v < VECTORS; v++) {
         const Vec scale = load(panel.scales[g][step] + v * W);
         for (size_t t = 0; t < kQuantizedTile; t++)
-          sums[t][v] += __builtin_convertvector(products[t][v], Vec) * (scale * x[t][group].scale);
+          sums[t][v] += __builtin_convertvector(products[t][v].total(), Vec) * (scale * x[t][group].scale);
       }
     }
     if constexpr (Format::kHasMinimum) {

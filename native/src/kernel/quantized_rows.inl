@@ -66,9 +66,9 @@ static inline void multiplyQuantizedRows(const Linear& op, const QuantizedToken 
         for (size_t t = 0; t < TOKENS; t++) {
           const QuantizedGroup& inputs = x[t][group];
           const int32_t* negated = inputs.negated;
-          IntVec products = IntVec{} + (Turned::kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset;
-          for (size_t w = 0; w < kWords; w++) products = dotWord<Format::kSigned>(products, words[w], inputs.word(step * kWords + w));
-          sums[t] += __builtin_convertvector(products, Vec) * (turned.scales[g][step] * inputs.scale);
+          WordSum<Format, kWords> products((Turned::kSteps == 2 ? negated[step] : negated[0] + negated[1]) * Format::kOffset);
+          for (size_t w = 0; w < kWords; w++) products.add(words[w], inputs.word(step * kWords + w));
+          sums[t] += __builtin_convertvector(products.total(), Vec) * (turned.scales[g][step] * inputs.scale);
         }
       }
       if constexpr (Format::kHasMinimum) {
