@@ -352,6 +352,8 @@ export class Program {
   run(symbols: number[]): Promise<void>
   /** Milliseconds of all runs so far: computing, waiting for other ranks, moving data to and from them. */
   readonly statistics: { busy: number; waiting: number; transfer: number }
+  /** The same for each operation, in the order in which they run: milliseconds, and bytes of the operands read and written. */
+  profile(): { operation: string; columnsIn: number; columnsOut: number; milliseconds: number; bytes: number }[]
   cancel(reason: string): void
 }
 

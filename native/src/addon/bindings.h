@@ -101,7 +101,7 @@ class CommunicatorBinding : public Napi::ObjectWrap<CommunicatorBinding> {
   std::unique_ptr<WorkerThread> thread_;
 };
 
-/// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.statistics`, `.cancel(reason)`.
+/// `new Program(description, threads)`, `.arena`, `.run(symbols)`, `.statistics`, `.profile()`, `.cancel(reason)`.
 class ProgramBinding : public Napi::ObjectWrap<ProgramBinding> {
  public:
   static constexpr napi_type_tag kTag{0x74726f7570650000, 5};
@@ -112,6 +112,7 @@ class ProgramBinding : public Napi::ObjectWrap<ProgramBinding> {
   Napi::Value arena(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
+  Napi::Value profile(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
 
   std::unique_ptr<program::Program> program_;

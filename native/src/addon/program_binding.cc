@@ -109,7 +109,8 @@ auto asTypeError(Napi::Env env, Body&& body) {
 Napi::Function ProgramBinding::define(Napi::Env env) {
   return DefineClass(env, "Program",
                      {InstanceAccessor<&ProgramBinding::arena>("arena"), InstanceMethod<&ProgramBinding::run>("run"),
-                      InstanceAccessor<&ProgramBinding::statistics>("statistics"), InstanceMethod<&ProgramBinding::cancel>("cancel")});
+                      InstanceAccessor<&ProgramBinding::statistics>("statistics"), InstanceMethod<&ProgramBinding::profile>("profile"),
+                      InstanceMethod<&ProgramBinding::cancel>("cancel")});
 }
 
 ProgramBinding::ProgramBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -198,6 +199,20 @@ Napi::Value ProgramBinding::statistics(const Napi::CallbackInfo& info) {
   found["waiting"] = milliseconds(waiting);
   found["transfer"] = milliseconds(transfer);
   return found;
+}
+
+Napi::Value ProgramBinding::profile(const Napi::CallbackInfo& info) {
+  auto list = Napi::Array::New(info.Env());
+  for (const auto& spent : program_->profile()) {
+    auto found = Napi::Object::New(info.Env());
+    found["operation"] = spent.operation;
+    found["columnsIn"] = static_cast<double>(spent.columnsIn);
+    found["columnsOut"] = static_cast<double>(spent.columnsOut);
+    found["milliseconds"] = static_cast<double>(spent.nanoseconds) / 1e6;
+    found["bytes"] = static_cast<double>(spent.bytes);
+    list[list.Length()] = found;
+  }
+  return list;
 }
 
 Napi::Value ProgramBinding::cancel(const Napi::CallbackInfo& info) {

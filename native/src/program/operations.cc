@@ -38,6 +38,10 @@ class Embedding : public Operation {
 
   size_t scratchBytes(int /*threads*/) const override { return table_.isPacked ? kernel::rowBytes(table_.type, table_.columns) : 0; }
 
+  std::optional<size_t> partBytes(const Step& step) const override {
+    return step.rows(tokens_) * kernel::rowBytes(table_.type, table_.columns);
+  }
+
  private:
   const Value tokens_, table_, out_;
   const int64_t start_;

@@ -141,6 +141,8 @@ class Attention : public Operation {
     attention_.run(op_, step.threads, step.scratch);
   }
 
+  std::optional<size_t> partBytes(const Step& /*step*/) const override { return attendedBytes(op_); }
+
  private:
   const Value query_;
   kernel::Attention op_;
@@ -168,6 +170,20 @@ kernel::Attention attentionOf(const Node& node) {
   op.blocksPerSequence = node.inputs[6]->columns;
   op.scale = static_cast<float>(node.number("scale"));
   return op;
+}
+
+size_t attendedBytes(const kernel::Attention& op) {
+  size_t tokens = 0;
+  for (size_t query = 0; query < op.queries;) {
+    const int32_t sequence = op.sequence[query];
+    int32_t begin = op.begin[query], end = op.end[query];
+    for (; query < op.queries && op.sequence[query] == sequence; query++) {
+      begin = std::min(begin, op.begin[query]);
+      end = std::max(end, op.end[query]);
+    }
+    tokens += static_cast<size_t>(std::max(0, end - begin));
+  }
+  return op.queries * op.heads * op.headSize * sizeof(float) + tokens * 2 * op.keyHeads * kernel::cachedBytes(op.cacheType, op.headSize);
 }
 
 std::unique_ptr<Operation> makeAttention(const Node& node) { return std::make_unique<Attention>(node); }

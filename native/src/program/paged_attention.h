@@ -69,4 +69,7 @@ void joinPartials(const float* partials, size_t parts, size_t rows, size_t heads
 /// tables, key head of each head.
 kernel::Attention attentionOf(const Node& node);
 
+/// Bytes of queries and of the keys and values that they see, each sequence's once.
+size_t attendedBytes(const kernel::Attention& op);
+
 }  // namespace troupe::program

@@ -36,7 +36,8 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
 }
 
 Program::Program(Description description, int threads, Cores cores)
-    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores) {
+    : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores),
+      spent_(description_.operations.size()) {
   checkValues();
   for (const auto& storage : description_.storages) {
     const auto file = storage->file();
@@ -171,13 +172,44 @@ void Program::keepToCores() const {
 void Program::run(size_t operation, const Step& step) {
   indices_->checkComputed(operation, step.symbols);
   const int index = description_.operations[operation].group;
-  if (index < 0) return operations_[operation]->run(step);
-  const auto& group = *description_.groups[static_cast<size_t>(index)];
-  const auto waited = group.waited();
+  const auto* group = index < 0 ? nullptr : description_.groups[static_cast<size_t>(index)].get();
+  const auto waited = group ? group->waited() : Clock::duration{};
   const auto began = Clock::now();
   operations_[operation]->run(step);
-  communicating_ += nanoseconds(Clock::now() - began);
-  waiting_ += nanoseconds(group.waited() - waited);
+  const auto took = nanoseconds(Clock::now() - began);
+  spent_[operation].nanoseconds += took;
+  spent_[operation].bytes += static_cast<int64_t>(bytesOf(operation, step));
+  if (!group) return;
+  communicating_ += took;
+  waiting_ += nanoseconds(group->waited() - waited);
+}
+
+size_t Program::bytesOf(size_t operation, const Step& step) const {
+  const auto& traced = description_.operations[operation];
+  const auto bytes = [&](int index) {
+    const Value& value = description_.values[static_cast<size_t>(index)];
+    return value.isPacked ? value.bytes() : step.rows(value) * kernel::rowBytes(value.type, value.columns);
+  };
+  size_t total = 0;
+  for (int index : traced.outputs) total += bytes(index);
+  if (const auto part = operations_[operation]->partBytes(step)) return total + *part;
+  const auto written = writtenInput(traced.name);
+  for (size_t i = 0; i < traced.inputs.size(); i++) {
+    if (static_cast<int>(i) != written) total += bytes(traced.inputs[i]);
+  }
+  return total;
+}
+
+std::vector<Program::Profile> Program::profile() const {
+  std::vector<Profile> found;
+  const auto columns = [&](int index) { return description_.values[static_cast<size_t>(index)].columns; };
+  for (size_t i = 0; i < spent_.size(); i++) {
+    const auto& traced = description_.operations[i];
+    size_t out = 0;
+    for (int index : traced.outputs) out += columns(index);
+    found.push_back({traced.name, columns(traced.inputs.at(0)), out, spent_[i].nanoseconds, spent_[i].bytes});
+  }
+  return found;
 }
 
 void Program::cancel(const std::string& reason) {

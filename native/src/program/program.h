@@ -3,6 +3,7 @@
 #include <atomic>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -69,6 +70,8 @@ class Operation {
   virtual void run(const Step& step) = 0;
   /// Bytes of memory that a run needs for itself.
   virtual size_t scratchBytes(int /*threads*/) const { return 0; }
+  /// Bytes that a run reads of inputs of which it reads only a part, and which `operandBytes` holds for whole; nothing for others.
+  virtual std::optional<size_t> partBytes(const Step& /*step*/) const { return {}; }
 };
 
 /// The operation's implementation on a device. Throws std::invalid_argument for an unknown name or unfit operands.
@@ -127,10 +130,20 @@ class Program {
   };
   Statistics statistics() const { return {total_ - communicating_, waiting_, communicating_ - waiting_}; }
 
+  /// What all runs so far have spent on one operation: nanoseconds, and bytes of the operands that it read and wrote.
+  struct Profile {
+    std::string operation;         // its name
+    size_t columnsIn, columnsOut;  // of its first input, and of its outputs together
+    int64_t nanoseconds, bytes;
+  };
+  /// In the order in which they run. Any thread may ask.
+  std::vector<Profile> profile() const;
+
  private:
   void checkValues() const;
   void addOperation(const Description::Operation& traced);
   void run(size_t operation, const Step& step);
+  size_t bytesOf(size_t operation, const Step& step) const;
   void keepToCores() const;
   void expectFilesUnchanged() const;
 
@@ -145,6 +158,10 @@ class Program {
   std::unique_ptr<IndexCopies> indices_;
   std::atomic<bool> cancelled_{false};
   std::atomic<int64_t> total_{0}, communicating_{0}, waiting_{0};
+  struct Spent {
+    std::atomic<int64_t> nanoseconds{0}, bytes{0};
+  };
+  std::vector<Spent> spent_;  // by operation
 };
 
 }  // namespace troupe::program

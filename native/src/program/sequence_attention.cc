@@ -56,6 +56,8 @@ class SequenceAttention : public Operation {
     return std::max(attention_.scratchBytes(threads), exchanged_ ? exchanged_->attention.scratchBytes(threads) : 0);
   }
 
+  std::optional<size_t> partBytes(const Step& /*step*/) const override { return attendedBytes(op_); }
+
   void run(const Step& step) override {
     queries_ = step.rows(batch_);
     tokens_ = step.rows(query_);

@@ -24,7 +24,7 @@ export {
   type QuantizedType,
 } from './data-type.js'
 export { PACKED_TYPES, type PackedType, PackedWeight } from './packed-weight.js'
-export { type Output, Program, type ProgramStatistics } from './program.js'
+export { type OperationProfile, type Output, Program, type ProgramStatistics } from './program.js'
 export type { ProgramInput } from './program-input.js'
 export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export {

@@ -18,6 +18,19 @@ export interface ProgramStatistics {
   transfer: number
 }
 
+/** What all runs of a program so far have spent on one of its operations. */
+export interface OperationProfile {
+  /** Its name as it was traced. */
+  operation: string
+  /** Columns of its first input. */
+  columnsIn: number
+  /** Columns of its outputs together. */
+  columnsOut: number
+  milliseconds: number
+  /** Bytes of the operands that were read and written: each once a run, however often they were. */
+  bytes: number
+}
+
 /**
  * A traced list of operations over preallocated memory, which native threads run without JavaScript. Fill `inputs`, then
  * `run`, then read `outputs`; one run at a time.
@@ -52,6 +65,11 @@ export class Program {
   /** Milliseconds of all runs so far: computing, waiting for other ranks, and moving data to and from them. */
   get statistics(): ProgramStatistics {
     return this.native.statistics
+  }
+
+  /** The time and the bytes of each operation, in the order in which they run. */
+  profile(): OperationProfile[] {
+    return this.native.profile()
   }
 
   /** Makes a run that waits for other ranks fail with `reason`. */

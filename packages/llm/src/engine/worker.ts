@@ -2,6 +2,7 @@ import { actor, type Invitation } from '@troupe/core'
 import {
   type CacheType,
   type CompileOptions,
+  type OperationProfile,
   type Output,
   type Precision,
   type Program,
@@ -191,6 +192,11 @@ export class ModelWorker {
   /** The time that its runs so far have spent, by what they spent it on. */
   statistics(): ProgramStatistics {
     return this.#stage?.program.statistics ?? { busy: 0, waiting: 0, transfer: 0 }
+  }
+
+  /** What its runs so far have spent on each operation of its stage. */
+  profile(): OperationProfile[] {
+    return this.#stage?.program.profile() ?? []
   }
 
   async #run(step: Step, firstOutput: number, hidden: Tensor<'float32'> | undefined): Promise<Program> {
