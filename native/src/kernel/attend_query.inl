@@ -3,6 +3,49 @@
 
 constexpr size_t kHeadsAtOnce = W == 16 ? 4 : 2;
 
+/// Whether what is read next is asked for line by line in the loops over what is read now. AVX2 needs that, whose loops are longer in
+/// instructions than a CPU looks ahead; asking for a chunk at once fills what a core may have under way, and waits.
+constexpr bool kAsksInLoops = W == 8;
+
+/// Pieces of memory that a loop asks for on its way, some lines of it at every turn.
+template <class Type>
+class ReadAhead {
+ public:
+  static constexpr size_t kLines = sizeof(typename Type::Element) == 4 ? 2 : 1;  // at a turn: a chunk's keys while its values are added
+
+  void add(const void* piece, size_t bytes) {
+    if (kAsksInLoops && count_ < kMost) pieces_[count_++] = {static_cast<const uint8_t*>(piece), bytes / (64 * kLines)};
+  }
+
+  /// Calls turn(i) for i of [0, turns).
+  template <class Turn>
+  inline __attribute__((always_inline)) void duringTurns(size_t turns, Turn&& turn) {
+    size_t i = 0;
+    while (next_ < count_ && i < turns) {
+      Piece& piece = pieces_[next_];
+      const size_t end = i + smaller(piece.turns, turns - i);
+      piece.turns -= end - i;
+      if (piece.turns == 0) next_++;
+      const uint8_t* line = piece.at;
+      for (; i < end; i++, line += 64 * kLines) {
+        for (size_t l = 0; l < kLines; l++) __builtin_prefetch(line + 64 * l);
+        turn(i);
+      }
+      piece.at = line;
+    }
+    for (; i < turns; i++) turn(i);
+  }
+
+ private:
+  struct Piece {
+    const uint8_t* at;
+    size_t turns;
+  };
+  static constexpr size_t kMost = kKeysOfChunk;
+  Piece pieces_[kAsksInLoops ? kMost : 1];
+  size_t count_ = 0, next_ = 0;
+};
+
 /// Where the keys of a chunk lie: the first elements of each vector of tokens, and how far apart the next ones are.
 template <class Type>
 struct KeyVectors {
@@ -57,56 +100,62 @@ static inline void forHeads(size_t head, size_t end, Each&& each) {
 }
 
 /// scores[head][key] = query[head] · key for HEADS heads and VECTORS vectors of keys.
-template <class Type, size_t HEADS, size_t VECTORS>
-static inline void scoreVectors(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, size_t vector) {
+template <class Type, size_t HEADS, size_t VECTORS, class Next>
+static inline void scoreVectors(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, size_t vector,
+                                Next& ahead) {
   const float* queries = memory.queries + head * memory.padded;
   const typename Type::Element* from[VECTORS];
   for (size_t v = 0; v < VECTORS; v++) from[v] = keys.first[vector + v];
   Vec sums[HEADS][VECTORS] = {};
-  for (size_t i = 0, offset = 0; i < headSize; i++, offset += keys.stride) {
+  ahead.duringTurns(headSize, [&](size_t i) {
     Vec key[VECTORS];
-    for (size_t v = 0; v < VECTORS; v++) key[v] = Type::many(from[v] + offset);
+    for (size_t v = 0; v < VECTORS; v++) {
+      key[v] = Type::many(from[v]);
+      from[v] += keys.stride;
+    }
     for (size_t h = 0; h < HEADS; h++) {
       const Vec query = broadcast(queries + h * memory.padded + i);
       for (size_t v = 0; v < VECTORS; v++) sums[h][v] += query * key[v];
     }
-  }
+  });
   for (size_t h = 0; h < HEADS; h++) {
     for (size_t v = 0; v < VECTORS; v++) store(memory.scores + (head + h) * kKeysOfChunk + (vector + v) * W, sums[h][v]);
   }
 }
 
-template <class Type, size_t HEADS>
-static inline void scoreTokens(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, ChunkSpan span) {
+template <class Type, size_t HEADS, class Next>
+static inline void scoreTokens(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t head, size_t headSize, ChunkSpan span,
+                               Next& ahead) {
   size_t vector = span.firstVector();
   const size_t end = span.endVector();
-  for (; vector + 3 <= end; vector += 3) scoreVectors<Type, HEADS, 3>(memory, keys, head, headSize, vector);
+  for (; vector + 3 <= end; vector += 3) scoreVectors<Type, HEADS, 3>(memory, keys, head, headSize, vector, ahead);
   if (vector + 2 == end)
-    scoreVectors<Type, HEADS, 2>(memory, keys, head, headSize, vector);
+    scoreVectors<Type, HEADS, 2>(memory, keys, head, headSize, vector, ahead);
   else if (vector < end)
-    scoreVectors<Type, HEADS, 1>(memory, keys, head, headSize, vector);
+    scoreVectors<Type, HEADS, 1>(memory, keys, head, headSize, vector, ahead);
 }
 
 /// The scores of all heads.
-template <class Type>
-static inline void scoreHeads(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t heads, size_t headSize, ChunkSpan span) {
-  forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<Type, count()>(memory, keys, head, headSize, span); });
+template <class Type, class Next>
+static inline void scoreHeads(const QueryMemory& memory, const KeyVectors<Type>& keys, size_t heads, size_t headSize, ChunkSpan span,
+                              Next& ahead) {
+  forHeads(0, heads, [&](size_t head, auto count) { scoreTokens<Type, count()>(memory, keys, head, headSize, span, ahead); });
 }
 
 template <class Type>
 static inline void scoreChunk(const Attention& op, size_t sequence, size_t keyHead, size_t chunk, ChunkSpan span, const QueryMemory& memory,
-                              size_t heads) {
+                              size_t heads, ReadAhead<Type>& ahead) {
   if (hasWholeVectors(op)) {
     KeyVectors<Type> keys;
     for (size_t v = span.firstVector(); v < span.endVector(); v++) keys.first[v] = keyAt<Type>(op, sequence, keyHead, chunk + v * W);
     keys.stride = op.blockTokens;
-    scoreHeads(memory, keys, heads, op.headSize, span);
+    scoreHeads(memory, keys, heads, op.headSize, span, ahead);
   } else {
     widenKeys<Type>(op, sequence, keyHead, chunk, span, memory.keys);
     KeyVectors<Float32> keys;
     for (size_t v = span.firstVector(); v < span.endVector(); v++) keys.first[v] = memory.keys + v * W;
     keys.stride = kKeysOfChunk;
-    scoreHeads(memory, keys, heads, op.headSize, span);
+    scoreHeads(memory, keys, heads, op.headSize, span, ahead);
   }
   if constexpr (kIsScaled<Type>) {
     loadScales<Type>(op, op.keys, sequence, keyHead, chunk + span.begin, chunk + span.end, memory.scales + span.begin);
@@ -115,15 +164,16 @@ static inline void scoreChunk(const Attention& op, size_t sequence, size_t keyHe
 }
 
 /// sums[head] += the values of all tokens, times their scores, for HEADS heads and VECTORS vectors from `column` on.
-template <class Type, size_t HEADS, size_t VECTORS>
-static inline void addColumns(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t column, size_t first) {
+template <class Type, size_t HEADS, size_t VECTORS, class Next>
+static inline void addColumns(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t column, size_t first,
+                              Next& ahead) {
   Vec sums[HEADS][VECTORS];
   float* to = memory.split + head * memory.padded + column;
   const float* scores = memory.scores + head * kKeysOfChunk + first;
   for (size_t h = 0; h < HEADS; h++) {
     for (size_t v = 0; v < VECTORS; v++) sums[h][v] = load(to + h * memory.padded + v * W);
   }
-  for (size_t t = 0; t < values.count; t++) {
+  ahead.duringTurns(values.count, [&](size_t t) {
     Vec value[VECTORS];
     for (size_t v = 0; v < VECTORS; v++) {
       value[v] = Type::many(values.rows[t] + column + v * W);
@@ -133,22 +183,22 @@ static inline void addColumns(const ValueRows<Type>& values, const QueryMemory& 
       const Vec weight = broadcast(scores + h * kKeysOfChunk + t);
       for (size_t v = 0; v < VECTORS; v++) sums[h][v] += value[v] * weight;
     }
-  }
+  });
   for (size_t h = 0; h < HEADS; h++) {
     for (size_t v = 0; v < VECTORS; v++) store(to + h * memory.padded + v * W, sums[h][v]);
   }
 }
 
-template <class Type, size_t HEADS>
-static inline void addColumnsOf(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t first) {
+template <class Type, size_t HEADS, class Next>
+static inline void addColumnsOf(const ValueRows<Type>& values, const QueryMemory& memory, size_t head, size_t first, Next& ahead) {
   size_t column = 0;
-  for (; column + 4 * W <= memory.padded; column += 4 * W) addColumns<Type, HEADS, 4>(values, memory, head, column, first);
-  for (; column < memory.padded; column += W) addColumns<Type, HEADS, 1>(values, memory, head, column, first);
+  for (; column + 4 * W <= memory.padded; column += 4 * W) addColumns<Type, HEADS, 4>(values, memory, head, column, first, ahead);
+  for (; column < memory.padded; column += W) addColumns<Type, HEADS, 1>(values, memory, head, column, first, ahead);
 }
 
-template <class Type>
-static inline void addValues(const ValueRows<Type>& values, const QueryMemory& memory, size_t heads, size_t first) {
-  forHeads(0, heads, [&](size_t head, auto count) { addColumnsOf<Type, count()>(values, memory, head, first); });
+template <class Type, class Next>
+static inline void addValues(const ValueRows<Type>& values, const QueryMemory& memory, size_t heads, size_t first, Next& ahead) {
+  forHeads(0, heads, [&](size_t head, auto count) { addColumnsOf<Type, count()>(values, memory, head, first, ahead); });
 }
 
 /// Rows of the cache as floats, padded with zeros.
@@ -165,26 +215,34 @@ static inline ValueRows<Float32> widenRows(const ValueRows<Type>& values, size_t
   return wide;
 }
 
-/// The tokens [begin, end), which lie in one chunk.
+/// The tokens [begin, end), which lie in one chunk, of those up to `last`.
 template <class Type>
-static inline void attendChunk(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t end, const QueryMemory& memory,
-                               size_t heads) {
-  const size_t chunk = begin / kKeysOfChunk * kKeysOfChunk, rowBytes = op.headSize * sizeof(typename Type::Element);
+static inline void attendChunk(const Attention& op, size_t sequence, size_t keyHead, size_t begin, size_t end, size_t last,
+                               const QueryMemory& memory, size_t heads) {
+  const size_t chunk = begin / kKeysOfChunk * kKeysOfChunk;
   const ChunkSpan span{begin - chunk, end - chunk};
+  const size_t rowBytes = op.headSize * sizeof(typename Type::Element);
   ValueRows<Type> values;
   values.count = end - begin;
-  for (size_t i = 0; i < values.count; i++) {
-    values.rows[i] = valueAt<Type>(op, sequence, keyHead, begin + i);
-    for (size_t line = 0; line < rowBytes; line += 64) __builtin_prefetch(reinterpret_cast<const uint8_t*>(values.rows[i]) + line);
-  }
+  ReadAhead<Type> nextValues, nextKeys;
+  forBlocks(op, begin, end, [&](size_t token, size_t count) {
+    const auto* rows = valueAt<Type>(op, sequence, keyHead, token);
+    for (size_t i = 0; i < count; i++) values.rows[token - begin + i] = rows + i * op.headSize;
+    if (kAsksInLoops)
+      nextValues.add(rows, count * rowBytes);
+    else
+      prefetch(rows, count * rowBytes);
+  });
+  forBlocks(op, end, kAsksInLoops ? smaller(last, end + kKeysOfChunk) : end,
+            [&](size_t token, size_t count) { nextKeys.add(keyAt<Type>(op, sequence, keyHead, token), count * rowBytes); });
   loadScales<Type>(op, op.values, sequence, keyHead, begin, end, values.scales);
-  scoreChunk<Type>(op, sequence, keyHead, chunk, span, memory, heads);
+  scoreChunk<Type>(op, sequence, keyHead, chunk, span, memory, heads, nextValues);
   for (size_t head = 0; head < heads; head++)
     softmaxChunk(memory.scores + head * kKeysOfChunk, memory.splits[head], memory.padded, span.begin, span.end);
   if (memory.padded == op.headSize)
-    addValues(values, memory, heads, span.begin);
+    addValues(values, memory, heads, span.begin, nextKeys);
   else
-    addValues(widenRows(values, op.headSize, memory), memory, heads, span.begin);
+    addValues(widenRows(values, op.headSize, memory), memory, heads, span.begin, nextKeys);
 }
 
 static size_t partStride(size_t headSize) { return paddedOf(headSize) + 2; }
@@ -207,7 +265,7 @@ static void attendQuery(const Attention& op, size_t query, HeadGroup group, size
     for (size_t head = 0; head < heads; head++) memory.splits[head].clear(padded);
     while (token < splitEnd) {
       const size_t next = smaller(splitEnd, (token / kKeysOfChunk + 1) * kKeysOfChunk);
-      withCacheType(op.cacheType, [&](auto type) { attendChunk<decltype(type)>(op, sequence, keyHead, token, next, memory, heads); });
+      withCacheType(op.cacheType, [&](auto type) { attendChunk<decltype(type)>(op, sequence, keyHead, token, next, end, memory, heads); });
       token = next;
     }
     for (size_t head = 0; head < heads; head++) join(memory.softmaxes[head], memory.splits[head], padded);

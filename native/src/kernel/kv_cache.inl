@@ -10,8 +10,12 @@ struct Int8 {
   typedef int8_t Element;
   static float one(const Element* from) { return static_cast<float>(*from); }
   static Vec many(const Element* from) {
+#if TROUPE_VECTOR_FLOATS == 8 && defined(__AVX2__)
+    return (Vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
     typedef int8_t Values __attribute__((vector_size(W)));
     return __builtin_convertvector(__builtin_convertvector(loadAs<Values>(from), IntVec), Vec);
+#endif
   }
 };
 
@@ -65,15 +69,24 @@ static inline const typename Type::Element* valueAt(const Attention& op, size_t 
   return reinterpret_cast<const typename Type::Element*>(piece.elements) + token % op.blockTokens * op.headSize;
 }
 
+/// Calls `each` with the first of the tokens [begin, end) and how many lie in one block with it, and so on to the last.
+template <class Each>
+static inline void forBlocks(const Attention& op, size_t begin, size_t end, Each&& each) {
+  for (size_t token = begin, count; token < end; token += count) {
+    count = smaller(end - token, op.blockTokens - token % op.blockTokens);
+    each(token, count);
+  }
+}
+
 /// The scales of the tokens [begin, end) of a cache whose elements have such.
 template <class Type>
 static inline void loadScales(const Attention& op, const uint8_t* cache, size_t sequence, size_t keyHead, size_t begin, size_t end,
                               float* scales) {
   if constexpr (!kIsScaled<Type>) return;
-  for (size_t token = begin; token < end; token++) {
+  forBlocks(op, begin, end, [&](size_t token, size_t count) {
     const auto piece = pieceOf<Type>(op, cache, sequence, keyHead, token);
-    *scales++ = loadAs<float>(piece.scales + token % op.blockTokens * sizeof(float));
-  }
+    memcpy(scales + token - begin, piece.scales + token % op.blockTokens * sizeof(float), count * sizeof(float));
+  });
 }
 
 /// The scale by which the largest of a row of floats becomes 127 or -127. Rows with NaN or infinity have none, so that all that is

@@ -11,6 +11,11 @@ static inline size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 static inline Vec splat(float value) { return value - Vec{}; }  // x - 0 is x, for the compiler too; x + 0 is not
 
+/// Asks for memory that is read soon.
+static inline void prefetch(const void* from, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(static_cast<const uint8_t*>(from) + line);
+}
+
 static inline Vec load(const float* from) {
   Vec v;
   memcpy(&v, from, sizeof v);
@@ -118,12 +123,16 @@ struct BFloat16 {
   typedef uint16_t Element;
   static float one(const Element* from) { return fromBfloat16(*from); }
   static Vec many(const Element* from) {
+#if TROUPE_VECTOR_FLOATS == 8 && defined(__AVX2__)
+    return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16);
+#else
     HalfBits bits;
     memcpy(&bits, from, sizeof bits);
     const UintVec wide = __builtin_convertvector(bits, UintVec) << 16;
     Vec v;
     memcpy(&v, &wide, sizeof v);
     return v;
+#endif
   }
 };
 
