@@ -127,9 +127,12 @@ class Store {
   Object* find(ObjectId id) const;
   /// The same; throws ObjectGoneError.
   Object& at(ObjectId id) const;
+  uint8_t* mapAgain(ObjectId id);
+  uint8_t* mapFirst(ObjectId id, uint64_t* bytes);
   bool isAlive(uint32_t slot) const;
   bool makeRoom(Lock& lock, uint64_t bytes, uint64_t* offset);
   bool commit(uint64_t offset, uint64_t bytes, bool* isZero);
+  void populate(const uint8_t* data, uint64_t bytes);
   void trim(uint64_t offset, uint64_t bytes);
   bool spillSome(Lock& lock);
   void readBack(Lock& lock, Object& object, uint64_t where);

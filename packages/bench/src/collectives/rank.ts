@@ -70,9 +70,8 @@ type Repeated = (count: number) => () => Promise<void>
 
 /** Microseconds an operation. The warm-up leaves the ranks of a group at the same point. */
 async function time(repeated: Repeated, count: number): Promise<number> {
-  const warmUp = repeated(WARM_UP)
   const run = repeated(count)
-  await warmUp()
+  await run()
   const began = performance.now()
   await run()
   return ((performance.now() - began) * 1000) / count
