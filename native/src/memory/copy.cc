@@ -22,8 +22,9 @@ constexpr size_t kPage = 4096;
 }  // namespace
 
 void copyBytes(uint8_t* to, const uint8_t* from, size_t bytes) {
-  const size_t threads =
-      std::clamp<size_t>(bytes / kShare, 1, std::min<size_t>(kMostThreads, std::max(1u, std::thread::hardware_concurrency())));
+  // Asked once: each time the system reads a file for it.
+  static const size_t most = std::min<size_t>(kMostThreads, std::max(1u, std::thread::hardware_concurrency()));
+  const size_t threads = std::clamp<size_t>(bytes / kShare, 1, most);
   const size_t share = (bytes / threads + kPage - 1) / kPage * kPage;
   std::vector<std::thread> helpers;
   size_t start = 0;
