@@ -39,8 +39,6 @@ std::shared_ptr<Storage> Storage::allocate(size_t bytes) {
   if (bytes == 0) return std::shared_ptr<Storage>(new Storage(nullptr, 0, nullptr));
   auto storage = std::shared_ptr<Storage>(new Storage(reservePrivate(bytes), bytes, nullptr));
   storage->populated_ = std::make_unique<PopulatedRanges>(storage->data(), bytes);
-  const size_t inHugePages = bytes / kHugePage * kHugePage;
-  storage->populate(inHugePages, bytes - inHugePages);
   return storage;
 }
 
@@ -51,7 +49,6 @@ void Storage::populate(size_t offset, size_t bytes) {
 
 std::shared_ptr<Storage> Storage::allocateShared(size_t bytes, bool reserve) {
   auto memory = SharedMemory::create(bytes, reserve);
-  if (reserve) memory->populate(0, bytes);
   return std::shared_ptr<Storage>(new Storage(memory->data(), bytes, memory));
 }
 
@@ -61,15 +58,20 @@ std::shared_ptr<Storage> Storage::open(const SharedMemoryHandle& handle) {
 }
 
 std::shared_ptr<Storage> Storage::allocateStored(size_t bytes, bool isOverwritten, bool mustBeStored) {
+  const auto ofItsOwn = [&] {
+    auto storage = allocateShared(bytes);
+    if (isOverwritten) storage->populate(0, bytes);
+    return storage;
+  };
   auto store = store::Store::current();
-  if (!store || bytes == 0) return allocateShared(bytes);
+  if (!store || bytes == 0) return ofItsOwn();
   uint8_t* data = nullptr;
   store::ObjectId id;
   try {
     id = store->create(bytes, !isOverwritten, &data);
   } catch (const store::StoreFullError&) {
     if (mustBeStored) throw;
-    return allocateShared(bytes);
+    return ofItsOwn();
   }
   auto storage = std::shared_ptr<Storage>(new Storage(data, bytes, nullptr));
   storage->stored_ = std::make_unique<store::Hold>(std::move(store), id, data);

@@ -18,12 +18,12 @@ enum class Device { Cpu, Cuda };
 /// what lies on a GPU can only be reached by copies and by what runs there.
 class Storage {
  public:
-  /// Zeroed, 64-byte aligned memory of this process. Where it fills huge pages they are taken when first touched, others at once.
+  /// Zeroed, 64-byte aligned memory of this process, in huge pages where it fills them. They are taken when first touched.
   static std::shared_ptr<Storage> allocate(size_t bytes);
-  /// Memory that other processes of this host can map. With `reserve` its pages are taken and populated now.
+  /// Memory that other processes of this host can map. With `reserve` its pages are taken now.
   static std::shared_ptr<Storage> allocateShared(size_t bytes, bool reserve = true);
   /// The same out of the store that this process has joined; of its own where it has joined none, or that is full. Zeroed
-  /// unless `isOverwritten` says that all of it will be written. With `mustBeStored` a full store is an error.
+  /// unless `isOverwritten` says that all of it will be written, and then populated. With `mustBeStored` a full store is an error.
   static std::shared_ptr<Storage> allocateStored(size_t bytes, bool isOverwritten = false, bool mustBeStored = false);
   static std::shared_ptr<Storage> open(const SharedMemoryHandle& handle);
   /// An object of a store, or where it is spilled and finds no room, a private copy of it.

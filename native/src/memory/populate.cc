@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <new>
 #include <sys/mman.h>
 
 namespace troupe {
@@ -28,8 +29,16 @@ void populate(const void* start, size_t bytes) noexcept {
   errno = error;
 }
 
-PopulatedRanges::PopulatedRanges(uint8_t* start, size_t bytes)
-    : start_(start), bytes_(bytes), epochs_(new std::atomic<uint8_t>[(bytes + kPiece - 1) / kPiece]()) {}
+PopulatedRanges::PopulatedRanges(uint8_t* start, size_t bytes) : start_(start), bytes_(bytes) {
+  // Not out of the heap, which would touch it: a mapping may be large and little used.
+  void* epochs = mmap(nullptr, count(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (epochs == MAP_FAILED) throw std::bad_alloc();
+  epochs_ = static_cast<std::atomic<uint8_t>*>(epochs);
+}
+
+PopulatedRanges::~PopulatedRanges() { munmap(epochs_, count()); }
+
+size_t PopulatedRanges::count() const { return bytes_ / kPiece + 1; }
 
 void PopulatedRanges::ensure(size_t offset, size_t bytes, uint8_t epoch) {
   if (bytes < kWorthACall) return;

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 namespace troupe {
 
@@ -16,15 +15,20 @@ void populate(const void* start, size_t bytes) noexcept;
 class PopulatedRanges {
  public:
   PopulatedRanges(uint8_t* start, size_t bytes);
+  ~PopulatedRanges();
+  PopulatedRanges(const PopulatedRanges&) = delete;
+  PopulatedRanges& operator=(const PopulatedRanges&) = delete;
 
   /// Populates what of these bytes has not been, in pieces of 64 KiB; nothing for a range of a few pages, whose faults cost less.
   /// A range whose pages were taken away and came back is told by another `epoch`, which is not 0.
   void ensure(size_t offset, size_t bytes, uint8_t epoch = 1);
 
  private:
+  size_t count() const;
+
   uint8_t* const start_;
   const size_t bytes_;
-  std::unique_ptr<std::atomic<uint8_t>[]> epochs_;  // in which each piece was populated, or 0
+  std::atomic<uint8_t>* epochs_;  // in which each piece was populated, or 0
 };
 
 }  // namespace troupe

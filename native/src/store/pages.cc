@@ -30,7 +30,7 @@ bool Store::commit(uint64_t offset, uint64_t bytes, bool* isZero) {
   return true;
 }
 
-/// Populates this process's mapping of an object that is about to be read or written.
+/// Populates this process's mapping of an object that is about to be written.
 void Store::populate(const uint8_t* data, uint64_t bytes) {
   const auto begin = static_cast<uint64_t>(data - layout_->data()), end = begin + bytes;
   for (uint64_t at = begin, next = 0; at < end; at = next) {

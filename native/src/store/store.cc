@@ -156,8 +156,9 @@ ObjectId Store::create(uint64_t bytes, bool zeroed, uint8_t** data) {
     std::lock_guard<std::mutex> own(mutex_);
     own_[keyOf(id)] = {1, 1, *data};
   }
-  populate(*data, bytes);
-  if (zeroed && !isZero) std::memset(*data, 0, size);
+  const bool isWritten = !zeroed || !isZero;
+  if (isWritten) populate(*data, bytes);
+  if (zeroed && isWritten) std::memset(*data, 0, size);
   return id;
 }
 
@@ -193,25 +194,13 @@ void Store::release(ObjectId id) {
 }
 
 uint8_t* Store::map(ObjectId id) {
-  if (uint8_t* data = mapAgain(id)) return data;
-  uint64_t bytes = 0;
-  uint8_t* data = mapFirst(id, &bytes);
-  populate(data, bytes);
-  return data;
-}
-
-/// What this process has mapped already; null for others.
-uint8_t* Store::mapAgain(ObjectId id) {
   uint8_t* known = nullptr;
-  countOwn(id, [&](Own& own) {
+  const auto again = [&](Own& own) {
     if (own.maps == 0) return;
     own.maps++;
     known = own.data;
-  });
-  return known;
-}
-
-uint8_t* Store::mapFirst(ObjectId id, uint64_t* bytes) {
+  };
+  if (countOwn(id, again) && known != nullptr) return known;
   Lock lock(*this);
   for (;;) {
     auto& object = at(id);
@@ -233,7 +222,6 @@ uint8_t* Store::mapFirst(ObjectId id, uint64_t* bytes) {
       auto& counts = own_[keyOf(id)];
       counts.maps++;
       counts.data = layout_->data() + where;
-      *bytes = object.bytes;
       return counts.data;
     }
     readBack(lock, object, where);

@@ -127,8 +127,6 @@ class Store {
   Object* find(ObjectId id) const;
   /// The same; throws ObjectGoneError.
   Object& at(ObjectId id) const;
-  uint8_t* mapAgain(ObjectId id);
-  uint8_t* mapFirst(ObjectId id, uint64_t* bytes);
   bool isAlive(uint32_t slot) const;
   bool makeRoom(Lock& lock, uint64_t bytes, uint64_t* offset);
   bool commit(uint64_t offset, uint64_t bytes, bool* isZero);
