@@ -372,5 +372,25 @@ export function kernelName(): string
 /** Bytes a second that threads together read from `bytes` of memory; blocks meanwhile. */
 export function readRate(bytes: number, threads: number): number
 
+/** Seconds that threads together take to add two arrays of `bytes` bytes of float32 into a third; blocks meanwhile. */
+export function addTime(bytes: number, threads: number): number
+
+/** Seconds that a page of shared memory costs. */
+export interface PageCosts {
+  /** A new one, when it is first touched. */
+  fault: number
+  /** A new one among many that are populated in one call. */
+  populated: number
+  /** One that there is already, when it is first touched through another mapping. */
+  mappedFault: number
+  /** One of these among many that are populated in one call. */
+  mappedPopulated: number
+  /** One that was touched before. */
+  touched: number
+}
+
+/** What pages cost, as measured on `bytes` bytes of them; blocks meanwhile. */
+export function pageCosts(bytes: number): PageCosts
+
 /** Independent float32 multiply-adds a second that threads together do; blocks meanwhile. */
 export function multiplyAddRate(threads: number): number

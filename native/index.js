@@ -13,6 +13,7 @@ export const {
   Storage,
   Store,
   Waker,
+  addTime,
   adoptOrphans,
   checkOperation,
   copyBytes,
@@ -24,6 +25,7 @@ export const {
   ncclVersion,
   packRows,
   packedBytes,
+  pageCosts,
   readRate,
   reap,
 } = addon

@@ -16,10 +16,12 @@ TEST("bytes of any number and alignment are copied, and none beside them") {
   for (const size_t bytes :
        {size_t{0}, size_t{1}, size_t{4095}, (size_t{16} << 20) - 1, size_t{16} << 20, (size_t{24} << 20) + 4097, size_t{40} << 20}) {
     const size_t fromOffset = random() % 64, toOffset = 1 + random() % 63;
-    std::fill(to.begin(), to.end(), uint8_t{0xa5});
-    troupe::copyBytes(to.data() + toOffset, from.data() + fromOffset, bytes);
-    CHECK(bytes == 0 || std::memcmp(to.data() + toOffset, from.data() + fromOffset, bytes) == 0);
-    CHECK(to[toOffset - 1] == 0xa5);
-    CHECK(to[toOffset + bytes] == 0xa5);
+    for (const auto copy : {troupe::copyBytes, troupe::streamBytes}) {
+      std::fill(to.begin(), to.end(), uint8_t{0xa5});
+      copy(to.data() + toOffset, from.data() + fromOffset, bytes);
+      CHECK(bytes == 0 || std::memcmp(to.data() + toOffset, from.data() + fromOffset, bytes) == 0);
+      CHECK(to[toOffset - 1] == 0xa5);
+      CHECK(to[toOffset + bytes] == 0xa5);
+    }
   }
 }

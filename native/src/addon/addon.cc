@@ -23,6 +23,22 @@ Napi::Value readRate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), program::readRate(bytes, intFrom(info[1], "threads", 1, kMostThreads)));
 }
 
+Napi::Value addTime(const Napi::CallbackInfo& info) {
+  const auto bytes = static_cast<size_t>(integerFrom(info[0], "bytes", 1, kMostBytes));
+  return Napi::Number::New(info.Env(), program::addTime(bytes, intFrom(info[1], "threads", 1, kMostThreads)));
+}
+
+Napi::Value pageCosts(const Napi::CallbackInfo& info) {
+  const auto costs = program::pageCosts(static_cast<size_t>(integerFrom(info[0], "bytes", 1, kMostBytes)));
+  auto object = Napi::Object::New(info.Env());
+  object.Set("fault", costs.fault);
+  object.Set("populated", costs.populated);
+  object.Set("mappedFault", costs.mappedFault);
+  object.Set("mappedPopulated", costs.mappedPopulated);
+  object.Set("touched", costs.touched);
+  return object;
+}
+
 Napi::Value multiplyAddRate(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), program::multiplyAddRate(intFrom(info[0], "threads", 1, kMostThreads)));
 }
@@ -62,6 +78,8 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("reap", Napi::Function::New(env, reap));
   exports.Set("kernelName", Napi::Function::New(env, kernelName));
   exports.Set("readRate", Napi::Function::New(env, readRate));
+  exports.Set("addTime", Napi::Function::New(env, addTime));
+  exports.Set("pageCosts", Napi::Function::New(env, pageCosts));
   exports.Set("multiplyAddRate", Napi::Function::New(env, multiplyAddRate));
   return exports;
 }

@@ -87,6 +87,7 @@ Mapping::Mapping(std::shared_ptr<SharedMemory> memory)
   void* area = mmap(nullptr, 2 * ringBytes_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (area == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "cannot map a channel");
   ring_ = static_cast<uint8_t*>(area);
+  populated_ = std::make_unique<PopulatedRanges>(ring_, 2 * ringBytes_);
   for (uint8_t* half : {ring_, ring_ + ringBytes_}) {
     if (mmap(half, ringBytes_, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory_->fd(), static_cast<off_t>(control)) != MAP_FAILED)
       continue;
@@ -129,7 +130,7 @@ bool Writer::write(uint32_t tag, const Piece* pieces, size_t count) {
   if (!hasRoom(bytes)) return false;
   auto& layout = mapping_->layout();
   CRASH_POINT();
-  uint8_t* at = mapping_->ring() + (position_ & (mapping_->ringBytes() - 1));
+  uint8_t* at = mapping_->at(position_, frameBytes(bytes));
   const Frame frame{static_cast<uint32_t>(bytes), tag};
   std::memcpy(at, &frame, sizeof frame);
   at += sizeof frame;
@@ -227,11 +228,11 @@ bool Reader::isClosed() const { return mapping_->layout().closed.load(std::memor
 
 bool Reader::peek(Message* message) const {
   if (!isOpen_ || !isReady()) return false;
-  const uint8_t* at = mapping_->ring() + (position_ & (mapping_->ringBytes() - 1));
+  const uint8_t* at = mapping_->at(position_, sizeof(Frame));
   Frame frame;
   std::memcpy(&frame, at, sizeof frame);
   if (frame.bytes > mapping_->ringBytes() - sizeof frame) throw std::runtime_error("a channel holds no message where one begins");
-  *message = {at + sizeof frame, frame.bytes, frame.tag};
+  *message = {mapping_->at(position_, frameBytes(frame.bytes)) + sizeof frame, frame.bytes, frame.tag};
   return true;
 }
 

@@ -45,6 +45,12 @@ class Mapping {
 
   Layout& layout() const { return *layout_; }
   uint8_t* ring() const { return ring_; }
+  /// Where a message of `bytes` bytes that begins at a position lies, which is in one piece.
+  uint8_t* at(uint64_t position, size_t bytes) const {
+    const size_t offset = position & (ringBytes_ - 1);
+    populated_->ensure(offset, bytes);
+    return ring_ + offset;
+  }
   size_t ringBytes() const { return ringBytes_; }
   SharedMemoryHandle handle() const { return memory_->handle(); }
 
@@ -53,6 +59,7 @@ class Mapping {
   Layout* layout_;
   uint8_t* ring_;
   size_t ringBytes_;
+  std::unique_ptr<PopulatedRanges> populated_;  // of the ring
 };
 
 class Writer {

@@ -5,6 +5,7 @@
 #include "collective/host_steps.h"
 #include "collective/shared/staging.h"
 #include "collective/shares.h"
+#include "memory/copy.h"
 
 namespace troupe::collective {
 namespace {
@@ -26,25 +27,38 @@ void overHosts(Hosts& hosts, const uint8_t* in, const size_t* bytes, uint8_t* ou
   broadcast(steps.local, out, out, offsets.back(), steps.leader, signature.type);
 }
 
+// Every rank reads all inputs in the same order, so that they leave memory once for all of them. False where some operand
+// cannot be mapped.
+bool whereOperandsAre(Staging& staging, size_t own, const uint8_t* in, const size_t* bytes, uint8_t* out,
+                      const std::vector<size_t>& offsets, const Signature& signature) {
+  Staging::Operands operands;
+  if (!staging.share(signature, in, bytes[own], out, offsets.back(), &operands)) return false;
+  const bool streams = isStreamed(offsets.back());
+  for (size_t p = 0; p < operands.in.size(); p++) {
+    const uint8_t* from = operands.in[p];
+    uint8_t* to = out + offsets[p];
+    if (to == from) continue;
+    SharedMemory::populateAround(from, bytes[p]);
+    streams ? streamBytes(to, from, bytes[p]) : copyBytes(to, from, bytes[p]);
+  }
+  staging.finish(signature);
+  return true;
+}
+
 }  // namespace
 
 void allGather(Group& group, const uint8_t* in, const size_t* bytes, uint8_t* out, DataType type) {
   const int size = group.size(), rank = group.rank();
   const auto offsets = offsetsOf(bytes, size);
   const auto own = static_cast<size_t>(rank);
-  copyBytes(out + offsets[own], in, bytes[own]);
-  if (size == 1) return;
+  if (size == 1) return copyBytes(out, in, bytes[own]);
   const Signature signature{OperationKind::AllGather, type, Reduction::Sum, 0, -1, offsets.back(), layoutOf(bytes, size)};
 
+  Staging* staging = group.staging();
+  if (staging != nullptr && offsets.back() >= kMappedBytes && whereOperandsAre(*staging, own, in, bytes, out, offsets, signature)) return;
+  copyBytes(out + offsets[own], in, bytes[own]);
   if (Hosts* hosts = group.hosts()) return overHosts(*hosts, in, bytes, out, signature);
-  if (Staging* staging = group.staging()) {
-    Staging::Operands operands;
-    if (offsets.back() >= kMappedBytes && staging->share(signature, in, bytes[own], out, offsets.back(), &operands)) {
-      for (size_t p = 0; p < operands.in.size(); p++) {
-        if (p != own) copyBytes(out + offsets[p], operands.in[p], bytes[p]);
-      }
-      return staging->finish(signature);
-    }
+  if (staging != nullptr) {
     constexpr size_t piece = Staging::kBytes;
     staging->run(
         signature, piecesIn(*std::max_element(bytes, bytes + size), piece), Staging::Ahead::Yes,

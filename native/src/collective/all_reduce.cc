@@ -6,6 +6,7 @@
 #include "collective/host_steps.h"
 #include "collective/rank_order_reduction.h"
 #include "collective/reduce.h"
+#include "memory/copy.h"
 
 namespace troupe::collective {
 namespace {
@@ -33,8 +34,11 @@ bool whereOperandsAre(Group& group, Staging& staging, const uint8_t* in, uint8_t
   Staging::Operands operands;
   if (!staging.share(signature, in, bytes, out, bytes, &operands)) return false;
   std::vector<const uint8_t*> sources(static_cast<size_t>(size));
-  const size_t end = shareStart(count, width, size, group.rank() + 1) * width;
-  for (size_t at = shareStart(count, width, size, group.rank()) * width; at < end; at += kBlockBytes) {
+  const size_t begin = shareStart(count, width, size, group.rank()) * width, end = shareStart(count, width, size, group.rank() + 1) * width;
+  operands.populate(begin, end - begin);
+  const bool streams = isStreamed(bytes);
+  alignas(64) uint8_t block[kBlockBytes];
+  for (size_t at = begin; at < end; at += kBlockBytes) {
     const size_t length = std::min(kBlockBytes, end - at);
     for (size_t r = 0; r < sources.size(); r++) {
       sources[r] = operands.in[r] + at;
@@ -42,8 +46,13 @@ bool whereOperandsAre(Group& group, Staging& staging, const uint8_t* in, uint8_t
       if (operands.out[r] != operands.in[r]) continue;
       for (size_t line = 0; line < length; line += 64) __builtin_prefetch(sources[r] + line, 1);
     }
-    reduce(out + at, sources.data(), size, length / width);
-    for (uint8_t* other : operands.out) copyBytes(other + at, out + at, length);
+    uint8_t* reduced = streams && out != in ? block : out + at;
+    reduce(reduced, sources.data(), size, length / width);
+    for (size_t r = 0; r < sources.size(); r++) {
+      // What was read is in a cache already, and written there.
+      const bool isRead = operands.out[r] == operands.in[r];
+      streams && !isRead ? streamBytes(operands.out[r] + at, reduced, length) : copyBytes(operands.out[r] + at, reduced, length);
+    }
   }
   staging.finish(signature);
   return true;

@@ -212,6 +212,7 @@ class Communicator : public Group {
   void watchProcess(int rank);
   void watchNotices(int rank);
   void forgetAll();
+  size_t queuesOf(const std::vector<Transfer>& transfers);
   bool advance(Transfer& transfer);
   void checkHeader(const Transfer& transfer);
   bool advanceInRing(Transfer& transfer);

@@ -101,6 +101,7 @@ void RankOrderReduction::sendShares() {
     enum { Values, Reduced } of;
   };
   std::vector<Part> parts;
+  std::vector<size_t> steps;  // the first part of each step
   std::vector<Transfer> transfers;
   uint8_t* received = group_.scratch(kBuffers * static_cast<size_t>(size_) * kShareBytes);
   const auto placeOf = [&](size_t piece, int peer) {
@@ -111,6 +112,7 @@ void RankOrderReduction::sendShares() {
     parts.push_back(part);
   };
   for (size_t step = 0; step < pieces + kAhead; step++) {
+    steps.push_back(parts.size());
     for (int peer = 0; peer < size_ && step < pieces; peer++) {
       if (peer == rank_) continue;
       locatePiece(step, perPiece);
@@ -126,9 +128,12 @@ void RankOrderReduction::sendShares() {
       if (receives_) add({peer, false, out_ + begin_ + shareAt(peer), shareBytes(peer)}, {piece, Part::Reduced});
     }
   }
+  steps.push_back(parts.size());
   const auto makeReady = [&](size_t piece, bool outgoing, int of) {
-    for (size_t i = 0; i < parts.size(); i++) {
-      if (parts[i].piece == piece && parts[i].of == of && transfers[i].outgoing == outgoing) transfers[i].ready = true;
+    if (piece >= pieces) return;
+    const size_t step = of == Part::Values ? piece : piece + kAhead;
+    for (size_t i = steps[step]; i < steps[step + 1]; i++) {
+      if (parts[i].of == of && transfers[i].outgoing == outgoing) transfers[i].ready = true;
     }
   };
   const size_t sends = signature_.root == kEveryRank ? others : signature_.root == rank_ ? 0 : 1;

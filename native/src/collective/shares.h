@@ -29,6 +29,9 @@ inline std::vector<size_t> offsetsOf(const size_t* bytes, int size) {
   return offsets;
 }
 
+/// Whether the result of an operation of `bytes` bytes is written past the caches, which cannot hold it until it is read.
+inline bool isStreamed(size_t bytes) { return bytes >= size_t{16} << 20; }
+
 /// memmove that takes null for no bytes, and leaves out a copy of something to itself.
 inline void copyBytes(uint8_t* to, const uint8_t* from, size_t bytes) {
   if (bytes > 0 && to != from) std::memmove(to, from, bytes);

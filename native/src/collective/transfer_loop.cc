@@ -48,12 +48,21 @@ void Communicator::transfer(const Signature& signature, std::vector<Transfer>& t
   transfer(transfers, finished);
 }
 
+// Messages of a peer and direction are moved one after the other.
+static size_t queueOf(const Transfer& transfer) { return static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0); }
+
+size_t Communicator::queuesOf(const std::vector<Transfer>& transfers) {
+  std::fill(busy_.begin(), busy_.end(), uint8_t{0});
+  for (const auto& transfer : transfers) busy_[queueOf(transfer)] = 1;
+  return static_cast<size_t>(std::count(busy_.begin(), busy_.end(), uint8_t{1}));
+}
+
 // Only the first unfinished message of a peer and direction can move.
 template <class Visit>
 void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Visit&& visit) {
   std::fill(busy_.begin(), busy_.end(), uint8_t{0});
   for (const auto& transfer : transfers) {
-    uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
+    uint8_t& busy = busy_[queueOf(transfer)];
     Link* link = peers_[static_cast<size_t>(transfer.peer)].link.get();
     if (busy || link == nullptr || transfer.finished()) continue;
     busy = 1;
@@ -63,21 +72,24 @@ void Communicator::forAwaitedSockets(const std::vector<Transfer>& transfers, Vis
 
 void Communicator::transfer(std::vector<Transfer>& transfers, const Finished& finished) {
   size_t first = 0;  // unfinished
+  const size_t queues = queuesOf(transfers);
   const auto began = std::chrono::steady_clock::now();
   bool moving = false;
   const auto advanceAll = [&] {
     bool progressed = false;
     std::fill(busy_.begin(), busy_.end(), uint8_t{0});
     while (first < transfers.size() && transfers[first].finished()) first++;
-    for (size_t i = first; i < transfers.size(); i++) {
+    size_t waiting = 0;  // queues whose first message has not moved as a whole
+    for (size_t i = first; i < transfers.size() && waiting < queues; i++) {
       auto& transfer = transfers[i];
-      uint8_t& busy = busy_[static_cast<size_t>(transfer.peer) * 2 + (transfer.outgoing ? 1 : 0)];
+      uint8_t& busy = busy_[queueOf(transfer)];
       if (busy || transfer.finished()) continue;
       if (transfer.ready && advance(transfer)) {
         progressed = true;
         if (transfer.finished()) finished(i);
       }
       busy = !transfer.finished();
+      waiting += busy;
     }
     while (first < transfers.size() && transfers[first].finished()) first++;
     if (progressed && !moving) {

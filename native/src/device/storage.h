@@ -6,6 +6,7 @@
 
 #include "device/cuda.h"
 #include "memory/file_mapping.h"
+#include "memory/populate.h"
 #include "memory/shared_memory.h"
 #include "store/hold.h"
 
@@ -17,12 +18,12 @@ enum class Device { Cpu, Cuda };
 /// what lies on a GPU can only be reached by copies and by what runs there.
 class Storage {
  public:
-  /// Zeroed, 64-byte aligned memory of this process. Pages are taken when first touched.
+  /// Zeroed, 64-byte aligned memory of this process, in huge pages where it fills them. They are taken when first touched.
   static std::shared_ptr<Storage> allocate(size_t bytes);
   /// Memory that other processes of this host can map. With `reserve` its pages are taken now.
   static std::shared_ptr<Storage> allocateShared(size_t bytes, bool reserve = true);
   /// The same out of the store that this process has joined; of its own where it has joined none, or that is full. Zeroed
-  /// unless `isOverwritten` says that all of it will be written. With `mustBeStored` a full store is an error.
+  /// unless `isOverwritten` says that all of it will be written, and then populated. With `mustBeStored` a full store is an error.
   static std::shared_ptr<Storage> allocateStored(size_t bytes, bool isOverwritten = false, bool mustBeStored = false);
   static std::shared_ptr<Storage> open(const SharedMemoryHandle& handle);
   /// An object of a store, or where it is spilled and finds no room, a private copy of it.
@@ -36,6 +37,10 @@ class Storage {
   ~Storage();
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
+
+  /// Populates a part of it that is about to be used, unless it has been: see PopulatedRanges. Nothing for what is mapped from
+  /// a file, lies in a store, which does so itself, or on a GPU.
+  void populate(size_t offset, size_t bytes);
 
   /// Of the CPU or of the GPU.
   uint8_t* data() const { return data_; }
@@ -54,6 +59,7 @@ class Storage {
   uint8_t* data_;
   size_t bytes_;
   std::shared_ptr<SharedMemory> shared_;
+  std::unique_ptr<PopulatedRanges> populated_;  // of private memory
   std::shared_ptr<FileMapping> file_;
   std::unique_ptr<cuda::DeviceMemory> onGpu_;
   std::unique_ptr<store::Hold> stored_;

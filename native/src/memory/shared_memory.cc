@@ -49,6 +49,7 @@ SharedMemory::SharedMemory(int fd, std::string name, size_t bytes) : fd_(fd), na
     throw error;
   }
   data_ = static_cast<uint8_t*>(address);
+  populated_ = std::make_unique<PopulatedRanges>(data_, bytes);
   std::lock_guard<std::mutex> lock(mapped().mutex);
   mapped().segments[reinterpret_cast<uintptr_t>(data_)] = this;
 }
@@ -102,6 +103,11 @@ std::shared_ptr<SharedMemory> SharedMemory::around(const void* address, size_t b
   const size_t offset = begin - reinterpret_cast<uintptr_t>(segment->data_);
   const bool within = offset <= segment->bytes_ && bytes <= segment->bytes_ - offset;
   return within ? segment->weak_from_this().lock() : nullptr;
+}
+
+void SharedMemory::populateAround(const void* address, size_t bytes) {
+  if (const auto segment = around(address, bytes))
+    segment->populate(static_cast<size_t>(static_cast<const uint8_t*>(address) - segment->data()), bytes);
 }
 
 SharedMemoryHandle SharedMemory::handle() const { return {getpid(), fd_, name_, bytes_}; }

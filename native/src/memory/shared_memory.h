@@ -6,6 +6,8 @@
 #include <string>
 #include <sys/types.h>
 
+#include "memory/populate.h"
+
 namespace troupe {
 
 /// The handle by which another process of this host maps a SharedMemory: the owner's open file, and its name as a check that
@@ -31,6 +33,9 @@ class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
   /// The segment of this process that `bytes` bytes at `address` lie in, or null if they lie in none.
   static std::shared_ptr<SharedMemory> around(const void* address, size_t bytes);
 
+  /// Populates these bytes if they lie in a segment of this process.
+  static void populateAround(const void* address, size_t bytes);
+
   ~SharedMemory();
   SharedMemory(const SharedMemory&) = delete;
   SharedMemory& operator=(const SharedMemory&) = delete;
@@ -40,6 +45,11 @@ class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
   int fd() const { return fd_; }
   SharedMemoryHandle handle() const;
 
+  /// Populates a part of it that is about to be used: see PopulatedRanges::ensure().
+  void populate(size_t offset, size_t bytes, uint8_t epoch = 1) {
+    if (populated_) populated_->ensure(offset, bytes, epoch);
+  }
+
  private:
   SharedMemory(int fd, std::string name, size_t bytes);
 
@@ -47,6 +57,7 @@ class SharedMemory : public std::enable_shared_from_this<SharedMemory> {
   std::string name_;
   size_t bytes_;
   uint8_t* data_ = nullptr;
+  std::unique_ptr<PopulatedRanges> populated_;
 };
 
 }  // namespace troupe

@@ -26,8 +26,7 @@ class AllReduce : public Operation {
   void run(const Step& step) override {
     const size_t count = step.rows(x_) * x_.columns;
     if (bits_ == 32 || count * sizeof(float) < kSmallBytes || group_.size() == 1) {
-      if (y_.data != x_.data) std::memcpy(y_.data, x_.data, count * sizeof(float));
-      return collective::allReduceSum(group_, y_.floats(), count);
+      return collective::allReduce(group_, x_.data, y_.data, count, collective::DataType::Float32, collective::Reduction::Sum);
     }
     bits_ == 16 ? reduceBfloat16(step, count) : reduceInt8(step, count);
   }

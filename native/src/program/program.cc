@@ -26,6 +26,7 @@ float* Workspace::floats(size_t index, size_t count) {
   if (!buffer || buffer->bytes() < count * sizeof(float)) {
     buffer.reset();
     buffer = Storage::allocateShared(std::max<size_t>(1, count) * sizeof(float), false);
+    buffer->populate(0, buffer->bytes());
   }
   return reinterpret_cast<float*>(buffer->data());
 }
@@ -44,22 +45,21 @@ Program::Program(Description description, int threads, Cores cores)
     if (file && std::find(files_.begin(), files_.end(), file) == files_.end()) files_.push_back(file);
   }
   auto& values = description_.values;
-  const std::vector<bool> constant = [&] {
-    std::vector<bool> found;
-    found.reserve(values.size());
-    for (const auto& value : values) found.push_back(value.data != nullptr);
-    return found;
-  }();
+  isConstant_.reserve(values.size());
+  for (const auto& value : values) isConstant_.push_back(value.data != nullptr);
   for (size_t i = 0; i < values.size(); i++) {
-    if (values[i].data == nullptr) values[i].data = arena_->data() + description_.arenaOffsets[i];
+    if (isConstant_[i]) continue;
+    values[i].data = arena_->data() + description_.arenaOffsets[i];
+    if (values[i].symbol == Value::kFixed) arena_->populate(description_.arenaOffsets[i], values[i].bytes());
   }
+  populatedRows_.resize(description_.symbols.size());
   indices_ = std::make_unique<IndexCopies>();
   for (const auto& traced : description_.operations) {
     const int fixed = fixedInput(traced.name), written = writtenInput(traced.name);
     const auto inputs = static_cast<int>(traced.inputs.size());
     for (int index : traced.outputs) indices_->addWritten(values[static_cast<size_t>(index)]);
     if (written >= 0 && written < inputs) indices_->addWritten(values[static_cast<size_t>(traced.inputs[static_cast<size_t>(written)])]);
-    if (fixed >= 0 && fixed < inputs && !constant[static_cast<size_t>(traced.inputs[static_cast<size_t>(fixed)])]) {
+    if (fixed >= 0 && fixed < inputs && !isConstant_[static_cast<size_t>(traced.inputs[static_cast<size_t>(fixed)])]) {
       throw std::invalid_argument(traced.name + ": input " + std::to_string(fixed) + ": expected a constant, found what a run gives");
     }
   }
@@ -133,6 +133,7 @@ void Program::run(const std::vector<size_t>& symbols) {
   for (const auto& group : description_.groups) group->expectConnected();
   indices_->checkAll(symbols);
   keepToCores();
+  populateArena(symbols);
   const auto began = Clock::now();
   try {
     expectFilesUnchanged();
@@ -147,6 +148,18 @@ void Program::run(const std::vector<size_t>& symbols) {
     cancel(error.what());
     throw;
   }
+}
+
+// Of the arena, what values of these sizes fill: symbols may stay far below their limits.
+void Program::populateArena(const std::vector<size_t>& symbols) {
+  const auto grows = [&](size_t symbol) { return symbols[symbol] > populatedRows_[symbol]; };
+  for (size_t i = 0; i < description_.values.size(); i++) {
+    const auto& value = description_.values[i];
+    const auto symbol = static_cast<size_t>(value.symbol);
+    if (value.symbol == Value::kFixed || isConstant_[i] || !grows(symbol)) continue;
+    arena_->populate(description_.arenaOffsets[i], symbols[symbol] * kernel::rowBytes(value.type, value.columns));
+  }
+  for (size_t symbol = 0; symbol < symbols.size(); symbol++) populatedRows_[symbol] = std::max(populatedRows_[symbol], symbols[symbol]);
 }
 
 // Threads of several processes that wake each other are often put on one core, while another is idle.

@@ -145,12 +145,15 @@ class Program {
   void run(size_t operation, const Step& step);
   size_t bytesOf(size_t operation, const Step& step) const;
   void keepToCores() const;
+  void populateArena(const std::vector<size_t>& symbols);
   void expectFilesUnchanged() const;
 
   Description description_;
   std::vector<std::shared_ptr<MappedFile>> files_;  // that constants lie in
   std::shared_ptr<Storage> arena_;
-  std::shared_ptr<Storage> scratch_;  // of the operation that runs
+  std::vector<bool> isConstant_;       // by value; the others lie in the arena
+  std::vector<size_t> populatedRows_;  // the most that each symbol has been
+  std::shared_ptr<Storage> scratch_;   // of the operation that runs
   Workspace workspace_;
   ThreadPool threads_;
   const Cores cores_;

@@ -83,7 +83,7 @@ struct Store::Layout {
   Object* objects() { return part<Object>(objectsAt()); }
   FreeExtents& memory() { return *part<FreeExtents>(memoryListAt(objectCount)); }
   FreeExtents& disk() { return *part<FreeExtents>(diskListAt(objectCount)); }
-  /// For each chunk of the memory, whether its pages have been taken.
+  /// For each chunk of the memory how often its pages have been taken and given back: an odd number while they are taken.
   std::atomic<uint8_t>* chunks() { return part<std::atomic<uint8_t>>(chunksAt(objectCount)); }
   uint64_t dataOffset() const { return dataAt(objectCount, memoryBytes); }
   uint8_t* data() { return part<uint8_t>(dataOffset()); }

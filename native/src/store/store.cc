@@ -156,7 +156,9 @@ ObjectId Store::create(uint64_t bytes, bool zeroed, uint8_t** data) {
     std::lock_guard<std::mutex> own(mutex_);
     own_[keyOf(id)] = {1, 1, *data};
   }
-  if (zeroed && !isZero) std::memset(*data, 0, size);
+  const bool isWritten = !zeroed || !isZero;
+  if (isWritten) populate(*data, bytes);
+  if (zeroed && isWritten) std::memset(*data, 0, size);
   return id;
 }
 

@@ -130,6 +130,7 @@ class Store {
   bool isAlive(uint32_t slot) const;
   bool makeRoom(Lock& lock, uint64_t bytes, uint64_t* offset);
   bool commit(uint64_t offset, uint64_t bytes, bool* isZero);
+  void populate(const uint8_t* data, uint64_t bytes);
   void trim(uint64_t offset, uint64_t bytes);
   bool spillSome(Lock& lock);
   void readBack(Lock& lock, Object& object, uint64_t where);

@@ -5,6 +5,8 @@ export interface Figure {
   name: string
   unit: string
   value: number
+  /** Pages that became present meanwhile, touched for the first time or populated, in the process that measured. */
+  faults?: number
 }
 
 /** A group of measurements that is run by its name. */

@@ -20,12 +20,32 @@ for (const backend of ['shared', 'tcp']) {
     const times = figures.filter(({ unit }) => unit === 'us')
     t.deepEqual(
       times.map(({ name }) => name),
-      ['allreduce.4096', 'allgather.4096', 'allreduce.65536', 'allgather.65536'],
+      ['allreduce.4096', 'allgather.4096', 'allreduce.65536', 'allgather.65536'].flatMap((name) => [
+        name,
+        `${name}.first`,
+      ]),
     )
+    t.true(figures.every(({ faults }) => faults! >= 0))
     t.true(figures.every(({ value }) => value > 0))
     t.is(figures.length - times.length, backend === 'shared' ? 2 : 0)
   })
 }
+
+test('the memory benchmark tells what a page costs that is touched for the first time, populated, and touched again', async (t) => {
+  const { stdout } = await run('memory', '--megabytes', '16', '--size', '16', '--json')
+  const figures = stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Figure)
+  const pages = ['fault', 'populated', 'mappedFault', 'mappedPopulated', 'touched'].map((name) => `page.${name}`)
+  t.deepEqual(
+    figures.map(({ name }) => name),
+    ['read', 'add.16777216', ...pages],
+  )
+  t.true(figures.every(({ value }) => value > 0))
+  const costs = new Map(figures.map(({ name, value }) => [name, value]))
+  t.true(costs.get('page.touched')! < costs.get('page.fault')!)
+})
 
 test('what cannot be measured is refused in one line', async (t) => {
   const refusals = {
@@ -54,7 +74,7 @@ test('the figures of actors have the names of the same measurements of Ray, and 
     },
   )
   const [heading, , ...rows] = stdout.trim().split('\n')
-  t.is(heading, '| figure | value | unit |')
+  t.is(heading, '| figure | value | unit | page faults |')
   const names = rows.map((row) => row.split(' | ')[0]!.slice(2))
   const calls = ['actor.start8', 'call.sync', 'call.async', 'call.sync.1MiB', 'put.1KiB', 'get.1KiB', 'put.256MiB']
   t.deepEqual(names, [...calls, 'copy.256MiB', 'task.sync', 'graph.hop1', 'graph.hop2'])

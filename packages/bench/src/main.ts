@@ -6,6 +6,7 @@ import { flops } from './flops.js'
 import { graphs } from './graph.js'
 import { llm } from './llm.js'
 import { memory } from './memory.js'
+import { pageFaults } from './numbers.js'
 import { parallel } from './parallel/parallel.js'
 import { serve } from './serve/serve.js'
 
@@ -44,9 +45,13 @@ async function run(name: string | undefined, args: string[]): Promise<void> {
     throw new BenchmarkError(`expected a benchmark, found ${name ?? 'none'}; there are:\n${known}`)
   }
   const values = read(benchmark, args)
-  if (values.markdown) process.stdout.write('| figure | value | unit |\n| --- | ---: | --- |\n')
-  for await (const figure of benchmark.run(values))
-    process.stdout.write(`${values.json ? JSON.stringify(figure) : values.markdown ? row(figure) : line(figure)}\n`)
+  if (values.markdown) process.stdout.write('| figure | value | unit | page faults |\n| --- | ---: | --- | ---: |\n')
+  let before = pageFaults()
+  for await (const figure of benchmark.run(values)) {
+    const counted = { ...figure, faults: figure.faults ?? pageFaults() - before }
+    process.stdout.write(`${values.json ? JSON.stringify(counted) : values.markdown ? row(counted) : line(counted)}\n`)
+    before = pageFaults()
+  }
 }
 
 function read(benchmark: Benchmark, args: string[]): Readonly<Record<string, unknown>> {
@@ -57,10 +62,10 @@ function read(benchmark: Benchmark, args: string[]): Readonly<Record<string, unk
   }
 }
 
-function line({ name, unit, value }: Figure): string {
-  return `${name.padEnd(32)}${value.toPrecision(4).padStart(12)} ${unit}`
+function line({ name, unit, value, faults }: Figure): string {
+  return `${name.padEnd(32)}${value.toPrecision(4).padStart(12)} ${unit.padEnd(8)}${faults} faults`
 }
 
-function row({ name, unit, value }: Figure): string {
-  return `| ${name} | ${value.toPrecision(4)} | ${unit} |`
+function row({ name, unit, value, faults }: Figure): string {
+  return `| ${name} | ${value.toPrecision(4)} | ${unit} | ${faults} |`
 }

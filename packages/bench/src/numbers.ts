@@ -9,3 +9,8 @@ export function countOf(values: Readonly<Record<string, unknown>>, name: string,
   if (Number.isSafeInteger(count) && count >= least) return count
   throw new BenchmarkError(`--${name} must be a whole number of at least ${least}; found ${values[name]}`)
 }
+
+/** How many pages have become present in this process: touched for the first time, or populated. */
+export function pageFaults(): number {
+  return process.resourceUsage().minorPageFault
+}

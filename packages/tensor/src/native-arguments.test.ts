@@ -67,6 +67,8 @@ const LEFT_OUT = new Set([
   'peek',
   'takeScalar',
   'readRate',
+  'addTime',
+  'pageCosts',
   'multiplyAddRate',
 ])
 

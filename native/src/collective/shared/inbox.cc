@@ -13,13 +13,20 @@ size_t wholePages(size_t bytes) { return (bytes + kPageBytes - 1) / kPageBytes *
 
 }  // namespace
 
+Inbox::Inbox(std::shared_ptr<SharedMemory> memory, int size, size_t ringBytes)
+    : memory_(std::move(memory)), size_(static_cast<size_t>(size)), ringBytes_(ringBytes) {
+  const size_t slots = slotsOffset(size_, ringBytes_);
+  memory_->populate(slots, memory_->bytes() - slots);
+}
+
 size_t Inbox::slotsOffset(size_t size, size_t ringBytes) { return wholePages(sizeof(Head) + size * Ring::footprint(ringBytes)); }
 
 size_t Inbox::footprint(size_t size, size_t ringBytes) { return slotsOffset(size, ringBytes) + kSlots * (kSlotHeaderBytes + kSlotBytes); }
 
 // A zeroed segment is a valid empty inbox, so that nothing has to be constructed in it.
 std::unique_ptr<Inbox> Inbox::create(int size, size_t ringBytes) {
-  return std::unique_ptr<Inbox>(new Inbox(SharedMemory::create(footprint(static_cast<size_t>(size), ringBytes), false), size, ringBytes));
+  auto memory = SharedMemory::create(footprint(static_cast<size_t>(size), ringBytes), false);
+  return std::unique_ptr<Inbox>(new Inbox(std::move(memory), size, ringBytes));
 }
 
 std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size, size_t ringBytes) {
@@ -30,7 +37,9 @@ std::unique_ptr<Inbox> Inbox::open(const SharedMemoryHandle& handle, int size, s
 }
 
 Ring Inbox::ringFrom(int rank) {
-  return Ring(memory_->data() + sizeof(Head) + static_cast<size_t>(rank) * Ring::footprint(ringBytes_), ringBytes_);
+  const size_t footprint = Ring::footprint(ringBytes_), offset = sizeof(Head) + static_cast<size_t>(rank) * footprint;
+  memory_->populate(offset, footprint);
+  return Ring(memory_->data() + offset, ringBytes_);
 }
 
 uint8_t* Inbox::slot(uint64_t step) {

@@ -50,8 +50,7 @@ class Inbox {
     char reason[252];
   };
 
-  Inbox(std::shared_ptr<SharedMemory> memory, int size, size_t ringBytes)
-      : memory_(std::move(memory)), size_(static_cast<size_t>(size)), ringBytes_(ringBytes) {}
+  Inbox(std::shared_ptr<SharedMemory> memory, int size, size_t ringBytes);
   static size_t footprint(size_t size, size_t ringBytes);
   static size_t slotsOffset(size_t size, size_t ringBytes);
   Head* head() const { return reinterpret_cast<Head*>(memory_->data()); }

@@ -114,6 +114,11 @@ bool Staging::share(const Signature& signature, const uint8_t* in, size_t inByte
   return true;
 }
 
+void Staging::Operands::populate(size_t begin, size_t bytes) const {
+  for (const uint8_t* operand : in) SharedMemory::populateAround(operand + begin, bytes);
+  for (const uint8_t* operand : out) SharedMemory::populateAround(operand + begin, bytes);
+}
+
 void Staging::finish(const Signature& signature) {
   run(
       signature, 1, Ahead::No, [](size_t, uint8_t*) {}, [](size_t) {});

@@ -66,6 +66,9 @@ class Staging {
   struct Operands {
     std::vector<const uint8_t*> in;
     std::vector<uint8_t*> out;
+
+    /// Populates these bytes of all of them as this process has them mapped.
+    void populate(size_t begin, size_t bytes) const;
   };
 
   /// Lets every rank see the operands of all others. Returns false, on all ranks alike, if one of them lies in memory that

@@ -3,6 +3,7 @@
 import { availableParallelism } from 'node:os'
 import { Communicator, type Program, type RankAddress, Tensor, Trace } from '@troupe/tensor'
 import type { Figure } from '../benchmark.js'
+import { pageFaults } from '../numbers.js'
 
 export interface RankOptions {
   backend: 'shared' | 'tcp'
@@ -14,8 +15,6 @@ export interface RankOptions {
 }
 
 export type RankMessage = { address: RankAddress } | { figure: Figure } | { done: true }
-
-const WARM_UP = 3
 
 process.once('message', async (options: RankOptions) => {
   const { backend, rank, size, token } = options
@@ -41,20 +40,27 @@ process.on('disconnect', () => process.exit())
 
 async function measure(group: Communicator, bytes: number): Promise<void> {
   const repeats = repeatsFor(bytes)
-  report(group, `allreduce.${bytes}`, 'us', await time(allReduces(bytes, group), repeats))
-  report(group, `allgather.${bytes}`, 'us', await time(allGathers(bytes, group), repeats))
+  reportTimes(group, `allreduce.${bytes}`, await time(allReduces(bytes, group), repeats))
+  reportTimes(group, `allgather.${bytes}`, await time(allGathers(bytes, group), repeats))
 }
 
 async function compareBandwidth(group: Communicator, bytes: number): Promise<void> {
-  const reduced = await time(allReduces(bytes, group), repeatsFor(bytes))
-  report(group, `allreduce.${bytes}.bandwidth`, 'GB/s', (2 * group.size * bytes) / reduced / 1000)
+  const { again: reduced } = await time(allReduces(bytes, group), repeatsFor(bytes))
+  const bandwidth = (2 * group.size * bytes) / reduced.microseconds / 1000
+  report(group, { name: `allreduce.${bytes}.bandwidth`, unit: 'GB/s', value: bandwidth, faults: reduced.faults })
   if (group.rank !== 0) return
-  const added = await time(additions(bytes, group.size), repeatsFor(bytes))
-  report(group, `add.${bytes}.bandwidth`, 'GB/s', (3 * bytes) / added / 1000)
+  const { again: added } = await time(additions(bytes, group.size), repeatsFor(bytes))
+  const beside = (3 * bytes) / added.microseconds / 1000
+  report(group, { name: `add.${bytes}.bandwidth`, unit: 'GB/s', value: beside, faults: added.faults })
 }
 
-function report(group: Communicator, name: string, unit: string, value: number): void {
-  if (group.rank === 0) send({ figure: { name, unit, value } })
+function reportTimes(group: Communicator, name: string, { first, again }: Times): void {
+  report(group, { name, unit: 'us', value: again.microseconds, faults: again.faults })
+  report(group, { name: `${name}.first`, unit: 'us', value: first.microseconds, faults: first.faults })
+}
+
+function report(group: Communicator, figure: Figure): void {
+  if (group.rank === 0) send({ figure })
 }
 
 function send(message: RankMessage): void {
@@ -68,14 +74,28 @@ function repeatsFor(bytes: number): number {
 
 type Repeated = (count: number) => () => Promise<void>
 
-/** Microseconds an operation. The warm-up leaves the ranks of a group at the same point. */
-async function time(repeated: Repeated, count: number): Promise<number> {
-  const warmUp = repeated(WARM_UP)
+/** Microseconds an operation, and the pages that became present in all of them. */
+interface Time {
+  microseconds: number
+  faults: number
+}
+
+/** The first run of a program, in memory that no run has used, and the second one. */
+interface Times {
+  first: Time
+  again: Time
+}
+
+/** The first run leaves the ranks of a group at the same point for the second one. */
+async function time(repeated: Repeated, count: number): Promise<Times> {
   const run = repeated(count)
-  await warmUp()
-  const began = performance.now()
-  await run()
-  return ((performance.now() - began) * 1000) / count
+  const timed = async () => {
+    const before = pageFaults()
+    const began = performance.now()
+    await run()
+    return { microseconds: ((performance.now() - began) * 1000) / count, faults: pageFaults() - before }
+  }
+  return { first: await timed(), again: await timed() }
 }
 
 /** Programs that all-reduce `bytes` in place, over and over. */
