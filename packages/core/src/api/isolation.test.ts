@@ -157,6 +157,11 @@ for (const isolation of ['process', 'thread', 'local'] as const) {
     }
   })
 
+  test.serial(`${isolation}: it knows who it is in each of many calls that follow each other at once`, async (t) => {
+    const [lodger, caller] = await Promise.all([RemoteLodger.options(inIt).spawn(), RemoteLodger.spawn()])
+    t.deepEqual(await caller.ask(lodger, 200), [describeActor(lodger).name])
+  })
+
   test.serial(`${isolation}: refs inside of values are held, passed on and freed`, async (t) => {
     const [holder, other] = await Promise.all([RemoteHolder.options(inIt).spawn(), RemoteHolder.spawn()])
     t.is(await holder.keep({ refs: [put(20), put(2)] }), 2)

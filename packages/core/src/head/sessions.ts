@@ -11,7 +11,8 @@ import type {
   WorkerSession,
 } from '../protocol/services.js'
 import { control, serve } from '../transport/control.js'
-import type { Peer, PeerHandler } from '../transport/peer.js'
+import type { PeerHandler } from '../transport/handlers.js'
+import type { Peer } from '../transport/peer.js'
 import type { ActorRegistry } from './actor-registry.js'
 import type { ActorTable } from './actor-table.js'
 import type { ClusterScheduler } from './cluster-scheduler.js'

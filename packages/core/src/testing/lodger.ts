@@ -28,6 +28,13 @@ export class Lodger implements ActorHooks {
     return { pid: process.pid, thread: threadId, actor: currentActor(), method: currentCall()?.method }
   }
 
+  /** The names that another one says it has, in calls one right after the other. */
+  async ask(other: { whereabouts(): PromiseLike<{ actor?: { name: string } | undefined }> }, times: number) {
+    const names = new Set<string | undefined>()
+    for (let call = 0; call < times; call++) names.add((await other.whereabouts()).actor?.name)
+    return [...names]
+  }
+
   /** Who it is after its code has been elsewhere. */
   async whoLater(): Promise<(string | undefined)[]> {
     const names = [currentActor()?.name]

@@ -2,17 +2,14 @@ import test from 'ava'
 import { ActorDiedError, InvalidInputError } from '../common/errors.js'
 import { randomValue, seeded } from '../testing/random-values.js'
 import { decode, encode, registerCodec } from './codec.js'
-import { envelopes, join, type Payload, pack, seal, split } from './wire.js'
+import { EnvelopeReader, envelopes, join, type Payload, pack, seal } from './wire.js'
 
 /** Sends a value through the frames of a message. */
 function travel(value: unknown): unknown {
   const { tree, tagged, attachments } = encode([value], 'arguments', true)
   const packet = pack({ kind: envelopes.result, request: 1, pin: 0 }, [tree, tagged, attachments.length], attachments)
   seal(packet, 0)
-  const [envelope] = split(
-    join([packet]).map((frame) => Buffer.from(frame)),
-    0,
-  )
+  const envelope = new EnvelopeReader(join([packet]).map((frame) => Buffer.from(frame))).next(0)
   const [arrivedTree, arrivedMarked, count] = envelope!.body() as Payload
   const [arrived] = decode(arrivedTree, arrivedMarked, envelope!.queue().take(count), true) as unknown[]
   return arrived
@@ -234,7 +231,7 @@ test('bytes that are no message are refused without harm', (t) => {
   for (let round = 0; round < 500; round++) {
     const frame = Buffer.from({ length: 40 } as ArrayLike<number>).map(() => Math.floor(random() * 256))
     try {
-      for (const envelope of split([frame], 0)) t.fail(`kind ${envelope.kind}`)
+      t.fail(`kind ${new EnvelopeReader([frame]).next(0)?.kind}`)
     } catch (error) {
       t.true(error instanceof Error)
     }

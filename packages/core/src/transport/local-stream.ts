@@ -43,10 +43,12 @@ export interface LocalStreamEvents {
  */
 export class LocalStream {
   readonly #reader = new FrameReader((frames) => this.#take(frames))
-  /** The context of the socket's events, in which what comes in through a pipe is handled, too. */
+  /** The context of the socket's events, in which what comes in through a pipe is handled, too: a local actor has its own. */
   readonly #context = new AsyncResource('TROUPE')
   #waiting: Packet[] = []
   #isScheduled = false
+  /** Whether what has come in is being handled; what is posted meanwhile leaves right after. */
+  #isReading = false
   #offered: Storage | undefined
   #pipe: SharedPipe | undefined
   /** Takes what comes in, once both ends have greeted. */
@@ -84,7 +86,7 @@ export class LocalStream {
   readonly #post = (packet: Packet): void => {
     if (this.#isClosed) return
     if (this.#waiting.push(packet) >= MOST_AT_ONCE) this.flush()
-    if (this.#isScheduled) return
+    if (this.#isScheduled || this.#isReading) return
     this.#isScheduled = true
     // After the microtasks of this turn: the answers to a batch of requests leave together.
     process.nextTick(() => {
@@ -128,11 +130,15 @@ export class LocalStream {
   }
 
   #read(piece: Buffer): void {
+    this.#isReading = true
     try {
       this.#reader.push(piece)
     } catch (error) {
       this.events.failed(error)
+    } finally {
+      this.#isReading = false
     }
+    this.flush()
   }
 
   #take(frames: Uint8Array[]): void {
@@ -189,14 +195,21 @@ function writeTo(socket: Socket, buffers: Uint8Array[]): void {
 
 /** The buffers to write for some packets, which leave as one message. */
 export function frameMessage(packets: Packet[]): Uint8Array[] {
-  const [first, ...others] = join(packets)
-  const head = Buffer.allocUnsafe(HEAD_BYTES + others.length * LENGTH_BYTES)
-  head.writeUInt32LE(first!.length, 0)
-  head.writeUInt32LE(others.length, 4)
+  const frames = join(packets)
+  if (frames.length === 1) return [headOf(frames[0]!.length, 0, HEAD_BYTES), frames[0]!]
+  const [first, ...others] = frames
+  const head = headOf(first!.length, others.length, HEAD_BYTES + others.length * LENGTH_BYTES)
   others.forEach((frame, index) => {
     head.writeUIntLE(frame.length, HEAD_BYTES + index * LENGTH_BYTES, LENGTH_BYTES)
   })
   return [head, first!, ...others]
+}
+
+function headOf(first: number, others: number, bytes: number): Buffer {
+  const head = Buffer.allocUnsafe(bytes)
+  head.writeUInt32LE(first, 0)
+  head.writeUInt32LE(others, 4)
+  return head
 }
 
 /** Puts messages together again from the pieces that a byte stream arrives in. */
@@ -223,8 +236,8 @@ export class FrameReader {
    * @throws RangeError if a message claims to be larger than the limit, or than memory
    */
   push(piece: Buffer): void {
-    let at = 0
     this.#isSkipping = false
+    let at = this.#lengths.length === 0 && !this.#head ? this.#takeWhole(piece) : 0
     while ((at < piece.length && !this.#isSkipping) || this.#isWhole()) {
       if (this.#isWhole()) {
         const frames = this.#frames
@@ -245,6 +258,19 @@ export class FrameReader {
   /** Passes over the rest of the piece that is being taken. */
   skip(): void {
     this.#isSkipping = true
+  }
+
+  /** Takes messages of one frame that lie in the piece whole, as most do. Returns where the first other one begins. */
+  #takeWhole(piece: Buffer): number {
+    let at = 0
+    while (!this.#isSkipping && piece.length - at > HEAD_BYTES && piece.readUInt32LE(at + 4) === 0) {
+      const length = piece.readUInt32LE(at)
+      const start = at + HEAD_BYTES
+      if (length === 0 || length > this.limit || length > piece.length - start) break
+      at = start + length
+      this.#take([piece.subarray(start, at)])
+    }
+    return at
   }
 
   #isWhole(): boolean {

@@ -1,10 +1,12 @@
 import { debuglog } from 'node:util'
 import { describe } from '../common/describe.js'
 import { decode, type Encoded, encode } from './codec.js'
+import type { AnswerHandler, OutgoingRequest, PeerHandler } from './handlers.js'
 import { IncomingCall } from './incoming-call.js'
 import type { KeepAliveGroup } from './keep-alive-group.js'
 import { type Link, type LinkEvents, LinkLostError, type PeerIdentity } from './link.js'
 import {
+  EnvelopeReader,
   envelopes,
   firstSequence,
   listOf,
@@ -17,7 +19,6 @@ import {
   type ReceivedPayload,
   received,
   seal,
-  split,
   unpackable,
   unreadable,
 } from './wire.js'
@@ -31,34 +32,8 @@ const debug = debuglog('troupe')
  */
 const MAX_IN_FLIGHT = 1024
 
-/** The handler of a request's answer. `result`, `failure`, `end` and `lost` are final, and only one of them is called. */
-export interface AnswerHandler {
-  result(value: unknown): void
-  failure(error: unknown): void
-  item(value: unknown): void
-  end(): void
-  lost(error: LinkLostError): void
-}
-
-/** A request as it leaves: who and what is called, and the arguments. */
-export interface OutgoingRequest {
-  /** An actor or tasks; empty for what the process itself serves. */
-  readonly target: string
-  readonly method: string
-  readonly args: Encoded
-  /** Values of arguments that were left open in `args`, by their index. */
-  readonly late?: [index: number, value: Encoded][] | undefined
-}
-
-/** The server of the requests that come in on a connection. */
-export interface PeerHandler {
-  /** Awaits what must have happened before the arguments of a request can be decoded; undefined if nothing must. */
-  prepare?(target: string, method: string): Promise<unknown> | undefined
-  call(call: IncomingCall): void
-  /** Whether the other end may ask for something while this process awaits nothing; never by default. */
-  mayBeAsked?(): boolean
-  lost?(error: LinkLostError): void
-}
+/** Arguments that were sent beside the others, by their index. */
+type LatePayloads = (readonly [index: number, value: ReceivedPayload])[]
 
 /**
  * Requests, answers and streams between this process and one other, in both directions over one link. Every request has
@@ -193,10 +168,10 @@ export class Peer implements LinkEvents {
 
   received(frames: Uint8Array[]): void {
     try {
-      for (const envelope of split(frames, this.#taken)) {
+      const reader = new EnvelopeReader(frames)
+      for (let next = reader.next(this.#taken); next && !this.#lost; next = reader.next(this.#taken)) {
         this.#taken += 1
-        this.#take(envelope)
-        if (this.#lost) return
+        this.#take(next)
       }
     } catch (error) {
       this.#broken(describe(error))
@@ -266,34 +241,21 @@ export class Peer implements LinkEvents {
 
   #serve(envelope: ReceivedEnvelope): void {
     const { request } = envelope
-    let call = new IncomingCall(this, request, '', 'a call')
+    let call: IncomingCall | undefined
     let args: ReceivedPayload
-    let late: (readonly [number, ReceivedPayload])[] | undefined
+    let late: LatePayloads | undefined
     try {
       const body = envelope.body() as [string, string, Payload, [number, Payload][] | undefined]
-      const [target, method, payload, latePayloads] = body
-      call = new IncomingCall(this, request, String(target), String(method))
+      call = new IncomingCall(this, request, String(body[0]), String(body[1]))
       const queue = envelope.queue()
-      args = received(payload, queue)
-      late = latePayloads?.map(([index, value]) => [index, received(value, queue)] as const)
+      args = received(body[2], queue)
+      late = body[3]?.map(([index, value]) => [index, received(value, queue)] as const)
     } catch (error) {
       this.#letGo(envelope)
-      this.#refuse(call, unreadable('a request', error))
+      this.#refuse(call ?? new IncomingCall(this, request, '', 'a call'), unreadable('a request', error))
       return
     }
     if (request !== 0) this.#serving.set(request, call)
-    const serve = () => {
-      try {
-        this.#open(envelope, (decoded) => {
-          call.args = listOf(decoded(args))
-          for (const [index, value] of late ?? []) call.args[index] = decoded(value)
-        })
-        call.mayLack = late !== undefined
-        this.handler.call(call)
-      } catch (error) {
-        this.#refuse(call, error)
-      }
-    }
     let prepared: Promise<unknown> | undefined
     try {
       prepared = this.handler.prepare?.(call.target, call.method)
@@ -302,8 +264,29 @@ export class Peer implements LinkEvents {
       this.#refuse(call, error)
       return
     }
-    if (prepared) void prepared.then(serve, serve)
-    else serve()
+    if (!prepared) {
+      this.#begin(envelope, call, args, late)
+      return
+    }
+    const prepare = () => this.#begin(envelope, call, args, late)
+    void prepared.then(prepare, prepare)
+  }
+
+  /** Hands a request to who serves it, with its arguments decoded. */
+  #begin(envelope: ReceivedEnvelope, call: IncomingCall, args: ReceivedPayload, late: LatePayloads | undefined): void {
+    try {
+      const kept: Promise<unknown>[] = []
+      try {
+        call.args = listOf(this.#decoded(args, kept))
+        for (const [index, value] of late ?? []) call.args[index] = this.#decoded(value, kept)
+      } finally {
+        this.#letGoAfter(envelope, kept)
+      }
+      call.mayLack = late !== undefined
+      this.handler.call(call)
+    } catch (error) {
+      this.#refuse(call, error)
+    }
   }
 
   #refuse(call: IncomingCall, error: unknown): void {
@@ -345,7 +328,12 @@ export class Peer implements LinkEvents {
       this.#letGo(envelope)
       throw unreadable('the answer', error)
     }
-    return this.#open(envelope, (decoded) => decoded(payload))
+    const kept: Promise<unknown>[] = []
+    try {
+      return this.#decoded(payload, kept)
+    } finally {
+      this.#letGoAfter(envelope, kept)
+    }
   }
 
   #settle(request: number): void {
@@ -354,17 +342,14 @@ export class Peer implements LinkEvents {
     this.#advance()
   }
 
-  /** Decodes the payloads of an envelope, and lets its pin go. */
-  #open<T>(envelope: ReceivedEnvelope, take: (decoded: (received: ReceivedPayload) => unknown) => T): T {
-    const kept: Promise<unknown>[] = []
-    const decoded = ({ tree, tagged, attachments }: ReceivedPayload) =>
-      decode(tree, tagged, attachments, this.sameNode, (until) => kept.push(until))
-    try {
-      return take(decoded)
-    } finally {
-      if (kept.length === 0) this.#letGo(envelope)
-      else void Promise.allSettled(kept).then(() => this.#letGo(envelope))
-    }
+  /** Decodes a payload, and adds to `kept` what its pin is still needed for. */
+  #decoded({ tree, tagged, attachments }: ReceivedPayload, kept: Promise<unknown>[]): unknown {
+    return tagged ? decode(tree, tagged, attachments, this.sameNode, (until) => kept.push(until)) : tree
+  }
+
+  #letGoAfter(envelope: ReceivedEnvelope, kept: readonly Promise<unknown>[]): void {
+    if (kept.length === 0) this.#letGo(envelope)
+    else void Promise.allSettled(kept).then(() => this.#letGo(envelope))
   }
 
   #letGo({ pin }: ReceivedEnvelope): void {
@@ -388,6 +373,7 @@ export class Peer implements LinkEvents {
   }
 
   #advance(): void {
+    if (this.#queued.size === 0) return
     for (const [number, packet] of this.#queued) {
       if (this.#callsInFlight >= MAX_IN_FLIGHT) return
       this.#queued.delete(number)
@@ -403,10 +389,10 @@ export class Peer implements LinkEvents {
 
   /** Packs what was encoded; what that pins is held until the other end has read it. */
   #pack(kind: number, request: number, body: unknown, encoded: Encoded[]): Packet {
-    const pins = encoded.flatMap((one) => one.pins)
+    const pins = encoded.length === 1 ? encoded[0]!.pins : encoded.flatMap((one) => one.pins)
     const pin = pins.length > 0 ? ++this.#pinCount : 0
     try {
-      const attachments = encoded.flatMap((one) => one.attachments)
+      const attachments = encoded.length === 1 ? encoded[0]!.attachments : encoded.flatMap((one) => one.attachments)
       const packet = pack({ kind, request, pin }, body, attachments)
       if (pin !== 0) this.#pins.set(pin, pins)
       return packet

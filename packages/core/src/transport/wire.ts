@@ -109,6 +109,7 @@ function checksum(bytes: Uint8Array, start: number, end: number, sequence: numbe
 
 /** Divides packets into those that leave as one message, in order: many small ones together, large ones alone. */
 export function batchesOf(packets: Packet[]): Packet[][] {
+  if (packets.length === 1) return [packets]
   const batches: Packet[][] = []
   let room = 0
   for (const packet of packets) {
@@ -170,34 +171,54 @@ export class ReceivedEnvelope implements EnvelopeHead {
   }
 }
 
-/**
- * Reads the envelopes of a message, as far as their heads.
- *
- * @param sequence the number of the envelope that comes next
- * @throws TypeError where the bytes are no envelope, or not the one that comes next
- */
-export function* split(frames: Uint8Array[], sequence: number): Generator<ReceivedEnvelope, void> {
-  const [first, ...rest] = frames
-  if (!first || first.length === 0) throw new TypeError('an empty message')
-  const packed = Buffer.from(first.buffer, first.byteOffset, first.length)
-  let taken = 0
-  let isWhole = false
-  for (let start = 0, index = 0; start < packed.length || !isWhole; index++) {
+const NO_ATTACHMENTS: Uint8Array[] = []
+
+/** Reads the envelopes of a message one after the other, as far as their heads. */
+export class EnvelopeReader {
+  readonly #frames: Uint8Array[]
+  readonly #packed: Buffer
+  #start = 0
+  /** Frames that are attachments of the envelopes so far, and the first. */
+  #taken = 1
+  #isWhole = false
+
+  /** @throws TypeError if the message is empty */
+  constructor(frames: Uint8Array[]) {
+    const first = frames[0]
+    if (!first || first.length === 0) throw new TypeError('an empty message')
+    this.#frames = frames
+    this.#packed = Buffer.isBuffer(first) ? first : Buffer.from(first.buffer, first.byteOffset, first.length)
+  }
+
+  /**
+   * The next envelope; undefined after the last.
+   *
+   * @param sequence its number among those of the sender
+   * @throws TypeError where the bytes are no envelope, or not the one that comes next
+   */
+  next(sequence: number): ReceivedEnvelope | undefined {
+    const packed = this.#packed
+    const start = this.#start
+    if (this.#isWhole && start >= packed.length) return undefined
     const end = packed.length - start >= HEAD_BYTES ? start + packed.readUInt32LE(start) : 0
     if (end - start < HEAD_BYTES || end > packed.length) throw new TypeError('an envelope that is cut off')
-    if (packed.readUInt32LE(start + CHECKSUM_AT) !== checksum(packed, start, end, sequence + index)) {
+    if (packed.readUInt32LE(start + CHECKSUM_AT) !== checksum(packed, start, end, sequence)) {
       throw new TypeError('an envelope whose checksum is wrong')
     }
-    const count = packed.readUInt32LE(start + 11)
-    const attachments = count <= rest.length - taken ? rest.slice(taken, taken + count) : undefined
-    taken += count
-    isWhole = packed[start + MORE_AT] === 0
-    yield new ReceivedEnvelope(packed, start, end, attachments)
-    start = end
+    const attachments = this.#attachments(packed.readUInt32LE(start + 11))
+    this.#isWhole = packed[start + MORE_AT] === 0
+    this.#start = end
+    return new ReceivedEnvelope(packed, start, end, attachments)
+  }
+
+  /** The next frames beside the first; undefined if there are fewer. */
+  #attachments(count: number): Uint8Array[] | undefined {
+    if (count === 0) return NO_ATTACHMENTS
+    const from = this.#taken
+    this.#taken += count
+    return this.#taken <= this.#frames.length ? this.#frames.slice(from, this.#taken) : undefined
   }
 }
-
-const NO_ATTACHMENTS: Uint8Array[] = []
 
 /** The attachments of one envelope, handed out to its payloads one after the other. */
 export class AttachmentQueue {
@@ -230,8 +251,8 @@ export function payloadOf({ tree, tagged, attachments }: Encoded): Payload {
 }
 
 /** Takes a payload's attachments. */
-export function received([tree, tagged, count]: Payload, queue: AttachmentQueue): ReceivedPayload {
-  return { tree, tagged, attachments: queue.take(count) }
+export function received(payload: Payload, queue: AttachmentQueue): ReceivedPayload {
+  return { tree: payload[0], tagged: payload[1], attachments: queue.take(payload[2]) }
 }
 
 /** The arguments of a request. @throws TypeError if they are no list */
