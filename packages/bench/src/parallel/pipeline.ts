@@ -1,6 +1,7 @@
 import type { Cluster } from '@troupe/core'
-import { Engine, statisticsBetween } from '@troupe/llm'
+import { type Engine, statisticsBetween } from '@troupe/llm'
 import type { Figure } from '../benchmark.js'
+import { startUncached } from './speeds.js'
 
 /** Texts that are generated at a time. */
 const SEQUENCES = 8
@@ -22,7 +23,7 @@ const loads = {
 export async function* pipeline(cluster: Cluster, sizes: { model: string; runs: number }): AsyncGenerator<Figure> {
   const contextLength = Math.max(...Object.values(loads).map(({ prompt, answer }) => prompt + answer))
   const start = (stages: number) =>
-    Engine.start(cluster, {
+    startUncached(cluster, {
       model: sizes.model,
       plan: { pipeline: stages },
       contextLength,

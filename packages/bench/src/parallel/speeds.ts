@@ -1,9 +1,15 @@
-import type { Engine } from '@troupe/llm'
+import type { Cluster } from '@troupe/core'
+import { Engine, type EngineOptions } from '@troupe/llm'
 
 /** Tokens a second. */
 export interface Speeds {
   prefill: number
   decode: number
+}
+
+/** Starts an engine that computes every prompt whole, also one that it has had before. */
+export function startUncached(cluster: Cluster, options: EngineOptions): Promise<Engine> {
+  return Engine.start(cluster, { ...options, prefixCaching: false })
 }
 
 /**

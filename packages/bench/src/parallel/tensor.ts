@@ -1,9 +1,9 @@
 import type { Cluster } from '@troupe/core'
-import { Engine } from '@troupe/llm'
+import type { Engine } from '@troupe/llm'
 import type { Figure } from '../benchmark.js'
 import { interleave } from './interleave.js'
 import type { Sizes } from './parallel.js'
-import { speedsOf } from './speeds.js'
+import { speedsOf, startUncached } from './speeds.js'
 
 /** Tokens of the prompt that decoding is measured after. */
 const SHORT = 64
@@ -13,7 +13,7 @@ export async function* tensor(cluster: Cluster, sizes: Sizes): AsyncGenerator<Fi
   const { model, runs, prefill, decode } = sizes
   const contextLength = Math.max(prefill, SHORT) + decode
   const start = (tensor: number, threads: number) =>
-    Engine.start(cluster, { model, contextLength, threads, plan: { tensor } })
+    startUncached(cluster, { model, contextLength, threads, plan: { tensor } })
   const engines = { alone: await start(1, 1), twoThreads: await start(1, 2), shards: await start(2, 1) }
   const measure = (engine: Engine) => async () => ({
     prefill: (await speedsOf(engine, prefill, 1)).prefill,
