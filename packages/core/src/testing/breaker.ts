@@ -1,5 +1,5 @@
 import { Communicator, Tensor } from '@troupe/tensor'
-import { actor } from '../index.js'
+import { actor } from '@troupe/core'
 
 /** An actor whose group breaks. */
 export class Breaker {

@@ -1,5 +1,5 @@
 import { type Profiler, Session } from 'node:inspector/promises'
-import { actor } from '../api/actor.js'
+import { actor } from '@troupe/core'
 import type { Handle } from '../api/handle.js'
 
 const own = new URL('../', import.meta.url).href
