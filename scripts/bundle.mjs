@@ -21,9 +21,6 @@ const processes = {
   '@troupe/tensor': { worker: 'index', besides: [], alone: [] },
 }
 
-/** A module that only a process's start may run. */
-const TUNING = 'runtime/tuning'
-
 /** Has the source maps of the bundle name the sources of what was compiled. */
 const sourceMaps = {
   name: 'source-maps',
@@ -67,10 +64,7 @@ async function write(folder, entries, worker) {
   })
   const shared = new Set()
   const manualChunks = (id, { getModuleInfo }) => {
-    if (shared.size === 0) {
-      addImports(compiled(worker), getModuleInfo, shared)
-      shared.delete(compiled(TUNING))
-    }
+    if (shared.size === 0) addImports(compiled(worker), getModuleInfo, shared)
     return shared.has(id) && id !== compiled(worker) ? 'shared' : undefined
   }
   const { output } = await made.write({
@@ -82,7 +76,7 @@ async function write(folder, entries, worker) {
     minifyInternalExports: false,
     sourcemap: true,
     sourcemapExcludeSources: true,
-    ...(worker ? { manualChunks } : { inlineDynamicImports: true }),
+    ...(entries.length > 1 ? { manualChunks } : { inlineDynamicImports: true }),
   })
   await made.close()
   return output
@@ -109,6 +103,6 @@ function fail(message) {
 
 const packages = join(dirname(dirname(fileURLToPath(import.meta.url))), 'packages')
 const folders = process.argv.slice(2)
-for (const folder of folders.length > 0 ? folders : [join(packages, 'core'), join(packages, 'tensor')]) {
+for (const folder of folders.length > 0 ? folders : [join(packages, 'tensor'), join(packages, 'core')]) {
   await bundle(resolve(folder))
 }
