@@ -23,7 +23,7 @@ export class Place {
     return currentActor().name
   }
   sum(tensor) {
-    return tensor instanceof Tensor && [...tensor.toArray()].reduce((a, b) => a + b)
+    return tensor instanceof Tensor && [...tensor.data].reduce((a, b) => a + b)
   }
   fail() {
     throw new InvalidInputError('on purpose')
@@ -45,7 +45,7 @@ for (const isolation of ['process', 'thread', 'local']) {
     entry: await place.entry(),
     core: await place.core(),
     name: await place.name(),
-    sum: await place.sum(Tensor.from(new Float32Array([1, 2]))),
+    sum: await place.sum(Tensor.from('float32', [2], [1, 2])),
     isFailure: error instanceof InvalidInputError,
   }
   console.log(JSON.stringify(told))
@@ -109,14 +109,14 @@ test('a worker starts from the bundle that was made of what is there, and shares
   const own = [join(folder, 'program.js'), join(core, 'dist/index.js')]
   const compiled = [
     [join(core, 'dist/worker/main.js'), join(core, 'dist/index.js')],
-    [join(core, 'dist/worker/threads-main.js'), join(core, 'dist/index.js')],
+    [join(core, 'dist/worker/main.js'), join(core, 'dist/index.js')],
     own,
   ]
   t.deepEqual(await found(), compiled, 'without a bundle')
   await makeBundle(t, folder)
   const bundled = [
     [join(core, 'bundle/worker/main.js'), join(core, 'bundle/index.js')],
-    [join(core, 'bundle/worker/threads-main.js'), join(core, 'bundle/index.js')],
+    [join(core, 'bundle/worker/main.js'), join(core, 'bundle/index.js')],
     own,
   ]
   t.deepEqual(await found(), bundled, 'with one')

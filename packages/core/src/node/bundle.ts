@@ -29,7 +29,7 @@ let isUsable: boolean | undefined
  * @param entry a file such as `worker/main.js`
  */
 export function entryArguments(entry: string): string[] {
-  isUsable ??= isBundled || [root, packageOf('@troupe/tensor')].every(isFresh)
+  isUsable ??= isBundled || areFresh()
   const path = (folder: string) => fileURLToPath(new URL(`${folder}/${entry}`, root))
   return isUsable ? [`--conditions=${BUNDLE_CONDITION}`, path('bundle')] : [path('dist')]
 }
@@ -41,14 +41,14 @@ export function hashOf(folder: URL, files: readonly string[]): string {
   return hash.digest('hex')
 }
 
-function packageOf(name: string): URL {
-  return new URL('../', import.meta.resolve(name))
-}
-
-function isFresh(folder: URL): boolean {
+/** Whether the bundles of this package and of the one below it are there, made of the files that are there. */
+function areFresh(): boolean {
   try {
-    const { files, hash } = JSON.parse(readFileSync(new URL(STAMP, folder), 'utf8')) as BundleStamp
-    return hashOf(folder, files) === hash
+    const tensor = new URL('../', import.meta.resolve('@troupe/tensor'))
+    return [root, tensor].every((folder) => {
+      const { files, hash } = JSON.parse(readFileSync(new URL(STAMP, folder), 'utf8')) as BundleStamp
+      return hashOf(folder, files) === hash
+    })
   } catch {
     // There is none, or a file is gone.
     return false
