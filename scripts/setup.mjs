@@ -1,5 +1,5 @@
-// Brings a checkout to where it can run: dependencies, the native addon, the TypeScript build. Each step is left out when
-// what it depends on has not changed since it last succeeded.
+// Brings a checkout to where it can run: dependencies, the native addon, the TypeScript build, the bundles of it. Each step is
+// left out when what it depends on has not changed since it last succeeded.
 //
 //   node scripts/setup.mjs
 import { spawnSync } from 'node:child_process'
@@ -49,6 +49,19 @@ const steps = [
     result: 'packages/cli/dist/main.js',
     command: [join(root, 'node_modules', '.bin', 'tsc'), '-b'],
     after: removeOrphans,
+  },
+  {
+    name: 'bundle',
+    says: 'bundling what processes of a cluster start from',
+    inputs: () => [
+      join(root, 'scripts', 'bundle.mjs'),
+      ...['core', 'tensor'].flatMap((name) => [
+        join(root, 'packages', name, 'package.json'),
+        ...filesUnder(join(root, 'packages', name, 'dist'), (path) => /(?<!\.test)\.js$/.test(path)),
+      ]),
+    ],
+    result: 'packages/core/bundle/stamp.json',
+    command: [process.execPath, join(root, 'scripts', 'bundle.mjs')],
   },
 ]
 

@@ -8,6 +8,7 @@ import type { GroupInfo, NodeInfo } from '../protocol/placement.js'
 import { checkResources, type Resources } from '../protocol/resources.js'
 import { runtimeOrNone } from '../runtime/current.js'
 import type { Runtime } from '../runtime/runtime.js'
+import { tune } from '../runtime/tuning.js'
 import { setUnawaitedFailures } from '../runtime/unawaited-failures.js'
 import type { StoreOptions } from '../store/store.js'
 import { currentActor } from './current-actor.js'
@@ -97,7 +98,7 @@ export async function connect(options: ConnectOptions = {}): Promise<Cluster> {
   }
   isConnecting = true
   try {
-    await import('../runtime/tuning.js')
+    tune()
     setUnawaitedFailures(unawaitedFailures)
     const address = options.address ?? process.env.TROUPE_ADDRESS
     // Workers import this module too, and do not load what only drivers need.

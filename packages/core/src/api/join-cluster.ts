@@ -7,6 +7,7 @@ import { ClusterLostError, InvalidInputError, NodeUnreachableError, UnhandledFai
 import type { ActorFailure } from '../common/hooks.js'
 import { RunClock, whileRunning } from '../common/run-clock.js'
 import { LATE, within } from '../common/timer.js'
+import { entryArguments } from '../node/bundle.js'
 import { LineWriter } from '../node/line-writer.js'
 import { StartRefusal, startProcess } from '../node/start-process.js'
 import { parseAddress } from '../protocol/address.js'
@@ -25,8 +26,6 @@ import { Secret } from '../transport/secret.js'
 import type { ConnectOptions } from './cluster.js'
 
 // How a driver comes into its cluster.
-
-const headMain = fileURLToPath(new URL('../head/head-main.js', import.meta.url))
 
 /** Milliseconds that the head of another program's cluster here has to let this one in: it may be stopped, and never do so. */
 const JOIN_TIMEOUT = 10_000
@@ -166,7 +165,7 @@ async function whileStarting<T>({ pid }: ChildProcess, joined: Promise<T>): Prom
 function startHead(clusterId: string): ChildProcess {
   const env = { ...withoutToken(process.env), [CLUSTER_VARIABLE]: clusterId }
   try {
-    const arguments_ = [headMain, titleRoom(HEAD_TITLE)]
+    const arguments_ = [...entryArguments('head/head-main.js'), titleRoom(HEAD_TITLE)]
     return startProcess(arguments_, { detached: true, stdio: ['pipe', 'inherit', 'inherit'], env })
   } catch (error) {
     if (error instanceof StartRefusal) throw new ClusterLostError(`the head was not started: ${error.message}`)

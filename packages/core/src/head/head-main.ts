@@ -1,7 +1,7 @@
-import '../runtime/tuning.js'
 import { onParentEnd } from '../node/lifeline.js'
 import { type HeadBoot, receiveBoot } from '../protocol/boot.js'
 import { HEAD_TITLE } from '../protocol/title.js'
+import { tune } from '../runtime/tuning.js'
 import { Head } from './head.js'
 
 /**
@@ -10,6 +10,7 @@ import { Head } from './head.js'
  */
 const END_TIMEOUT = 110_000
 
+tune()
 const boot = receiveBoot<HeadBoot>()
 process.title = HEAD_TITLE
 // The driver's stderr may be closed before the driver ends.

@@ -1,5 +1,4 @@
 import type { ChildProcess } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import type { Store } from '@troupe/native'
 import { Deferred } from '../common/deferred.js'
 import { InvalidInputError } from '../common/errors.js'
@@ -12,6 +11,7 @@ import { visibleDevices } from '../protocol/resources.js'
 import type { NodeEvents, NodeService } from '../protocol/services.js'
 import { TITLE_ROOM } from '../protocol/title.js'
 import { withoutToken } from '../protocol/token.js'
+import { entryArguments } from './bundle.js'
 import { Descendants, NODE_VARIABLE, NodeGuard, WORKER_VARIABLE } from './descendants.js'
 import { DirectoryCache, type ReadDirectory } from './directory-cache.js'
 import { OwnFolder } from './own-folder.js'
@@ -20,8 +20,8 @@ import { explainAbort, explainStart, StartRefusal, startProcess } from './start-
 import { ThreadGroup } from './thread-group.js'
 import { LastLines, lastOutput, readLines } from './worker-output.js'
 
-const workerMain = fileURLToPath(new URL('../worker/main.js', import.meta.url))
-const threadsMain = fileURLToPath(new URL('../worker/threads-main.js', import.meta.url))
+const WORKER_ENTRY = 'worker/main.js'
+const THREADS_ENTRY = 'worker/threads-main.js'
 
 /** Milliseconds that a worker has to end after SIGTERM, which its code may handle, before it is killed. */
 const GRACE = 500
@@ -117,7 +117,7 @@ export class NodeAgent implements NodeService {
     const boot: WorkerBoot = { ...this.#workerSettings(processId), parentPid: process.pid }
     const nodeFlags = [...STACK_FLAGS, ...(settings.nodeFlags ?? [])]
     const tagged = { ...settings.env, [WORKER_VARIABLE]: processId }
-    const child = this.#spawn(workerMain, { ...settings, nodeFlags, env: tagged }, boot)
+    const child = this.#spawn(WORKER_ENTRY, { ...settings, nodeFlags, env: tagged }, boot)
     const lastLines = new LastLines()
     const log = (line: string) => this.#notices.log(processId, line)
     readLines(child.stdout!, log)
@@ -161,7 +161,7 @@ export class NodeAgent implements NodeService {
         CUDA_VISIBLE_DEVICES: visibleDevices(gpus, process.env.CUDA_VISIBLE_DEVICES),
       }
       const env = { ...settings.env, ...devices }
-      const child = this.#spawn(threadsMain, { ...settings, env }, { parentPid: process.pid }, 'ipc')
+      const child = this.#spawn(THREADS_ENTRY, { ...settings, env }, { parentPid: process.pid }, 'ipc')
       threads = new ThreadGroup(child, settings, this.#notices, () => this.#threads.delete(key))
       this.#threads.set(key, threads)
     }
@@ -197,13 +197,13 @@ export class NodeAgent implements NodeService {
   }
 
   #spawn(
-    script: string,
+    entry: string,
     { env, nodeFlags = [], cwd }: ProcessSettings,
     boot: WorkerBoot | ThreadsBoot,
     ...channel: 'ipc'[]
   ): ChildProcess {
     // A session of its own keeps a Ctrl-C in the terminal from the worker: whoever started the cluster decides.
-    const child = startProcess([...this.#nodeFlags, ...nodeFlags, script, TITLE_ROOM], {
+    const child = startProcess([...this.#nodeFlags, ...nodeFlags, ...entryArguments(entry), TITLE_ROOM], {
       detached: true,
       cwd,
       stdio: ['pipe', 'pipe', 'pipe', ...channel],

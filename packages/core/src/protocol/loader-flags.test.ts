@@ -19,5 +19,6 @@ test('workers get the flags that say how modules are loaded, and no others', (t)
     './a.cjs',
   ])
   t.deepEqual(loaderFlags(['--import', '@troupe/core/typescript', '--import=@troupe/core/typescript']), [])
+  t.deepEqual(loaderFlags(['--conditions=troupe-bundle', '-C', 'troupe-bundle', '-C', 'source']), ['-C', 'source'])
   t.deepEqual(loaderFlags([]), [])
 })

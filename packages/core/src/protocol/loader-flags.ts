@@ -18,15 +18,24 @@ const plain = new Set([
   '--preserve-symlinks',
 ])
 
+/** The condition under which the packages of this framework export the files of their bundles. A node gives it to its workers. */
+export const BUNDLE_CONDITION = 'troupe-bundle'
+
 /** Workers load TypeScript without being told to, and start faster where that is done once it is needed. */
 const ownLoader = '@troupe/core/typescript'
 
 /** Filters the flags of a process that its workers need too, so that they load modules as it does. */
 export function loaderFlags(flags: readonly string[]): string[] {
   return flags.flatMap((flag, index) => {
-    if (flag === `--import=${ownLoader}` || (flag === '--import' && flags[index + 1] === ownLoader)) return []
+    if (isOwn(flag.split('=')) || isOwn(flags.slice(index, index + 2))) return []
     if (plain.has(flag)) return [flag]
     if (valued.has(flag)) return flags.slice(index, index + 2)
     return valued.has(flag.split('=')[0]!) && flag.includes('=') ? [flag] : []
   })
+}
+
+/** Whether a flag is one that workers are given by their node, or need not be given. */
+function isOwn([flag = '', value]: readonly string[]): boolean {
+  if (flag === '--import') return value === ownLoader
+  return (flag === '--conditions' || flag === '-C') && value === BUNDLE_CONDITION
 }

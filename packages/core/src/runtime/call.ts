@@ -16,12 +16,12 @@ import { addUnawaited, removeUnawaited, type UnawaitedFailure } from './unawaite
 const debug = debuglog('troupe')
 
 /**
- * The folders of this file and its neighbours, and of their sources in stacks that are mapped: frames in them say nothing to
- * a caller.
+ * The folders of this file and its neighbours, of their sources in stacks that are mapped, and of the bundle: frames in them say
+ * nothing to a caller.
  */
-const own = ['api', 'runtime']
-  .map((folder) => new URL(`../${folder}/`, import.meta.url).pathname)
-  .flatMap((path) => [path, path.replace(/\/dist\/(?=\w+\/$)/, '/src/')])
+const own = ['dist/api/', 'dist/runtime/', 'src/api/', 'src/runtime/', 'bundle/'].map(
+  (folder) => new URL(`../../${folder}`, import.meta.url).pathname,
+)
 
 /** Noting a stack costs microseconds, more than the rest of a call. So of calls in quick succession only some are noted. */
 const MOST_AT_ONCE = 16

@@ -1,8 +1,7 @@
 import { appendFileSync } from 'node:fs'
+import { actor, type ObjectRef, remote } from '@troupe/core'
+import { borrowedCount, currentRuntime } from '#internals'
 import { collectGarbage } from '../common/collect-garbage.js'
-import { actor, type ObjectRef, remote } from '../index.js'
-import { borrowedCount } from '../runtime/borrowed-ref.js'
-import { currentRuntime } from '../runtime/current.js'
 
 /** Elements of a block: 1 MiB, more than comes over with an answer. */
 const ELEMENTS = 2 ** 17

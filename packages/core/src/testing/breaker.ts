@@ -1,5 +1,5 @@
+import { actor } from '@troupe/core'
 import { Communicator, Tensor } from '@troupe/tensor'
-import { actor } from '../index.js'
 
 /** An actor whose group breaks. */
 export class Breaker {

@@ -1,4 +1,4 @@
-import { actor, remote } from '../index.js'
+import { actor, remote } from '@troupe/core'
 
 /** Keeps its thread busy for some milliseconds, and gives them back. */
 export function busyFor(milliseconds: number): number {

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { connect, describeActor } from '../index.js'
+import { connect, describeActor } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 
 // Calls an actor on the second node of a cluster all the time for twelve seconds, and tells what it answers last.

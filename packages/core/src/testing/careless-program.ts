@@ -1,4 +1,4 @@
-import { actor, connect, currentActor } from '../index.js'
+import { actor, connect, currentActor } from '@troupe/core'
 
 export class Greeter {
   greet(name: string): string {

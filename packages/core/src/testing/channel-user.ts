@@ -1,5 +1,5 @@
+import { actor, Channel, type ChannelReader } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { actor, Channel, type ChannelReader } from '../index.js'
 
 /** An actor that reads from channels and writes to them. */
 export class ChannelUser {

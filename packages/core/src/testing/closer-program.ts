@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteCloser } from './closer.js'
 
 /** A driver for tests that ends in the way it is told, with an actor in a process, one in a thread, and one of theirs. */

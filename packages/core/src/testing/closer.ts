@@ -1,5 +1,5 @@
 import { appendFileSync, existsSync } from 'node:fs'
-import { actor, type Handle, stopActor } from '../index.js'
+import { actor, type Handle, stopActor } from '@troupe/core'
 import { until } from './until.js'
 
 /** How the onStop of a closer goes: one that waits does so until there is a file beside its own, named FILE.go. */

@@ -1,4 +1,4 @@
-import { actor, currentActor } from '../index.js'
+import { actor, currentActor } from '@troupe/core'
 
 /** The actor that most tests call. */
 export class Counter {

@@ -1,4 +1,4 @@
-import { connect, describeActor, killActor } from '../index.js'
+import { connect, describeActor, killActor } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 
 // Spawns actors until a spawn fails, and tells how many there were, why, and what those that live answer.

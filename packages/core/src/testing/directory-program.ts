@@ -1,5 +1,5 @@
 import { pathToFileURL } from 'node:url'
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 
 /** A driver for tests: prints what a task of the module `reader.js` in its working directory reads. */
 const [, , address, directory] = process.argv

@@ -1,4 +1,4 @@
-import { actor } from '../index.js'
+import { actor } from '@troupe/core'
 
 /** A class whose methods say what they do. */
 export class Documented {

@@ -1,4 +1,4 @@
-import { connect, describeActor } from '../index.js'
+import { connect, describeActor } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 import { RemoteProbe } from './probe.js'
 

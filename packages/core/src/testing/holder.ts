@@ -1,4 +1,4 @@
-import { actor, type ObjectRef, put, remote } from '../index.js'
+import { actor, type ObjectRef, put, remote } from '@troupe/core'
 
 /** Keeps refs that it was given inside of values, and gives out refs of its own. */
 export class Holder {

@@ -1,4 +1,4 @@
-import { actor, type ObjectRef, put } from '../index.js'
+import { actor, type ObjectRef, put } from '@troupe/core'
 
 /** An actor that keeps values of the store. */
 export class Keeper {

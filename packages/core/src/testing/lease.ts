@@ -1,4 +1,4 @@
-import { actor, registerCodec } from '../index.js'
+import { actor, registerCodec } from '@troupe/core'
 
 /** A value that its sender has to hold until the receiver has it. */
 export class Lease {

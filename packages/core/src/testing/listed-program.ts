@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 
 // A driver of a cluster of its own that only waits.
 const cluster = await connect()

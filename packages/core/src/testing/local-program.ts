@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 import { RemoteProbe } from './probe.js'
 

@@ -1,6 +1,6 @@
 import { threadId } from 'node:worker_threads'
+import { type ActorHooks, actor, currentActor, currentCall, type Handle, type Isolation } from '@troupe/core'
 import type { Tensor } from '@troupe/tensor'
-import { type ActorHooks, actor, currentActor, currentCall, type Handle, type Isolation } from '../index.js'
 import { type Counter, RemoteCounter } from './counter.js'
 
 /** What ways to share a process are told apart by. */

@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteLodger } from './lodger.js'
 
 /** A driver for tests whose actors write lines, which then shuts its own cluster down, or waits in that of another. */

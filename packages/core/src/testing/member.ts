@@ -1,4 +1,4 @@
-import { actor, type Invitation } from '../index.js'
+import { actor, type Invitation } from '@troupe/core'
 
 /** An actor that joins groups. */
 export class Member {

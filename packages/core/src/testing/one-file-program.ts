@@ -1,4 +1,4 @@
-import { actor, connect, isMain } from '../index.js'
+import { actor, connect, isMain } from '@troupe/core'
 
 /** An actor in the module of the program that uses it. */
 export class Answerer {

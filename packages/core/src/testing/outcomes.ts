@@ -1,4 +1,4 @@
-import { actor, currentActor, type Handle, remote } from '../index.js'
+import { actor, currentActor, type Handle, remote } from '@troupe/core'
 import { hostileValue, seeded } from './random-values.js'
 
 export class PaymentError extends Error {

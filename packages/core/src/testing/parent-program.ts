@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteParent } from './parent.js'
 
 /** A driver for tests whose actors have started processes: prints their ids, and then waits to be ended. */

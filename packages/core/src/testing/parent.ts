@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { actor, currentActor } from '../index.js'
+import { actor, currentActor } from '@troupe/core'
 
 const SLEEP = ['sleep', '300'] as const
 

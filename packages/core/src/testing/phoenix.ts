@@ -1,5 +1,5 @@
 import { appendFileSync } from 'node:fs'
-import { type ActorHooks, actor, currentCall, type Restart } from '../index.js'
+import { type ActorHooks, actor, currentCall, type Restart } from '@troupe/core'
 
 /** An actor that dies on request and notes in a file what happens to it over all its lives. */
 export class Phoenix implements ActorHooks {

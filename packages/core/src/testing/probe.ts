@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { actor, currentActor, describeActor, type Handle } from '../index.js'
+import { actor, currentActor, describeActor, type Handle } from '@troupe/core'
 import { type Counter, RemoteCounter } from './counter.js'
 import { until } from './until.js'
 

@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 
 /** A driver for tests of whose thousand actors only one has room. */

@@ -1,5 +1,5 @@
+import { actor, type ObjectRef } from '@troupe/core'
 import type { Tensor } from '@troupe/tensor'
-import { actor, type ObjectRef } from '../index.js'
 
 /** Which object of the node's store a tensor lies in. */
 export function placeOf({ handle }: Tensor): string | undefined {

@@ -9,7 +9,7 @@ import {
   put,
   remote,
   withOptions,
-} from '../index.js'
+} from '@troupe/core'
 
 /** What arrived, and on which node. */
 export interface Received {

@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 
 /** A driver for tests that uses the service named `hits`, spawning it where there is none, and prints what it counts. */

@@ -1,4 +1,4 @@
-import { connect, type ObjectRef, put } from '../index.js'
+import { connect, type ObjectRef, put } from '@troupe/core'
 
 // node spill-program.js COUNT BYTES: puts so many arrays, gets each again, and prints how many had what was put.
 const [count, bytes] = process.argv.slice(2).map(Number) as [number, number]

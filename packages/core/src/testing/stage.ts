@@ -1,5 +1,5 @@
+import { actor, currentCall, type Handle } from '@troupe/core'
 import { Tensor } from '@troupe/tensor'
-import { actor, currentCall, type Handle } from '../index.js'
 import type { Counter } from './counter.js'
 
 /** An actor for graphs. */

@@ -1,4 +1,4 @@
-import { type ActorFailure, type ActorHooks, actor, type Decision, type Handle } from '../index.js'
+import { type ActorFailure, type ActorHooks, actor, type Decision, type Handle } from '@troupe/core'
 import { type Counter, RemoteCounter } from './counter.js'
 
 /** An actor that owns a counter and decides what becomes of it. */

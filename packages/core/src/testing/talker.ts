@@ -1,4 +1,4 @@
-import { actor } from '../index.js'
+import { actor } from '@troupe/core'
 
 /** An actor that says much before it ends. */
 export class Talker {

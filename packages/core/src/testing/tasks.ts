@@ -1,5 +1,5 @@
 import { appendFileSync, readFileSync } from 'node:fs'
-import { currentCall, remote } from '../index.js'
+import { currentCall, remote } from '@troupe/core'
 
 export function square(x: number): number {
   return x * x

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { actor, type Handle, type ObjectRef, remote } from '../index.js'
+import { actor, type Handle, type ObjectRef, remote } from '@troupe/core'
 import type { Counter } from './counter.js'
 
 export interface Entry {

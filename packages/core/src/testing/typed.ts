@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { actor } from '../index.js'
+import { actor } from '@troupe/core'
 
 /** Methods whose types are not plain. */
 export class Typed {

@@ -1,6 +1,6 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { connect, type ObjectRef, wait } from '../index.js'
+import { connect, type ObjectRef, wait } from '@troupe/core'
 import { RemoteHolder } from './holder.js'
 import { RemoteProbe } from './probe.js'
 

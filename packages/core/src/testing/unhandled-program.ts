@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteProbe } from './probe.js'
 
 /** A driver for tests whose actor fails while nobody awaits a call of it. */

@@ -1,5 +1,5 @@
+import { type Cluster, type ConnectOptions, connect } from '@troupe/core'
 import type { TestFn } from 'ava'
-import { type Cluster, type ConnectOptions, connect } from '../index.js'
 import { files, processesOf, untilGone } from './leftovers.js'
 import { LogLines } from './log-lines.js'
 

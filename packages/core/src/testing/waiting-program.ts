@@ -1,4 +1,4 @@
-import { connect } from '../index.js'
+import { connect } from '@troupe/core'
 import { RemoteCounter } from './counter.js'
 
 /** A driver for tests whose second actor waits for what the first one holds. */

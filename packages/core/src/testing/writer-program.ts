@@ -1,4 +1,4 @@
-import { Channel, connect } from '../index.js'
+import { Channel, connect } from '@troupe/core'
 import { RemoteChannelUser } from './channel-user.js'
 import { crashActor } from './index.js'
 

@@ -1,4 +1,3 @@
-import '../runtime/tuning.js'
 import '../index.js'
 import { isMainThread } from 'node:worker_threads'
 import { followParent } from '../node/lifeline.js'
@@ -7,6 +6,7 @@ import { visibleDevices } from '../protocol/resources.js'
 import { workerTitle } from '../protocol/title.js'
 import { enter } from '../runtime/current.js'
 import { observeWaits } from '../runtime/ref.js'
+import { tune } from '../runtime/tuning.js'
 import { joinStore } from '../store/store.js'
 import { ConnectionManager } from '../transport/connection-manager.js'
 import { useNetwork } from '../transport/network.js'
@@ -75,6 +75,8 @@ function processSettings(): WorkerBoot {
   following = followParent(boot.parentPid)
   return boot
 }
+
+tune()
 
 const settings = isMainThread ? processSettings() : threadSettings()
 if (!isMainThread) {
