@@ -13,9 +13,9 @@ const sizes = [4 << 10, 64 << 10, 1 << 20, 16 << 20, 64 << 20]
 
 /**
  * Microseconds of an all-reduce and an all-gather among processes of this machine, in shared memory or over TCP, measured
- * by rank 0 in programs of many operations: in a run after the first one, and (`.first`) in that, which is in memory that none has
- * used. In shared memory also the bandwidth of the largest all-reduce, which cannot do
- * with less than to read and write every rank's memory once, beside that of a plain addition by as many threads.
+ * by rank 0 in programs of many operations: in a run after the first one, and (`.first`) in that, which is in memory that
+ * none has used. In shared memory also the bandwidth of the largest all-reduce, which cannot do with less than to read and
+ * write every rank's memory once, beside that of a plain addition by as many threads.
  */
 export const collectives: Benchmark = {
   name: 'collectives',
