@@ -10,7 +10,9 @@ struct Int8 {
   typedef int8_t Element;
   static float one(const Element* from) { return static_cast<float>(*from); }
   static Vec many(const Element* from) {
-#if TROUPE_VECTOR_FLOATS == 8 && defined(__AVX2__)
+#if TROUPE_VECTOR_FLOATS == 16
+    return (Vec)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif TROUPE_VECTOR_FLOATS == 8
     return (Vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 #else
     typedef int8_t Values __attribute__((vector_size(W)));

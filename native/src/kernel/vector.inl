@@ -123,7 +123,9 @@ struct BFloat16 {
   typedef uint16_t Element;
   static float one(const Element* from) { return fromBfloat16(*from); }
   static Vec many(const Element* from) {
-#if TROUPE_VECTOR_FLOATS == 8 && defined(__AVX2__)
+#if TROUPE_VECTOR_FLOATS == 16
+    return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))), 16);
+#elif TROUPE_VECTOR_FLOATS == 8
     return (Vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16);
 #else
     HalfBits bits;
