@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { connect, InvalidInputError, NodeUnreachableError } from '../index.js'
 import { RemoteCounter } from '../testing/counter.js'
-import { processesOf, untilGone } from '../testing/leftovers.js'
+import { isAlive, processesOf, untilGone } from '../testing/leftovers.js'
 import { run } from '../testing/programs.js'
 import { temporaryFolder } from '../testing/temporary.js'
 import { clustersFolder, runningClusters } from './running-clusters.js'
@@ -40,10 +40,11 @@ test.serial('a cluster is listed while it runs, and what a killed one leaves is 
   t.is(cluster!.secret.text.length, 43)
   t.false(JSON.stringify(cluster).includes(cluster!.secret.text), 'what is printed has no secret')
 
-  for (const pid of processesOf(clusterId)) process.kill(pid, 'SIGKILL')
+  const pids = processesOf(clusterId)
+  for (const pid of pids) process.kill(pid, 'SIGKILL')
   program.child.kill('SIGKILL')
   await program.ended
-  await untilGone(t, () => processesOf(clusterId))
+  await untilGone(t, () => pids.filter(isAlive))
   t.is(readdirSync(clustersFolder()).length, 1, 'the file of a head that was killed')
   t.deepEqual(runningClusters(), [])
   t.deepEqual(readdirSync(clustersFolder()), [])

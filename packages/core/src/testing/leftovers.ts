@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { ExecutionContext } from 'ava'
+import { statusOf } from '../common/process-status.js'
 import { CLUSTER_VARIABLE } from '../protocol/boot.js'
 import { until } from './until.js'
 
@@ -11,8 +12,13 @@ export function processesOf(clusterId: string): number[] {
     .filter((pid) => pid > 0 && readProc(pid, 'environ').includes(mark))
 }
 
+/** Whether a process runs, also one that is ending: that has lost its environment already, but is no zombie yet. */
 export function isAlive(pid: number): boolean {
-  return readProc(pid, 'environ') !== ''
+  try {
+    return !/[ZX]/.test(statusOf(`/proc/${pid}/stat`)[0]!)
+  } catch {
+    return false
+  }
 }
 
 /** Resolves once no process is left for which the function returns something, or fails naming those. */
