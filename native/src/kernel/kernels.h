@@ -21,7 +21,6 @@ struct Linear {
   size_t yStride;
   size_t tokens, inputs, outputs;
   const uint8_t* packed = nullptr;  // the weight as `pack` has packed it, instead of `weight`, or null
-  const uint8_t* next = nullptr;    // what is read after the rows of a call, and may be asked for, or null if it lies behind them
 };
 
 /// What the rows that are packed at once are a multiple of, for the kernels of every instruction set.

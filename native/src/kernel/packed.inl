@@ -168,8 +168,7 @@ static void multiplyPackedGroups(const Linear& op, const uint8_t* prepared, size
   for (size_t g = 0; g < groups; g++, at += kPackedGroup<Format>) {
     if (g == toAskFor) {
       for (size_t v = 0; v < TILES; v++) {
-        const uint8_t* next = at + v * tileBytes + ahead.bytes;
-        for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(next + line);
+        prefetch(at + v * tileBytes + ahead.bytes, kPackedGroup<Format>);
       }
       toAskFor += ahead.passes;
     }
@@ -201,14 +200,10 @@ static void multiplyPackedTile(const Linear& op, const uint8_t* prepared, size_t
   const size_t groups = op.inputs / 32;
   QuantizedToken x[TOKENS];
   for (size_t t = 0; t < TOKENS; t++) x[t] = quantizedToken(prepared, op.inputs, smaller(t, op.tokens - 1));
-  const size_t tileBytes = groups * kPackedGroup<Format>;
-  const uint8_t* at = op.packed + tile * tileBytes;
-  const uint8_t* last = op.packed + (end + W - 1) / W * tileBytes;
-  const uint8_t* next = op.next != nullptr ? op.next : last;
+  const uint8_t* at = op.packed + tile * groups * kPackedGroup<Format>;
   Vec sums[TOKENS][1] = {};
   for (size_t g = 0; g < groups; g++, at += kPackedGroup<Format>) {
-    const uint8_t* ahead = at + kFewTokensAhead < last ? at + kFewTokensAhead : next + (at + kFewTokensAhead - last);
-    for (size_t line = 0; line < kPackedGroup<Format>; line += 64) __builtin_prefetch(ahead + line);
+    prefetch(at + kFewTokensAhead, kPackedGroup<Format>);
     IntVec weights[8];
     for (size_t w = 0; w < 8; w++) weights[w] = Packed<Format>::word(at, w);
     const Vec scale = Float16::many(reinterpret_cast<const uint16_t*>(at + kPackedScales<Format>));

@@ -30,13 +30,16 @@ void populate(const void* start, size_t bytes) noexcept {
 }
 
 PopulatedRanges::PopulatedRanges(uint8_t* start, size_t bytes) : start_(start), bytes_(bytes) {
+  if (bytes < kWorthACall) return;
   // Not out of the heap, which would touch it: a mapping may be large and little used.
   void* epochs = mmap(nullptr, count(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (epochs == MAP_FAILED) throw std::bad_alloc();
   epochs_ = static_cast<std::atomic<uint8_t>*>(epochs);
 }
 
-PopulatedRanges::~PopulatedRanges() { munmap(epochs_, count()); }
+PopulatedRanges::~PopulatedRanges() {
+  if (epochs_ != nullptr) munmap(epochs_, count());
+}
 
 size_t PopulatedRanges::count() const { return bytes_ / kPiece + 1; }
 

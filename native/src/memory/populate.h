@@ -28,7 +28,7 @@ class PopulatedRanges {
 
   uint8_t* const start_;
   const size_t bytes_;
-  std::atomic<uint8_t>* epochs_;  // in which each piece was populated, or 0
+  std::atomic<uint8_t>* epochs_ = nullptr;  // in which each piece was populated, or 0; none for a few pages
 };
 
 }  // namespace troupe

@@ -76,11 +76,13 @@ class Linear : public Operation {
     size_t units = 0;
     for (const auto& product : products_) units += unitsOf(product, layout.unit);
     step.threads.forEach(units, grainOf(2 * tokens * x_.columns * layout.unit), [&](size_t begin, size_t end, int thread) {
-      for (size_t unit = begin; unit < end; unit++) {
-        const Place following = placeOf(unit + 1, layout.unit);
-        const uint8_t* next = following.product == nullptr ? nullptr : rowsOf(following.product->matrix, following.row);
-        const Place place = placeOf(unit, layout.unit);
-        compute(*place.product, place.row, next, step, layout, thread);
+      size_t first = 0;
+      for (const auto& product : products_) {
+        const size_t count = unitsOf(product, layout.unit);
+        for (size_t unit = std::max(begin, first); unit < std::min(end, first + count); unit++) {
+          compute(product, (unit - first) * layout.unit, step, layout, thread);
+        }
+        first += count;
       }
     });
   }
@@ -116,37 +118,16 @@ class Linear : public Operation {
 
   static size_t unitsOf(const Product& product, size_t unit) { return (product.y.columns + unit - 1) / unit; }
 
-  /// Where a unit of outputs begins; no product behind the last.
-  struct Place {
-    const Product* product;
-    size_t row;
-  };
-
-  Place placeOf(size_t unit, size_t rows) const {
-    for (const auto& product : products_) {
-      const size_t count = unitsOf(product, rows);
-      if (unit < count) return {&product, unit * rows};
-      unit -= count;
-    }
-    return {nullptr, 0};
-  }
-
-  /// The packed rows of a weight from `row` on, which begins a tile; null if it is not packed.
-  static const uint8_t* rowsOf(const Matrix& matrix, size_t row) {
-    const Value& weight = matrix.weight;
-    return weight.isPacked ? weight.data + kernels().packedBytes(weight.type, row, weight.columns) : nullptr;
-  }
-
-  /// Outputs [row, row + unit) of one product. `next` is what this thread is likely to read then, or null.
-  void compute(const Product& product, size_t row, const uint8_t* next, const Step& step, const Layout& layout, int thread) {
+  /// Outputs [row, row + unit) of one product.
+  void compute(const Product& product, size_t row, const Step& step, const Layout& layout, int thread) {
     const size_t columns = product.y.columns, end = std::min(row + layout.unit, columns);
     uint8_t* own = step.scratch + layout.threadStart + layout.threadBytes * static_cast<size_t>(thread);
     float* y = product.y.floats();
-    multiply(product.matrix, product.residual, y, columns, step, layout, own, row, end, product.gated ? rowsOf(product.up, row) : next);
+    multiply(product.matrix, product.residual, y, columns, step, layout, own, row, end);
     if (!product.gated) return;
 
     auto* up = reinterpret_cast<float*>(own + layout.panel);  // [tokens, unit]
-    multiply(product.up, nullptr, up - row, layout.unit, step, layout, own, row, end, next);
+    multiply(product.up, nullptr, up - row, layout.unit, step, layout, own, row, end);
     for (size_t token = 0; token < layout.tokens; token++) {
       float* gate = y + token * columns + row;
       kernels().siluMultiply(gate, up + token * layout.unit, gate, end - row);
@@ -154,12 +135,11 @@ class Linear : public Operation {
   }
 
   void multiply(const Matrix& matrix, const float* residual, float* y, size_t stride, const Step& step, const Layout& layout,
-                uint8_t* panel, size_t begin, size_t end, const uint8_t* next) {
+                uint8_t* panel, size_t begin, size_t end) {
     const auto type = matrix.weight.type;
     kernel::Linear op{x_.floats(), matrix.weight.data, type,       matrix.bias,       residual, y,
                       stride,      layout.tokens,      x_.columns, matrix.weight.rows};
     if (matrix.weight.isPacked) op.packed = matrix.weight.data;
-    op.next = next;
     kernels().linear(op, step.scratch + (isQuantized(type) ? layout.quantized : 0), panel, begin, end);
   }
 

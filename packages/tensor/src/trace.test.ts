@@ -362,6 +362,26 @@ test('rows go into a table by index, and negative indices are looked up in it', 
   t.deepEqual([waiting, transfer], [0, 0])
 })
 
+test('a profile tells of each operation its columns, its time, and the bytes of what it reads and writes', async (t) => {
+  const trace = new Trace()
+  const tokens = trace.symbol('tokens', 4)
+  const x = trace.embedding(trace.input('ids', tokens), trace.constant(Tensor.zeros('float32', [100, 32])))
+  const y = trace.linear(x, trace.constant(Tensor.zeros('float32', [16, 32])))
+  const program = trace.compile({ y }, { threads: 1 })
+  program.inputs.ids!.set([7, 99])
+  for (let run = 0; run < 3; run++) await program.run({ tokens: 2 })
+  const found = program.profile()
+  t.true(found.every(({ milliseconds }) => milliseconds > 0))
+  t.deepEqual(
+    found.map(({ milliseconds, ...others }) => others),
+    [
+      // Two rows of the table are read and two written; 2 rows of 32, a weight of 16 by 32, and 2 rows of 16.
+      { operation: 'embedding', columnsIn: 1, columnsOut: 32, bytes: 3 * 4 * (64 + 64) },
+      { operation: 'linear', columnsIn: 32, columnsOut: 16, bytes: 3 * 4 * (64 + 512 + 32) },
+    ],
+  )
+})
+
 test('an index outside of the table is refused', async (t) => {
   const trace = new Trace()
   const table = trace.constant(Tensor.zeros('int32', [3, 1]))
