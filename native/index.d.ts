@@ -58,7 +58,7 @@ export class Storage {
   /** Memory of a GPU, by its number among those that this process may use. Throws what the driver says. */
   constructor(place: { gpu: number; bytes: number })
   /** `cpu`, or `cuda:` and the GPU's number. */
-  readonly device: string
+  readonly device: 'cpu' | `cuda:${number}`
   /** The whole of the memory, without a copy. Throws for memory of a GPU. */
   readonly buffer: ArrayBuffer
   /** Undefined for private memory. */

@@ -40,7 +40,11 @@ test.serial('tensors on GPUs are made and copied both ways, and are not read in 
     message: /no cuda:3; this process may use 3 GPUs \(CUDA_VISIBLE_DEVICES=2,0,5\)/,
   })
   t.throws(() => Tensor.zeros('float32', [1], { device: 'gpu' as 'cuda' }), { instanceOf: RangeError })
-  t.throws(() => new Trace().constant(onGpu), { message: /computes in host memory; found a tensor on cuda:1/ })
+  const trace = new Trace()
+  const sum = trace.add(trace.constant(onGpu), trace.constant(other.reshape([3, 2])))
+  t.throws(() => trace.compile({ sum }, { threads: 1 }), {
+    message: /a program of cuda:1: found a constant on cuda:0: copy it/,
+  })
   await t.throwsAsync(onGpu.copyFrom(Tensor.zeros('int32', [6])), { message: /found a int32 tensor/ })
 })
 

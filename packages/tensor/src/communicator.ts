@@ -4,11 +4,14 @@ import {
   type CommunicatorOptions as NativeOptions,
   type RankAddress,
 } from '@troupe/native'
+import { isNative, runStaged, type StagedRequest } from './backend/host-staging.js'
+import { nativeRegion } from './backend/native-memory.js'
 import { collective } from './collective-error.js'
 import { CollectiveShapes, type Rows } from './collective-shapes.js'
 import { type DataType, isQuantized, type QuantizedType } from './data-type.js'
+import { type DeviceName, kindOf, numberOfDevice, toDevice } from './device.js'
 import { shown } from './elements.js'
-import { type Device, gpuOf, Tensor } from './tensor.js'
+import { Tensor } from './tensor.js'
 
 export type { RankAddress, Rows }
 
@@ -16,9 +19,9 @@ export type { RankAddress, Rows }
 export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
   /**
    * The GPU that this rank's tensors will be on. If all ranks name one they meet over NCCL as they connect; otherwise the
-   * first collective on tensors of GPUs makes them meet.
+   * first collective on tensors of GPUs makes them meet. Tensors of WebGPU go by way of host memory.
    */
-  device?: Device | 'cuda'
+  device?: DeviceName
 }
 
 /**
@@ -64,12 +67,16 @@ export class Communicator {
   readonly name: string
   readonly #options: CommunicatorOptions
   readonly #shapes: CollectiveShapes
-  #batch: CollectiveRequest[] | undefined
+  #batch: StagedRequest[] | undefined
+  /** Settles once no operation waits for its operands to be copied to the host. */
+  #staging: Promise<void> | undefined
   #splits = 0
   #registrations = 0
 
   constructor(options: CommunicatorOptions) {
-    this.native = new NativeCommunicator({ ...options, gpu: gpuOf(options.device) })
+    const device = toDevice(options.device)
+    const gpu = kindOf(device) === 'cuda' ? numberOfDevice(device) : undefined
+    this.native = new NativeCommunicator({ ...options, gpu })
     this.rank = options.rank
     this.size = options.size
     this.name = options.name
@@ -213,14 +220,14 @@ export class Communicator {
    */
   group(start: () => void): Promise<void> {
     if (this.#batch) throw new Error(`group '${this.name}': group() cannot be called within itself`)
-    const batch: CollectiveRequest[] = []
+    const batch: StagedRequest[] = []
     this.#batch = batch
     try {
       start()
     } finally {
       this.#batch = undefined
     }
-    return collective(this.native.run(batch))
+    return this.#start(batch)
   }
 
   /**
@@ -262,9 +269,11 @@ export class Communicator {
    */
   async register(tensor: Tensor): Promise<Registration> {
     const { operand } = tensor
-    if (tensor.device === 'cpu') throw new RangeError(`group '${this.name}': only tensors on GPUs are registered`)
+    if (kindOf(tensor.device) !== 'cuda') {
+      throw new RangeError(`group '${this.name}': only tensors on GPUs that NCCL reaches are registered`)
+    }
     const id = this.#registrations++
-    await collective(this.native.registerMemory(id, operand))
+    await collective(this.native.registerMemory(id, nativeRegion(operand)))
     return { release: () => this.native.deregisterMemory(id) }
   }
 
@@ -278,10 +287,27 @@ export class Communicator {
     this.native.abort(reason)
   }
 
-  #run(request: CollectiveRequest): Promise<void> {
-    if (!this.#batch) return collective(this.native.run([request]))
+  #run(request: StagedRequest): Promise<void> {
+    if (!this.#batch) return this.#start([request])
     this.#batch.push(request)
     return Promise.resolve()
+  }
+
+  /** Starts operations behind those that were started before. */
+  #start(requests: StagedRequest[]): Promise<void> {
+    const run = (native: CollectiveRequest[]) => collective(this.native.run(native))
+    const start = () => runStaged(requests, run)
+    if (!this.#staging && requests.every(({ input, output }) => isNative(input) && isNative(output))) {
+      return run(requests as CollectiveRequest[])
+    }
+    const done = this.#staging ? this.#staging.then(start) : start()
+    const settled = done
+      .catch(() => {})
+      .then(() => {
+        if (this.#staging === settled) this.#staging = undefined
+      })
+    this.#staging = settled
+    return done
   }
 
   /** Gives each rank the values of all, in rank order. */

@@ -1,4 +1,7 @@
 export { kernelName, ncclVersion } from '@troupe/native'
+export type { Memory } from './backend/backend.js'
+export { openDevice } from './backend/backends.js'
+export { nativeStorage } from './backend/native-memory.js'
 export { CollectiveError } from './collective-error.js'
 export {
   Communicator,
@@ -23,10 +26,11 @@ export {
   isQuantized,
   type QuantizedType,
 } from './data-type.js'
+export { countGpus, DEVICE_KINDS, type Device, type DeviceKind, type DeviceName } from './device.js'
 export { PACKED_TYPES, type PackedType, PackedWeight } from './packed-weight.js'
 export { type OperationProfile, type Output, Program, type ProgramStatistics } from './program.js'
 export type { ProgramInput } from './program-input.js'
-export { countGpus, type Device, Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
+export { Tensor, type TensorHandle, type TensorOptions } from './tensor.js'
 export {
   type AttentionBatch,
   type CacheShape,

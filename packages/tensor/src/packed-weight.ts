@@ -1,5 +1,7 @@
 import { packedBytes, packRows } from '@troupe/native'
+import { backendOf } from './backend/backends.js'
 import { blockOf, type DataType } from './data-type.js'
+import { type DeviceName, toDevice } from './device.js'
 import { Tensor } from './tensor.js'
 
 /** Types whose weights can be packed. */
@@ -38,9 +40,9 @@ export class PackedWeight {
     this.packed = Tensor.zeros('uint8', [packedBytes(dtype, ...shape)], { memory: 'private' })
   }
 
-  /** Whether weights of a type can be packed. */
-  static canPack(dtype: DataType): dtype is PackedType {
-    return PACKED_TYPES.some((type) => type === dtype)
+  /** Whether weights of a type can be packed, for programs of a device. */
+  static canPack(dtype: DataType, device: DeviceName = 'cpu'): dtype is PackedType {
+    return PACKED_TYPES.some((type) => type === dtype) && backendOf(toDevice(device)).packsWeights
   }
 
   /** Bytes of the packed weight, which whole tiles of up to 16 rows fill. */

@@ -1,4 +1,3 @@
-import { viewElements } from './data-type.js'
 import { expectElement, expectPlace, setElements } from './elements.js'
 
 /**
@@ -20,12 +19,10 @@ export class ProgramInput {
   constructor(
     readonly name: string,
     readonly type: 'int32' | 'float32',
-    arena: ArrayBuffer,
-    offset: number,
-    length: number,
+    elements: Int32Array | Float32Array,
   ) {
-    this.#elements = viewElements(type, arena, offset, length * Int32Array.BYTES_PER_ELEMENT)
-    this.length = length
+    this.#elements = elements
+    this.length = elements.length
     // `input[0] = 1`, as arrays are written, is an error and not lost.
     Object.freeze(this)
   }

@@ -1,8 +1,8 @@
-import type { Program as NativeProgram } from '@troupe/native'
+import type { Executable, TracedProgram } from './backend/backend.js'
 import { collective } from './collective-error.js'
 import { shown } from './elements.js'
-import type { ProgramInput } from './program-input.js'
-import type { RowSymbol } from './trace.js'
+import { ProgramInput } from './program-input.js'
+import type { Value } from './trace.js'
 
 /** A matrix that a program leaves behind: `columns` numbers a row, as many rows as its symbol had in the last run. */
 export interface Output {
@@ -36,13 +36,23 @@ export interface OperationProfile {
  * `run`, then read `outputs`; one run at a time.
  */
 export class Program {
-  constructor(
-    private readonly native: NativeProgram,
-    private readonly symbols: readonly RowSymbol[],
-    /** The inputs by name. */
-    readonly inputs: Readonly<Record<string, ProgramInput>>,
-    readonly outputs: Readonly<Record<string, Output>>,
-  ) {}
+  /** The inputs by name. */
+  readonly inputs: Readonly<Record<string, ProgramInput>>
+  readonly outputs: Readonly<Record<string, Output>>
+  readonly #executable: Executable
+  readonly #symbols: TracedProgram['symbols']
+
+  /** @internal */
+  constructor(executable: Executable, { symbols, values, outputs }: TracedProgram) {
+    this.#executable = executable
+    this.#symbols = symbols
+    const inputs = values.flatMap(({ input, type }) =>
+      input ? [[input, new ProgramInput(input, type as 'int32' | 'float32', executable.inputs[input]!)]] : [],
+    )
+    this.inputs = Object.fromEntries(inputs)
+    const columnsOf = ([name, { columns }]: [string, Value]) => [name, { data: executable.outputs[name]!, columns }]
+    this.outputs = Object.fromEntries(Object.entries(outputs).map(columnsOf))
+  }
 
   /**
    * Runs every operation once. Row counts and indices are checked first: a run that is refused has done nothing, its groups
@@ -52,28 +62,28 @@ export class Program {
    * bounds, which names the operation; CollectiveError if a rank of a group fails.
    */
   run(rows: Record<string, number>): Promise<void> {
-    const counts = this.symbols.map(({ name, limit }) => {
+    const counts = this.#symbols.map(({ name, limit }) => {
       const count = rows?.[name]
       if (count === undefined || !(Number.isInteger(count) && count >= 0 && count <= limit)) {
         throw new RangeError(`${name} must be a whole number between 0 and ${limit}; found ${shown(count)}`)
       }
       return count
     })
-    return collective(this.native.run(counts))
+    return collective(this.#executable.run(counts))
   }
 
   /** Milliseconds of all runs so far: computing, waiting for other ranks, and moving data to and from them. */
   get statistics(): ProgramStatistics {
-    return this.native.statistics
+    return this.#executable.statistics
   }
 
   /** The time and the bytes of each operation, in the order in which they run. */
   profile(): OperationProfile[] {
-    return this.native.profile()
+    return this.#executable.profile()
   }
 
   /** Makes a run that waits for other ranks fail with `reason`. */
   cancel(reason: string): void {
-    this.native.cancel(reason)
+    this.#executable.cancel(reason)
   }
 }

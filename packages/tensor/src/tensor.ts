@@ -1,24 +1,27 @@
 import { inspect } from 'node:util'
-import { copyBytes, gpuCount, type Region, type SharedMemoryHandle, Storage } from '@troupe/native'
+import { type SharedMemoryHandle, Storage } from '@troupe/native'
+import type { Memory, Region } from './backend/backend.js'
+import { backendOf } from './backend/backends.js'
 import { bytesOfRows, type DataType, type ElementArray, isQuantized, numberOf, viewElements } from './data-type.js'
+import { type Device, type DeviceName, toDevice } from './device.js'
 import { expectDataType, expectList, setElements, shown } from './elements.js'
-
-/** The place of a tensor's elements: host memory, or a GPU by its number among those that this process may use. */
-export type Device = 'cpu' | `cuda:${number}`
 
 /** Options of a tensor's memory. */
 export interface TensorOptions {
   /** `shared` memory (the default) can be mapped by the other processes of the host; `private` memory cannot. */
   memory?: 'shared' | 'private'
-  /** `cpu` (the default), or a GPU: `cuda:1`, or `cuda` for the first. CUDA_VISIBLE_DEVICES says which GPUs there are. */
-  device?: Device | 'cuda'
+  /**
+   * `cpu` (the default), or a GPU: `cuda:1`, or `cuda` for the first, of those that CUDA_VISIBLE_DEVICES says; or `webgpu`, which
+   * has to be opened with {@link openDevice} before.
+   */
+  device?: DeviceName
 }
 
 /** Memory that was let go of, which arrays over it would keep. */
-const released = new WeakSet<Storage>()
+const released = new WeakSet<Memory>()
 
 /** Memory that is part of a file. */
-const mapped = new WeakSet<Storage>()
+const mapped = new WeakSet<Memory>()
 
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
@@ -49,7 +52,7 @@ export class Tensor<T extends DataType = DataType> {
   private constructor(
     readonly dtype: T,
     readonly shape: readonly number[],
-    private readonly memory: Storage,
+    private readonly memory: Memory,
     /** Bytes from the storage's start to the first element. */
     readonly offset: number,
   ) {}
@@ -62,12 +65,13 @@ export class Tensor<T extends DataType = DataType> {
    */
   static zeros<T extends DataType>(dtype: T, shape: readonly number[], options: TensorOptions = {}): Tensor<T> {
     const bytes = bytesOf(dtype, shape)
-    const { memory = 'shared', device } = options
+    const { memory = 'shared' } = options
     if (memory !== 'shared' && memory !== 'private') {
       throw new TypeError(`a tensor's memory: expected shared or private, found ${shown(memory)}`)
     }
-    const gpu = gpuOf(device)
-    const storage = gpu === undefined ? new Storage(bytes, memory === 'shared') : new Storage({ gpu, bytes })
+    const device = toDevice(options.device)
+    const storage =
+      device === 'cpu' ? new Storage(bytes, memory === 'shared') : backendOf(device).allocate(device, bytes)
     return new Tensor(dtype, [...shape], storage, 0)
   }
 
@@ -121,7 +125,7 @@ export class Tensor<T extends DataType = DataType> {
 
   /** The place of the elements. */
   get device(): Device {
-    return this.memory.device as Device
+    return this.memory.device
   }
 
   /** Its dtype, shape and first elements, as `console.log` shows it. */
@@ -208,8 +212,8 @@ export class Tensor<T extends DataType = DataType> {
    * const summed = await onGpu.to('cpu')
    * ```
    */
-  async to(device: Device | 'cuda'): Promise<Tensor<T>> {
-    if (this.device === (device === 'cuda' ? 'cuda:0' : device)) return this
+  async to(device: DeviceName): Promise<Tensor<T>> {
+    if (this.device === toDevice(device)) return this
     const copy = Tensor.zeros(this.dtype, this.shape, { device })
     await copy.copyFrom(this)
     return copy
@@ -225,12 +229,12 @@ export class Tensor<T extends DataType = DataType> {
       throw new RangeError(`${expected}, found a ${source.dtype} tensor of ${source.size}`)
     }
     if (this.device === 'cpu' && source.device === 'cpu') this.bytes.set(source.bytes)
-    else await copyBytes(source.operand, this.operand)
+    else await copyBetween(source, this)
     source.verify()
   }
 
   /** The memory that the elements lie in, perhaps with those of other tensors. */
-  get storage(): Storage {
+  get storage(): Memory {
     return this.memory
   }
 
@@ -283,25 +287,11 @@ export class Tensor<T extends DataType = DataType> {
   }
 }
 
-/**
- * The number of GPUs that this process may use; 0 if there is no driver for any. CUDA_VISIBLE_DEVICES chooses among them.
- */
-export function countGpus(): number {
-  try {
-    return gpuCount()
-  } catch {
-    return 0
-  }
-}
-
-/** @throws RangeError if it is no device's name. @internal */
-export function gpuOf(device: Device | 'cuda' = 'cpu'): number | undefined {
-  if (device === 'cpu') return undefined
-  const [, number = '0'] = typeof device === 'string' ? (/^cuda(?::(\d{1,9}))?$/.exec(device) ?? []) : []
-  if (device !== 'cuda' && device !== `cuda:${number}`) {
-    throw new RangeError(`a device is cpu, cuda or cuda: and a number; found ${shown(device)}`)
-  }
-  return Number(number)
+/** By way of the host where the two are on devices of different kinds. */
+async function copyBetween(from: Tensor, to: Tensor): Promise<void> {
+  const [source, target] = [backendOf(from.device), backendOf(to.device)]
+  if (source !== target && from.device !== 'cpu' && to.device !== 'cpu') return copyBetween(await from.to('cpu'), to)
+  await (to.device === 'cpu' ? source : target).copy(from.operand, to.operand)
 }
 
 /** Bytes that a tensor takes. */

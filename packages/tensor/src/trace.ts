@@ -1,10 +1,13 @@
 import { checkOperation } from '@troupe/native'
+import { backendOf } from './backend/backends.js'
+import { deviceOf } from './backend/device-of.js'
 import type { Communicator } from './communicator.js'
 import type { DataType } from './data-type.js'
+import { type DeviceName, toDevice } from './device.js'
 import { PackedWeight } from './packed-weight.js'
-import { compile, shapeOf } from './plan.js'
-import type { Program } from './program.js'
+import { Program } from './program.js'
 import type { Tensor } from './tensor.js'
+import { shapeOf } from './value-shape.js'
 
 /** A row count that each run of a program gives anew, and the most it may be. */
 export interface RowSymbol {
@@ -84,6 +87,9 @@ export interface AttentionBatch {
 
 /** Options of a program. */
 export interface CompileOptions {
+  /** Where it runs: by default, where its constants are, which are copied from the host to other devices. */
+  device?: DeviceName
+  /** Threads of the CPU. */
   threads: number
   /**
    * Cores [0, all) that several processes share out, by their numbers among those that a process may use: `first`, and as
@@ -149,8 +155,9 @@ export class Trace {
 
   /**
    * A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row. A packed weight is
-   * taken as the weight of linear() and as the table of embedding().
-   * @throws TypeError for a tensor on a GPU
+   * taken as the weight of linear() and as the table of embedding() by programs of the CPU. Programs of other devices take what
+   * operations read from there or from the host, and what they write to from there.
+   * @throws TypeError for a tensor of uint8 or int64
    */
   constant(tensor: Tensor | PackedWeight): Value {
     const value = this.#constants.get(tensor) ?? this.#constant(tensor)
@@ -162,11 +169,6 @@ export class Trace {
     if (tensor instanceof PackedWeight) {
       const [rows, columns] = tensor.shape
       return this.#value({ type: tensor.dtype, rows, columns, tensor: tensor.packed, isPacked: true })
-    }
-    if (tensor.device !== 'cpu') {
-      throw new TypeError(
-        `a program computes in host memory; found a tensor on ${tensor.device}: copy it with to('cpu')`,
-      )
     }
     if (tensor.dtype === 'uint8' || tensor.dtype === 'int64') {
       const found = `found a tensor of ${tensor.dtype}`
@@ -350,9 +352,19 @@ export class Trace {
     return this.#operation('receiveParts', [counts], rows, columns, { from }, group, 'int32')
   }
 
-  /** The traced operations as a program whose `outputs` can be read after each run. */
+  /**
+   * The traced operations as a program whose `outputs` can be read after each run.
+   * @throws TypeError for outputs that no operation computes, and for constants that the device cannot take
+   */
   compile(outputs: Record<string, Value>, options: CompileOptions): Program {
-    return compile(this, outputs, options)
+    const computed = new Set(this.operations.flatMap((operation) => operation.outputs))
+    for (const [name, value] of Object.entries(outputs)) {
+      if (computed.has(value) || this.values.some((known) => known === value && known.input)) continue
+      throw new TypeError(`output ${name}: expected what an operation of this trace computes, or an input`)
+    }
+    const traced = { symbols: this.symbols, values: this.values, operations: this.operations, outputs }
+    const device = deviceOf(traced, options.device && toDevice(options.device))
+    return new Program(backendOf(device).compile(device, traced, options), traced)
   }
 
   #operation(

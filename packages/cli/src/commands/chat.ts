@@ -2,6 +2,7 @@ import { connect, InvalidInputError } from '@troupe/core'
 import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
+import { device, deviceOption } from '../device-option.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
@@ -40,6 +41,7 @@ export const chat = command({
     plan: planOption,
     ...degreeOptions,
     communication: communicationOption,
+    device: deviceOption,
     ...placeOptions,
   },
   async run(options, model) {
@@ -52,6 +54,7 @@ export const chat = command({
       ...loadFormat(options.weights),
       ...cacheType(options),
       ...communication(options.communication),
+      ...device(options.device),
       ...given({ threads, contextLength: options['context-length'] }),
     }
     const params = given({

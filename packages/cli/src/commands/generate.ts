@@ -16,6 +16,7 @@ import {
 import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
+import { device, deviceOption } from '../device-option.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, placeOptions, planOption } from '../plan-option.js'
@@ -73,6 +74,7 @@ export const generate = command({
       help: 'how many layers each stage has; by default such that the stages take equally long',
     },
     communication: communicationOption,
+    device: deviceOption,
     ...placeOptions,
     json: { type: 'boolean', help: 'print one JSON object: tokens, text, speeds and workers' },
     logits: { type: 'boolean', help: 'with --json: add the logits after the last prompt token' },
@@ -88,7 +90,7 @@ export const generate = command({
     if (!isAuto) stageLayers(config, given.pipeline, layers)
     else if (layers) throw new InvalidInputError('--plan auto chooses the stages; leave --layers out')
     const tokenizer = await tokenizerOf(model, options.tokens !== undefined)
-    const sent = communication(options.communication)
+    const sent = { ...communication(options.communication), ...device(options.device) }
     const stored = loadFormat(options.weights)
     const prompt = await promptOf(options, tokenizer)
     checkPrompt(prompt, config.contextLength, config.vocabularySize)

@@ -4,6 +4,7 @@ import { checkPlan, Engine, perplexity as measure, readConfig, Tokenizer } from 
 import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
+import { device, deviceOption } from '../device-option.js'
 import { loadFormat } from '../load-format.js'
 import { MODEL_HELP, modelPath } from '../model.js'
 import { degreeOptions, isAutomatic, planOption } from '../plan-option.js'
@@ -33,6 +34,7 @@ export const perplexity = command({
     plan: planOption,
     ...degreeOptions,
     communication: communicationOption,
+    device: deviceOption,
     json: { type: 'boolean', help: 'print one JSON object: perplexity and how many tokens were predicted' },
   },
   async run({ model: named, text, pipeline, tensor, sequence, ...options }) {
@@ -44,7 +46,7 @@ export const perplexity = command({
     const given = { pipeline, tensor, sequence }
     checkPlan(given, config)
     const plan = isAutomatic({ ...given, plan: options.plan }) ? 'auto' : given
-    const sent = communication(options.communication)
+    const sent = { ...communication(options.communication), ...device(options.device) }
     const stored = { ...loadFormat(options.weights), ...cacheType(options) }
     const tokens = (await tokensOf(model, text)).slice(0, options['max-tokens'])
     const window = Math.min(options.window, config.contextLength)

@@ -2,6 +2,7 @@ import { connect, InvalidInputError } from '@troupe/core'
 import { cacheType, cacheTypeOptions } from '../cache-type.js'
 import { command } from '../command.js'
 import { communication, communicationOption } from '../communication.js'
+import { device, deviceOption } from '../device-option.js'
 import { loadFormat } from '../load-format.js'
 import { degreeOptions, isAutomatic, placeOptions, planOption, replicasOption } from '../plan-option.js'
 import { untilSignal } from '../signals.js'
@@ -57,6 +58,7 @@ export const serve = command({
     ...degreeOptions,
     replicas: replicasOption,
     communication: communicationOption,
+    device: deviceOption,
     ...placeOptions,
   },
   async run(options, model) {
@@ -75,6 +77,7 @@ export const serve = command({
         ...loadFormat(options.weights),
         ...cacheType(options),
         ...communication(options.communication),
+        ...device(options.device),
         ...(options['context-length'] === undefined ? {} : { contextLength: options['context-length'] }),
         ...(options['max-sequences'] === undefined ? {} : { maxSequences: options['max-sequences'] }),
         ...(threads === undefined ? {} : { threads }),

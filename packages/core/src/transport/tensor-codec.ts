@@ -1,4 +1,4 @@
-import { CollectiveError, type DataType, Tensor, type TensorHandle } from '@troupe/tensor'
+import { CollectiveError, type DataType, nativeStorage, Tensor, type TensorHandle } from '@troupe/tensor'
 import { InvalidInputError, registerErrorClass } from '../common/errors.js'
 import { registerCodec } from './codec.js'
 
@@ -21,7 +21,7 @@ registerCodec<Tensor, Sent>({
     }
     let held: Tensor | undefined = tensor.handle ? tensor : sharedCopy(tensor)
     const handle = held.handle as TensorHandle
-    const hold = held.storage.hold()
+    const hold = nativeStorage(held.storage).hold()
     // The receiver maps the memory through this process, which must not collect it before.
     context.pin(() => {
       hold?.release()
@@ -48,5 +48,5 @@ function sharedCopy(tensor: Tensor): Tensor {
 /** The bytes in place, over an array of their own, which nobody can take away. */
 function lent(tensor: Tensor): Uint8Array {
   tensor.verify()
-  return new Uint8Array(tensor.storage.lend(), tensor.offset, tensor.byteLength)
+  return new Uint8Array(nativeStorage(tensor.storage).lend(), tensor.offset, tensor.byteLength)
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Cluster } from '@troupe/core'
-import type { CacheType, Precision } from '@troupe/tensor'
+import type { CacheType, DeviceKind, Precision } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { deploymentFor } from '../planner/deploy.js'
@@ -50,6 +50,11 @@ export interface EngineOptions {
    * them, which pays over slow networks and costs accuracy; short steps, such as those of decoding, stay exact.
    */
   communication?: Precision
+  /**
+   * Where workers compute: `cpu` by default; `cuda`, where each has a GPU of its node to itself; or `webgpu`, where the workers of a
+   * node share its first adapter.
+   */
+  device?: DeviceKind
   /** The most tokens of a prompt and its answer; the model's own limit by default. */
   contextLength?: number
   /** The most sequences that a replica works on at once; further requests wait their turn. Default 16. */
@@ -163,9 +168,9 @@ export class Engine {
     const { onLoadProgress, ...asked } = options
     const model = resolve(options.model)
     const config = readConfig(model)
-    const { weights, communication = 'float32', prefixCaching = true } = options
+    const { weights, communication = 'float32', device = 'cpu', prefixCaching = true } = options
     const deployment = options.deployment ?? (await deploymentFor(cluster, { ...asked, model }))
-    const loaded = { model, ...(weights ? { loadFormat: weights } : {}), communication }
+    const loaded = { model, ...(weights ? { loadFormat: weights } : {}), communication, device }
     const { plan, cache, sequences, stepsAhead } = deployment
     const limits = { stages: plan.pipeline, sequences, tokens: stepTokens(deployment), window: config.slidingWindow }
     const gauge = new LoadGauge(workersOf(deployment).length, onLoadProgress)

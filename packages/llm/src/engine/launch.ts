@@ -1,5 +1,5 @@
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
-import type { Precision } from '@troupe/tensor'
+import type { DeviceKind, Precision } from '@troupe/tensor'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { type Deployment, layersOf, planDimensions, type WorkerPlacement, workersOf } from '../planner/deployment.js'
 import { rangesOf } from '../planner/stage-layers.js'
@@ -17,12 +17,13 @@ export interface EngineWorker extends WorkerInfo {
   nodeId: string
 }
 
-/** A model, and how its weights are loaded and its sums are sent. */
+/** A model, how its weights are loaded and its sums are sent, and where it is computed. */
 export interface LoadedModel {
   /** Its path, on every node. */
   model: string
   loadFormat?: LoadFormat
   communication: Precision
+  device: DeviceKind
 }
 
 /** The workers of a replica, which have loaded their parts of the model. */
@@ -47,6 +48,7 @@ export async function launch(
   const nodes = await cluster.nodes()
   const mesh = await RemoteModelWorker.options({
     nodeIds: placements.map(({ node }) => nodeOf(nodes, node).id),
+    ...(loaded.device === 'cuda' ? { resources: { gpu: 1 } } : {}),
   }).spawnMesh(planDimensions(deployment), ({ rank }): [WorkerSpec] => [
     workerSpec(deployment, placements[rank]!, loaded),
   ])
@@ -68,11 +70,11 @@ function nodeOf(nodes: readonly NodeInfo[], node: number): NodeInfo {
 function workerSpec(deployment: Deployment, placement: WorkerPlacement, loaded: LoadedModel): WorkerSpec {
   const { plan, cache } = deployment
   const { replica, coordinates, threads, cores } = placement
-  const { model, loadFormat, communication } = loaded
+  const { model, loadFormat, communication, device } = loaded
   return {
     model,
     ...(loadFormat ? { loadFormat } : {}),
-    ...{ communication, plan, coordinates, threads },
+    ...{ communication, device, plan, coordinates, threads },
     layers: rangesOf(layersOf(deployment, replica))[coordinates.pipeline]!,
     spin: cores !== undefined,
     cacheType: cache.type,

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
-import { CACHE_TYPES, PRECISIONS } from '@troupe/tensor'
+import { CACHE_TYPES, DEVICE_KINDS, PRECISIONS } from '@troupe/tensor'
 import type { ModelConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
@@ -9,7 +9,7 @@ import type { SamplingParams } from './request.js'
 
 const ENGINE_OPTIONS: Record<keyof EngineOptions, true> = {
   ...{ model: true, plan: true, layers: true, mapping: true, deployment: true, replicas: true, weights: true },
-  ...{ communication: true, contextLength: true, prefixCaching: true },
+  ...{ communication: true, device: true, contextLength: true, prefixCaching: true },
   ...{ maxSequences: true, cacheTokens: true, cacheType: true, chunkTokens: true, scoring: true },
   ...{ threads: true, onLoadProgress: true },
 }
@@ -27,6 +27,7 @@ const OUTSIDE_DEPLOYMENT: readonly string[] = [
   'model',
   'weights',
   'communication',
+  'device',
   'prefixCaching',
   'deployment',
   'onLoadProgress',
@@ -44,7 +45,7 @@ export class ContextLengthError extends InvalidInputError {
 export function checkEngineOptions(options: EngineOptions): void {
   checkNames('option', options, ENGINE_OPTIONS)
   const { model, plan, replicas, maxSequences, contextLength, chunkTokens, threads, cacheType, weights } = options
-  const { communication } = options
+  const { communication, device } = options
   const decided = Object.keys(options).find((name) => !OUTSIDE_DEPLOYMENT.includes(name))
   if (options.deployment !== undefined && decided !== undefined) {
     throw new InvalidInputError(`a deployment says what ${decided} is; leave ${decided} out`)
@@ -64,6 +65,7 @@ export function checkEngineOptions(options: EngineOptions): void {
   checkOneOf({ cacheType }, CACHE_TYPES)
   checkOneOf({ weights }, LOAD_FORMATS)
   checkOneOf({ communication }, PRECISIONS)
+  checkOneOf({ device }, DEVICE_KINDS)
 }
 
 /**

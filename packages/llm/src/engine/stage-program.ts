@@ -41,6 +41,7 @@ export function compileStage(
   limits: StepLimits,
   options: CompileOptions,
 ): Stage {
+  const { device } = context
   const { pipeline, sequence } = context.groups
   const isLinked = pipeline.communicator !== undefined
   const { first, layers, last } = parts
@@ -48,7 +49,7 @@ export function compileStage(
   const step = stepValues(trace, context, config, limits)
 
   /** The token that was last sampled for each sequence. */
-  const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private' })
+  const latest = Tensor.zeros('int32', [limits.sequences, 1], { memory: 'private', device })
   if (first && !last && isLinked) {
     const feedback = trace.symbol('feedbackTokens', limits.feedbackSteps * limits.allOutputs)
     const counts = trace.input('feedbackCounts', trace.symbol('feedbackSteps', limits.feedbackSteps))
@@ -72,7 +73,7 @@ export function compileStage(
   const wantedHidden = trace.input('finalHidden', trace.symbol('finalHidden', limits.tokens))
   const finalHidden = norm.forward(trace, trace.gatherRows(x, wantedHidden))
   const { rows } = step.outputs
-  const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], { memory: 'private' })
+  const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], { memory: 'private', device })
   const own = trace.sample(logits, trace.input('settings', rows, 4), {
     adjustments: trace.input('adjustments', rows, ADJUSTMENT_COLUMNS),
     biases: trace.input('biases', trace.symbol('biases', limits.allOutputs * MOST_BIASES), 2),

@@ -23,6 +23,7 @@ export function stageSpec(
     model,
     ...(loadFormat ? { loadFormat } : {}),
     communication: 'float32',
+    device: 'cpu',
     plan: { pipeline: stages, tensor: 1, sequence: 1 },
     coordinates: { pipeline: stage, tensor: 0, sequence: 0 },
     layers: stageLayers(readConfig(model), stages)[stage]!,

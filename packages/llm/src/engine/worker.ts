@@ -2,8 +2,10 @@ import { actor, type Invitation } from '@troupe/core'
 import {
   type CacheType,
   type CompileOptions,
+  type DeviceName,
   type OperationProfile,
   type Output,
+  openDevice,
   type Precision,
   type Program,
   type ProgramStatistics,
@@ -30,6 +32,8 @@ export interface WorkerSpec {
   model: string
   /** The format that weights stored as floats are quantized to. */
   loadFormat?: LoadFormat
+  /** Where it computes. */
+  device: DeviceName
   /** How tensor shards send each other what they sum. */
   communication: Precision
   plan: ParallelPlan
@@ -116,17 +120,19 @@ export class ModelWorker {
   }
 
   async *#load(checkpoint: Checkpoint, cores: CompileOptions['cores']): AsyncGenerator<LoadProgress> {
-    const weights = new Weights(checkpoint, this.spec.loadFormat)
+    const device = await openDevice(this.spec.device)
+    const weights = new Weights(checkpoint, this.spec.loadFormat, device)
     const { cacheType: type, cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
     const context: LayerContext = {
       weights,
+      device,
       groups: this.#groups,
       communication,
       cache: { type, blocks, blockTokens, bytes: 0 },
     }
     const decoder = makeDecoder(context, this.#config)
     const parts = yield* loadParts(decoder, context, this.#config, checkpoint, layers)
-    this.#stage = compileStage(parts, context, this.#config, limits, { threads, ...(cores ? { cores } : {}) })
+    this.#stage = compileStage(parts, context, this.#config, limits, { device, threads, ...(cores ? { cores } : {}) })
     const { tensor } = this.#groups
     this.#info = {
       layers,
@@ -204,7 +210,7 @@ export class ModelWorker {
     if (!this.#stage || !own) throw new Error('load() has to come before step()')
     const { program, counts } = this.#stage
     this.#fill(program, step, firstOutput)
-    if (counts) count(counts, step)
+    if (counts) await count(counts, step)
     if (hidden) program.inputs.hidden!.set(hidden.data)
     await program.run({
       tokens: own.ids.length,
@@ -252,11 +258,13 @@ export class ModelWorker {
 /** The mark of a token that the prompt has, in the counts (see SampleAdjustments). */
 const IN_PROMPT = 2 ** 30
 
-function count({ data, shape }: Tensor<'int32'>, { counted = [] }: Step): void {
+async function count(counts: Tensor<'int32'>, { counted = [] }: Step): Promise<void> {
+  const [, vocabulary] = counts.shape
   for (const { row, prompt, generated } of counted) {
-    const own = data.subarray(row * shape[1]!, (row + 1) * shape[1]!).fill(0)
-    for (const token of prompt) own[token] = IN_PROMPT
-    for (const token of generated) own[token]!++
+    const own = Tensor.zeros('int32', [1, vocabulary!], { memory: 'private' })
+    for (const token of prompt) own.data[token] = IN_PROMPT
+    for (const token of generated) own.data[token]!++
+    await counts.rows(row, row + 1).copyFrom(own)
   }
 }
 

@@ -107,9 +107,9 @@ export class Attention {
   }
 
   #cache(): Tensor {
-    const { cache } = this.context
+    const { cache, device } = this.context
     const elements = length(this.#keyHeads) * cache.blockTokens * cacheElements(cache.type, this.shape.headSize)
-    const tensor = Tensor.zeros(cache.type, [cache.blocks, elements], { memory: 'private' })
+    const tensor = Tensor.zeros(cache.type, [cache.blocks, elements], { memory: 'private', device })
     cache.bytes += tensor.byteLength
     return tensor
   }

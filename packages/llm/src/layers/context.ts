@@ -2,6 +2,7 @@ import type {
   AttentionBatch,
   CacheShape,
   CacheType,
+  DeviceName,
   Precision,
   RowSymbol,
   SharedAttentionBatch,
@@ -14,6 +15,8 @@ import type { Weights } from '../weights/weights.js'
 export interface LayerContext {
   weights: Weights
   groups: Groups
+  /** Where the layers are computed, and what they keep from step to step lies. */
+  device: DeviceName
   /** How tensor ranks send each other what they sum. */
   communication: Precision
   cache: {

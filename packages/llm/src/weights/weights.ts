@@ -1,5 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
-import { PackedWeight, Tensor } from '@troupe/tensor'
+import { type DeviceName, PackedWeight, Tensor } from '@troupe/tensor'
 import { length, type Range } from '../parallel/plan.js'
 import type { Checkpoint, StoredTensor } from './checkpoint.js'
 import { dequantize } from './dequantize.js'
@@ -37,10 +37,14 @@ export class Weights {
   readonly #packed = new Map<string, PackedWeight>()
   #vocabulary: VocabularyTensors | undefined
 
-  /** @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are. */
+  /**
+   * @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are.
+   * @param device Where they are multiplied.
+   */
   constructor(
     private readonly checkpoint: Checkpoint,
     private readonly loadFormat?: LoadFormat,
+    private readonly device: DeviceName = 'cpu',
   ) {}
 
   /** The names of the embedding and of the output layer; see vocabularyTensors(). */
@@ -61,7 +65,7 @@ export class Weights {
   productWeight(name: string, shape: readonly [number, number], slice: Slice = {}): Weight {
     const part = this.#part(name, shape, slice)
     const type = DATA_TYPES[part.format]
-    if (!PackedWeight.canPack(type)) return this.#matrix(part)
+    if (!PackedWeight.canPack(type, this.device)) return this.#matrix(part)
     const known = this.#packed.get(part.key)
     if (known) return known
     const packed = fromFile(part.stored, () => new PackedWeight(type, [length(part.rows), length(part.columns)]))

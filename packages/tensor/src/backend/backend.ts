@@ -1,12 +1,11 @@
 import type { SharedMemoryHandle } from '@troupe/native'
+import type { Device } from '../device.js'
 import type { OperationProfile, ProgramStatistics } from '../program.js'
-import type { Device } from '../tensor.js'
 import type { CompileOptions, RowSymbol, TracedOperation, Value } from '../trace.js'
 
 /** Memory of a device that tensors view. */
 export interface Memory {
   readonly device: Device
-  readonly bytes: number
   /** The memory itself, where it is of the host. */
   readonly buffer: ArrayBuffer
   /** The handle by which another process of this host can map it; undefined for memory that cannot be mapped. */
@@ -57,6 +56,11 @@ export interface Executable {
 export interface Backend {
   /** Whether weights of products lie in memory as its products read them (see PackedWeight), and not as they are stored. */
   readonly packsWeights: boolean
+  /**
+   * Opens a device, or finds it open.
+   * @throws Error, which says what is missing, if there is no such device.
+   */
+  open(device: Device): Promise<void>
   /**
    * Zeroed memory of a device.
    * @throws Error that names the device if there is no such device, or no memory left.

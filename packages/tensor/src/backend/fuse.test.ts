@@ -1,9 +1,10 @@
 import test from 'ava'
+import { Program } from '../program.js'
+import { Tensor } from '../tensor.js'
+import { Random } from '../testing/random.js'
+import { Trace, type Value } from '../trace.js'
+import { compileOnCpu } from './cpu/cpu-backend.js'
 import { fuse } from './fuse.js'
-import { compile } from './plan.js'
-import { Tensor } from './tensor.js'
-import { Random } from './testing/random.js'
-import { Trace, type Value } from './trace.js'
 
 function setUp() {
   const trace = new Trace()
@@ -178,7 +179,8 @@ class WritingProgram {
 
   /** What two runs leave in the outputs and tables, with operations joined or as they were traced. */
   async results(join: typeof fuse): Promise<number[][]> {
-    const program = compile(this.trace, this.outputs, { threads: 2 }, join)
+    const traced = { ...this.trace, outputs: this.outputs }
+    const program = new Program(compileOnCpu(traced, { threads: 2 }, join), traced)
     for (const [name, values] of Object.entries(this.inputs)) program.inputs[name]!.set(values)
     for (let run = 0; run < 2; run++) await program.run({})
     return [...Object.values(program.outputs).map(({ data }) => [...data]), ...this.tables.map(({ data }) => [...data])]

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { TracedOperation, Value } from './trace.js'
+import type { TracedOperation, Value } from '../trace.js'
 
 /** A weight and its bias. */
 interface Matrix {

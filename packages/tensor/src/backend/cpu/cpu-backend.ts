@@ -1,0 +1,96 @@
+import { copyBytes, Program as NativeProgram, type ProgramDescription, Storage } from '@troupe/native'
+import { viewElements } from '../../data-type.js'
+import type { Device } from '../../device.js'
+import type { CompileOptions, Value } from '../../trace.js'
+import { mostBytes, shapeOf } from '../../value-shape.js'
+import type { Backend, Executable, Memory, Region, TracedProgram } from '../backend.js'
+import { fuse } from '../fuse.js'
+import { nativeRegion, nativeStorage } from '../native-memory.js'
+import { placeValues } from '../place-values.js'
+
+const ALIGNMENT = 64
+const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
+
+/** Programs in host memory, on threads of native code. */
+export const cpuBackend: Backend = {
+  packsWeights: true,
+
+  async open(): Promise<void> {},
+
+  allocate(_device: Device, bytes: number): Memory {
+    return new Storage(bytes, false)
+  },
+
+  copy(from: Region, to: Region): Promise<void> {
+    return copyBytes(nativeRegion(from), nativeRegion(to))
+  },
+
+  compile(_device: Device, traced: TracedProgram, options: CompileOptions): Executable {
+    return compileOnCpu(traced, options)
+  },
+}
+
+/**
+ * Compiles a traced program for the CPU.
+ * @param join Joins operations.
+ */
+export function compileOnCpu(traced: TracedProgram, { threads, cores }: CompileOptions, join = fuse): Executable {
+  const { symbols, values, outputs } = traced
+  const operations = join(traced.operations, new Set(Object.values(outputs)))
+  const { offsets, arenaBytes } = placeValues(
+    { values, operations, outputs },
+    { alignment: ALIGNMENT, inPlace: IN_PLACE },
+  )
+  const groups = [...new Set(operations.flatMap((operation) => operation.group ?? []))]
+  const description: ProgramDescription = {
+    symbols: symbols.map(({ name, limit }) => ({ name, limit })),
+    values: values.map((value) => ({
+      ...shapeOf(value),
+      ...(value.tensor
+        ? { offset: value.tensor.offset, storage: nativeStorage(value.tensor.storage) }
+        : { offset: offsets.get(value) ?? 0 }),
+    })),
+    arenaBytes,
+    operations: operations.map((operation) => ({
+      name: operation.name,
+      inputs: operation.inputs.map((value) => value.index),
+      outputs: operation.outputs.map((value) => value.index),
+      numbers: operation.numbers,
+      group: operation.group ? groups.indexOf(operation.group) : -1,
+    })),
+    groups: groups.map((group) => group.native),
+  }
+  const native = new NativeProgram(description, threads, cores)
+  const inArena = (value: Value, type: 'int32' | 'float32') =>
+    viewElements(type, native.arena, offsets.get(value)!, mostBytes(value))
+  const inputs: Record<string, Int32Array | Float32Array> = {}
+  for (const value of values) {
+    if (value.input) inputs[value.input] = inArena(value, value.type as 'int32' | 'float32')
+  }
+  const views = Object.entries(outputs).map(([name, value]) => [name, inArena(value, 'float32') as Float32Array])
+  return new CpuExecutable(native, inputs, Object.fromEntries(views))
+}
+
+class CpuExecutable implements Executable {
+  constructor(
+    private readonly native: NativeProgram,
+    readonly inputs: Executable['inputs'],
+    readonly outputs: Executable['outputs'],
+  ) {}
+
+  get statistics(): Executable['statistics'] {
+    return this.native.statistics
+  }
+
+  profile(): ReturnType<Executable['profile']> {
+    return this.native.profile()
+  }
+
+  run(counts: number[]): Promise<void> {
+    return this.native.run(counts)
+  }
+
+  cancel(reason: string): void {
+    this.native.cancel(reason)
+  }
+}
