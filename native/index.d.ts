@@ -267,8 +267,11 @@ export type DataType =
   | 'float32'
   | 'float16'
   | 'bfloat16'
-  | 'int32'
+  | 'bool'
   | 'int8'
+  | 'uint8'
+  | 'int32'
+  | 'int64'
   | 'q8_0'
   | 'q4_0'
   | 'q4_1'
@@ -315,10 +318,32 @@ export function checkOperation(
     inputs: ValueShape[]
     outputs: ValueShape[]
     numbers: Record<string, number>
+    geometry?: readonly number[] | undefined
     ranks?: number | undefined
     rank?: number | undefined
   },
   symbols: string[],
+): void
+
+/** The elements of an array in host memory. */
+export interface ArrayOperand {
+  type: ValueShape['type']
+  elements: number
+  /** Bytes into `storage`. */
+  offset: number
+  storage: Storage
+}
+
+/**
+ * Does one operation on arrays, on all cores; blocks meanwhile. Throws a TypeError for operands that it does not take, and a
+ * RangeError for indices outside of their bounds: then nothing was done.
+ * @param geometry see native/src/program/array_operations.h
+ */
+export function compute(
+  name: string,
+  geometry: readonly number[],
+  inputs: readonly ArrayOperand[],
+  output: ArrayOperand,
 ): void
 
 export interface ProgramDescription {
@@ -334,6 +359,8 @@ export interface ProgramDescription {
     inputs: number[]
     outputs: number[]
     numbers: Record<string, number>
+    /** Sizes and strides, of operations on arrays: see native/src/program/array_operations.h. */
+    geometry?: readonly number[] | undefined
     /** Index into `groups`, or -1. */
     group: number
   }[]

@@ -16,6 +16,7 @@ export const {
   addTime,
   adoptOrphans,
   checkOperation,
+  compute,
   copyBytes,
   dieWithParent,
   gpuCount,

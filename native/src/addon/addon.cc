@@ -62,6 +62,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Communicator", CommunicatorBinding::define(env));
   exports.Set("Program", ProgramBinding::define(env));
   exports.Set("checkOperation", Napi::Function::New(env, checkOperation));
+  exports.Set("compute", Napi::Function::New(env, compute));
   exports.Set("packedBytes", Napi::Function::New(env, packedBytes));
   exports.Set("packRows", Napi::Function::New(env, packRows));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));

@@ -139,4 +139,11 @@ Napi::Value packRows(const Napi::CallbackInfo& info);
 /// copyBytes(from, to): a promise; one of the two is on a GPU.
 Napi::Value copyBytes(const Napi::CallbackInfo& info);
 
+/// A type of elements by its name.
+kernel::DataType dataTypeFrom(const Napi::Value& value);
+/// Sizes and strides of an operation on arrays; none for undefined.
+std::vector<int64_t> geometryFrom(const Napi::Value& value);
+
+Napi::Value compute(const Napi::CallbackInfo& info);
+
 }  // namespace troupe::addon

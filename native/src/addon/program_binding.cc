@@ -2,15 +2,12 @@
 #include "program/schema.h"
 
 namespace troupe::addon {
-namespace {
-
-using program::Program;
-using program::Value;
 
 kernel::DataType dataTypeFrom(const Napi::Value& value) {
   static const std::map<std::string, kernel::DataType> types{
       {"float32", kernel::DataType::Float32}, {"float16", kernel::DataType::Float16}, {"bfloat16", kernel::DataType::BFloat16},
-      {"int32", kernel::DataType::Int32},     {"int8", kernel::DataType::Int8},       {"q8_0", kernel::DataType::Q8_0},
+      {"int32", kernel::DataType::Int32},     {"int8", kernel::DataType::Int8},       {"uint8", kernel::DataType::Uint8},
+      {"int64", kernel::DataType::Int64},     {"bool", kernel::DataType::Bool},       {"q8_0", kernel::DataType::Q8_0},
       {"q4_0", kernel::DataType::Q4_0},       {"q4_1", kernel::DataType::Q4_1},       {"q5_0", kernel::DataType::Q5_0},
       {"q5_1", kernel::DataType::Q5_1},       {"q4_k", kernel::DataType::Q4_K},       {"q5_k", kernel::DataType::Q5_K},
       {"q6_k", kernel::DataType::Q6_K},
@@ -19,6 +16,11 @@ kernel::DataType dataTypeFrom(const Napi::Value& value) {
   if (const auto found = types.find(name); found != types.end()) return found->second;
   throw Napi::TypeError::New(value.Env(), "a program has no values of type " + name);
 }
+
+namespace {
+
+using program::Program;
+using program::Value;
 
 constexpr int64_t kMostRows = INT32_MAX;
 
@@ -86,7 +88,7 @@ Program::Description descriptionFrom(const Napi::Object& object) {
     const auto traced = objectFrom(item, "an operation");
     description.operations.push_back({textFrom(traced.Get("name"), "the name of an operation"), indicesFrom(traced.Get("inputs"), "inputs"),
                                       indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")),
-                                      intFrom(traced.Get("group"), "group", -1)});
+                                      geometryFrom(traced.Get("geometry")), intFrom(traced.Get("group"), "group", -1)});
   });
   forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) {
     description.groups.push_back(bindingFrom<CommunicatorBinding>(item, "Communicator").communicator());
@@ -140,7 +142,8 @@ Napi::Value checkOperation(const Napi::CallbackInfo& info) {
     return values;
   };
   const auto inputs = shapes("inputs"), outputs = shapes("outputs");
-  program::Node node{textFrom(traced.Get("name"), "name"), {}, {}, numbersFrom(traced.Get("numbers")), nullptr, &symbols};
+  program::Node node{textFrom(traced.Get("name"), "name"), {},      {},      numbersFrom(traced.Get("numbers")),
+                     geometryFrom(traced.Get("geometry")), nullptr, &symbols};
   for (const auto& value : inputs) node.inputs.push_back(&value);
   for (const auto& value : outputs) node.outputs.push_back(&value);
   const bool hasGroup = !traced.Get("ranks").IsUndefined();

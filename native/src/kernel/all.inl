@@ -37,6 +37,7 @@ namespace troupe::kernel::TROUPE_KERNELS {
 #include "kernel/attend_query.inl"
 #include "kernel/attend_tile.inl"
 #include "kernel/elementwise.inl"
+#include "kernel/functions.inl"
 #include "kernel/rms_norm.inl"
 #include "kernel/rotate.inl"
 #include "kernel/limits.inl"
@@ -67,6 +68,10 @@ const Kernels table = {
     toFloat,
     fromFloat,
     addInt8Groups,
+    applyToFloats,
+    applyToIntegers,
+    addMultiple,
+    sumInDoubles,
     sum,
     kMultiplyAddsPerRound,
     multiplyAdd,

@@ -6,7 +6,24 @@
 namespace troupe::kernel {
 
 /// Element types. Those from Q8_0 on are GGUF's: a row is a sequence of blocks, each with its own scales.
-enum class DataType : uint8_t { Float32, Float16, BFloat16, Int32, Int8, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K };
+enum class DataType : uint8_t {
+  Float32,
+  Float16,
+  BFloat16,
+  Int32,
+  Int8,
+  Uint8,
+  Int64,
+  Bool,
+  Q8_0,
+  Q4_0,
+  Q4_1,
+  Q5_0,
+  Q5_1,
+  Q4_K,
+  Q5_K,
+  Q6_K
+};
 
 /// How many elements the smallest whole piece of a row has, and how many bytes. One element for the plain types.
 struct BlockSize {
@@ -19,7 +36,10 @@ static constexpr BlockSize blockSizeOf(DataType type) {
     case DataType::Float16:
     case DataType::BFloat16: return {1, 2};
     case DataType::Int32: return {1, 4};
-    case DataType::Int8: return {1, 1};
+    case DataType::Int8:
+    case DataType::Uint8:
+    case DataType::Bool: return {1, 1};
+    case DataType::Int64: return {1, 8};
     case DataType::Q8_0: return {32, 34};
     case DataType::Q4_0: return {32, 18};
     case DataType::Q4_1: return {32, 20};

@@ -23,6 +23,18 @@ struct Linear {
   const uint8_t* packed = nullptr;  // the weight as `pack` has packed it, instead of `weight`, or null
 };
 
+/// Functions of single elements, by the names and with the meaning that the array API standard (2023.12) gives them. Comparisons
+/// and logical ones give 0 or 1; Where is b where a is not 0, else c.
+enum class Function : uint8_t {
+  // clang-format off
+  Copy, Negative, Abs, Sign, Square, Sqrt, Reciprocal, Exp, Expm1, Log, Log1p, Log2, Sin, Cos, Tanh, Floor, Ceil, Trunc, Round,
+  LogicalNot, IsNan, IsFinite,
+  Add, Subtract, Multiply, Divide, FloorDivide, Remainder, Pow, Atan2, Maximum, Minimum, Equal, NotEqual, Less, LessEqual, Greater,
+  GreaterEqual, LogicalAnd, LogicalOr, LogicalXor,
+  Where,
+  // clang-format on
+};
+
 /// What the rows that are packed at once are a multiple of, for the kernels of every instruction set.
 constexpr size_t kPackedRows = 16;
 
@@ -109,6 +121,13 @@ struct Kernels {
   void (*fromFloat)(const float* from, DataType type, uint8_t* to, size_t count);
   /// Adds to `to` what groups of Int8 hold.
   void (*addInt8Groups)(const uint8_t* from, float* to, size_t count);
+
+  /// y[i] = function(a[i], b[i], c[i]), of as many operands as the function takes. Integers wrap around.
+  void (*applyToFloats)(Function function, const float* a, const float* b, const float* c, float* y, size_t count);
+  void (*applyToIntegers)(Function function, const int64_t* a, const int64_t* b, const int64_t* c, int64_t* y, size_t count);
+  /// y += factor · x
+  void (*addMultiple)(float factor, const float* x, float* y, size_t count);
+  double (*sumInDoubles)(const float* x, size_t count);
 
   /// The best that the hardware can do, for benchmarks to be held against: the sum of `count` floats, and `rounds` times
   /// multiplyAddsPerRound independent multiply-adds.

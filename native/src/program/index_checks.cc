@@ -186,6 +186,10 @@ std::vector<IndexCheck> indexChecks(const Node& node, size_t ranks, size_t rank)
                }
              }}};
   }
+  if (name == "array.take" || name == "array.indexAdd") {
+    const int64_t size = node.geometry[1];
+    return {within(node, 1, "indices", -size, std::to_string(size), [size](const Symbols&) { return size; })};
+  }
   if (name == "sampleAdjusted") return {adjustments(node)};
   if (name == "logProbs") {
     const auto vocabulary = static_cast<int64_t>(node.inputs[0]->columns);
@@ -234,6 +238,7 @@ std::vector<size_t> indexInputs(const std::string& operation) {
       {"resolve", {0}},           {"attention", {3, 4, 5, 6}}, {"sequenceAttention", {3, 4, 5, 6, 8, 9}},
       {"allGatherRows", {1}},     {"allGatherColumns", {1}},   {"receiveParts", {0}},
       {"sampleAdjusted", {2, 3}}, {"countTokens", {0, 1}},     {"logProbs", {1}},
+      {"array.take", {1}},        {"array.indexAdd", {1}},
   };
   const auto found = inputs.find(operation);
   return found == inputs.end() ? std::vector<size_t>() : found->second;

@@ -3,6 +3,7 @@
 #include <stdexcept>
 
 #include "collective/collectives.h"
+#include "program/array_operations.h"
 #include "program/operations.h"
 
 namespace troupe::program {
@@ -333,6 +334,7 @@ const std::map<std::string, Factory> kCpuOperations = {
 }  // namespace
 
 std::unique_ptr<Operation> makeOperation(Device, const Node& node) {
+  if (isArrayOperation(node.name)) return makeArrayOperation(node);
   const auto found = kCpuOperations.find(node.name);
   if (found == kCpuOperations.end()) throw std::invalid_argument("no operation is called " + node.name + " on the CPU");
   return found->second(node);

@@ -110,7 +110,7 @@ void Program::checkValues() const {
 
 void Program::addOperation(const Description::Operation& traced) {
   const auto& values = description_.values;
-  Node node{traced.name, {}, {}, traced.numbers, nullptr, &description_.symbols};
+  Node node{traced.name, {}, {}, traced.numbers, traced.geometry, nullptr, &description_.symbols};
   for (int index : traced.inputs) node.inputs.push_back(&values[static_cast<size_t>(index)]);
   for (int index : traced.outputs) node.outputs.push_back(&values[static_cast<size_t>(index)]);
   if (traced.group >= 0) node.group = description_.groups[static_cast<size_t>(traced.group)].get();

@@ -37,6 +37,7 @@ struct Node {
   std::vector<const Value*> inputs;
   std::vector<const Value*> outputs;
   std::map<std::string, double> numbers;
+  std::vector<int64_t> geometry = {};  // sizes and strides, for operations on arrays of any number of dimensions
   collective::Communicator* group = nullptr;
   const std::vector<std::string>* symbols = nullptr;  // what errors call them
 
@@ -95,6 +96,7 @@ class Program {
       std::string name;
       std::vector<int> inputs, outputs;
       std::map<std::string, double> numbers;
+      std::vector<int64_t> geometry = {};
       int group = -1;
     };
     std::vector<Operation> operations;

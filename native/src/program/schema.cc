@@ -3,6 +3,8 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "program/array_operations.h"
+
 namespace troupe::program {
 namespace {
 
@@ -19,8 +21,8 @@ const Types kWeights{DataType::Float32, DataType::Float16, DataType::BFloat16, D
                      DataType::Q5_0,    DataType::Q5_1,    DataType::Q4_K,     DataType::Q5_K, DataType::Q6_K};
 
 std::string nameOf(DataType type) {
-  static const char* const names[] = {"float32", "float16", "bfloat16", "int32", "int8", "q8_0", "q4_0",
-                                      "q4_1",    "q5_0",    "q5_1",     "q4_k",  "q5_k", "q6_k"};
+  static const char* const names[] = {"float32", "float16", "bfloat16", "int32", "int8", "uint8", "int64", "bool",
+                                      "q8_0",    "q4_0",    "q4_1",     "q5_0",  "q5_1", "q4_k",  "q5_k",  "q6_k"};
   return names[static_cast<size_t>(type)];
 }
 
@@ -425,6 +427,7 @@ void checkOperation(const Node& node, size_t ranks, size_t rank) {
         operands.fail("a matrix", "1 to 2147483647 columns, in whole blocks of its type", operands.shape({*value, ""}));
     }
   }
+  if (isArrayOperation(node.name)) return checkArrayOperation(node);
   if (node.name == "linear") return linear(operands, node);
   const auto found = kSchemas.find(node.name);
   if (found == kSchemas.end()) throw std::invalid_argument("no operation is called " + node.name);
@@ -432,6 +435,7 @@ void checkOperation(const Node& node, size_t ranks, size_t rank) {
 }
 
 int writtenInput(const std::string& operation) {
+  if (operation == "array.assign") return 1;
   return operation == "cacheStore" || operation == "scatterRows" || operation == "countTokens" ? 2 : -1;
 }
 

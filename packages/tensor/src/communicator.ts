@@ -31,7 +31,7 @@ export interface CommunicatorOptions extends Omit<NativeOptions, 'gpu'> {
 export type Reduction = 'sum' | 'product' | 'min' | 'max' | 'average'
 
 /** A tensor whose elements can be reduced. */
-export type Reducible = Tensor<Exclude<DataType, 'uint8' | QuantizedType>>
+export type Reducible = Tensor<Exclude<DataType, 'uint8' | 'bool' | QuantizedType>>
 
 /** Memory that is registered with NCCL. */
 export interface Registration {
@@ -338,7 +338,7 @@ export interface ReduceOptions {
   output?: Reducible
 }
 
-/** Blocks of quantized numbers are carried as their bytes. */
+/** Bools, and blocks of quantized numbers, are carried as their bytes. */
 function elementType({ dtype }: Tensor): CollectiveRequest['type'] {
-  return isQuantized(dtype) ? 'uint8' : dtype
+  return isQuantized(dtype) || dtype === 'bool' ? 'uint8' : dtype
 }

@@ -2,10 +2,19 @@
 export type QuantizedType = 'q8_0' | 'q4_0' | 'q4_1' | 'q5_0' | 'q5_1' | 'q4_k' | 'q5_k' | 'q6_k'
 
 /**
- * The element types of tensors: plain ones by the names that safetensors files and PyTorch use for them, quantized ones
+ * The element types of tensors: plain ones by the names that the array API standard and PyTorch use for them, quantized ones
  * by GGUF's.
  */
-export type DataType = 'float32' | 'float16' | 'bfloat16' | 'int8' | 'uint8' | 'int32' | 'int64' | QuantizedType
+export type DataType =
+  | 'float32'
+  | 'float16'
+  | 'bfloat16'
+  | 'bool'
+  | 'int8'
+  | 'uint8'
+  | 'int32'
+  | 'int64'
+  | QuantizedType
 
 /**
  * The types that the numbers of a KV cache may be rounded to. Float16 keeps 11 bits of each number below 65,520, bfloat16 8
@@ -25,14 +34,14 @@ export function cacheBytes(type: CacheType, headSize: number): number {
   return bytesOfRows(type, 1, cacheElements(type, headSize))
 }
 
-/** The typed array that a tensor's elements appear as. Float16 and bfloat16 appear as their bits, blocks as bytes. */
+/** The typed array that a tensor's elements appear as. Float16 and bfloat16 appear as their bits, bool as 0 and 1, blocks as bytes. */
 export type ElementArray<T extends DataType = DataType> = T extends 'float32'
   ? Float32Array
   : T extends 'float16' | 'bfloat16'
     ? Uint16Array
     : T extends 'int8'
       ? Int8Array
-      : T extends 'uint8' | QuantizedType
+      : T extends 'uint8' | 'bool' | QuantizedType
         ? Uint8Array
         : T extends 'int32'
           ? Int32Array
@@ -42,6 +51,7 @@ const arrays = {
   float32: Float32Array,
   float16: Uint16Array,
   bfloat16: Uint16Array,
+  bool: Uint8Array,
   int8: Int8Array,
   uint8: Uint8Array,
   int32: Int32Array,

@@ -6,6 +6,8 @@ function rangeOf(type: DataType): { least: number | bigint; most: number | bigin
   switch (type) {
     case 'float32':
       return undefined
+    case 'bool':
+      return { least: 0, most: 1 }
     case 'int8':
       return { least: -128, most: 127 }
     case 'int32':
@@ -61,7 +63,9 @@ export function setElements<T extends DataType>(
     )
   }
   const ofType = elements.constructor as new () => ElementArray
-  if (!(values instanceof ofType)) for (let i = 0; i < length; i++) expectElement(what, type, values[i], i)
+  // Bytes of other types than bool hold whatever bytes hold.
+  if (!(values instanceof ofType) || type === 'bool')
+    for (let i = 0; i < length; i++) expectElement(what, type, values[i], i)
   ;(elements as { set(values: ArrayLike<unknown>, offset: number): void }).set(values, offset)
 }
 

@@ -1,5 +1,10 @@
 import { inspect } from 'node:util'
 import { type SharedMemoryHandle, Storage } from '@troupe/native'
+import { ArrayMethods } from './array/array-methods.js'
+import type { Scalar } from './array/elementwise-methods.js'
+import type { ArrayOperation } from './array/operations.js'
+import { stridesOf } from './array/shapes.js'
+import type { NumberType } from './array/types.js'
 import type { Memory, Region } from './backend/backend.js'
 import { backendOf } from './backend/backends.js'
 import { bytesOfRows, type DataType, type ElementArray, isQuantized, numberOf, viewElements } from './data-type.js'
@@ -22,6 +27,10 @@ const released = new WeakSet<Memory>()
 
 /** Memory that is part of a file. */
 const mapped = new WeakSet<Memory>()
+
+/** Numbers beside tensors, by their type, which are made once. */
+const scalars = new Map<string, Tensor>()
+const MOST_SCALARS = 256
 
 /** Elements that a printed tensor shows. */
 const SHOWN = 6
@@ -46,7 +55,7 @@ export interface TensorHandle {
  * await actor.scale(weights, 2)   // the actor maps the same memory
  * ```
  */
-export class Tensor<T extends DataType = DataType> {
+export class Tensor<T extends DataType = DataType> extends ArrayMethods<'tensor', T> {
   #view: ElementArray<T> | undefined
 
   private constructor(
@@ -55,7 +64,9 @@ export class Tensor<T extends DataType = DataType> {
     private readonly memory: Memory,
     /** Bytes from the storage's start to the first element. */
     readonly offset: number,
-  ) {}
+  ) {
+    super()
+  }
 
   /**
    * A tensor of zeros.
@@ -158,13 +169,7 @@ export class Tensor<T extends DataType = DataType> {
 
   /** The number of elements between two neighbours along each dimension. */
   get strides(): number[] {
-    const strides: number[] = []
-    let step = 1
-    for (const dimension of this.shape.toReversed()) {
-      strides.unshift(step)
-      step *= dimension
-    }
-    return strides
+    return stridesOf(this.shape)
   }
 
   /**
@@ -277,6 +282,41 @@ export class Tensor<T extends DataType = DataType> {
     }
     const rowBytes = count === 0 ? 0 : this.byteLength / count
     return new Tensor(this.dtype, [end - start, ...rest], this.memory, this.offset + start * rowBytes)
+  }
+
+  /**
+   * A tensor without dimensions, in host memory: one number.
+   * @throws TypeError for a number that the type does not hold
+   */
+  static scalar<T extends DataType>(value: Scalar, dtype: T): Tensor<T> {
+    const known = scalars.get(`${dtype} ${String(value)}`)
+    if (known) return known as Tensor<T>
+    const isHalf = dtype === 'float16' || dtype === 'bfloat16'
+    const element = (dtype === 'int64' ? BigInt(value) : Number(value)) as ElementArray<T>[number]
+    const made = isHalf
+      ? Tensor.scalar(value, 'float32').astype(dtype as NumberType)
+      : Tensor.from(dtype, [], [element], { memory: 'private' })
+    if (scalars.size >= MOST_SCALARS) scalars.clear()
+    scalars.set(`${dtype} ${String(value)}`, made)
+    return made as Tensor<T>
+  }
+
+  /** @internal */
+  apply<U extends DataType>(operation: ArrayOperation<Tensor, U>): Tensor<U> {
+    const device = operation.inputs.find((input) => input.device !== 'cpu')?.device ?? 'cpu'
+    const result = Tensor.zeros(operation.dtype, operation.shape, { memory: 'private', device })
+    backendOf(device).compute(device, operation, result)
+    return result
+  }
+
+  /** @internal */
+  protected seenAs(shape: readonly number[]): Tensor<T> {
+    return this.reshape(shape)
+  }
+
+  /** @internal */
+  protected scalar(value: Scalar, dtype: DataType): Tensor {
+    return Tensor.scalar(value, dtype)
   }
 
   /** Lets go of the memory before the garbage collector does. The tensor and all views of it are then unusable. */

@@ -188,7 +188,8 @@ test('what no operation takes is a TypeError that names the operation, the opera
     [() => attend({ headSize: 4 }), /^attention: query: expected columns in multiples of headSize, 4/],
     [() => attend({ scale: Number.NaN }), /^attention: scale/],
     [() => trace.add(x, other), /expected values of this trace/],
-    [() => trace.constant(Tensor.zeros('int64', [1])), /found a tensor of int64/],
+    [() => trace.add(x, trace.constant(Tensor.zeros('int64', [6]))), /expected float32, found int64 \[1, 6\]/],
+    [() => trace.array(Tensor.zeros('q8_0', [32])), /an array has no blocks of q8_0/],
     [() => trace.input('x', 1), /there is an input x already/],
     [() => trace.compile({ wide }, { threads: 1 }), /^output wide: expected what an operation/],
   ]

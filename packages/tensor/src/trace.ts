@@ -1,112 +1,30 @@
 import { checkOperation } from '@troupe/native'
+import { broadcastStrides, sizeOf } from './array/shapes.js'
+import { TracedArray } from './array/traced-array.js'
 import { backendOf } from './backend/backends.js'
 import { deviceOf } from './backend/device-of.js'
 import type { Communicator } from './communicator.js'
-import type { DataType } from './data-type.js'
-import { type DeviceName, toDevice } from './device.js'
+import { type DataType, isQuantized } from './data-type.js'
+import { toDevice } from './device.js'
 import { PackedWeight } from './packed-weight.js'
 import { Program } from './program.js'
 import type { Tensor } from './tensor.js'
+import type {
+  AttentionBatch,
+  CacheShape,
+  CompileOptions,
+  Precision,
+  RowSymbol,
+  SampleAdjustments,
+  SharedAttentionBatch,
+  TracedOperation,
+  Value,
+} from './trace-operands.js'
 import { shapeOf } from './value-shape.js'
 
-/** A row count that each run of a program gives anew, and the most it may be. */
-export interface RowSymbol {
-  readonly index: number
-  readonly name: string
-  readonly limit: number
-}
+export * from './trace-operands.js'
 
-/** A matrix that an operation of a traced program reads or writes. */
-export interface Value {
-  readonly index: number
-  readonly type: DataType
-  readonly rows: RowSymbol | number
-  readonly columns: number
-  /** Set for constants and for state that outlives a run, such as a KV cache. */
-  readonly tensor?: Tensor
-  /** Whether the tensor holds the bytes of a {@link PackedWeight}. */
-  readonly isPacked?: boolean
-  /** Set for inputs, which JavaScript fills before each run. */
-  readonly input?: string
-}
-
-/** One traced operation. */
-export interface TracedOperation {
-  readonly name: string
-  readonly inputs: readonly Value[]
-  readonly outputs: readonly Value[]
-  readonly numbers: Readonly<Record<string, number>>
-  readonly group: Communicator | undefined
-  /** The one of its inputs whose elements it changes. */
-  readonly written?: Value | undefined
-}
-
-/** The shape of a paged KV cache: blocks of `blockTokens` tokens, each with `keyHeads` heads of `headSize` numbers. */
-export interface CacheShape {
-  blockTokens: number
-  keyHeads: number
-  headSize: number
-}
-
-/**
- * The forms in which ranks send numbers to each other: as they are; as bfloat16, of which each is off by 1/512 of itself at
- * most; or as int8, in groups of 32 with a scale, off by 1/254 of the largest in the group at most.
- */
-export const PRECISIONS = ['float32', 'bfloat16', 'int8'] as const
-/** One of {@link PRECISIONS}. */
-export type Precision = (typeof PRECISIONS)[number]
 const BITS = { float32: 32, bfloat16: 16, int8: 8 } as const
-
-/** The changes to logits before tokens are sampled from them. */
-export interface SampleAdjustments {
-  /**
-   * [n, 8] For each row: the bits of the float32 minP (tokens less than this share as likely as the likeliest are not drawn;
-   * arXiv 2407.01082), of the repetition penalty that divides positive logits of tokens that count, and multiplies negative ones
-   * (arXiv 1909.05858), of what is taken from the logits of tokens that were generated, once, and each time; the row of `counts`,
-   * or -1; the first of `biases` and the one past the last; the row of `masks`, or -1.
-   */
-  adjustments: Value
-  /** [biases, 2] Tokens, and the bits of the float32 that is added to their logits. */
-  biases: Value
-  /** [rows, vocabulary] How often each token was generated, plus 2^30 if the prompt has it. */
-  counts: Value
-  /** [rows, vocabulary / 32] Bits of the tokens that may be drawn: token t is bit t % 32 of number t / 32. */
-  masks: Value
-}
-
-/** The cached tokens that each query attends to, and where they are. */
-export interface AttentionBatch {
-  /** [queries] The row of `blockTables` that a query's tokens are found through. */
-  sequence: Value
-  /** [queries] The first cached token, and the one past the last, that a query sees. */
-  begin: Value
-  end: Value
-  /** [sequences, blocks] The cache block of each run of blockTokens tokens. */
-  blockTables: Value
-}
-
-/** Options of a program. */
-export interface CompileOptions {
-  /** Where it runs: by default, where its constants are, which are copied from the host to other devices. */
-  device?: DeviceName
-  /** Threads of the CPU. */
-  threads: number
-  /**
-   * Cores [0, all) that several processes share out, by their numbers among those that a process may use: `first`, and as
-   * many as there are threads, are this one's. A run that begins on another's is moved to its own, and not held there.
-   */
-  cores?: { first: number; all: number }
-}
-
-/** The same where the tokens of each sequence, and their queries, are divided among the ranks of a group. */
-export interface SharedAttentionBatch {
-  /** The cached tokens on this rank that the queries of all ranks see. */
-  own: AttentionBatch
-  /** [ranks] The number of queries that each rank gives; queries are listed rank by rank. */
-  counts: Value
-  /** The tokens that each query sees on every rank, as gatherSpans() gives them. */
-  spans: Value
-}
 
 /**
  * Records operations on matrices, to be compiled into a Program. Shapes are written [rows, columns]; a row count may be a
@@ -128,6 +46,7 @@ export class Trace {
   readonly values: Value[] = []
   readonly operations: TracedOperation[] = []
   readonly #constants = new Map<Tensor | PackedWeight, Value>()
+  readonly #arrays = new Map<Tensor, Value>()
 
   /**
    * A row count that every run gives, up to `limit`.
@@ -157,7 +76,6 @@ export class Trace {
    * A tensor of one or two dimensions: weights, or state that operations update in place. A vector is one row. A packed weight is
    * taken as the weight of linear() and as the table of embedding() by programs of the CPU. Programs of other devices take what
    * operations read from there or from the host, and what they write to from there.
-   * @throws TypeError for a tensor of uint8 or int64
    */
   constant(tensor: Tensor | PackedWeight): Value {
     const value = this.#constants.get(tensor) ?? this.#constant(tensor)
@@ -170,12 +88,49 @@ export class Trace {
       const [rows, columns] = tensor.shape
       return this.#value({ type: tensor.dtype, rows, columns, tensor: tensor.packed, isPacked: true })
     }
-    if (tensor.dtype === 'uint8' || tensor.dtype === 'int64') {
-      const found = `found a tensor of ${tensor.dtype}`
-      throw new TypeError(`a program computes on floats, quantized types, int8 and int32; ${found}`)
-    }
     const [rows, columns] = tensor.shape.length === 2 ? tensor.shape : [1, tensor.size]
     return this.#value({ type: tensor.dtype, rows: rows!, columns: columns!, tensor })
+  }
+
+  /**
+   * A tensor of any number of dimensions as an array, which has the methods of tensors: a constant, as {@link constant} takes it.
+   * @throws TypeError for a quantized type
+   */
+  array<T extends DataType>(tensor: Tensor<T>): TracedArray<T> {
+    if (isQuantized(tensor.dtype))
+      throw new TypeError(`an array has no blocks of ${tensor.dtype}: dequantize them first`)
+    const value = this.#arrays.get(tensor) ?? this.#value({ type: tensor.dtype, rows: tensor.size, columns: 1, tensor })
+    this.#arrays.set(tensor, value)
+    return new TracedArray(this, value, tensor.dtype, tensor.shape)
+  }
+
+  /** An array that JavaScript fills before each run: see {@link input}. */
+  arrayInput<T extends 'int32' | 'float32' = 'float32'>(
+    name: string,
+    shape: readonly number[],
+    type?: T,
+  ): TracedArray<T> {
+    const dtype = (type ?? 'float32') as T
+    return new TracedArray(this, this.input(name, sizeOf(shape), 1, dtype), dtype, [...shape])
+  }
+
+  /**
+   * Writes an array's elements to a tensor when a run comes to it, such as weights to what they were and will be in the next run.
+   * @throws TypeError for another type, and RangeError for another shape
+   */
+  assign<T extends DataType>(tensor: Tensor<T>, array: TracedArray<T>): void {
+    const target = this.array(tensor)
+    if (target.dtype !== array.dtype) throw new TypeError(`assign: expected ${target.dtype}, found ${array.dtype}`)
+    broadcastStrides('assign', array.shape, target.shape)
+    if (array.value.rows !== target.value.rows) throw new RangeError(`assign: expected as many elements as there are`)
+    this.#record('array.assign', [array.value, target.value], [], {}, undefined, target.value)
+  }
+
+  /** Records an operation on arrays. @internal */
+  compute(name: string, inputs: Value[], type: DataType, elements: number, geometry: readonly number[]): Value {
+    const output = this.#value({ type, rows: elements, columns: 1 })
+    this.#record(name, inputs, [output], {}, undefined, undefined, geometry)
+    return output
   }
 
   /** [n], [vocabulary, h] → [n, h]: rows by index. `start` is the index of the first row; others give zeros. */
@@ -388,14 +343,15 @@ export class Trace {
     numbers: Record<string, number> = {},
     group?: Communicator,
     written?: Value,
+    geometry?: readonly number[],
   ): void {
     for (const value of [...inputs, ...outputs]) {
       if (this.values[value?.index] !== value) throw new TypeError(`${name}: expected values of this trace`)
     }
     const shapes = { inputs: inputs.map(shapeOf), outputs: outputs.map(shapeOf) }
     const symbols = this.symbols.map((symbol) => symbol.name)
-    checkOperation({ name, ...shapes, numbers, ranks: group?.size, rank: group?.rank }, symbols)
-    this.operations.push({ name, inputs, outputs, numbers, group, written })
+    checkOperation({ name, ...shapes, numbers, geometry, ranks: group?.size, rank: group?.rank }, symbols)
+    this.operations.push({ name, inputs, outputs, numbers, ...(geometry ? { geometry } : {}), group, written })
   }
 
   #value(fields: Omit<Value, 'index'>): Value {

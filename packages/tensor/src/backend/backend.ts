@@ -1,6 +1,8 @@
 import type { SharedMemoryHandle } from '@troupe/native'
+import type { ArrayOperation } from '../array/operations.js'
 import type { Device } from '../device.js'
 import type { OperationProfile, ProgramStatistics } from '../program.js'
+import type { Tensor } from '../tensor.js'
 import type { CompileOptions, RowSymbol, TracedOperation, Value } from '../trace.js'
 
 /** Memory of a device that tensors view. */
@@ -68,6 +70,11 @@ export interface Backend {
   allocate(device: Device, bytes: number): Memory
   /** Copies bytes between memories of which at least one is of this backend; the others are of the host. */
   copy(from: Region, to: Region): Promise<void>
+  /**
+   * Does an operation on tensors that are on a device, or numbers on the host. Its result can be read, or used, from then on.
+   * @throws TypeError for an operation that the device cannot do, and RangeError for indices outside of their bounds
+   */
+  compute(device: Device, operation: ArrayOperation<Tensor>, result: Tensor): void
   /**
    * Compiles a traced program whose constants are on a device, or on the host: these, which no operation writes to, are copied.
    * @throws TypeError for an operation that the device cannot do.

@@ -1,6 +1,15 @@
-import { copyBytes, Program as NativeProgram, type ProgramDescription, Storage } from '@troupe/native'
+import {
+  type ArrayOperand,
+  compute,
+  copyBytes,
+  Program as NativeProgram,
+  type ProgramDescription,
+  Storage,
+} from '@troupe/native'
+import type { ArrayOperation } from '../../array/operations.js'
 import { viewElements } from '../../data-type.js'
 import type { Device } from '../../device.js'
+import type { Tensor } from '../../tensor.js'
 import type { CompileOptions, Value } from '../../trace.js'
 import { mostBytes, shapeOf } from '../../value-shape.js'
 import type { Backend, Executable, Memory, Region, TracedProgram } from '../backend.js'
@@ -25,9 +34,17 @@ export const cpuBackend: Backend = {
     return copyBytes(nativeRegion(from), nativeRegion(to))
   },
 
+  compute(_device: Device, { name, geometry, inputs }: ArrayOperation<Tensor>, result: Tensor): void {
+    compute(name, geometry, inputs.map(operandOf), operandOf(result))
+  },
+
   compile(_device: Device, traced: TracedProgram, options: CompileOptions): Executable {
     return compileOnCpu(traced, options)
   },
+}
+
+function operandOf({ dtype, size, offset, storage }: Tensor): ArrayOperand {
+  return { type: dtype, elements: size, offset, storage: nativeStorage(storage) }
 }
 
 /**
@@ -56,6 +73,7 @@ export function compileOnCpu(traced: TracedProgram, { threads, cores }: CompileO
       inputs: operation.inputs.map((value) => value.index),
       outputs: operation.outputs.map((value) => value.index),
       numbers: operation.numbers,
+      geometry: operation.geometry,
       group: operation.group ? groups.indexOf(operation.group) : -1,
     })),
     groups: groups.map((group) => group.native),

@@ -20,6 +20,10 @@ export const cudaBackend: Backend = {
     return copyBytes(nativeRegion(from), nativeRegion(to))
   },
 
+  compute(device: Device): void {
+    throw new TypeError(`tensors are not computed on ${device} yet: copy them with to('cpu')`)
+  },
+
   compile(device: Device, _traced: TracedProgram, _options: CompileOptions): Executable {
     throw new TypeError(`programs do not run on ${device} yet: copy its tensors with to('cpu'), or to('webgpu')`)
   },
