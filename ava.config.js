@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { softwareGpu } from './scripts/software-gpu.mjs'
 
 export default {
   files: ['packages/*/dist/**/*.test.js', 'examples/dist/**/*.test.js', 'test/dist/**/*.test.js'],
@@ -7,5 +8,5 @@ export default {
   timeout: '3m',
   workerThreads: false,
   // What the home folder has does not matter, and tests of other checkouts do not get into the heads of these.
-  environmentVariables: { TROUPE_TOKEN: randomUUID() },
+  environmentVariables: { TROUPE_TOKEN: randomUUID(), ...softwareGpu() },
 }

@@ -363,6 +363,8 @@ export interface ProgramDescription {
     geometry?: readonly number[] | undefined
     /** Index into `groups`, or -1. */
     group: number
+    /** Whether another device does it, between the runs of parts of the program; its indices are checked here. */
+    isElsewhere?: boolean
   }[]
   groups: Communicator[]
 }
@@ -375,8 +377,13 @@ export class Program {
   constructor(description: ProgramDescription, threads: number, cores?: { first: number; all: number })
   /** The memory of every value that is not a constant. */
   readonly arena: ArrayBuffer
-  /** Rejects, with nothing done, when an index input is outside of its bounds. */
-  run(symbols: number[]): Promise<void>
+  /**
+   * Runs all operations, or those from `begin` to below `end`. Rejects, with nothing done, when an index input is outside of its bounds; of
+   * parts of a program, the first does so.
+   */
+  run(symbols: number[], begin?: number, end?: number): Promise<void>
+  /** Throws a RangeError if a run with these symbols would be refused for what it is given. */
+  check(symbols: number[]): void
   /** Milliseconds of all runs so far: computing, waiting for other ranks, moving data to and from them. */
   readonly statistics: { busy: number; waiting: number; transfer: number }
   /** The same for each operation, in the order in which they run: milliseconds, and bytes of the operands read and written. */

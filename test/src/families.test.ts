@@ -1,11 +1,12 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Cluster, connect } from '@troupe/core'
-import { Engine, readConfig } from '@troupe/llm'
+import { connect } from '@troupe/core'
+import { readConfig } from '@troupe/llm'
 import test, { type ExecutionContext } from 'ava'
-import { type Plan, planName } from './support/generate.js'
-import { type Expectation, expectationsOf, referenceModels } from './support/models.js'
+import { eachPrompt, type Found, worstDifference } from './support/expectations.js'
+import type { Plan } from './support/generate.js'
+import { referenceModels } from './support/models.js'
 import { ProcessGuard } from './support/processes.js'
 import { rewriteWeights } from './support/safetensors.js'
 
@@ -24,7 +25,7 @@ for (const { name, folder } of referenceModels()) {
       new ProcessGuard(t)
       await using cluster = await connect()
       for (const plan of plans) {
-        await eachPrompt(t, cluster, folder, plan, (found, expected, what) => {
+        await eachPrompt(t, cluster, { model: folder, plan }, (found, expected, what) => {
           t.deepEqual(found.tokens, expected.greedy, what)
           const worst = worstDifference(found.logits, expected.logits!)
           t.true(worst <= 1e-3, `${what}: logits differ by ${worst}`)
@@ -47,8 +48,8 @@ for (const { name, folder } of referenceModels()) {
         rewriteWeights(rounded, format, true)
         const plan = { pipeline: 1, tensor: 2, sequence: 1 }
         const exact: Found[] = []
-        await eachPrompt(t, cluster, rounded, plan, (found) => exact.push(found))
-        await eachPrompt(t, cluster, half, plan, (found, expected, what) => {
+        await eachPrompt(t, cluster, { model: rounded, plan }, (found) => exact.push(found))
+        await eachPrompt(t, cluster, { model: half, plan }, (found, expected, what) => {
           const { tokens, logits } = exact.shift()!
           t.deepEqual(found.tokens, tokens, `${what}: the same numbers stored as float32 give other tokens`)
           t.true(worstDifference(found.logits, [...logits]) <= 1e-3, what)
@@ -80,36 +81,4 @@ function copyOf(t: ExecutionContext, folder: string): string {
   t.teardown(() => rmSync(copy, { recursive: true }))
   cpSync(folder, copy, { recursive: true })
   return copy
-}
-
-interface Found {
-  tokens: number[]
-  logits: Float32Array
-}
-
-async function eachPrompt(
-  t: ExecutionContext,
-  cluster: Cluster,
-  model: string,
-  plan: Plan,
-  check: (found: Found, expected: Expectation, what: string) => void,
-): Promise<void> {
-  const engine = await Engine.start(cluster, { model, plan, contextLength: 600, threads: 1 })
-  const expectations = expectationsOf(model)
-  t.true(expectations.length > 0)
-  for (const expected of expectations) {
-    const { prompt, greedy } = expected
-    const asked = { maxTokens: greedy.length, stopAtEnd: false, wantLogits: true }
-    const found: Found = { tokens: [], logits: new Float32Array() }
-    for await (const { token, logits } of engine.generate(prompt, asked)) {
-      found.tokens.push(token)
-      found.logits = logits ?? found.logits
-    }
-    check(found, expected, `${planName(plan)}, prompt of ${prompt.length}`)
-  }
-  await engine.stop()
-}
-
-function worstDifference(found: Float32Array, expected: readonly number[]): number {
-  return found.reduce((worst, logit, i) => Math.max(worst, Math.abs(logit - expected[i]!)), 0)
 }

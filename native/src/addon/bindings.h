@@ -110,6 +110,7 @@ class ProgramBinding : public Napi::ObjectWrap<ProgramBinding> {
 
  private:
   Napi::Value arena(const Napi::CallbackInfo& info);
+  Napi::Value check(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value statistics(const Napi::CallbackInfo& info);
   Napi::Value profile(const Napi::CallbackInfo& info);

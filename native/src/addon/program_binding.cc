@@ -88,7 +88,8 @@ Program::Description descriptionFrom(const Napi::Object& object) {
     const auto traced = objectFrom(item, "an operation");
     description.operations.push_back({textFrom(traced.Get("name"), "the name of an operation"), indicesFrom(traced.Get("inputs"), "inputs"),
                                       indicesFrom(traced.Get("outputs"), "outputs"), numbersFrom(traced.Get("numbers")),
-                                      geometryFrom(traced.Get("geometry")), intFrom(traced.Get("group"), "group", -1)});
+                                      geometryFrom(traced.Get("geometry")), intFrom(traced.Get("group"), "group", -1),
+                                      traced.Get("isElsewhere").ToBoolean()});
   });
   forEach(object.Get("groups"), "groups", [&](const Napi::Value& item) {
     description.groups.push_back(bindingFrom<CommunicatorBinding>(item, "Communicator").communicator());
@@ -110,9 +111,9 @@ auto asTypeError(Napi::Env env, Body&& body) {
 
 Napi::Function ProgramBinding::define(Napi::Env env) {
   return DefineClass(env, "Program",
-                     {InstanceAccessor<&ProgramBinding::arena>("arena"), InstanceMethod<&ProgramBinding::run>("run"),
-                      InstanceAccessor<&ProgramBinding::statistics>("statistics"), InstanceMethod<&ProgramBinding::profile>("profile"),
-                      InstanceMethod<&ProgramBinding::cancel>("cancel")});
+                     {InstanceAccessor<&ProgramBinding::arena>("arena"), InstanceMethod<&ProgramBinding::check>("check"),
+                      InstanceMethod<&ProgramBinding::run>("run"), InstanceAccessor<&ProgramBinding::statistics>("statistics"),
+                      InstanceMethod<&ProgramBinding::profile>("profile"), InstanceMethod<&ProgramBinding::cancel>("cancel")});
 }
 
 ProgramBinding::ProgramBinding(const Napi::CallbackInfo& info) : ObjectWrap(info) {
@@ -187,11 +188,30 @@ Napi::Value ProgramBinding::arena(const Napi::CallbackInfo& info) {
   return arena_.Value();
 }
 
-Napi::Value ProgramBinding::run(const Napi::CallbackInfo& info) {
+static std::vector<size_t> symbolsFrom(const Napi::Value& list) {
   std::vector<size_t> symbols;
-  forEach(info[0], "symbols",
+  forEach(list, "symbols",
           [&](const Napi::Value& value) { symbols.push_back(static_cast<size_t>(integerFrom(value, "a symbol", 0, kMostRows))); });
-  return thread_->run(info.Env(), info.This().As<Napi::Object>(), [this, symbols] { program_->run(symbols); });
+  return symbols;
+}
+
+Napi::Value ProgramBinding::check(const Napi::CallbackInfo& info) {
+  const auto symbols = symbolsFrom(info[0]);
+  try {
+    program_->check(symbols);
+  } catch (const std::out_of_range& error) {
+    throw Napi::RangeError::New(info.Env(), error.what());
+  } catch (const std::invalid_argument& error) {
+    throw Napi::RangeError::New(info.Env(), error.what());
+  }
+  return info.Env().Undefined();
+}
+
+Napi::Value ProgramBinding::run(const Napi::CallbackInfo& info) {
+  const size_t begin = info[1].IsUndefined() ? 0 : static_cast<size_t>(integerFrom(info[1], "begin", 0, kMostRows)),
+               end = info[2].IsUndefined() ? kMostRows : static_cast<size_t>(integerFrom(info[2], "end", 0, kMostRows));
+  return thread_->run(info.Env(), info.This().As<Napi::Object>(),
+                      [this, symbols = symbolsFrom(info[0]), begin, end] { program_->run(symbols, begin, end); });
 }
 
 Napi::Value ProgramBinding::statistics(const Napi::CallbackInfo& info) {

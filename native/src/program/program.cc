@@ -38,19 +38,24 @@ static std::shared_ptr<Storage> arenaFor(const Program::Description& description
 
 Program::Program(Description description, int threads, Cores cores)
     : description_(std::move(description)), arena_(arenaFor(description_)), threads_(threads), cores_(cores),
-      spent_(description_.operations.size()) {
+      isHere_(description_.values.size()), spent_(description_.operations.size()) {
   checkValues();
   for (const auto& storage : description_.storages) {
     const auto file = storage->file();
     if (file && std::find(files_.begin(), files_.end(), file) == files_.end()) files_.push_back(file);
   }
   auto& values = description_.values;
+  for (const auto& traced : description_.operations) {
+    for (const auto* list : {&traced.inputs, &traced.outputs}) {
+      for (int index : *list) isHere_[static_cast<size_t>(index)] = isHere_[static_cast<size_t>(index)] || !traced.isElsewhere;
+    }
+  }
   isConstant_.reserve(values.size());
   for (const auto& value : values) isConstant_.push_back(value.data != nullptr);
   for (size_t i = 0; i < values.size(); i++) {
     if (isConstant_[i]) continue;
     values[i].data = arena_->data() + description_.arenaOffsets[i];
-    if (values[i].symbol == Value::kFixed) arena_->populate(description_.arenaOffsets[i], values[i].bytes());
+    if (isHere_[i] && values[i].symbol == Value::kFixed) arena_->populate(description_.arenaOffsets[i], values[i].bytes());
   }
   populatedRows_.resize(description_.symbols.size());
   indices_ = std::make_unique<IndexCopies>();
@@ -65,7 +70,7 @@ Program::Program(Description description, int threads, Cores cores)
   }
   for (const auto& traced : description_.operations) addOperation(traced);
   size_t bytes = 0;
-  for (const auto& operation : operations_) bytes = std::max(bytes, operation->scratchBytes(threads_.size()));
+  for (const auto& operation : operations_) bytes = std::max(bytes, operation ? operation->scratchBytes(threads_.size()) : 0);
   scratch_ = Storage::allocate(bytes);
   expectFilesUnchanged();
 }
@@ -118,10 +123,10 @@ void Program::addOperation(const Description::Operation& traced) {
                rank = node.group ? static_cast<size_t>(node.group->rank()) : 0;
   checkOperation(node, ranks, rank);
   indices_->take(node, operations_.size(), ranks, rank);
-  operations_.push_back(makeOperation(Device::Cpu, node));
+  operations_.push_back(traced.isElsewhere ? nullptr : makeOperation(Device::Cpu, node));
 }
 
-void Program::run(const std::vector<size_t>& symbols) {
+void Program::checkSymbols(const std::vector<size_t>& symbols) const {
   if (symbols.size() != description_.symbols.size()) throw std::invalid_argument("a run must give every symbol a value");
   for (size_t i = 0; i < symbols.size(); i++) {
     if (symbols[i] > description_.limits[i]) {
@@ -129,18 +134,27 @@ void Program::run(const std::vector<size_t>& symbols) {
                                   std::to_string(description_.limits[i]));
     }
   }
+}
+
+void Program::check(const std::vector<size_t>& symbols) {
+  checkSymbols(symbols);
+  indices_->checkAll(symbols);
+}
+
+void Program::run(const std::vector<size_t>& symbols, size_t begin, size_t end) {
+  checkSymbols(symbols);
   if (cancelled_) throw std::runtime_error("the program was cancelled");
   for (const auto& group : description_.groups) group->expectConnected();
-  indices_->checkAll(symbols);
+  if (begin == 0) indices_->checkAll(symbols);
   keepToCores();
   populateArena(symbols);
   const auto began = Clock::now();
   try {
     expectFilesUnchanged();
     const Step step{symbols, threads_, workspace_, scratch_->data()};
-    for (size_t i = 0; i < operations_.size(); i++) {
+    for (size_t i = begin; i < std::min(end, operations_.size()); i++) {
       if (cancelled_) throw std::runtime_error("the program was cancelled");
-      run(i, step);
+      if (operations_[i]) runOne(i, step);
     }
     expectFilesUnchanged();
     total_ += nanoseconds(Clock::now() - began);
@@ -156,7 +170,7 @@ void Program::populateArena(const std::vector<size_t>& symbols) {
   for (size_t i = 0; i < description_.values.size(); i++) {
     const auto& value = description_.values[i];
     const auto symbol = static_cast<size_t>(value.symbol);
-    if (value.symbol == Value::kFixed || isConstant_[i] || !grows(symbol)) continue;
+    if (value.symbol == Value::kFixed || isConstant_[i] || !isHere_[i] || !grows(symbol)) continue;
     arena_->populate(description_.arenaOffsets[i], symbols[symbol] * kernel::rowBytes(value.type, value.columns));
   }
   for (size_t symbol = 0; symbol < symbols.size(); symbol++) populatedRows_[symbol] = std::max(populatedRows_[symbol], symbols[symbol]);
@@ -182,7 +196,7 @@ void Program::keepToCores() const {
   if (sched_setaffinity(0, sizeof one, &one) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
 }
 
-void Program::run(size_t operation, const Step& step) {
+void Program::runOne(size_t operation, const Step& step) {
   indices_->checkComputed(operation, step.symbols);
   const int index = description_.operations[operation].group;
   const auto* group = index < 0 ? nullptr : description_.groups[static_cast<size_t>(index)].get();

@@ -98,6 +98,7 @@ class Program {
       std::map<std::string, double> numbers;
       std::vector<int64_t> geometry = {};
       int group = -1;
+      bool isElsewhere = false;  // done by another device, between the runs of parts of the program: its indices are checked here
     };
     std::vector<Operation> operations;
     std::vector<std::shared_ptr<Storage>> storages;  // kept alive
@@ -121,7 +122,12 @@ class Program {
   /// bounds: then nothing was done, and the run can be repeated with others, on which other ranks wait meanwhile. A failure
   /// during a run leaves the groups, so that no other rank waits for this one; so does a file of constants that was changed since
   /// it was mapped, before a run or during it.
-  void run(const std::vector<size_t>& symbols);
+  void run(const std::vector<size_t>& symbols) { run(symbols, 0, operations_.size()); }
+
+  /// Runs the operations [begin, end) that are not elsewhere. What the whole run is given is checked by `check`.
+  void run(const std::vector<size_t>& symbols, size_t begin, size_t end);
+  /// Throws as `run` does for symbols and indices outside of their bounds, and does nothing else.
+  void check(const std::vector<size_t>& symbols);
 
   /// Ends the run under way, and every later one: at its next operation, or at once if it waits for other ranks.
   void cancel(const std::string& reason);
@@ -143,8 +149,9 @@ class Program {
 
  private:
   void checkValues() const;
+  void checkSymbols(const std::vector<size_t>& symbols) const;
   void addOperation(const Description::Operation& traced);
-  void run(size_t operation, const Step& step);
+  void runOne(size_t operation, const Step& step);
   size_t bytesOf(size_t operation, const Step& step) const;
   void keepToCores() const;
   void populateArena(const std::vector<size_t>& symbols);
@@ -159,6 +166,7 @@ class Program {
   Workspace workspace_;
   ThreadPool threads_;
   const Cores cores_;
+  std::vector<bool> isHere_;  // by value: whether an operation that is not elsewhere uses it
   std::vector<std::unique_ptr<Operation>> operations_;
   std::unique_ptr<IndexCopies> indices_;
   std::atomic<bool> cancelled_{false};

@@ -5,8 +5,9 @@ export { concat, convolve, pad, stack, where } from './array/functions.js'
 export { TracedArray } from './array/traced-array.js'
 export type { NumberType, Promoted, Summed } from './array/types.js'
 export type { Memory } from './backend/backend.js'
-export { openDevice } from './backend/backends.js'
+export { deviceFor } from './backend/backends.js'
 export { nativeStorage } from './backend/native-memory.js'
+export { openDevice } from './backend/open-device.js'
 export { CollectiveError } from './collective-error.js'
 export {
   Communicator,

@@ -318,7 +318,9 @@ export class Trace {
       throw new TypeError(`output ${name}: expected what an operation of this trace computes, or an input`)
     }
     const traced = { symbols: this.symbols, values: this.values, operations: this.operations, outputs }
-    const device = deviceOf(traced, options.device && toDevice(options.device))
+    const device = deviceOf(traced, options.device && toDevice(options.device), (name, on) =>
+      backendOf(on).isOfTheHost(name),
+    )
     return new Program(backendOf(device).compile(device, traced, options), traced)
   }
 

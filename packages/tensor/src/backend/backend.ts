@@ -58,6 +58,8 @@ export interface Executable {
 export interface Backend {
   /** Whether weights of products lie in memory as its products read them (see PackedWeight), and not as they are stored. */
   readonly packsWeights: boolean
+  /** Whether the host does an operation, in its own memory, of programs of the backend's devices. */
+  isOfTheHost(operation: string): boolean
   /**
    * Opens a device, or finds it open.
    * @throws Error, which says what is missing, if there is no such device.

@@ -5,6 +5,11 @@ import { cudaBackend } from './cuda/cuda-backend.js'
 
 const backends: { cpu: Backend; cuda: Backend; webgpu?: Backend } = { cpu: cpuBackend, cuda: cudaBackend }
 
+/** Has a backend that is loaded when it is needed compute on its devices. */
+export function register(kind: 'webgpu', backend: Backend): void {
+  backends[kind] = backend
+}
+
 /**
  * What computes on a device.
  * @throws Error if it has to be opened first.
@@ -17,12 +22,11 @@ export function backendOf(device: Device): Backend {
 }
 
 /**
- * Opens a device, so that tensors can be made on it and programs run there, or finds it open.
- * @returns Its full name: `cuda:0` for `cuda`.
- * @throws RangeError if it is no device's name; Error, which says what is missing, if there is no such device.
+ * The device that a tensor should be on which only operations of these names use, in programs of a device: the host, if it does them
+ * all.
  */
-export async function openDevice(name: DeviceName): Promise<Device> {
+export function deviceFor(name: DeviceName, operations: readonly string[]): Device {
   const device = toDevice(name)
-  await backendOf(device).open(device)
-  return device
+  const { isOfTheHost } = backendOf(device)
+  return operations.every((operation) => isOfTheHost(operation)) ? 'cpu' : device
 }

@@ -6,7 +6,11 @@ import type { TracedProgram } from './backend.js'
  * @throws TypeError for constants on another device, and for what a program of another device than the CPU cannot take from
  * the host: what its operations write to, and packed weights.
  */
-export function deviceOf({ values, operations }: TracedProgram, wanted?: Device): Device {
+export function deviceOf(
+  { values, operations }: TracedProgram,
+  wanted: Device | undefined,
+  isOfTheHost: (operation: string, device: Device) => boolean,
+): Device {
   const elsewhere = values.flatMap(({ tensor }) => (tensor && tensor.device !== 'cpu' ? [tensor.device] : []))
   const device = wanted ?? elsewhere[0] ?? 'cpu'
   const stranger = elsewhere.find((found) => found !== device)
@@ -20,7 +24,7 @@ export function deviceOf({ values, operations }: TracedProgram, wanted?: Device)
     )
   }
   for (const { name, written } of operations) {
-    if (written?.tensor?.device !== 'cpu') continue
+    if (written?.tensor?.device !== 'cpu' || isOfTheHost(name, device)) continue
     const remedy = `make it with Tensor.zeros(…, { device: '${device}' })`
     throw new TypeError(`a program of ${device}: ${name} writes to a tensor on the host: ${remedy}`)
   }

@@ -24,6 +24,8 @@ const IN_PLACE = new Set(['add', 'siluMultiply', 'rotate', 'allReduce'])
 export const cpuBackend: Backend = {
   packsWeights: true,
 
+  isOfTheHost: () => true,
+
   async open(): Promise<void> {},
 
   allocate(_device: Device, bytes: number): Memory {

@@ -8,6 +8,8 @@ import { nativeRegion } from '../native-memory.js'
 export const cudaBackend: Backend = {
   packsWeights: false,
 
+  isOfTheHost: () => false,
+
   async open(device: Device): Promise<void> {
     new Storage({ gpu: numberOfDevice(device), bytes: 0 }).release()
   },
