@@ -97,6 +97,9 @@ export function copyBytes(from: Region, to: Region): Promise<void>
 /** The GPUs that this process may use. Throws if there is no CUDA driver. */
 export function gpuCount(): number
 
+/** The name of a GPU, by its number among those that this process may use. Throws what the driver says. */
+export function gpuName(gpu: number): string
+
 /** The version of the NCCL library that is opened, e.g. 2.30.7. Throws if there is none, or too old a one. */
 export function ncclVersion(): string
 

@@ -20,6 +20,7 @@ export const {
   copyBytes,
   dieWithParent,
   gpuCount,
+  gpuName,
   kernelName,
   multiplyAddRate,
   ncclUniqueId,

@@ -9,6 +9,7 @@ const outputs: [string, RegExp][] = [
   ['counter', /^15\n16\n17\n18\n11\n$/],
   ['data-parallel', /^(2\.00 -3\.00 0\.50\n){3}$/],
   ['filter-between-stages', /^Once upon a time, .{20,}\n24 tokens, all within bounds\n$/],
+  ['image-pipeline', /^7 11 15\n23 27 31\n$/],
   ['map-reduce', /^the 4\ncat 3\na 2\n$/],
   ['model-pipeline', /^layers 0 to 3\nlayers 4 to 7\nOnce upon a time, .{20,}\n$/],
   ['parameter-server', /^2\.00 -3\.00 0\.50\n$/],

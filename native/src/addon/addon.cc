@@ -56,6 +56,10 @@ Napi::Value ncclUniqueId(const Napi::CallbackInfo& info) {
 
 Napi::Value gpuCount(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), cuda::deviceCount()); }
 
+Napi::Value gpuName(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), cuda::Gpu::open(intFrom(info[0], "the number of a GPU"))->name());
+}
+
 Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("Storage", StorageBinding::define(env));
   exports.Set("RingPoller", RingPollerBinding::define(env));
@@ -66,6 +70,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("packedBytes", Napi::Function::New(env, packedBytes));
   exports.Set("packRows", Napi::Function::New(env, packRows));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
+  exports.Set("gpuName", Napi::Function::New(env, gpuName));
   exports.Set("gpuCount", Napi::Function::New(env, gpuCount));
   exports.Set("ncclUniqueId", Napi::Function::New(env, ncclUniqueId));
   exports.Set("ncclVersion", Napi::Function::New(env, ncclVersion));

@@ -4,6 +4,7 @@ import { readArguments } from './arguments.js'
 import type { Command } from './command.js'
 import { chat } from './commands/chat.js'
 import { clusters } from './commands/clusters.js'
+import { devices } from './commands/devices.js'
 import { generate } from './commands/generate.js'
 import { list } from './commands/list.js'
 import { logs } from './commands/logs.js'
@@ -24,6 +25,7 @@ export const commands: readonly Command[] = [
   perplexity,
   plan,
   pull,
+  devices,
   serve,
   start,
   clusters,

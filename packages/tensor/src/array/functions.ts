@@ -7,15 +7,14 @@ import { TracedArray } from './traced-array.js'
 import { type NumberType, promote } from './types.js'
 
 /** An array of either kind. */
-type AnyArray = Tensor | TracedArray
-type KindOf<A> = A extends Tensor ? 'tensor' : 'traced'
+export type AnyArray = Tensor | TracedArray
 
 /**
  * Elements of `a` where a condition holds, and of `b` elsewhere; the three are broadcast.
  * @param condition Of bool.
  * @throws TypeError for a condition of another type, and for types that are not mixed; RangeError for shapes that do not go together.
  */
-export function where<A extends AnyArray>(condition: ArrayOf<KindOf<A>>, a: A, b: A): A {
+export function where<A extends AnyArray>(condition: ArrayOf<A extends Tensor ? 'tensor' : 'traced'>, a: A, b: A): A {
   const type = promote('where', a.dtype, b.dtype) as NumberType
   const inputs = [condition, a.astype(type), b.astype(type)] as Tensor[]
   return applied(operations.elementwise('where', inputs, type)) as A
