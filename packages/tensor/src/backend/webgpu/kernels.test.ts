@@ -86,26 +86,26 @@ for (const type of ['float32', 'float16', 'bfloat16'] as const) {
   ] as const) {
     const hasBias = outputs !== 32
     test(`linear: ${inputs} to ${outputs}, ${type}${hasBias ? ', with a bias' : ''}`, async (t) => {
-        const random = new Random(inputs * outputs)
-        await holds(t, 1e-5, (trace, rows) => {
-          const x = numbers(random, LIMIT * inputs)
-          const weight = weights(trace, random, type, outputs, inputs)
-          const bias = hasBias ? weights(trace, random, 'float32', 1, outputs) : undefined
-          const product: Expected = (count) =>
-            Array.from({ length: count * outputs }, (_, i) => {
-              const [row, output] = [Math.floor(i / outputs), i % outputs]
-              let sum = bias?.numbers[output] ?? 0
-              for (let k = 0; k < inputs; k++) sum += x[row * inputs + k]! * weight.numbers[output * inputs + k]!
-              return sum
-            })
-          return {
-            outputs: { y: trace.linear(trace.input('x', rows, inputs, 'float32'), weight.value, bias?.value) },
-            floats: { x },
-            indices: {},
-            expected: { y: product },
-          }
-        })
+      const random = new Random(inputs * outputs)
+      await holds(t, 1e-5, (trace, rows) => {
+        const x = numbers(random, LIMIT * inputs)
+        const weight = weights(trace, random, type, outputs, inputs)
+        const bias = hasBias ? weights(trace, random, 'float32', 1, outputs) : undefined
+        const product: Expected = (count) =>
+          Array.from({ length: count * outputs }, (_, i) => {
+            const [row, output] = [Math.floor(i / outputs), i % outputs]
+            let sum = bias?.numbers[output] ?? 0
+            for (let k = 0; k < inputs; k++) sum += x[row * inputs + k]! * weight.numbers[output * inputs + k]!
+            return sum
+          })
+        return {
+          outputs: { y: trace.linear(trace.input('x', rows, inputs, 'float32'), weight.value, bias?.value) },
+          floats: { x },
+          indices: {},
+          expected: { y: product },
+        }
       })
+    })
   }
 
   test(`embedding: rows of a table of ${type} from its first token on, zeros for others`, async (t) => {
@@ -171,7 +171,11 @@ test('add and siluMultiply: element by element, of large numbers too', async (t)
       const pairs = (count: number, compute: (x: number, y: number) => number) =>
         a.slice(0, count * columns).map((x, i) => compute(Math.fround(x), b[i]!))
       return {
-        outputs: { sum: trace.add(left!, right!), product: trace.siluMultiply(left!, right!), twice: trace.add(left!, left!) },
+        outputs: {
+          sum: trace.add(left!, right!),
+          product: trace.siluMultiply(left!, right!),
+          twice: trace.add(left!, left!),
+        },
         floats: { a, b },
         indices: {},
         expected: {
@@ -261,7 +265,9 @@ for (const type of CACHE_TYPES) {
         const shape = { headSize, keyHeads, blockTokens }
         const cache = () =>
           trace.constant(
-            Tensor.zeros(type, [2 * blocksEach, keyHeads * blockTokens * cacheElements(type, headSize)], { device: 'webgpu' }),
+            Tensor.zeros(type, [2 * blocksEach, keyHeads * blockTokens * cacheElements(type, headSize)], {
+              device: 'webgpu',
+            }),
           )
         const [keys, values] = [cache(), cache()]
         const all = Array.from({ length: LIMIT }, (_, i) => i)
@@ -319,18 +325,29 @@ for (const type of CACHE_TYPES) {
     const [headSize, tokens] = [3, 70]
     const trace = new Trace()
     const shape = { headSize, keyHeads: 1, blockTokens: 4 }
-    const cache = () => trace.constant(Tensor.zeros(type, [18, 4 * cacheElements(type, headSize)], { device: 'webgpu' }))
+    const cache = () =>
+      trace.constant(Tensor.zeros(type, [18, 4 * cacheElements(type, headSize)], { device: 'webgpu' }))
     const [keys, values] = [cache(), cache()]
     const x = trace.input('x', tokens, headSize, 'float32')
     trace.cacheStore(x, trace.input('slots', tokens), keys, { ...shape, stored: 'keys' })
-    trace.cacheStore(trace.input('v', tokens, headSize, 'float32'), trace.input('slots2', tokens), values, { ...shape, stored: 'values' })
+    trace.cacheStore(trace.input('v', tokens, headSize, 'float32'), trace.input('slots2', tokens), values, {
+      ...shape,
+      stored: 'values',
+    })
     const batch = {
       sequence: trace.input('sequence', 1),
       begin: trace.input('begin', 1),
       end: trace.input('end', 1),
       blockTables: trace.input('tables', 1, 18),
     }
-    const y = trace.attention(trace.input('q', 1, headSize, 'float32'), keys, values, batch, trace.constant(Tensor.from('int32', [1], [0])), { ...shape, scale: 1 })
+    const y = trace.attention(
+      trace.input('q', 1, headSize, 'float32'),
+      keys,
+      values,
+      batch,
+      trace.constant(Tensor.from('int32', [1], [0])),
+      { ...shape, scale: 1 },
+    )
     const program = trace.compile({ y }, { threads: 1, device: 'webgpu' })
     const all = Array.from({ length: tokens }, (_, i) => i)
     program.inputs.slots!.set(all)
