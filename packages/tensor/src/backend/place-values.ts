@@ -24,7 +24,8 @@ export function placeValues(
   { values, operations, outputs }: Pick<TracedProgram, 'values' | 'operations' | 'outputs'>,
   { alignment, inPlace }: PlacementRules,
 ): Placement {
-  const bytesOf = (value: Value) => Math.ceil(mostBytes(value) / alignment) * alignment
+  // Of no rows too, so that no two values begin at one byte, and none at the end.
+  const bytesOf = (value: Value) => Math.max(1, Math.ceil(mostBytes(value) / alignment)) * alignment
   const kept = new Set(Object.values(outputs))
   const lastUse = new Map<Value, number>()
   operations.forEach((operation, index) => {

@@ -202,13 +202,15 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((a, b) => a + b, 0)
 }
 
-/** @throws TypeError for an operation of the device whose indices the device would have to check */
+/** @throws TypeError for an operation of the device whose indices the host, which checks them, does not have before a run */
 function expectGivenIndices({ operations }: TracedProgram): void {
   const computed = new Set(operations.flatMap(({ outputs }) => outputs))
   for (const { name, inputs } of operations) {
-    if (!indicesOf(name).some((index) => computed.has(inputs[index]!))) continue
-    throw new TypeError(
-      `${name}: webgpu takes indices that are inputs or constants, found some that the program computes`,
-    )
+    for (const value of indicesOf(name).map((index) => inputs[index]!)) {
+      const isElsewhere = value.tensor && value.tensor.device !== 'cpu'
+      if (!isElsewhere && !computed.has(value)) continue
+      const found = isElsewhere ? `a constant on ${value.tensor!.device}` : 'some that the program computes'
+      throw new TypeError(`${name}: webgpu takes indices that are inputs or constants of the host, found ${found}`)
+    }
   }
 }

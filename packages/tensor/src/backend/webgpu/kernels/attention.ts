@@ -6,6 +6,15 @@ import { elementOf, float, type Kernel, rowsIn } from './kernel.js'
 const LANES = 64
 /** Of a query that sees no token: the logarithm of a sum of nothing, as far as floats go. */
 const NOTHING = '-3.0e38'
+/**
+ * Minus infinity would pass for a token that is not seen, and maxima may drop NaN: both are to make the sum NaN. By bits, as shaders may be
+ * compiled as if all floats were finite.
+ */
+const FINITE_OR_NAN = `fn finiteOrNaN(x: f32) -> f32 {
+  let bits = bitcast<u32>(x);
+  if ((bits & 0x7f800000u) != 0x7f800000u) { return x; }
+  return bitcast<f32>(bits | 0x7fc00000u);
+}`
 
 /**
  * Softmax attention of each query and head over cached tokens, a workgroup each, with the softmax computed online, chunk by chunk
@@ -36,6 +45,7 @@ export function attention(operation: TracedOperation): Kernel {
     code: `${placeFunctions(sizes)}
 ${readFunction('keys', sizes)}
 ${readFunction('values', sizes)}
+${FINITE_OR_NAN}
 var<workgroup> span: vec2<u32>;
 var<workgroup> own: array<f32, ${headSize}>;
 var<workgroup> scores: array<f32, ${LANES}>;
@@ -63,7 +73,7 @@ fn run(group: u32, lane: u32) {
       for (var i = 0u; i < ${headSize}u; i++) {
         score += own[i] * keysElement(piece, token % ${blockTokens}u, keyPlace(token % ${blockTokens}u, i));
       }
-      score *= ${float(numbers.scale!)};
+      score = finiteOrNaN(score * ${float(numbers.scale!)});
     }
     scores[lane] = score;
     workgroupBarrier();
