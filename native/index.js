@@ -24,6 +24,7 @@ export const {
   multiplyAddRate,
   ncclUniqueId,
   ncclVersion,
+  packFile,
   packRows,
   packedBytes,
   pageCosts,
