@@ -311,6 +311,27 @@ export function packRows(
   first: number,
 ): void
 
+/** Where the rows of a matrix are in a file: row r begins at `offset` + order[r] · `stride`, or, without an order, r · `stride`. */
+export interface FileRows {
+  fd: number
+  /** Bytes. */
+  offset: number
+  stride: number
+  order?: Uint32Array
+}
+
+/**
+ * Reads the rows of a weight from a file and packs them into `packed`, on so many threads beside this one.
+ * @returns The first block, counted row by row, whose scale is infinite or not a number; or -1.
+ */
+export function packFile(
+  type: ValueShape['type'],
+  shape: readonly [number, number],
+  rows: FileRows,
+  packed: Region,
+  threads: number,
+): Promise<number>
+
 /**
  * Throws a TypeError unless an operation takes such operands and attributes. `ranks` and `rank` are those of its group.
  * @param symbols what errors call them

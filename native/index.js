@@ -25,6 +25,7 @@ export const {
   multiplyAddRate,
   ncclUniqueId,
   ncclVersion,
+  packFile,
   packRows,
   packedBytes,
   pageCosts,

@@ -68,6 +68,7 @@ Napi::Object initialize(Napi::Env env, Napi::Object exports) {
   exports.Set("checkOperation", Napi::Function::New(env, checkOperation));
   exports.Set("compute", Napi::Function::New(env, compute));
   exports.Set("packedBytes", Napi::Function::New(env, packedBytes));
+  exports.Set("packFile", Napi::Function::New(env, packFile));
   exports.Set("packRows", Napi::Function::New(env, packRows));
   exports.Set("copyBytes", Napi::Function::New(env, copyBytes));
   exports.Set("gpuName", Napi::Function::New(env, gpuName));

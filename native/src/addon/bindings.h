@@ -133,9 +133,11 @@ Region regionFrom(const Napi::Value& value);
 
 /// checkOperation(operation, symbols): see index.d.ts.
 Napi::Value checkOperation(const Napi::CallbackInfo& info);
-/// packedBytes(type, rows, columns), packRows(type, columns, rows, packed, first): see index.d.ts.
+/// packedBytes(type, rows, columns), packRows(type, columns, rows, packed, first), packFile(type, shape, rows, packed, threads): see
+/// index.d.ts.
 Napi::Value packedBytes(const Napi::CallbackInfo& info);
 Napi::Value packRows(const Napi::CallbackInfo& info);
+Napi::Value packFile(const Napi::CallbackInfo& info);
 
 /// copyBytes(from, to): a promise; one of the two is on a GPU.
 Napi::Value copyBytes(const Napi::CallbackInfo& info);

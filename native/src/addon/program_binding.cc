@@ -154,35 +154,6 @@ Napi::Value checkOperation(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// packedBytes(type, rows, columns): number
-Napi::Value packedBytes(const Napi::CallbackInfo& info) {
-  const auto rows = static_cast<size_t>(integerFrom(info[1], "rows", 0, kMostRows)),
-             columns = static_cast<size_t>(integerFrom(info[2], "columns", 1, kMostRows));
-  const auto type = dataTypeFrom(info[0]);
-  if (columns % kernel::blockSizeOf(type).elements != 0) throw Napi::RangeError::New(info.Env(), "columns: expected whole blocks");
-  return Napi::Number::New(info.Env(), static_cast<double>(kernel::kernels().packedBytes(type, rows, columns)));
-}
-
-// packRows(type, columns, rows: Uint8Array, packed: Uint8Array, first)
-Napi::Value packRows(const Napi::CallbackInfo& info) {
-  const auto type = dataTypeFrom(info[0]);
-  const auto columns = static_cast<size_t>(integerFrom(info[1], "columns", 1, kMostRows)),
-             first = static_cast<size_t>(integerFrom(info[4], "first", 0, kMostRows));
-  const auto [from, fromBytes] = uint8ArrayFrom(info.Env(), info[2]);
-  const auto [to, toBytes] = uint8ArrayFrom(info.Env(), info[3]);
-  const auto fail = [&](const char* what) { throw Napi::RangeError::New(info.Env(), what); };
-  const size_t rowBytes = kernel::rowBytes(type, columns), count = rowBytes == 0 ? 0 : fromBytes / rowBytes;
-  if (columns % kernel::blockSizeOf(type).elements != 0 || fromBytes != count * rowBytes) fail("rows: expected whole rows");
-  const size_t offset = kernel::kernels().packedBytes(type, first, columns),
-               end = kernel::kernels().packedBytes(type, first + count, columns);
-  if (end == 0 && count > 0) fail("type: expected one that can be packed");
-  if (end > toBytes) fail("packed: expected room for all rows");
-  if (first % kernel::kPackedRows != 0) fail("first: expected a multiple of 16");
-  if (count % kernel::kPackedRows != 0 && end != toBytes) fail("rows: expected a multiple of 16, or the last");
-  kernel::kernels().pack(from, type, count, columns, to + offset);
-  return info.Env().Undefined();
-}
-
 Napi::Value ProgramBinding::arena(const Napi::CallbackInfo& info) {
   if (arena_.IsEmpty()) arena_ = Napi::Persistent(bufferOver(info.Env(), program_->arena()));
   return arena_.Value();

@@ -5,13 +5,14 @@ import { collectives } from './collectives/collectives.js'
 import { flops } from './flops.js'
 import { graphs } from './graph.js'
 import { llm } from './llm.js'
+import { load } from './load.js'
 import { memory } from './memory.js'
 import { pageFaults } from './numbers.js'
 import { parallel } from './parallel/parallel.js'
 import { serve } from './serve/serve.js'
 
 /** Every benchmark; a new one is a file of its own and a line here. */
-const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, memory, parallel, serve]
+const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, load, memory, parallel, serve]
 
 /**
  * Options that say how figures are printed: as lines of JSON, as a table in Markdown, or, without either, as plain lines.

@@ -35,7 +35,7 @@ export {
   type QuantizedType,
 } from './data-type.js'
 export { countGpus, DEVICE_KINDS, type Device, type DeviceKind, type DeviceName } from './device.js'
-export { PACKED_TYPES, type PackedType, PackedWeight } from './packed-weight.js'
+export { type FileRows, PACKED_TYPES, type PackedType, PackedWeight } from './packed-weight.js'
 export { type OperationProfile, type Output, Program, type ProgramStatistics } from './program.js'
 export type { ProgramInput } from './program-input.js'
 export { Tensor, type TensorHandle, type TensorOptions } from './tensor.js'

@@ -1,5 +1,8 @@
-import test from 'ava'
-import { bytesOfRows } from './data-type.js'
+import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import test, { type ExecutionContext } from 'ava'
+import { blockOf, bytesOfRows } from './data-type.js'
 import { PACKED_TYPES, PackedWeight } from './packed-weight.js'
 import { Tensor } from './tensor.js'
 import { Random } from './testing/random.js'
@@ -76,4 +79,70 @@ test('rows that are no whole rows, begin between tiles, or lie outside of the we
   t.throws(() => trace.add(x, floats), {
     message: /expected a matrix that is not packed, found packed float32 \[40, 64\]/,
   })
+})
+
+function fileOf(t: ExecutionContext, bytes: Uint8Array): number {
+  const folder = mkdtempSync(join(tmpdir(), 'troupe-test-'))
+  t.teardown(() => rmSync(folder, { recursive: true }))
+  const path = join(folder, 'weights')
+  writeFileSync(path, bytes)
+  const fd = openSync(path, 'r')
+  t.teardown(() => closeSync(fd))
+  return fd
+}
+
+test('rows and columns that are read from a file, in any order and by any number of threads, are packed as they are when set', async (t) => {
+  const random = new Random(11)
+  for (const type of PACKED_TYPES) {
+    const { elements } = blockOf(type)
+    for (const [rows, columns] of [
+      [0, 32],
+      [1, 32],
+      [37, 96],
+      [700, 1024],
+    ] as const) {
+      const stored = { rows: rows + 5, columns: columns + 2 * elements }
+      const stride = bytesOfRows(type, 1, stored.columns)
+      const bytes = Uint8Array.from({ length: 7 + stored.rows * stride }, () => random.below(256) & 0x3f)
+      const fd = fileOf(t, bytes)
+      const offset = 7 + bytesOfRows(type, 1, elements)
+      const rowBytes = bytesOfRows(type, 1, columns)
+      const mixed = Uint32Array.from({ length: rows }, (_, i) => (i * 3 + 2) % stored.rows)
+      for (const order of [undefined, mixed]) {
+        const expected = new PackedWeight(type, [rows, columns])
+        const inOrder = new Uint8Array(rows * rowBytes)
+        for (let row = 0; row < rows; row++) {
+          const start = offset + (order?.[row] ?? row) * stride
+          inOrder.set(bytes.subarray(start, start + rowBytes), row * rowBytes)
+        }
+        expected.set(inOrder, 0)
+        for (const threads of [1, 3]) {
+          const found = new PackedWeight(type, [rows, columns])
+          t.is(await found.setFrom({ fd, offset, stride, ...(order ? { order } : {}) }, threads), -1)
+          t.deepEqual(found.packed.bytes, expected.packed.bytes, `${type} [${rows}, ${columns}], ${threads} threads`)
+        }
+      }
+    }
+  }
+})
+
+test('the first scale of a file that is no finite number is told, and a file that ends before, or an order of other rows, is an error', async (t) => {
+  const [rows, columns] = [600, 512]
+  for (const type of ['q8_0', 'q4_0'] as const) {
+    const bytes = new Uint8Array(bytesOfRows(type, rows, columns))
+    const { bytes: blockBytes, elements } = blockOf(type)
+    const perRow = columns / elements
+    for (const block of [0, 17 * perRow + 3, 599 * perRow + 15]) {
+      bytes.set([0, 0xfc], block * blockBytes)
+    }
+    const stride = bytesOfRows(type, 1, columns)
+    const fd = fileOf(t, bytes)
+    const packed = () => new PackedWeight(type, [rows, columns])
+    t.is(await packed().setFrom({ fd, offset: 0, stride }, 2), 0)
+    const after = new PackedWeight(type, [rows - 1, columns])
+    t.is(await after.setFrom({ fd, offset: stride, stride }, 2), 16 * perRow + 3)
+    await t.throwsAsync(packed().setFrom({ fd, offset: stride, stride }, 2), { message: /expected .* found its end/ })
+    await t.throwsAsync(packed().setFrom({ fd, offset: 0, stride, order: new Uint32Array(3) }), { message: /order/ })
+    t.throws(() => packed().setFrom({ fd, offset: -1, stride }), { instanceOf: RangeError })
+  }
 })

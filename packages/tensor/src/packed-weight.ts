@@ -1,5 +1,6 @@
-import { packedBytes, packRows } from '@troupe/native'
+import { packedBytes, packFile, packRows } from '@troupe/native'
 import { backendOf } from './backend/backends.js'
+import { nativeRegion } from './backend/native-memory.js'
 import { blockOf, type DataType } from './data-type.js'
 import { type DeviceName, toDevice } from './device.js'
 import { Tensor } from './tensor.js'
@@ -8,6 +9,18 @@ import { Tensor } from './tensor.js'
 export const PACKED_TYPES = ['float32', 'float16', 'bfloat16', 'q8_0', 'q4_0'] as const
 /** One of {@link PACKED_TYPES}. */
 export type PackedType = (typeof PACKED_TYPES)[number]
+
+/** Where the rows of a matrix, or of some of its columns, are in a file. */
+export interface FileRows {
+  /** The descriptor of the open file. */
+  fd: number
+  /** Bytes before row 0. */
+  offset: number
+  /** Bytes from where a row begins to where the next does. */
+  stride: number
+  /** What row the file has in the place of each; their own if left out. */
+  order?: Uint32Array
+}
 
 /**
  * A weight [outputs, inputs] in the order in which products on this processor read it: a constant of a trace, whose products with
@@ -61,5 +74,13 @@ export class PackedWeight {
       throw new RangeError(`expected rows of a weight [${this.shape}], found ${rows.length} bytes from row ${first} on`)
     }
     packRows(this.dtype, columns, rows, this.packed.bytes, first)
+  }
+  /**
+   * Sets all rows from a file, which `threads` native threads read and pack meanwhile. The file stays open until then.
+   * @returns The first block, counted row by row, whose scale is infinite or not a number: what was set is of no use then. Else -1.
+   * @throws Error if the file cannot be read, or ends before
+   */
+  setFrom(rows: FileRows, threads = 1): Promise<number> {
+    return packFile(this.dtype, this.shape, rows, nativeRegion(this.packed.operand), threads)
   }
 }

@@ -51,6 +51,7 @@ export async function* loadParts(
   const totalBytes = bytes.first + bytes.layers.reduce((sum, layer) => sum + layer, 0) + bytes.last
   let loadedBytes = 0
   const after = async (more: number): Promise<LoadProgress> => {
+    await weights.ready()
     loadedBytes += more
     await setImmediate()
     return { loadedBytes, totalBytes }

@@ -121,8 +121,8 @@ export class ModelWorker {
 
   async *#load(checkpoint: Checkpoint, cores: CompileOptions['cores']): AsyncGenerator<LoadProgress> {
     const device = await openDevice(this.spec.device)
-    const weights = new Weights(checkpoint, this.spec.loadFormat, device)
     const { cacheType: type, cacheBlocks: blocks, blockTokens, communication, layers, limits, threads } = this.spec
+    const weights = new Weights(checkpoint, this.spec.loadFormat, device, threads)
     const context: LayerContext = {
       weights,
       device,

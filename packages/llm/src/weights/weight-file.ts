@@ -1,6 +1,6 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
 import { InvalidInputError } from '@troupe/core'
-import { Tensor } from '@troupe/tensor'
+import { type FileRows, type PackedWeight, Tensor } from '@troupe/tensor'
 
 /** A file of weights, open for reading. */
 export class WeightFile {
@@ -40,6 +40,20 @@ export class WeightFile {
   map(offset: number, bytes: number): Tensor<'uint8'> {
     this.expectUnchanged()
     return Tensor.map('uint8', [bytes], { fd: this.#descriptor, offset })
+  }
+
+  /**
+   * Sets a packed weight to rows of the file, on native threads.
+   * @param rows Where they are, but for the file.
+   * @returns The first block whose scale is no finite number, or -1.
+   * @throws InvalidInputError if it was changed since it was opened; Error if the file ends before.
+   */
+  async pack(weight: PackedWeight, rows: Omit<FileRows, 'fd'>, threads: number): Promise<number> {
+    try {
+      return await weight.setFrom({ ...rows, fd: this.#descriptor }, threads)
+    } finally {
+      this.expectUnchanged()
+    }
   }
 
   /** @throws InvalidInputError if the file was cut, or written to, since it was opened. */

@@ -184,6 +184,21 @@ for (const [format, write] of Object.entries(models)) {
     checkpoint.close()
   })
 
+  test(`a ${format} file that is cut before products' weights are filled is one error that names it`, async (t) => {
+    const { model, file } = write(temporaryFolder(t))
+    const checkpoint = openCheckpoint(model)
+    const weights = new Weights(checkpoint)
+    weights.productWeight(first!, [WIDTH, WIDTH])
+    await weights.ready()
+    weights.productWeight(second!, [WIDTH, WIDTH])
+    truncateSync(file, 4096)
+    await t.throwsAsync(weights.ready(), {
+      instanceOf: InvalidInputError,
+      message: /^\/.* was \d+ bytes when it was opened and is 4096 now; put it back and load it again$/,
+    })
+    checkpoint.close()
+  })
+
   test(`a ${format} file that is cut between load and run fails the run`, async (t) => {
     const { model, file } = write(temporaryFolder(t))
     const checkpoint = openCheckpoint(model)

@@ -27,24 +27,29 @@ interface Part {
 }
 
 /**
- * Loads slices of a checkpoint's tensors, each once. Weights of products are packed while they are read. Of others, whole rows in
- * their stored order are used in place in the mapped file; other slices are copied out of it, and only their own pages are read.
+ * Loads slices of a checkpoint's tensors, each once. Weights of products are packed while they are read, by native threads: they
+ * are what they should be after ready(). Of others, whole rows in their stored order are used in place in the mapped file; other
+ * slices are copied out of it, and only their own pages are read.
  */
 export class Weights {
   /** Bytes of the weights loaded so far, in place or copied. */
   loadedBytes = 0
   readonly #loaded = new Map<string, Tensor>()
   readonly #packed = new Map<string, PackedWeight>()
+  /** Those that are not filled yet. */
+  readonly #empty: { part: Part; weight: PackedWeight }[] = []
   #vocabulary: VocabularyTensors | undefined
 
   /**
    * @param loadFormat What matrices that are stored as floats are quantized to; by default they stay as they are.
    * @param device Where they are multiplied.
+   * @param threads Native threads that pack them.
    */
   constructor(
     private readonly checkpoint: Checkpoint,
     private readonly loadFormat?: LoadFormat,
     private readonly device: DeviceName = 'cpu',
+    private readonly threads = 1,
   ) {}
 
   /** The names of the embedding and of the output layer; see vocabularyTensors(). */
@@ -59,8 +64,8 @@ export class Weights {
   }
 
   /**
-   * A matrix of `shape` [rows, columns], or a slice of it, as the weight of products: packed, if its type can be.
-   * @throws InvalidInputError if it is missing, of another shape, or unsound; RangeError for columns that cut its blocks.
+   * A matrix of `shape` [rows, columns], or a slice of it, as the weight of products: packed, if its type can be, by ready().
+   * @throws InvalidInputError if it is missing or of another shape; RangeError for columns that cut its blocks.
    */
   productWeight(name: string, shape: readonly [number, number], slice: Slice = {}): Weight {
     const part = this.#part(name, shape, slice)
@@ -69,11 +74,18 @@ export class Weights {
     const known = this.#packed.get(part.key)
     if (known) return known
     const packed = fromFile(part.stored, () => new PackedWeight(type, [length(part.rows), length(part.columns)]))
-    for (const { row, bytes } of blocksOf(part)) packed.set(bytes, row)
-    fromFile(part.stored, (file) => file.expectUnchanged())
+    this.#empty.push({ part, weight: packed })
     this.#packed.set(part.key, packed)
     this.loadedBytes += packed.byteLength
     return packed
+  }
+
+  /**
+   * Fills the weights of products that were asked for so far.
+   * @throws InvalidInputError if one of them is unsound, or its file was changed.
+   */
+  async ready(): Promise<void> {
+    for (const { part, weight } of this.#empty.splice(0)) await pack(part, weight, this.threads)
   }
 
   /** The same as a table whose rows are looked up: what productWeight() has loaded of it, or else as it is stored. */
@@ -180,6 +192,27 @@ function copyOf(part: Part): Tensor<'uint8'> {
   return copy
 }
 
+/** Fills a weight from its file, or, where it is quantized on the way, some rows at a time. */
+async function pack(part: Part, weight: PackedWeight, threads: number): Promise<void> {
+  const { name, stored, format, rows, columns } = part
+  if (format !== stored.format) {
+    for (const { row, bytes } of blocksOf(part)) weight.set(bytes, row)
+    return fromFile(stored, (file) => file.expectUnchanged())
+  }
+  const { offset, rowOrder, shape } = stored
+  const stride = bytesOf(format, shape[1]!)
+  const order = rowOrder && Uint32Array.from({ length: length(rows) }, (_, i) => rowOrder(rows.start + i))
+  const start = offset + bytesOf(format, columns.start)
+  const place = order ? { offset: start, stride, order } : { offset: start + rows.start * stride, stride }
+  let unsound: number
+  try {
+    unsound = await stored.file.pack(weight, place, threads)
+  } catch (error) {
+    throw fileError(stored, error as Error)
+  }
+  if (unsound >= 0) throw unsoundScale(name, stored, unsound)
+}
+
 /** Reads a slice some rows at a time, in its format, with sound scales. */
 function* blocksOf({ name, stored, format, rows, columns }: Part): Generator<{ row: number; bytes: Uint8Array }> {
   const rowBlocks = length(columns) / FORMATS[format].blockElements
@@ -217,19 +250,23 @@ function* bandsOf(stored: StoredTensor, rows: Range, columns: Range): Generator<
   }
 }
 
-function fromFile<T>({ file }: StoredTensor, take: (file: StoredTensor['file']) => T): T {
+function fromFile<T>(stored: StoredTensor, take: (file: StoredTensor['file']) => T): T {
   try {
-    return take(file)
+    return take(stored.file)
   } catch (error) {
-    if (error instanceof InvalidInputError) throw error
-    const { message } = error as Error
-    if (/cannot allocate (\d+ bytes of )?memory/i.test(message)) {
-      throw new Error(
-        `${file.path} does not fit the memory that this worker may have: ${message}; split the model over more workers, or allow each more`,
-      )
-    }
-    throw new InvalidInputError(`${file.path} was changed while it was loaded: ${message}; try again`)
+    throw fileError(stored, error as Error)
   }
+}
+
+function fileError({ file }: StoredTensor, error: Error): Error {
+  if (error instanceof InvalidInputError) return error
+  const { message } = error
+  if (/cannot allocate (\d+ bytes of )?memory/i.test(message)) {
+    return new Error(
+      `${file.path} does not fit the memory that this worker may have: ${message}; split the model over more workers, or allow each more`,
+    )
+  }
+  return new InvalidInputError(`${file.path} was changed while it was loaded: ${message}; try again`)
 }
 
 /** @throws InvalidInputError if what was read of blocks in place was not what the file held when it was opened. */
@@ -239,17 +276,14 @@ function verify(stored: StoredTensor, blocks: Tensor<'uint8'>): void {
 }
 
 /** @throws InvalidInputError if a scale in blocks of a slice, from its block `first` on, is infinite or not a number. */
-function checkScales(
-  name: string,
-  { file }: StoredTensor,
-  format: FormatName,
-  blocks: Uint8Array,
-  first: number,
-): void {
+function checkScales(name: string, stored: StoredTensor, format: FormatName, blocks: Uint8Array, first: number): void {
   const unsound = isQuantized(format) ? unsoundBlock(format, blocks) : -1
-  if (unsound < 0) return
-  throw new InvalidInputError(
-    `${file.path}: tensor ${name} has a scale that is not a finite number in block ${first + unsound} of its slice; fetch it again`,
+  if (unsound >= 0) throw unsoundScale(name, stored, first + unsound)
+}
+
+function unsoundScale(name: string, { file }: StoredTensor, block: number): InvalidInputError {
+  return new InvalidInputError(
+    `${file.path}: tensor ${name} has a scale that is not a finite number in block ${block} of its slice; fetch it again`,
   )
 }
 
