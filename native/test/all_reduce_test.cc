@@ -21,7 +21,7 @@ double errorOf(int ranks, const Nodes& nodes, int bits, size_t rows, size_t colu
     for (auto* data : {&x, &y})
       description.values.push_back({reinterpret_cast<uint8_t*>(data->data()), kernel::DataType::Float32, 0, rows, columns});
     description.arenaOffsets = {0, 0};
-    description.operations.push_back({"allReduce", {0}, {1}, {{"bits", bits}}, 0});
+    description.operations.push_back({"allReduce", {0}, {1}, {{"bits", bits}}, {}, 0});
     description.groups.push_back(std::shared_ptr<collective::Communicator>(&group, [](auto*) {}));
     program::Program program(std::move(description), threads);
     for (int round = 0; round < 2; round++) program.run({rows});

@@ -132,8 +132,8 @@ class Rank {
                                                 {"keyHeads", static_cast<double>(shape.keyHeads)},
                                                 {"blockTokens", static_cast<double>(kBlockTokens)},
                                                 {"scale", 0.25}};
-    description.operations.push_back({"gatherSpans", {4, 5}, {9}, {}, 0});
-    description.operations.push_back({"sequenceAttention", {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {10}, numbers, 0});
+    description.operations.push_back({"gatherSpans", {4, 5}, {9}, {}, {}, 0});
+    description.operations.push_back({"sequenceAttention", {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {10}, numbers, {}, 0});
     description.groups.push_back(std::move(group));
     program_ = std::make_unique<program::Program>(std::move(description), shape.threads);
   }
