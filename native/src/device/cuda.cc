@@ -11,8 +11,13 @@
 namespace troupe::cuda {
 namespace {
 
-constexpr int kSuccess = 0, kNotReady = 600;
+constexpr int kSuccess = 0, kOutOfMemory = 2, kNotReady = 600;
+constexpr int kOldestDriver = 12000;
+constexpr int kMultiprocessors = 16, kCapabilityMajor = 75, kCapabilityMinor = 76, kMostSharedBytes = 97;  // attributes
 constexpr unsigned kStreamNonBlocking = 1, kEventDisableTiming = 2;
+
+/// Whether an error stays, of every later call too: a kernel has failed, or the GPU has.
+bool isLost(int result) { return result == 214 || result == 220 || (result >= 700 && result <= 702) || (result >= 714 && result <= 719); }
 
 Driver load() {
   Driver driver{};
@@ -38,6 +43,13 @@ Driver load() {
     TROUPE_FIND(cuEventRecord);
     TROUPE_FIND(cuEventQuery);
     TROUPE_FIND(cuEventDestroy_v2);
+    TROUPE_FIND(cuDeviceGetAttribute);
+    TROUPE_FIND(cuMemGetInfo_v2);
+    TROUPE_FIND(cuModuleLoadDataEx);
+    TROUPE_FIND(cuModuleUnload);
+    TROUPE_FIND(cuModuleGetFunction);
+    TROUPE_FIND(cuFuncSetAttribute);
+    TROUPE_FIND(cuLaunchKernel);
     TROUPE_FIND(cuGetErrorName);
     TROUPE_FIND(cuGetErrorString);
 #undef TROUPE_FIND
@@ -45,6 +57,11 @@ Driver load() {
     throw CudaError(std::string("tensors on a GPU need NVIDIA's driver: ") + error.what());
   }
   driver.check(driver.cuInit(0), "cuInit");
+  driver.check(driver.cuDriverGetVersion(&driver.version), "cuDriverGetVersion");
+  if (driver.version < kOldestDriver) {
+    throw CudaError("tensors on a GPU need a driver for CUDA 12.0 or later; this one is for CUDA " + std::to_string(driver.version / 1000) +
+                    "." + std::to_string(driver.version % 1000 / 10) + ": install a newer driver of NVIDIA's");
+  }
   return driver;
 }
 
@@ -62,7 +79,8 @@ void Driver::check(int result, const char* call) const {
   cuGetErrorName(result, &name);
   cuGetErrorString(result, &text);
   throw CudaError(std::string("CUDA: ") + call + " failed with " + (name != nullptr ? name : std::to_string(result)) +
-                  (text != nullptr ? std::string(": ") + text : ""));
+                  (text != nullptr ? std::string(": ") + text : "") +
+                  (isLost(result) ? "; a kernel has failed, and this process cannot use the GPU any more: start its actor anew" : ""));
 }
 
 int deviceCount() {
@@ -91,7 +109,17 @@ std::shared_ptr<Gpu> Gpu::open(int index) {
   driver.check(driver.cuDeviceGet(&device, index), "cuDeviceGet");
   driver.check(driver.cuDeviceGetName(name, sizeof name - 1, device), "cuDeviceGetName");
   driver.check(driver.cuDevicePrimaryCtxRetain(&context, device), "cuDevicePrimaryCtxRetain");
-  return gpu = std::shared_ptr<Gpu>(new Gpu(index, context, name));
+  auto found = std::shared_ptr<Gpu>(new Gpu(index, context, name));
+  found->architecture_ = 10 * found->attribute(device, kCapabilityMajor) + found->attribute(device, kCapabilityMinor);
+  found->multiprocessors_ = found->attribute(device, kMultiprocessors);
+  found->mostSharedBytes_ = static_cast<size_t>(found->attribute(device, kMostSharedBytes));
+  return gpu = found;
+}
+
+int Gpu::attribute(int device, int which) const {
+  int value = 0;
+  Driver::get().check(Driver::get().cuDeviceGetAttribute(&value, which, device), "cuDeviceGetAttribute");
+  return value;
 }
 
 void Gpu::use() const { Driver::get().check(Driver::get().cuCtxSetCurrent(context_), "cuCtxSetCurrent"); }
@@ -167,7 +195,14 @@ void Event::wait() const {
 DeviceMemory::DeviceMemory(std::shared_ptr<Gpu> gpu, size_t bytes) : gpu_(std::move(gpu)) {
   if (bytes == 0) return;
   gpu_->use();
-  Driver::get().check(Driver::get().cuMemAlloc_v2(&pointer_, bytes), "cuMemAlloc");
+  const Driver& driver = Driver::get();
+  const int result = driver.cuMemAlloc_v2(&pointer_, bytes);
+  if (size_t free = 0, total = 0; result == kOutOfMemory && driver.cuMemGetInfo_v2(&free, &total) == kSuccess) {
+    throw CudaError("cuda:" + std::to_string(gpu_->index()) + " (" + gpu_->name() + ") is out of memory: asked for " +
+                    std::to_string(bytes) + " bytes, of which " + std::to_string(free) + " of " + std::to_string(total) +
+                    " are free; use a smaller model, cache or batch, or more GPUs");
+  }
+  driver.check(result, "cuMemAlloc");
   Stream& stream = Stream::forCopies(gpu_);
   Event cleared(gpu_);
   stream.clear(pointer_, bytes);

@@ -22,6 +22,8 @@ using DevicePointer = unsigned long long;
 using ContextHandle = struct CUctx_st*;
 using StreamHandle = struct CUstream_st*;
 using EventHandle = struct CUevent_st*;
+using ModuleHandle = struct CUmod_st*;
+using FunctionHandle = struct CUfunc_st*;
 
 struct Driver {
   int (*cuInit)(unsigned flags);
@@ -43,8 +45,19 @@ struct Driver {
   int (*cuEventRecord)(EventHandle event, StreamHandle stream);
   int (*cuEventQuery)(EventHandle event);
   int (*cuEventDestroy_v2)(EventHandle event);
+  int (*cuDeviceGetAttribute)(int* value, int attribute, int device);
+  int (*cuMemGetInfo_v2)(size_t* free, size_t* total);
+  int (*cuModuleLoadDataEx)(ModuleHandle* module, const void* image, unsigned options, int* names, void** values);
+  int (*cuModuleUnload)(ModuleHandle module);
+  int (*cuModuleGetFunction)(FunctionHandle* function, ModuleHandle module, const char* name);
+  int (*cuFuncSetAttribute)(FunctionHandle function, int attribute, int value);
+  int (*cuLaunchKernel)(FunctionHandle function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX, unsigned blockY,
+                        unsigned blockZ, unsigned sharedBytes, StreamHandle stream, void** parameters, void** extra);
   int (*cuGetErrorName)(int error, const char** name);
   int (*cuGetErrorString)(int error, const char** text);
+
+  /// Of the driver, e.g. 13000 for CUDA 13.0.
+  int version = 0;
 
   /// The driver: the library that TROUPE_CUDA names, else libcuda.so.1 where the loader finds it. Opened and initialised
   /// at the first call, so that CUDA_VISIBLE_DEVICES may be set before. Throws CudaError.
@@ -66,15 +79,24 @@ class Gpu {
 
   int index() const { return index_; }
   const std::string& name() const { return name_; }
+  /// Its compute capability, e.g. 90 for 9.0.
+  int architecture() const { return architecture_; }
+  int multiprocessors() const { return multiprocessors_; }
+  /// Bytes of shared memory that a block may ask for.
+  size_t mostSharedBytes() const { return mostSharedBytes_; }
   /// Makes it the one that driver calls of this thread are about.
   void use() const;
 
  private:
   Gpu(int index, ContextHandle context, std::string name) : index_(index), context_(context), name_(std::move(name)) {}
 
+  int attribute(int device, int which) const;
+
   const int index_;
   const ContextHandle context_;
   const std::string name_;
+  int architecture_ = 0, multiprocessors_ = 0;
+  size_t mostSharedBytes_ = 0;
 };
 
 /// Work of a GPU that is done in order.

@@ -2,8 +2,10 @@
 // native/src/device/cuda.h declares and nothing else; nothing of it is part of what users run.
 //
 // TROUPE_DOUBLE_GPUS: how many GPUs the machine pretends to have (8). CUDA_VISIBLE_DEVICES chooses among them.
+// TROUPE_DOUBLE_GPU_BYTES: the memory of each (16 GiB). TROUPE_DOUBLE_DRIVER: the version of the driver, such as 12040.
 #include "cuda_double.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdlib>
@@ -17,6 +19,8 @@
 #include <thread>
 #include <unistd.h>
 #include <vector>
+
+#include "checker.h"
 
 namespace {
 
@@ -42,6 +46,7 @@ std::vector<int> visibleDevices() {
 
 struct Context {
   int device;
+  std::atomic<int> failure{gpu_double::kCudaSuccess};  // of a kernel: the GPU is of no use to this process any more
 };
 
 /// What each thread has made current. Not thread-local, which in a library opened at run time confuses ThreadSanitizer.
@@ -64,11 +69,15 @@ Current& current() {
 struct Allocation {
   size_t bytes;
   uint8_t* behind;
+  int device;
+  gpu_double::WordRecord* records;
 };
 
 struct Memory {
   std::mutex mutex;
   std::map<uintptr_t, Allocation> allocations;
+  std::map<int, size_t> used;  // by device
+  uint64_t version = 1;        // of what is allocated
 };
 
 Memory& memory() {
@@ -78,6 +87,14 @@ Memory& memory() {
 
 size_t pagesOf(size_t bytes) { return (bytes + 4095) / 4096 * 4096; }
 
+/// What lies around an allocation, so that what is a little out of bounds is in none.
+constexpr size_t kGuard = 65536;
+
+size_t capacity() {
+  const char* bytes = std::getenv("TROUPE_DOUBLE_GPU_BYTES");
+  return bytes != nullptr ? std::strtoull(bytes, nullptr, 10) : size_t{16} << 30;
+}
+
 struct Event {
   std::mutex mutex;
   int state = gpu_double::kCudaSuccess;
@@ -86,7 +103,7 @@ struct Event {
 
 class Stream {
  public:
-  Stream() : thread_([this] { loop(); }) {}
+  explicit Stream(Context* context) : context_(context), thread_([this] { loop(); }) {}
   ~Stream() {
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -103,6 +120,7 @@ class Stream {
     changed_.notify_one();
   }
   int failure() const { return failure_; }
+  Context* context() const { return context_; }
 
  private:
   void loop() {
@@ -115,10 +133,12 @@ class Stream {
         work = std::move(work_.front());
         work_.pop_front();
       }
+      if (const int lost = context_->failure; lost != gpu_double::kCudaSuccess) failure_ = lost;
       if (const int result = work(); result != gpu_double::kCudaSuccess) failure_ = result;
     }
   }
 
+  Context* const context_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<std::function<int()>> work_;
@@ -154,6 +174,31 @@ uint8_t* bytesBehind(const void* pointer, size_t bytes) {
 
 void enqueue(void* stream, std::function<int()> work) { static_cast<Stream*>(stream)->enqueue(std::move(work)); }
 
+void enqueueKernel(void* stream, std::function<int()> work) {
+  Context* context = static_cast<Stream*>(stream)->context();
+  enqueue(stream, [context, work = std::move(work)] {
+    if (context->failure != kCudaSuccess) return context->failure.load();
+    const int result = work();
+    if (result != kCudaSuccess) context->failure = result;
+    return result;
+  });
+}
+
+void updateRanges(std::vector<Range>& ranges, uint64_t& version) {
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  if (version == memory().version) return;
+  version = memory().version;
+  ranges.clear();
+  for (const auto& [given, allocation] : memory().allocations)
+    ranges.push_back({reinterpret_cast<uintptr_t>(allocation.behind), allocation.bytes, allocation.records, false});
+  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+}
+
+int lostDevice() {
+  const Context* context = current().get();
+  return context != nullptr ? context->failure.load() : kCudaSuccess;
+}
+
 int currentDevice() {
   const Context* context = current().get();
   return context != nullptr ? context->device : -1;
@@ -168,7 +213,8 @@ extern "C" {
 int cuInit(unsigned) { return kCudaSuccess; }
 
 int cuDriverGetVersion(int* version) {
-  *version = 12040;
+  const char* asked = std::getenv("TROUPE_DOUBLE_DRIVER");
+  *version = asked != nullptr ? std::atoi(asked) : 13000;
   return kCudaSuccess;
 }
 
@@ -193,7 +239,9 @@ int cuDevicePrimaryCtxRetain(void** context, int device) {
   static std::mutex mutex;
   static auto* const contexts = new std::map<int, Context>;
   std::lock_guard<std::mutex> lock(mutex);
-  *context = &contexts->emplace(device, Context{device}).first->second;
+  auto& own = (*contexts)[device];
+  own.device = device;
+  *context = &own;
   return kCudaSuccess;
 }
 
@@ -204,16 +252,24 @@ int cuCtxSetCurrent(void* context) {
 }
 
 int cuMemAlloc_v2(DevicePointer* pointer, size_t bytes) {
-  if (current().get() == nullptr || bytes == 0) return kCudaInvalidValue;
+  const Context* context = current().get();
+  if (context == nullptr || bytes == 0) return kCudaInvalidValue;
+  if (const int lost = lostDevice(); lost != kCudaSuccess) return lost;
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  size_t& used = memory().used[context->device];
+  if (bytes > capacity() - std::min(capacity(), used)) return kCudaOutOfMemory;
   const int file = memfd_create("gpu-test-double", MFD_CLOEXEC);
   if (file < 0 || ftruncate(file, static_cast<off_t>(pagesOf(bytes))) != 0) return kCudaOutOfMemory;
-  void* behind = mmap(nullptr, pagesOf(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  void* given = mmap(nullptr, pagesOf(bytes), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  const auto reserve = [](size_t size) { return mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0); };
+  void *around = reserve(pagesOf(bytes) + 2 * kGuard), *given = reserve(pagesOf(bytes)), *behind = MAP_FAILED;
+  if (around != MAP_FAILED)
+    behind = mmap(static_cast<uint8_t*>(around) + kGuard, pagesOf(bytes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, file, 0);
   close(file);
   if (behind == MAP_FAILED || given == MAP_FAILED) return kCudaOutOfMemory;
   std::memset(behind, 0xa5, bytes);  // what was there before
-  std::lock_guard<std::mutex> lock(memory().mutex);
-  memory().allocations[reinterpret_cast<uintptr_t>(given)] = {bytes, static_cast<uint8_t*>(behind)};
+  memory().allocations[reinterpret_cast<uintptr_t>(given)] = {bytes, static_cast<uint8_t*>(behind), context->device, makeRecords(bytes)};
+  used += bytes;
+  memory().version++;
   *pointer = reinterpret_cast<DevicePointer>(given);
   return kCudaSuccess;
 }
@@ -222,10 +278,23 @@ int cuMemFree_v2(DevicePointer pointer) {
   std::lock_guard<std::mutex> lock(memory().mutex);
   const auto found = memory().allocations.find(static_cast<uintptr_t>(pointer));
   if (found == memory().allocations.end()) return kCudaInvalidValue;
-  munmap(found->second.behind, pagesOf(found->second.bytes));
-  munmap(reinterpret_cast<void*>(pointer), pagesOf(found->second.bytes));
+  const auto& [bytes, behind, device, records] = found->second;
+  munmap(behind - kGuard, pagesOf(bytes) + 2 * kGuard);
+  munmap(reinterpret_cast<void*>(pointer), pagesOf(bytes));
+  dropRecords(records, bytes);
+  memory().used[device] -= bytes;
   memory().allocations.erase(found);
+  memory().version++;
   return kCudaSuccess;
+}
+
+int cuMemGetInfo_v2(size_t* free, size_t* total) {
+  const Context* context = current().get();
+  if (context == nullptr) return kCudaInvalidValue;
+  std::lock_guard<std::mutex> lock(memory().mutex);
+  *total = capacity();
+  *free = capacity() - std::min(capacity(), memory().used[context->device]);
+  return lostDevice();
 }
 
 int cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, size_t bytes, void* stream) {
@@ -256,7 +325,7 @@ int cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, void* s
 
 int cuStreamCreate(void** stream, unsigned) {
   if (current().get() == nullptr) return kCudaInvalidValue;
-  *stream = new Stream;
+  *stream = new Stream(current().get());
   return kCudaSuccess;
 }
 
@@ -298,6 +367,10 @@ int cuGetErrorName(int error, const char** name) {
   switch (error) {
     case kCudaInvalidValue: *name = "CUDA_ERROR_INVALID_VALUE"; break;
     case kCudaOutOfMemory: *name = "CUDA_ERROR_OUT_OF_MEMORY"; break;
+    case kCudaInvalidImage: *name = "CUDA_ERROR_INVALID_IMAGE"; break;
+    case kCudaNotFound: *name = "CUDA_ERROR_NOT_FOUND"; break;
+    case kCudaIllegalAddress: *name = "CUDA_ERROR_ILLEGAL_ADDRESS"; break;
+    case kCudaMisalignedAddress: *name = "CUDA_ERROR_MISALIGNED_ADDRESS"; break;
     case kCudaInvalidDevice: *name = "CUDA_ERROR_INVALID_DEVICE"; break;
     case kCudaLaunchFailed: *name = "CUDA_ERROR_LAUNCH_FAILED"; break;
     default: *name = "CUDA_ERROR_UNKNOWN";
