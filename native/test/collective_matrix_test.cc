@@ -14,10 +14,18 @@ namespace {
 
 void checkReductions(Communicator& group, DataType type, Reduction reduction, size_t count) {
   const int size = group.size(), rank = group.rank();
+  const auto counts = unevenCounts(count, size);
+  size_t total = 0, before = 0;
+  for (size_t r = 0; r < counts.size(); r++) {
+    total += counts[r];
+    if (r < static_cast<size_t>(rank)) before += counts[r];
+  }
+  const ExpectedElements expected(type, reduction, size, std::max(count, total));
+
   Elements in(type, count, rank), out(type, count);
   allReduce(group, in.data(), out.data(), count, type, reduction);
   CHECK(in.guarded() && out.guarded());
-  for (size_t i = 0; i < count; i++) checkReduced(out.at(i), type, reduction, size, i);
+  expected.check(out.data(), 0, count);
 
   Elements again(type, count, rank);  // in place, and the same bits
   allReduce(group, again.data(), again.data(), count, type, reduction);
@@ -32,27 +40,23 @@ void checkReductions(Communicator& group, DataType type, Reduction reduction, si
   reduce(group, in.data(), rank == root ? atRoot.data() : nullptr, count, type, reduction, root);
   CHECK(atRoot.guarded() && (rank != root || std::memcmp(atRoot.data(), out.data(), out.bytes()) == 0));
 
-  const auto counts = unevenCounts(count, size);
-  size_t total = 0, before = 0;
-  for (size_t r = 0; r < counts.size(); r++) {
-    total += counts[r];
-    if (r < static_cast<size_t>(rank)) before += counts[r];
-  }
   Elements slices(type, total, rank), slice(type, counts[static_cast<size_t>(rank)]);
   reduceScatter(group, slices.data(), slice.data(), counts.data(), type, reduction);
   CHECK(slice.guarded());
-  for (size_t i = 0; i < counts[static_cast<size_t>(rank)]; i++) checkReduced(slice.at(i), type, reduction, size, before + i);
+  expected.check(slice.data(), before, counts[static_cast<size_t>(rank)]);
 }
 
 void checkMoves(Communicator& group, DataType type, size_t count) {
   const int size = group.size(), rank = group.rank(), root = size - 1;
-  const auto holds = [&](uint8_t* found, int from, size_t begin, size_t length) {
-    for (size_t i = 0; i < length; i++) {
+  const auto holds = [&](const uint8_t* found, int from, size_t begin, size_t length) {
+    // The first period against what each element is, and the others against the one before.
+    const size_t period = std::min(length, periodOf(type)), bytes = bytesOf(type);
+    for (size_t i = 0; i < period; i++) {
       uint8_t expected[8];
       writeElement(expected, type, from, begin + i);
-      if (std::memcmp(found + i * bytesOf(type), expected, bytesOf(type)) != 0) return false;
+      if (std::memcmp(found + i * bytes, expected, bytes) != 0) return false;
     }
-    return true;
+    return std::memcmp(found, found + period * bytes, (length - period) * bytes) == 0;
   };
   auto counts = unevenCounts(count, size), bytes = counts;
   size_t total = 0, before = 0;
@@ -89,7 +93,13 @@ void checkMoves(Communicator& group, DataType type, size_t count) {
   }
   Elements sent(type, amount), received(type, amount);
   for (size_t peer = 0, i = 0; peer < amounts.size(); peer++) {
-    for (size_t k = 0; k < amounts[peer]; k++) writeElement(sent.at(i++), type, rank, peer * 11 + k);
+    for (size_t k = 0; k < amounts[peer]; k++, i++) {
+      const size_t period = periodOf(type);
+      if (k < period)
+        writeElement(sent.at(i), type, rank, peer * 11 + k);
+      else
+        std::memcpy(sent.at(i), sent.at(i - period), bytesOf(type));
+    }
   }
   allToAll(group, sent.data(), amountBytes.data(), received.data(), amountBytes.data(), type);
   CHECK(received.guarded());
@@ -135,6 +145,7 @@ void checkEverything(const Nodes& nodes, const std::vector<int>& sizes = kMostSi
           checkMoves(group, DataType::UInt8, 5'003);
         },
         encrypt);
+    ElementMemory::drop();
   }
 }
 

@@ -9,10 +9,22 @@ import { load } from './load.js'
 import { memory } from './memory.js'
 import { pageFaults } from './numbers.js'
 import { parallel } from './parallel/parallel.js'
+import { planner } from './planner.js'
 import { serve } from './serve/serve.js'
 
 /** Every benchmark; a new one is a file of its own and a line here. */
-const benchmarks: readonly Benchmark[] = [actors, collectives, flops, graphs, llm, load, memory, parallel, serve]
+const benchmarks: readonly Benchmark[] = [
+  actors,
+  collectives,
+  flops,
+  graphs,
+  llm,
+  load,
+  memory,
+  parallel,
+  planner,
+  serve,
+]
 
 /**
  * Options that say how figures are printed: as lines of JSON, as a table in Markdown, or, without either, as plain lines.

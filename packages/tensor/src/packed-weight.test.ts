@@ -99,7 +99,7 @@ test('rows and columns that are read from a file, in any order and by any number
       [0, 32],
       [1, 32],
       [37, 96],
-      [700, 1024],
+      [1500, 256],
     ] as const) {
       const stored = { rows: rows + 5, columns: columns + 2 * elements }
       const stride = bytesOfRows(type, 1, stored.columns)
@@ -119,7 +119,8 @@ test('rows and columns that are read from a file, in any order and by any number
         for (const threads of [1, 3]) {
           const found = new PackedWeight(type, [rows, columns])
           t.is(await found.setFrom({ fd, offset, stride, ...(order ? { order } : {}) }, threads), -1)
-          t.deepEqual(found.packed.bytes, expected.packed.bytes, `${type} [${rows}, ${columns}], ${threads} threads`)
+          const isSame = Buffer.compare(found.packed.bytes, expected.packed.bytes) === 0
+          t.true(isSame, `${type} [${rows}, ${columns}], ${threads} threads`)
         }
       }
     }
