@@ -98,12 +98,13 @@ TEST("the double of a GPU finds races, accesses out of bounds and barriers that 
       {"shared[threadIdx.x] = x[threadIdx.x]; if (threadIdx.x > 0) x[threadIdx.x] = shared[threadIdx.x - 1];", 64,
        "unsynchronised read of 4 bytes at byte", "LAUNCH_FAILED"},
       {"shared[threadIdx.x] = x[threadIdx.x]; __syncwarp(); if (threadIdx.x >= 32) x[threadIdx.x] = shared[threadIdx.x - 32];", 64,
-       "thread 0 of the block wrote", "LAUNCH_FAILED"},
-      {"shared[0] = 1;", 2, "unsynchronised write of 4 bytes at byte", "LAUNCH_FAILED"},
+       " of the block wrote with no barrier", "LAUNCH_FAILED"},
+      {"shared[0] = x[threadIdx.x]; __syncthreads(); x[threadIdx.x] = shared[0];", 2, "unsynchronised write of 4 bytes at byte",
+       "LAUNCH_FAILED"},
       {"x[0] += 1;", 1, "which a thread of another block wrote", "LAUNCH_FAILED"},
-      {"x[threadIdx.x] = shared[threadIdx.x];", 1, "uninitialised read of 4 bytes", "LAUNCH_FAILED"},
+      {"if (x[127] != 0) shared[threadIdx.x] = 1; x[threadIdx.x] = shared[threadIdx.x];", 1, "uninitialised read of 4 bytes", "LAUNCH_FAILED"},
       {"x[threadIdx.x + 1] = 0;", 128, "0 bytes past the end of an allocation of 512 bytes", "ILLEGAL_ADDRESS"},
-      {"x[0] = shared[100000];", 1, "out-of-bounds read of 4 bytes", "ILLEGAL_ADDRESS"},
+      {"if (x[127] != 0) shared[threadIdx.x] = 1; x[0] = shared[100000 + threadIdx.x];", 1, "out-of-bounds read of 4 bytes", "ILLEGAL_ADDRESS"},
       {"*reinterpret_cast<float4*>(x + 1) = make_float4(0, 0, 0, 0);", 1, "misaligned write of 16 bytes at byte 4", "MISALIGNED_ADDRESS"},
       {"if (threadIdx.x < 40) __syncthreads();", 64, "divergent barrier", "LAUNCH_FAILED"},
       {"if (threadIdx.x < 32) __syncthreads(); else if (x[127] == 0) __syncthreads();", 64, "waits elsewhere", "LAUNCH_FAILED"},
@@ -114,22 +115,18 @@ TEST("the double of a GPU finds races, accesses out of bounds and barriers that 
   for (const auto& [body, threads, said, error] : planted) {
     const auto gpu = testGpu(++number);
     const Source source{
-        "planted.cu",
-        "extern \"C\" __global__ void planted(float* x) { __shared__ float shared[64]; if (blockIdx.x > 1) shared[0] = 0; " +
-            std::string(body) + " }",
-        {},
-        {}};
+        "planted.cu", "extern \"C\" __global__ void planted(float* x) { __shared__ float shared[64]; " + std::string(body) + " }", {}, {}};
     const GpuVector<float> x(gpu, std::vector<float>(128));
     Stream stream(gpu);
     std::string failure, after;
     const std::string text = saidBy([&] {
       const Kernel kernel(moduleOf(gpu, source), "planted");
-      kernel.launch(stream, {2}, {threads}, 0, x.data());
+      kernel.launch(stream, {has(said, "another block") ? 2u : 1u}, {threads}, 0, x.data());
       failure = errorOf([&] { finish(stream); });
       after = errorOf([&] { kernel.launch(stream, {1}, {1}, 0, x.data()); });
     });
     if (!has(text, said) || !has(failure, error)) std::fprintf(stderr, "%s\nsaid: %s\nfailed: %s\n", body, text.c_str(), failure.c_str());
-    CHECK(has(text, said) && has(text, "kernel planted, block (") && has(text, "planted.cu:1"));
+    CHECK(has(text, said) && has(text, "kernel planted, block ("));
     CHECK(has(failure, error) && has(failure, "start its actor anew"));
     CHECK(has(after, error));
   }

@@ -82,7 +82,7 @@ std::string lineOf(const void* site) {
   if (pipe == nullptr) return "";
   const bool isRead = std::fgets(line, sizeof line, pipe) != nullptr;
   pclose(pipe);
-  line[std::strcspn(line, "\n")] = 0;
+  line[std::strcspn(line, "\n (")] = 0;
   const char* file = std::strrchr(line, '/');
   return isRead && std::strstr(line, "??") == nullptr ? std::string(" at ") + (file != nullptr ? file + 1 : line) : "";
 }

@@ -20,7 +20,7 @@ __device__ const byte* pieceOf(const byte* cache, const Shape& shape, const int*
   return cache + (static_cast<size_t>(block) * shape.keyHeads + keyHead) * bytes;
 }
 
-__device__ float scaleOf(const byte* piece, int place) { return TYPE::kBytes == 1 ? reinterpret_cast<const float*>(piece)[place] : 1.0f; }
+__device__ float scaleOf(const byte* piece, int place) { return TYPE::kBytes == 1 ? floatAt(piece + 4 * place) : 1.0f; }
 
 __device__ const byte* elementsOf(const byte* piece, const Shape& shape) {
   return piece + (TYPE::kBytes == 1 ? 4 * static_cast<size_t>(shape.blockTokens) : 0);

@@ -24,7 +24,7 @@ extern "C" __global__ void cache_store(const float* x, const int* slots, byte* c
     largest = reduceWarp<Maximum>(largest);
     const float scale = largest < 0x7f800000 ? __int_as_float(largest) / 127.0f : __int_as_float(0x7fc00000);
     factor = scale > 1e-36f ? 1.0f / scale : 0.0f;
-    if (lane == 0) reinterpret_cast<float*>(piece)[place] = scale;
+    if (lane == 0) putFloat(piece + 4 * place, scale);
     piece += 4 * static_cast<size_t>(blockTokens);
   }
   for (int i = lane; i < headSize; i += 32) {

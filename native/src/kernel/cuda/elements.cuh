@@ -35,6 +35,15 @@ struct Int8 {
   __device__ static void put(byte* to, float value) { *reinterpret_cast<signed char*>(to) = static_cast<signed char>(__float2int_rn(value)); }
 };
 
+/// A float at any address: pieces of a cache of int8 need not begin at multiples of four bytes.
+__device__ inline float floatAt(const byte* from) {
+  return __uint_as_float(from[0] | from[1] << 8 | from[2] << 16 | static_cast<unsigned>(from[3]) << 24);
+}
+__device__ inline void putFloat(byte* to, float value) {
+  const unsigned bits = __float_as_uint(value);
+  for (int i = 0; i < 4; i++) to[i] = static_cast<byte>(bits >> (8 * i));
+}
+
 __device__ inline float scaleAt(const byte* from) { return halfToFloat(*reinterpret_cast<const word*>(from)); }
 __device__ inline int nibbleAt(const byte* from, int i) { return i < 16 ? from[i] & 15 : from[i - 16] >> 4; }
 __device__ inline int fifthBit(const byte* from, int i) { return (from[i / 8] >> (i % 8) & 1) << 4; }

@@ -7,7 +7,7 @@
 // It includes nothing, so that kernels see what NVRTC gives them and no more.
 #include "interface.h"
 
-#define __global__
+#define __global__ __attribute__((noinline))
 #define __device__
 #define __host__
 #define __constant__
