@@ -78,12 +78,34 @@ __UNSEEN inline uint3 __gridDim() { return __here->gridDim; }
 constexpr int warpSize = 32;
 using size_t = decltype(sizeof(0));
 
+/// Vectors are copied at once by a GPU, but element by element by what is compiled here, so their addresses are looked at in the copy.
+__UNSEEN __noinline__ static void __expectAligned(const void* address, unsigned long bytes, gpu_double::Access kind, const void* site) {
+  if (reinterpret_cast<unsigned long>(address) % bytes != 0) __here->access(address, bytes, kind, true, site);
+}
+#define __COPIED(name, bytes)                                                                                                              \
+  name() = default;                                                                                                                        \
+  inline name(const name& from) {                                                                                                          \
+    __expectAligned(&from, bytes, gpu_double::Access::Read, __SITE);                                                                       \
+    __set(from);                                                                                                                           \
+  }                                                                                                                                        \
+  inline name& operator=(const name& from) {                                                                                               \
+    __expectAligned(&from, bytes, gpu_double::Access::Read, __SITE);                                                                       \
+    __expectAligned(this, bytes, gpu_double::Access::Write, __SITE);                                                                       \
+    __set(from);                                                                                                                           \
+    return *this;                                                                                                                          \
+  }
 #define __VECTORS(type, name, of2, of4)                                                                                                    \
   struct __align__(of2) name##2 {                                                                                                          \
     type x, y;                                                                                                                             \
+    inline name##2(type x, type y) : x(x), y(y) {}                                                                                         \
+    __COPIED(name##2, of2)                                                                                                                 \
+    inline void __set(const name##2 & from) { x = from.x, y = from.y; }                                                                    \
   };                                                                                                                                       \
   struct __align__(of4) name##4 {                                                                                                          \
     type x, y, z, w;                                                                                                                       \
+    inline name##4(type x, type y, type z, type w) : x(x), y(y), z(z), w(w) {}                                                             \
+    __COPIED(name##4, of4)                                                                                                                 \
+    inline void __set(const name##4 & from) { x = from.x, y = from.y, z = from.z, w = from.w; }                                            \
   };                                                                                                                                       \
   inline name##2 make_##name##2(type x, type y) { return {x, y}; }                                                                         \
   inline name##4 make_##name##4(type x, type y, type z, type w) { return {x, y, z, w}; }
