@@ -81,19 +81,29 @@ export class GpuExecutable implements Executable {
   async run(counts: number[]): Promise<void> {
     if (this.#cancelled !== undefined) throw new Error(this.#cancelled)
     this.#native.check(counts)
-    await this.#ready
-    this.gpu.check()
     const began = performance.now()
+    try {
+      await this.#ready
+      await this.#runParts(counts)
+    } catch (error) {
+      // Other ranks would wait for what this one will not do.
+      this.cancel((error as Error).message)
+      throw error
+    }
+    this.#total += performance.now() - began
+  }
+
+  async #runParts(counts: number[]): Promise<void> {
+    this.gpu.check()
     const { queue } = this.gpu.device
     if (counts.length > 0) queue.writeBuffer(this.#symbols, 0, Uint32Array.from(counts))
     for (const value of this.#division.uploaded) this.#upload(value, counts)
+    let isDone = false
     for (const [i, part] of this.#parts.entries()) {
       if (part.isOfTheHost) await this.#runOnHost(part, counts)
-      else await this.#runOnDevice(part, counts, i)
+      isDone = part.isOfTheHost ? part.leaves.length === 0 : await this.#runOnDevice(part, counts, i)
     }
-    const last = this.#parts.at(-1)
-    if (last && !last.isOfTheHost && last.leaves.length === 0) await this.gpu.settle()
-    this.#total += performance.now() - began
+    if (!isDone) await this.gpu.settle()
   }
 
   cancel(reason: string): void {
@@ -106,7 +116,8 @@ export class GpuExecutable implements Executable {
     for (const value of leaves) this.#upload(value, counts)
   }
 
-  async #runOnDevice({ steps, leaves }: Part, counts: number[], index: number): Promise<void> {
+  /** @returns Whether it has waited for the device. */
+  async #runOnDevice({ steps, leaves }: Part, counts: number[], index: number): Promise<boolean> {
     const began = performance.now()
     const { device } = this.gpu
     const encoder = device.createCommandEncoder()
@@ -141,6 +152,7 @@ export class GpuExecutable implements Executable {
     const spent = this.#spent[index]!
     spent.milliseconds += performance.now() - began
     spent.bytes += sum(steps.map((step) => step.bytes((value) => rowsOf(value, counts))))
+    return size > 0
   }
 
   #upload(value: Value, counts: number[]): void {

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { Communicator } from '../../communicator.js'
 import { CACHE_TYPES, type CacheType, cacheElements, type DataType } from '../../data-type.js'
 import type { Device } from '../../device.js'
 import { Tensor } from '../../tensor.js'
@@ -7,6 +8,7 @@ import { tryProgram } from '../../testing/try-program.js'
 import { Trace } from '../../trace.js'
 import { openDevice } from '../open-device.js'
 import { Gpu, gpuOf, WebGpuError } from './gpu.js'
+import { GpuExecutable } from './gpu-executable.js'
 import { GpuMemory } from './memory.js'
 
 /** How many programs; each has shaders of its own to compile. */
@@ -246,4 +248,26 @@ test.serial('a device that is lost fails what it is asked for, and nothing else'
   t.throws(() => memory.buffer, { message: /cannot be read or written in place/ })
   const other = await Tensor.from('float32', [1], [5]).to('webgpu')
   t.deepEqual([...(await other.to('cpu')).data], [5])
+})
+
+test.serial('a rank whose device is lost ends the others that wait for it, with its reason', async (t) => {
+  const groups = [0, 1].map((rank) => new Communicator({ rank, size: 2, name: 'pair', node: 'a', token: 'secret' }))
+  await Promise.all(groups.map((group) => group.connect(groups.map(({ address }) => address))))
+  const [onHost, onDevice] = groups.map((group) => {
+    const trace = new Trace()
+    const x = trace.input('x', 1, 2, 'float32')
+    return { trace, sum: trace.allReduce(trace.add(x, x), group) }
+  })
+  const waiting = onHost!.trace.compile({ sum: onHost!.sum }, { threads: 1 }).run({})
+  const gpu = await Gpu.open('webgpu:0')
+  const { symbols, values, operations } = onDevice!.trace
+  const executable = new GpuExecutable(
+    gpu,
+    { symbols, values, operations, outputs: { sum: onDevice!.sum } },
+    { threads: 1 },
+  )
+  gpu.device.destroy()
+  await gpu.device.lost
+  await t.throwsAsync(executable.run([]), { instanceOf: WebGpuError, message: /was lost/ })
+  await t.throwsAsync(waiting, { message: /rank 1.*webgpu:0 .*was lost/s })
 })
