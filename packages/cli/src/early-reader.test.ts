@@ -52,6 +52,7 @@ test('every command ends quietly when its reader closes the pipe', async (t) => 
     chat: [talkative, '--max-tokens', '8'],
     plan: [tales, '--cluster', described],
     pull: [tales],
+    devices: [],
     serve: [tales, '--port', '0'],
     start: ['--head', '--port', '0'],
     clusters: [],
