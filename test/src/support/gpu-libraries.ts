@@ -9,7 +9,9 @@ const build = join(root, 'native', 'build')
 /** The test double of NCCL and of the CUDA driver, compiled if it has changed: what TROUPE_NCCL and TROUPE_CUDA take. */
 export function gpuDouble(): string {
   const folder = join(root, 'native', 'test', 'gpu_double')
-  const sources = readdirSync(folder).sort()
+  const sources = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .sort()
   const hash = createHash('sha256')
   for (const name of sources) hash.update(readFileSync(join(folder, name)))
   const library = join(build, `gpu-double-${hash.digest('hex').slice(0, 12)}.so`)
@@ -17,7 +19,8 @@ export function gpuDouble(): string {
   mkdirSync(build, { recursive: true })
   const made = `${library}.${process.pid}`
   const files = sources.filter((name) => name.endsWith('.cc')).map((name) => join(folder, name))
-  execFileSync('c++', ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', ...files, '-o', made])
+  const device = `-DGPU_DOUBLE_DEVICE="${join(folder, 'device')}"`
+  execFileSync('c++', ['-std=c++17', '-O1', '-shared', '-fPIC', '-pthread', device, ...files, '-o', made, '-ldl'])
   renameSync(made, library)
   return library
 }
