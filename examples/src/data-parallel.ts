@@ -1,5 +1,5 @@
 // Data-parallel training: every replica computes gradients on its own part of the data, an all-reduce averages them, and all
-// replicas take the same step. No process sees the others' data, and none is in charge. `node data-parallel.js webgpu` computes on GPUs.
+// replicas take the same step. No process sees the others' data, and none is in charge.
 import { actor, connect, type Invitation, isMain } from '@troupe/core'
 import { type DeviceName, openDevice, Tensor } from '@troupe/tensor'
 

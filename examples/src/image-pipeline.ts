@@ -1,5 +1,4 @@
 // An image pipeline: one actor smooths batches of images, the next finds edges in them, while the first has the next batch.
-// `node image-pipeline.js webgpu` computes on GPUs.
 import { actor, connect, isMain } from '@troupe/core'
 import { convolve, type DeviceName, openDevice, Tensor } from '@troupe/tensor'
 
