@@ -358,11 +358,7 @@ export interface ArrayOperand {
   storage: Storage
 }
 
-/**
- * Does one operation on arrays, on all cores; blocks meanwhile. Throws a TypeError for operands that it does not take, and a
- * RangeError for indices outside of their bounds: then nothing was done.
- * @param geometry see native/src/program/array_operations.h
- */
+/** Does one operation on arrays (native/src/program/array_operations.h), on all cores; blocks meanwhile. Throws, with nothing done, for what does not fit. */
 export function compute(
   name: string,
   geometry: readonly number[],
@@ -383,7 +379,7 @@ export interface ProgramDescription {
     inputs: number[]
     outputs: number[]
     numbers: Record<string, number>
-    /** Sizes and strides, of operations on arrays: see native/src/program/array_operations.h. */
+    /** See native/src/program/array_operations.h. */
     geometry?: readonly number[] | undefined
     /** Index into `groups`, or -1. */
     group: number
@@ -401,10 +397,7 @@ export class Program {
   constructor(description: ProgramDescription, threads: number, cores?: { first: number; all: number })
   /** The memory of every value that is not a constant. */
   readonly arena: ArrayBuffer
-  /**
-   * Runs all operations, or those from `begin` to below `end`. Rejects, with nothing done, when an index input is outside of its bounds; of
-   * parts of a program, the first does so.
-   */
+  /** Runs all operations, or those from `begin` to below `end`. The first part rejects, with nothing done, for indices outside of their bounds. */
   run(symbols: number[], begin?: number, end?: number): Promise<void>
   /** Throws a RangeError if a run with these symbols would be refused for what it is given. */
   check(symbols: number[]): void

@@ -120,6 +120,8 @@ test.serial('troupe perplexity --communication says what shards send', async (t)
   const refused = await guard.troupe(...ask, '--communication', 'int4').finished
   t.is(refused.status, 2)
   t.is(refused.stderr, 'error: --communication must be float32, bfloat16, int8; found int4\n')
+  const elsewhere = await guard.troupe(...ask, '--device', 'cuda').finished
+  t.is(elsewhere.stderr, 'error: --device must be cpu, webgpu; found cuda\n')
 })
 
 test.serial(

@@ -1,4 +1,4 @@
-export { DEVICE_KINDS, type DeviceKind, PRECISIONS, type Precision } from '@troupe/tensor'
+export { PRECISIONS, PROGRAM_DEVICES, type Precision, type ProgramDevice } from '@troupe/tensor'
 export type { GenerationDefaults } from './api/defaults.js'
 export type { EmbeddingParams, EmbeddingResult } from './api/embedding.js'
 export type {

@@ -6,6 +6,11 @@ export const DEVICE_KINDS = ['cpu', 'cuda', 'webgpu'] as const
 /** One of {@link DEVICE_KINDS}. */
 export type DeviceKind = (typeof DEVICE_KINDS)[number]
 
+/** The kinds of devices that programs run on. */
+export const PROGRAM_DEVICES = ['cpu', 'webgpu'] as const
+/** One of {@link PROGRAM_DEVICES}. */
+export type ProgramDevice = (typeof PROGRAM_DEVICES)[number]
+
 /**
  * The place of a tensor's elements, and where a program runs: host memory, an NVIDIA GPU by its number among those that this
  * process may use, or an adapter of WebGPU by its number.

@@ -6,7 +6,6 @@ export type { Shape } from './array/shapes.js'
 export { TracedArray } from './array/traced-array.js'
 export type { NumberType, Promoted, Summed } from './array/types.js'
 export type { Memory } from './backend/backend.js'
-export { deviceFor } from './backend/backends.js'
 export { type DeviceReport, listDevices } from './backend/list-devices.js'
 export { nativeStorage } from './backend/native-memory.js'
 export { openDevice } from './backend/open-device.js'
@@ -34,7 +33,15 @@ export {
   isQuantized,
   type QuantizedType,
 } from './data-type.js'
-export { countGpus, DEVICE_KINDS, type Device, type DeviceKind, type DeviceName } from './device.js'
+export {
+  countGpus,
+  DEVICE_KINDS,
+  type Device,
+  type DeviceKind,
+  type DeviceName,
+  PROGRAM_DEVICES,
+  type ProgramDevice,
+} from './device.js'
 export { type FileRows, PACKED_TYPES, type PackedType, PackedWeight } from './packed-weight.js'
 export { type OperationProfile, type Output, Program, type ProgramStatistics } from './program.js'
 export type { ProgramInput } from './program-input.js'

@@ -6,7 +6,7 @@ import type { Value } from './trace.js'
 export function shapeOf(value: Value): ValueShape {
   const symbol = typeof value.rows === 'number' ? -1 : value.rows.index
   const isPacked = value.isPacked ?? false
-  return { type: programType(value), symbol, rows: mostRows(value), columns: value.columns, isPacked }
+  return { type: value.type, symbol, rows: mostRows(value), columns: value.columns, isPacked }
 }
 
 /** The rows of a value, or the most that its symbol may say. */
@@ -17,9 +17,4 @@ export function mostRows({ rows }: Value): number {
 /** The bytes of a value with the most rows that it may have. */
 export function mostBytes(value: Value): number {
   return bytesOfRows(value.type, mostRows(value), value.columns)
-}
-
-/** Trace.constant() takes no tensors of other types. */
-function programType({ type }: Value): ValueShape['type'] {
-  return type as ValueShape['type']
 }

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { Cluster } from '@troupe/core'
-import type { CacheType, DeviceKind, Precision } from '@troupe/tensor'
+import type { CacheType, Precision, ProgramDevice } from '@troupe/tensor'
 import { type ModelConfig, readConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { deploymentFor } from '../planner/deploy.js'
@@ -51,10 +51,9 @@ export interface EngineOptions {
    */
   communication?: Precision
   /**
-   * Where workers compute: `cpu` by default; `cuda`, where each has a GPU of its node to itself; or `webgpu`, where the workers of a
-   * node share its first adapter.
+   * Where workers compute: `cpu` by default; or `webgpu`, where the workers of a node share its first adapter.
    */
-  device?: DeviceKind
+  device?: ProgramDevice
   /** The most tokens of a prompt and its answer; the model's own limit by default. */
   contextLength?: number
   /** The most sequences that a replica works on at once; further requests wait their turn. Default 16. */

@@ -1,5 +1,5 @@
 import { type Cluster, describeActor, InvalidInputError, killActor, type Mesh, type NodeInfo } from '@troupe/core'
-import type { DeviceKind, Precision } from '@troupe/tensor'
+import type { Precision, ProgramDevice } from '@troupe/tensor'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { type Deployment, layersOf, planDimensions, type WorkerPlacement, workersOf } from '../planner/deployment.js'
 import { rangesOf } from '../planner/stage-layers.js'
@@ -23,7 +23,7 @@ export interface LoadedModel {
   model: string
   loadFormat?: LoadFormat
   communication: Precision
-  device: DeviceKind
+  device: ProgramDevice
 }
 
 /** The workers of a replica, which have loaded their parts of the model. */
@@ -48,7 +48,6 @@ export async function launch(
   const nodes = await cluster.nodes()
   const mesh = await RemoteModelWorker.options({
     nodeIds: placements.map(({ node }) => nodeOf(nodes, node).id),
-    ...(loaded.device === 'cuda' ? { resources: { gpu: 1 } } : {}),
   }).spawnMesh(planDimensions(deployment), ({ rank }): [WorkerSpec] => [
     workerSpec(deployment, placements[rank]!, loaded),
   ])

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '@troupe/core'
-import { CACHE_TYPES, DEVICE_KINDS, PRECISIONS } from '@troupe/tensor'
+import { CACHE_TYPES, PRECISIONS, PROGRAM_DEVICES } from '@troupe/tensor'
 import type { ModelConfig } from '../models/config.js'
 import type { ParallelPlan } from '../parallel/plan.js'
 import { LOAD_FORMATS } from '../weights/quantize.js'
@@ -65,7 +65,7 @@ export function checkEngineOptions(options: EngineOptions): void {
   checkOneOf({ cacheType }, CACHE_TYPES)
   checkOneOf({ weights }, LOAD_FORMATS)
   checkOneOf({ communication }, PRECISIONS)
-  checkOneOf({ device }, DEVICE_KINDS)
+  checkOneOf({ device }, PROGRAM_DEVICES)
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type CompileOptions, deviceFor, type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
+import { type CompileOptions, type Program, type RowSymbol, Tensor, Trace, type Value } from '@troupe/tensor'
 import type { LayerContext, StepValues } from '../layers/context.js'
 import type { ModelConfig } from '../models/config.js'
 import { communicatorOf } from '../parallel/groups.js'
@@ -73,10 +73,8 @@ export function compileStage(
   const wantedHidden = trace.input('finalHidden', trace.symbol('finalHidden', limits.tokens))
   const finalHidden = norm.forward(trace, trace.gatherRows(x, wantedHidden))
   const { rows } = step.outputs
-  const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], {
-    memory: 'private',
-    device: deviceFor(device, ['sampleAdjusted', 'countTokens']),
-  })
+  // On the host, which samples for every device.
+  const counts = Tensor.zeros('int32', [limits.sequences, config.vocabularySize], { memory: 'private' })
   const own = trace.sample(logits, trace.input('settings', rows, 4), {
     adjustments: trace.input('adjustments', rows, ADJUSTMENT_COLUMNS),
     biases: trace.input('biases', trace.symbol('biases', limits.allOutputs * MOST_BIASES), 2),

@@ -210,7 +210,7 @@ export class ModelWorker {
     if (!this.#stage || !own) throw new Error('load() has to come before step()')
     const { program, counts } = this.#stage
     this.#fill(program, step, firstOutput)
-    if (counts) await count(counts, step)
+    if (counts) count(counts, step)
     if (hidden) program.inputs.hidden!.set(hidden.data)
     await program.run({
       tokens: own.ids.length,
@@ -258,13 +258,11 @@ export class ModelWorker {
 /** The mark of a token that the prompt has, in the counts (see SampleAdjustments). */
 const IN_PROMPT = 2 ** 30
 
-async function count(counts: Tensor<'int32'>, { counted = [] }: Step): Promise<void> {
-  const [, vocabulary] = counts.shape
+function count({ data, shape }: Tensor<'int32'>, { counted = [] }: Step): void {
   for (const { row, prompt, generated } of counted) {
-    const own = Tensor.zeros('int32', [1, vocabulary!], { memory: 'private' })
-    for (const token of prompt) own.data[token] = IN_PROMPT
-    for (const token of generated) own.data[token]!++
-    await counts.rows(row, row + 1).copyFrom(own)
+    const own = data.subarray(row * shape[1]!, (row + 1) * shape[1]!).fill(0)
+    for (const token of prompt) own[token] = IN_PROMPT
+    for (const token of generated) own[token]!++
   }
 }
 

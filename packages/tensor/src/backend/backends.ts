@@ -1,4 +1,4 @@
-import { type Device, type DeviceName, kindOf, toDevice } from '../device.js'
+import { type Device, kindOf } from '../device.js'
 import type { Backend } from './backend.js'
 import { cpuBackend } from './cpu/cpu-backend.js'
 import { cudaBackend } from './cuda/cuda-backend.js'
@@ -19,14 +19,4 @@ export function backendOf(device: Device): Backend {
   const backend = backends[kind]
   if (!backend) throw new Error(`${device} is not open; await openDevice('${device}') first`)
   return backend
-}
-
-/**
- * The device that a tensor should be on which only operations of these names use, in programs of a device: the host, if it does them
- * all.
- */
-export function deviceFor(name: DeviceName, operations: readonly string[]): Device {
-  const device = toDevice(name)
-  const { isOfTheHost } = backendOf(device)
-  return operations.every((operation) => isOfTheHost(operation)) ? 'cpu' : device
 }

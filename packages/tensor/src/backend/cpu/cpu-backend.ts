@@ -1,19 +1,13 @@
-import {
-  type ArrayOperand,
-  compute,
-  copyBytes,
-  Program as NativeProgram,
-  type ProgramDescription,
-  Storage,
-} from '@troupe/native'
+import { type ArrayOperand, compute, copyBytes, Program as NativeProgram, Storage } from '@troupe/native'
 import type { ArrayOperation } from '../../array/operations.js'
 import { viewElements } from '../../data-type.js'
 import type { Device } from '../../device.js'
 import type { Tensor } from '../../tensor.js'
 import type { CompileOptions, Value } from '../../trace.js'
-import { mostBytes, shapeOf } from '../../value-shape.js'
+import { mostBytes } from '../../value-shape.js'
 import type { Backend, Executable, Memory, Region, TracedProgram } from '../backend.js'
 import { fuse } from '../fuse.js'
+import { describe } from '../native-description.js'
 import { nativeRegion, nativeStorage } from '../native-memory.js'
 import { placeValues } from '../place-values.js'
 
@@ -60,26 +54,11 @@ export function compileOnCpu(traced: TracedProgram, { threads, cores }: CompileO
     { values, operations, outputs },
     { alignment: ALIGNMENT, inPlace: IN_PLACE },
   )
-  const groups = [...new Set(operations.flatMap((operation) => operation.group ?? []))]
-  const description: ProgramDescription = {
-    symbols: symbols.map(({ name, limit }) => ({ name, limit })),
-    values: values.map((value) => ({
-      ...shapeOf(value),
-      ...(value.tensor
-        ? { offset: value.tensor.offset, storage: nativeStorage(value.tensor.storage) }
-        : { offset: offsets.get(value) ?? 0 }),
-    })),
-    arenaBytes,
-    operations: operations.map((operation) => ({
-      name: operation.name,
-      inputs: operation.inputs.map((value) => value.index),
-      outputs: operation.outputs.map((value) => value.index),
-      numbers: operation.numbers,
-      geometry: operation.geometry,
-      group: operation.group ? groups.indexOf(operation.group) : -1,
-    })),
-    groups: groups.map((group) => group.native),
-  }
+  const description = describe({ symbols, values, operations }, arenaBytes, (value) =>
+    value.tensor
+      ? { offset: value.tensor.offset, storage: nativeStorage(value.tensor.storage) }
+      : { offset: offsets.get(value) ?? 0 },
+  )
   const native = new NativeProgram(description, threads, cores)
   const inArena = (value: Value, type: 'int32' | 'float32') =>
     viewElements(type, native.arena, offsets.get(value)!, mostBytes(value))

@@ -2,9 +2,10 @@ import { Program as NativeProgram, type ProgramDescription, Storage } from '@tro
 import { bytesOfRows, viewElements } from '../../data-type.js'
 import type { OperationProfile } from '../../program.js'
 import type { CompileOptions, TracedOperation, Value } from '../../trace-operands.js'
-import { mostBytes, shapeOf } from '../../value-shape.js'
+import { mostBytes } from '../../value-shape.js'
 import type { Executable, TracedProgram } from '../backend.js'
 import { lowerSequenceAttention } from '../lower-attention.js'
+import { describe, type NativeForm } from '../native-description.js'
 import { nativeStorage } from '../native-memory.js'
 import { isChecked, makeDeviceParts, type Part } from './device-parts.js'
 import type { Gpu } from './gpu.js'
@@ -12,8 +13,6 @@ import { indicesOf, isOfTheHost } from './kernels/index.js'
 import { mapped, writeBytes } from './memory.js'
 import { type Division, divide } from './segments.js'
 
-/** Names by which native code checks the indices of operations that it does not have. */
-const CHECKED_AS: Readonly<Record<string, string | undefined>> = { partialAttention: 'attention' }
 /**
  * A program on a WebGPU device. Segments of the device are submitted as one; between them the host does what is between ranks, and
  * sampling, on memory that other processes can map.
@@ -168,37 +167,20 @@ export class GpuExecutable implements Executable {
   /** What native code runs, and what it checks for the device. */
   #description(): ProgramDescription {
     const { symbols, values, operations } = this.#traced
-    const { offsets } = this.#division.onHost
-    const groups = [...new Set(operations.flatMap((operation) => operation.group ?? []))]
     const memoryOf = (value: Value) => {
-      const onHost = offsets.get(value)
+      const onHost = this.#division.onHost.offsets.get(value)
       if (onHost !== undefined) return { offset: onHost, storage: this.#host }
       const { tensor } = value
       if (tensor?.device === 'cpu') return { offset: tensor.offset, storage: nativeStorage(tensor.storage) }
+      // Memory of the device has no place here, and none of the arena is touched.
       return { offset: 0 }
     }
-    return {
-      symbols: symbols.map(({ name, limit }) => ({ name, limit })),
-      values: values.map((value) => ({ ...shapeOf(value), ...memoryOf(value) })),
-      // Memory of the device has no place here, and none of it is touched.
-      arenaBytes: Math.max(0, ...values.map(mostBytes)),
-      operations: operations.filter(isChecked).map((operation) => this.#nativeOperation(operation, groups)),
-      groups: groups.map((group) => group.native),
+    const formOf = ({ name, inputs }: TracedOperation): NativeForm => {
+      const isElsewhere = !isOfTheHost(name)
+      return name === 'partialAttention' ? { name: 'attention', outputs: [inputs[0]!], isElsewhere } : { isElsewhere }
     }
-  }
-
-  #nativeOperation(operation: TracedOperation, groups: unknown[]): ProgramDescription['operations'][number] {
-    const { name, inputs, outputs, numbers, geometry, group } = operation
-    const checkedAs = CHECKED_AS[name]
-    return {
-      name: checkedAs ?? name,
-      inputs: inputs.map(({ index }) => index),
-      outputs: (checkedAs ? [inputs[0]!] : outputs).map(({ index }) => index),
-      numbers,
-      geometry,
-      group: group ? groups.indexOf(group) : -1,
-      isElsewhere: !isOfTheHost(name),
-    }
+    const arenaBytes = Math.max(0, ...values.map(mostBytes))
+    return describe({ symbols, values, operations: operations.filter(isChecked) }, arenaBytes, memoryOf, formOf)
   }
 }
 
